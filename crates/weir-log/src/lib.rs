@@ -1,0 +1,13 @@
+//! The log of one node: a write-ahead log shared by all groups, segments per partition, the tail
+//! in memory, checkpoints of groups.
+//!
+//! This crate knows bytes, offsets and times; it knows neither topics nor protocols. Everything
+//! that touches the outside goes through [`Disk`], [`Clock`] and [`Entropy`], so that the
+//! simulator runs the production code.
+
+pub mod clock;
+pub mod disk;
+pub mod wal;
+
+pub use clock::{Clock, Entropy, Millis};
+pub use disk::{Disk, DiskFile, FileKind};

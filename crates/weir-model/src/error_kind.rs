@@ -1,0 +1,175 @@
+//! The closed list of what can go wrong below the doors. Each door maps it to its own wire codes.
+
+/// Whose doing an error is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// The request cannot succeed as it stands.
+    Client,
+    /// This node or cluster cannot serve it at the moment.
+    Us,
+}
+
+/// What went wrong, as a door needs to know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ErrorKind {
+    /// No such topic, or no such partition of it.
+    UnknownTopicOrPartition,
+    /// No topic has this id.
+    UnknownTopicId,
+    /// The topic is there already.
+    TopicExists,
+    /// The name breaks the naming rule.
+    InvalidTopic,
+    /// Partition count out of range.
+    InvalidPartitions,
+    /// More copies were asked for than there are nodes.
+    InvalidReplicationFactor,
+    /// A setting has a value that it cannot take.
+    InvalidConfig,
+    /// The offset is before the log's start or past its end.
+    OffsetOutOfRange,
+    /// Another node leads the partition.
+    NotLeader,
+    /// The request's leader epoch is older than the leader's.
+    FencedLeaderEpoch,
+    /// The request's leader epoch is newer than the leader's.
+    UnknownLeaderEpoch,
+    /// The batch is damaged: checksum, length or structure.
+    CorruptBatch,
+    /// The batch is well-formed but breaks a rule.
+    InvalidRecord,
+    /// The batch's format version is not served.
+    UnsupportedFormat,
+    /// The batch is larger than the topic allows.
+    MessageTooLarge,
+    /// The producer's sequence number leaves a gap.
+    OutOfOrderSequence,
+    /// The producer's sequence number was seen, but outside the window that can answer it.
+    DuplicateSequence,
+    /// The producer's epoch is older than the one on record.
+    InvalidProducerEpoch,
+    /// The answer did not come in the time the client gave.
+    TimedOut,
+    /// The disk is full: reads go on, writes are refused.
+    StorageFull,
+    /// The disk failed, or stored data is damaged.
+    StorageFailed,
+    /// A queue or budget of this node is full.
+    Overloaded,
+    /// The node is going down.
+    ShuttingDown,
+    /// The group's coordinator is being loaded.
+    CoordinatorLoading,
+    /// The group is coordinated elsewhere.
+    NotCoordinator,
+    /// The group id breaks the naming rule.
+    InvalidGroupId,
+    /// The member is unknown to the group.
+    UnknownMember,
+    /// The member must join again with the id it was given.
+    MemberIdRequired,
+    /// The member's generation is not the group's.
+    IllegalGeneration,
+    /// The member's protocols do not fit the group's.
+    InconsistentGroupProtocol,
+    /// The group is rebalancing.
+    RebalanceInProgress,
+    /// The session timeout is out of range.
+    InvalidSessionTimeout,
+    /// The group has as many members as it may have.
+    GroupMaxSizeReached,
+    /// Another member took over this static member's id.
+    FencedInstance,
+    /// The committed metadata is too long.
+    OffsetMetadataTooLarge,
+    /// The request is malformed in a way that its own codes do not name.
+    InvalidRequest,
+}
+
+impl ErrorKind {
+    /// Whether the same request may succeed later, unchanged.
+    pub fn retriable(self) -> bool {
+        use ErrorKind as E;
+        match self {
+            E::UnknownTopicOrPartition
+            | E::UnknownTopicId
+            | E::NotLeader
+            | E::FencedLeaderEpoch
+            | E::UnknownLeaderEpoch
+            | E::CorruptBatch
+            | E::TimedOut
+            | E::StorageFull
+            | E::StorageFailed
+            | E::Overloaded
+            | E::ShuttingDown
+            | E::CoordinatorLoading
+            | E::NotCoordinator
+            | E::RebalanceInProgress => true,
+            E::TopicExists
+            | E::InvalidTopic
+            | E::InvalidPartitions
+            | E::InvalidReplicationFactor
+            | E::InvalidConfig
+            | E::OffsetOutOfRange
+            | E::InvalidRecord
+            | E::UnsupportedFormat
+            | E::MessageTooLarge
+            | E::OutOfOrderSequence
+            | E::DuplicateSequence
+            | E::InvalidProducerEpoch
+            | E::InvalidGroupId
+            | E::UnknownMember
+            | E::MemberIdRequired
+            | E::IllegalGeneration
+            | E::InconsistentGroupProtocol
+            | E::InvalidSessionTimeout
+            | E::GroupMaxSizeReached
+            | E::FencedInstance
+            | E::OffsetMetadataTooLarge
+            | E::InvalidRequest => false,
+        }
+    }
+
+    /// Whose doing it is.
+    pub fn blame(self) -> Blame {
+        use ErrorKind as E;
+        match self {
+            E::NotLeader
+            | E::TimedOut
+            | E::StorageFull
+            | E::StorageFailed
+            | E::Overloaded
+            | E::ShuttingDown
+            | E::CoordinatorLoading
+            | E::NotCoordinator
+            | E::RebalanceInProgress => Blame::Us,
+            E::UnknownTopicOrPartition
+            | E::UnknownTopicId
+            | E::TopicExists
+            | E::InvalidTopic
+            | E::InvalidPartitions
+            | E::InvalidReplicationFactor
+            | E::InvalidConfig
+            | E::OffsetOutOfRange
+            | E::FencedLeaderEpoch
+            | E::UnknownLeaderEpoch
+            | E::CorruptBatch
+            | E::InvalidRecord
+            | E::UnsupportedFormat
+            | E::MessageTooLarge
+            | E::OutOfOrderSequence
+            | E::DuplicateSequence
+            | E::InvalidProducerEpoch
+            | E::InvalidGroupId
+            | E::UnknownMember
+            | E::MemberIdRequired
+            | E::IllegalGeneration
+            | E::InconsistentGroupProtocol
+            | E::InvalidSessionTimeout
+            | E::GroupMaxSizeReached
+            | E::FencedInstance
+            | E::OffsetMetadataTooLarge
+            | E::InvalidRequest => Blame::Client,
+        }
+    }
+}

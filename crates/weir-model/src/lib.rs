@@ -1,0 +1,14 @@
+//! The words that every other crate of WeirMQ shares: ids, names, error kinds and the stored
+//! record batch.
+//!
+//! Charter: message, names, ids and error kinds; no I/O, no clock, nothing that a single crate
+//! alone uses.
+
+pub mod batch;
+pub mod error_kind;
+pub mod id;
+pub mod name;
+
+pub use error_kind::{Blame, ErrorKind};
+pub use id::{GroupId, NodeId, Offset, PartitionId, ProducerId, Term, TopicId};
+pub use name::TopicName;
