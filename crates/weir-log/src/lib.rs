@@ -5,6 +5,7 @@
 //! that touches the outside goes through [`Disk`], [`Clock`] and [`Entropy`], so that the
 //! simulator runs the production code.
 
+pub mod checkpoint;
 pub mod clock;
 pub mod disk;
 mod lookup;
@@ -13,6 +14,7 @@ pub mod retention;
 pub mod tail;
 pub mod wal;
 
+pub use checkpoint::{Checkpoint, CheckpointError, CheckpointStore};
 pub use clock::{Clock, Entropy, Millis};
 pub use disk::{Disk, DiskFile, FileKind};
 pub use partition::{
