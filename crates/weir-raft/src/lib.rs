@@ -29,4 +29,4 @@ pub use group::GroupSeed;
 pub use inbox::{Handle, Input};
 pub use machine::{Context, StateMachine, Visit};
 pub use status::GroupStatus;
-pub use worker::{PeerMessage, Turn, Worker, WorkerConfig, WorkerFailed};
+pub use worker::{Admission, PeerMessage, Turn, Worker, WorkerConfig, WorkerFailed};

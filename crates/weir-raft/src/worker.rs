@@ -26,9 +26,19 @@ pub struct WorkerConfig {
     pub node: NodeId,
     /// The write-ahead log.
     pub wal: Arc<dyn WalPort>,
-    /// True while proposals must wait, such as when more is in memory than may be: they stay
-    /// queued until [`Input::Nudge`] finds it false.
-    pub hold_back: Box<dyn Fn() -> bool + Send>,
+    /// What becomes of new proposals at the moment.
+    pub admit: Box<dyn Fn() -> Admission + Send>,
+}
+
+/// What becomes of proposals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// They are proposed.
+    Take,
+    /// They stay queued until [`Input::Nudge`] finds another answer.
+    Hold,
+    /// They are answered with [`NotCommitted::StorageFull`].
+    Refuse,
 }
 
 /// A message to a peer, with its group.
@@ -162,32 +172,36 @@ impl<S: StateMachine> Worker<S> {
         let mut inputs = std::mem::take(&mut self.inputs);
         inputs.append(&mut self.held);
         self.handle.drain(&mut inputs);
-        let hold_back = (self.config.hold_back)();
-        let accepts = self.config.wal.accepts();
+        let admission = self.admission();
         let mut result = Ok(());
         for input in inputs.drain(..) {
-            let outcome = match input {
-                Input::Propose { .. } if hold_back && !self.stopping => {
-                    self.held.push(input);
-                    Ok(())
-                }
-                Input::Propose { done, .. } if self.stopping || !accepts => {
-                    let why = if self.stopping {
-                        NotCommitted::ShuttingDown
-                    } else {
-                        NotCommitted::StorageFull
-                    };
+            let outcome = match (input, admission) {
+                (Input::Propose { done, .. }, Err(why)) => {
                     if let Some(done) = done {
                         done(Err(why));
                     }
                     Ok(())
                 }
-                other => self.take_input(now, other, out),
+                (input @ Input::Propose { .. }, Ok(Admission::Hold)) => {
+                    self.held.push(input);
+                    Ok(())
+                }
+                (input, _) => self.take_input(now, input, out),
             };
             result = result.and(outcome);
         }
         self.inputs = inputs;
         result
+    }
+
+    fn admission(&self) -> Result<Admission, NotCommitted> {
+        if self.stopping {
+            return Err(NotCommitted::ShuttingDown);
+        }
+        match (self.config.admit)() {
+            Admission::Refuse => Err(NotCommitted::StorageFull),
+            admission @ (Admission::Take | Admission::Hold) => Ok(admission),
+        }
     }
 
     fn take_input(

@@ -16,8 +16,8 @@ use weir_log::{
 };
 use weir_model::{GroupId, NodeId, Term};
 use weir_raft::{
-    Applied, ApplyError, Command, Context, GroupSeed, Handle, Input, Members, NotCommitted,
-    StateMachine, Turn, Worker, WorkerConfig,
+    Admission, Applied, ApplyError, Command, Context, GroupSeed, Handle, Input, Members,
+    NotCommitted, StateMachine, Turn, Worker, WorkerConfig,
 };
 
 pub(crate) const GROUP: GroupId = GroupId(1);
@@ -146,11 +146,17 @@ impl Node {
     pub(crate) fn new(id: u64, voters: &[u64], wal: Arc<MemoryWal>) -> Self {
         let handle = Handle::default();
         let hold_back = Arc::new(AtomicBool::new(false));
-        let holds = Arc::clone(&hold_back);
+        let (holds, full) = (Arc::clone(&hold_back), Arc::clone(&wal));
         let config = WorkerConfig {
             node: NodeId(id),
             wal: Arc::<MemoryWal>::clone(&wal),
-            hold_back: Box::new(move || holds.load(Ordering::Relaxed)),
+            admit: Box::new(
+                move || match (full.accepts(), holds.load(Ordering::Relaxed)) {
+                    (false, _) => Admission::Refuse,
+                    (true, true) => Admission::Hold,
+                    (true, false) => Admission::Take,
+                },
+            ),
         };
         let mut worker = Worker::new(config, handle.clone());
         let voters = voters.iter().copied().map(NodeId).collect();
