@@ -112,3 +112,18 @@ fn a_failed_write_ends_the_log() {
     let heal = || disk.faults.fails_write.store(false, Ordering::Relaxed);
     assert_ends_the_log(&disk, &mut wal, heal, "write");
 }
+
+#[test]
+fn a_start_writes_the_last_frame_again_since_its_sync_may_have_failed() {
+    let disk = MemDisk::new();
+    open(&disk).commit(&[filling(GROUP, 1, 3)]).unwrap();
+    let before = disk.get("wal/00000000000000000001.wal");
+    for fault in [&disk.faults.fails_write, &disk.faults.fails_sync] {
+        fault.store(true, Ordering::Relaxed);
+        let opened = try_open(&disk).map(|opened| opened.1);
+        assert!(matches!(opened, Err(RecoveryError::Io { .. })));
+        fault.store(false, Ordering::Relaxed);
+    }
+    assert_eq!(indexes(&reopened(&disk).0, GROUP), [1]);
+    assert_eq!(disk.get("wal/00000000000000000001.wal"), before);
+}
