@@ -6,11 +6,18 @@
 //! simulator runs the production code.
 
 pub mod clock;
+pub mod codec;
+mod cold;
 pub mod disk;
-mod lookup;
+mod flush;
+mod index;
+mod lru;
 pub mod partition;
 pub mod retention;
+mod segment;
 pub mod tail;
+#[cfg(test)]
+mod testing;
 pub mod wal;
 
 pub use clock::{Clock, Entropy, Millis};
