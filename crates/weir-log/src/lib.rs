@@ -8,6 +8,7 @@
 pub mod clock;
 pub mod codec;
 mod cold;
+pub mod compaction;
 pub mod disk;
 mod flush;
 mod index;
