@@ -55,9 +55,9 @@ pub(super) fn fate(
     let base = base_offset(header);
     let stays = |record: &Record<'_>| {
         let offset = base.plus(u64::from(record.offset_delta));
-        record.key.is_some_and(|key| {
-            !survey.keys.has_later(key, offset) && !(expired && record.value.is_none())
-        })
+        let is_expired = expired && record.value.is_none();
+        let is_latest = |key| !survey.keys.has_later(key, offset);
+        !is_expired && record.key.is_some_and(is_latest)
     };
     let kept: Vec<Record<'_>> = Records::new(&body, header.record_count)
         .map_while(Result::ok)

@@ -43,7 +43,7 @@ fn bench_on(disk: std::sync::Arc<dyn Disk>, batches: &[(Make, &[Rec<'_>])]) -> B
 }
 
 fn bench(batches: &[(Make, &[Rec<'_>])]) -> Bench {
-    bench_on(MemDisk::new().0, batches)
+    bench_on(MemDisk::shared().0, batches)
 }
 
 /// Compacts and lets the next flush take it over.
@@ -134,7 +134,7 @@ fn a_read_in_a_gap_goes_on_behind_it() {
 
 #[test]
 fn a_log_of_superseded_records_alone_becomes_a_segment_without_a_file() {
-    let (disk, shared) = MemDisk::new();
+    let (disk, shared) = MemDisk::shared();
     let bench = bench_on(
         disk,
         &[
@@ -265,7 +265,7 @@ fn more_keys_than_the_map_holds_take_more_passes_and_give_the_same() {
     let keys: Vec<String> = (0..30).map(|n| format!("key-{n:02}")).collect();
     let mut expected = None;
     for (map_bytes, many) in [(1 << 20, false), (200, true), (1, true)] {
-        let (disk, shared) = MemDisk::new();
+        let (disk, shared) = MemDisk::shared();
         let mut bench = Bench::open(disk, PartitionManifest::default(), 0);
         bench.policy.segment_bytes = 700;
         for round in 0..4 {
@@ -287,7 +287,7 @@ fn more_keys_than_the_map_holds_take_more_passes_and_give_the_same() {
         assert_eq!(pass_count > 1, many, "{pass_count}");
         let values = values(&bench);
         assert_eq!(values.len(), 30);
-        assert_eq!(expected.get_or_insert(values.clone()), &values);
+        assert_eq!(expected.get_or_insert_with(|| values.clone()), &values);
         let named = bench
             .log
             .manifest()
@@ -317,7 +317,7 @@ fn a_clean_log_and_one_that_is_not_dirty_enough_are_left_alone() {
 
 #[test]
 fn an_unflushed_replacement_counts_for_nothing_after_a_restart() {
-    let (disk, shared) = MemDisk::new();
+    let (disk, shared) = MemDisk::shared();
     let make = Make::default();
     let records: &[Rec<'_>] = &[(0, 1, Some("a"), Some("1"))];
     let bench = bench_on(
@@ -340,7 +340,7 @@ fn an_unflushed_replacement_counts_for_nothing_after_a_restart() {
 
 #[test]
 fn a_trim_between_compaction_and_flush_is_respected() {
-    let (disk, shared) = MemDisk::new();
+    let (disk, shared) = MemDisk::shared();
     let make = Make::default();
     let records: &[Rec<'_>] = &[(0, 1, Some("a"), Some("1"))];
     let bench = bench_on(disk, &[(make, records), (make, records)]);
@@ -353,7 +353,7 @@ fn a_trim_between_compaction_and_flush_is_respected() {
 
 #[test]
 fn a_full_disk_or_damage_leaves_the_log_as_it_was() {
-    let (disk, shared) = MemDisk::new();
+    let (disk, shared) = MemDisk::shared();
     let make = Make::default();
     let records: &[Rec<'_>] = &[(0, 1, Some("a"), Some("1"))];
     let bench = bench_on(
