@@ -5,6 +5,7 @@
 //! that touches the outside goes through [`Disk`], [`Clock`] and [`Entropy`], so that the
 //! simulator runs the production code.
 
+pub mod checkpoint;
 pub mod clock;
 pub mod codec;
 mod cold;
@@ -21,6 +22,7 @@ pub mod tail;
 mod testing;
 pub mod wal;
 
+pub use checkpoint::{Checkpoint, CheckpointError, CheckpointStore};
 pub use clock::{Clock, Entropy, Millis};
 pub use disk::{Disk, DiskFile, FileKind};
 pub use partition::{
