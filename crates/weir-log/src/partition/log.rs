@@ -8,12 +8,15 @@ use super::{
     ColdLookup, ColdRead, Lookup, PartitionManifest, Read, SegmentMeta, WatchersFull, read::Wanted,
 };
 use crate::{
-    lookup::find_in_memory,
-    tail::{TailBatch, TailBudget, TailQueue, assemble},
+    cold::find_in_memory,
+    tail::{Picked, TailBatch, TailBudget, TailQueue},
 };
 
 /// Most watchers of one partition.
 pub const MAX_WATCHERS: usize = 10_000;
+
+/// Most batches that the flusher takes at once.
+const MAX_UNFLUSHED_COUNT: usize = 1024;
 
 /// Called by whoever appends, outside of the partition's lock. Must not block.
 pub trait Watcher: Send + Sync {
@@ -29,6 +32,7 @@ pub struct PartitionLog {
     id: PartitionId,
     budget: Arc<TailBudget>,
     state: Mutex<State>,
+    tidied: Mutex<bool>,
 }
 
 struct State {
@@ -41,7 +45,6 @@ struct State {
     /// The batch with the latest record since the start: time and base offset.
     latest: Option<(i64, Offset)>,
     queued_for_eviction: bool,
-    tidied: bool,
     watchers: Vec<Arc<dyn Watcher>>,
 }
 
@@ -61,8 +64,6 @@ pub(crate) struct FlushPlan {
     pub(crate) manifest: Arc<PartitionManifest>,
     pub(crate) staged: Option<Replacement>,
     pub(crate) start: Offset,
-    pub(crate) batches: Vec<TailBatch>,
-    pub(crate) tidied: bool,
 }
 
 impl PartitionLog {
@@ -80,13 +81,13 @@ impl PartitionLog {
             staged: None,
             staged_is_planned: false,
             queued_for_eviction: false,
-            tidied: false,
             watchers: Vec::new(),
         };
         Arc::new(Self {
             id,
             budget,
             state: Mutex::new(state),
+            tidied: Mutex::new(false),
         })
     }
 
@@ -141,7 +142,8 @@ impl PartitionLog {
     /// Reads whole batches from the one with `from` on, up to `max_bytes`; with `min_one` the
     /// first one whatever its size.
     pub fn read(self: &Arc<Self>, from: Offset, max_bytes: usize, min_one: bool) -> Read {
-        let picked = {
+        let mut picked = Picked::from(from);
+        let mut goes_on = {
             let state = self.lock();
             let (start, end) = (state.start, state.end);
             if from < start || from > end {
@@ -159,9 +161,12 @@ impl PartitionLog {
                     min_one,
                 });
             }
-            state.tail.pick(from, max_bytes, min_one)
+            state.tail.pick(&mut picked, max_bytes, min_one)
         };
-        Read::Batches(assemble(picked, from))
+        while goes_on {
+            goes_on = self.lock().tail.pick(&mut picked, max_bytes, min_one);
+        }
+        Read::Batches(picked.assemble())
     }
 
     /// Calls `watcher` at every append from now on, until it declines. Read once more after this:
@@ -204,7 +209,8 @@ impl PartitionLog {
         self.lookup(Offset(0), Wanted::AtOrAfter(time_ms))
     }
 
-    /// The record with the latest time; the first of several.
+    /// The record with the latest time; the first of several. After a trim within a segment the
+    /// segment's other records count only if its latest batch was not trimmed.
     pub fn max_timestamp(self: &Arc<Self>) -> Lookup {
         self.lookup(Offset(0), Wanted::Latest)
     }
@@ -219,11 +225,7 @@ impl PartitionLog {
         };
         match self.lookup_step(from, wanted) {
             LookupStep::NotFound => Lookup::NotFound,
-            LookupStep::Memory {
-                batch,
-                from,
-                wanted,
-            } => find_in_memory(&batch, from, wanted).unwrap_or_else(cold),
+            LookupStep::Memory(step) => find_in_memory(&step).unwrap_or_else(cold),
             LookupStep::Segment { .. } => cold(),
         }
     }
@@ -253,11 +255,11 @@ impl PartitionLog {
             };
         }
         match state.tail.batch_at_time(from, time_ms) {
-            Some(batch) => LookupStep::Memory {
+            Some(batch) => LookupStep::Memory(MemoryStep {
                 batch: batch.clone(),
                 from,
-                wanted: Wanted::AtOrAfter(time_ms),
-            },
+                time_ms,
+            }),
             None => LookupStep::NotFound,
         }
     }
@@ -285,11 +287,7 @@ pub(crate) enum LookupStep {
     /// No record fits.
     NotFound,
     /// In this batch, perhaps.
-    Memory {
-        batch: TailBatch,
-        from: Offset,
-        wanted: Wanted,
-    },
+    Memory(MemoryStep),
     /// In this segment, perhaps.
     Segment {
         segment: SegmentMeta,
@@ -298,38 +296,57 @@ pub(crate) enum LookupStep {
     },
 }
 
+/// Where in the tail to look: for the first record at `from` or later, and at the time or later.
+pub(crate) struct MemoryStep {
+    pub(crate) batch: TailBatch,
+    pub(crate) from: Offset,
+    pub(crate) time_ms: i64,
+}
+
 /// The flusher's, the compactor's and the budget's side.
 impl PartitionLog {
-    /// The unflushed batches below `up_to`, and what they are to be added to.
+    /// What a flush up to `up_to` is to be added to.
     ///
     /// # Panics
-    /// Where `up_to` is past the log's end or inside a batch.
+    /// Where `up_to` is past the log's end.
     pub(crate) fn plan_flush(&self, up_to: Offset) -> FlushPlan {
         let mut state = self.lock();
         assert!(up_to <= state.end, "a flush covers what was appended");
-        let stored = state.manifest.end();
-        let batches: Vec<TailBatch> = state
-            .tail
-            .batches_from(stored)
-            .take_while(|batch| batch.base_offset < up_to)
-            .cloned()
-            .collect();
-        if let Some(last) = batches.last() {
-            assert_eq!(last.last_offset.plus(1), up_to, "a flush ends at a batch");
-        }
+        assert!(up_to >= state.manifest.end(), "a flush never goes back");
         state.staged_is_planned = state.staged.is_some();
         FlushPlan {
             manifest: Arc::clone(&state.manifest),
             staged: state.staged.clone(),
             start: state.start,
-            batches,
-            tidied: state.tidied,
         }
     }
 
-    /// The partition's directory holds no files that are not ours from here on.
-    pub(crate) fn set_tidied(&self) {
-        self.lock().tidied = true;
+    /// Some of the unflushed batches from `from` on and below `up_to`: so many that the lock is
+    /// held briefly. None where `from` is `up_to`.
+    ///
+    /// # Panics
+    /// Where `up_to` is inside a batch.
+    pub(crate) fn unflushed(&self, from: Offset, up_to: Offset) -> Vec<TailBatch> {
+        let state = self.lock();
+        assert!(from >= state.manifest.end(), "the rest may be gone");
+        let batches: Vec<TailBatch> = state
+            .tail
+            .batches_from(from)
+            .take_while(|batch| batch.base_offset < up_to)
+            .take(MAX_UNFLUSHED_COUNT)
+            .cloned()
+            .collect();
+        drop(state);
+        let reaches = batches
+            .last()
+            .is_none_or(|last| last.last_offset.plus(1) <= up_to);
+        assert!(reaches, "a flush ends at a batch");
+        batches
+    }
+
+    /// Whether the partition's directory holds no files but ours.
+    pub(crate) fn tidied(&self) -> MutexGuard<'_, bool> {
+        self.tidied.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes over a manifest that is in a durable checkpoint. Returns the segments whose files
@@ -346,12 +363,7 @@ impl PartitionLog {
             dropped.extend(staged.segments);
         }
         dropped.retain(|segment| !manifest.names(segment));
-        let flushed: u64 = state
-            .tail
-            .batches_from(old.end())
-            .take_while(|batch| batch.base_offset < manifest.end())
-            .map(|batch| batch.bytes.len() as u64)
-            .sum();
+        let flushed = state.tail.bytes_from(old.end()) - state.tail.bytes_from(manifest.end());
         state.manifest = Arc::new(manifest);
         let evictable = state.first_evictable();
         let queue = evictable.filter(|_| !state.queued_for_eviction);
@@ -398,11 +410,7 @@ impl PartitionLog {
     /// Forgets the unflushed batches' share of the node's counter: the partition is gone.
     pub(crate) fn close(&self) {
         let state = self.lock();
-        let unflushed = state
-            .tail
-            .batches_from(state.manifest.end())
-            .map(|batch| batch.bytes.len() as u64)
-            .sum();
+        let unflushed = state.tail.bytes_from(state.manifest.end());
         self.budget.sub_unflushed(unflushed);
     }
 }
@@ -415,12 +423,13 @@ impl State {
             .map(|batch| batch.pin.position_bytes())
     }
 
-    /// The latest record's batch among those not wholly trimmed.
+    /// The latest record's batch among those not trimmed.
     fn latest_kept(&self) -> Option<(i64, Offset)> {
         let stored = latest_of(
             self.manifest.segments[self.manifest.segment_at(self.start)..]
                 .iter()
-                .map(|segment| (segment.max_timestamp_ms, segment.max_timestamp_offset)),
+                .map(|segment| (segment.max_timestamp_ms, segment.max_timestamp_offset))
+                .filter(|(_, offset)| *offset >= self.start),
         );
         let in_memory = latest_of(
             self.tail
@@ -436,7 +445,8 @@ fn latest_stored(manifest: &PartitionManifest) -> Option<(i64, Offset)> {
         manifest
             .segments
             .iter()
-            .map(|segment| (segment.max_timestamp_ms, segment.max_timestamp_offset)),
+            .map(|segment| (segment.max_timestamp_ms, segment.max_timestamp_offset))
+            .filter(|(_, offset)| *offset >= manifest.start),
     )
 }
 

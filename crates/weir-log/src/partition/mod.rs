@@ -2,13 +2,19 @@
 //! partitions of a node share.
 
 mod error;
-mod log;
+pub(crate) mod log;
 mod manifest;
 pub(crate) mod read;
 mod store;
+pub(crate) mod tidy;
+
+#[cfg(test)]
+mod tests;
 
 pub use error::{FlushError, ReadError, WatchersFull};
 pub use log::{MAX_WATCHERS, PartitionLog, Watcher};
 pub use manifest::{MAX_SEGMENTS, ManifestError, PartitionManifest, SegmentMeta};
 pub use read::{ColdLookup, ColdRead, Lookup, Read, ReadBatches, TimestampOffset};
 pub use store::{FlushJob, PartitionStore, SegmentPolicy, StoreConfig};
+
+pub use crate::tail::{TailBatch, TailPin};

@@ -1,0 +1,8 @@
+//! Rules of a partition's log, tail and segments together.
+
+mod cold;
+mod flush;
+mod model;
+mod tail;
+mod threads;
+mod times;
