@@ -5,6 +5,7 @@
 pub mod api;
 pub mod applied;
 pub mod encoding;
+pub mod group;
 pub mod mailbox;
 pub mod producer;
 
