@@ -7,6 +7,7 @@ pub mod applied;
 pub mod encoding;
 pub mod group;
 pub mod mailbox;
+pub mod metadata;
 pub mod producer;
 
 pub use applied::Applied;

@@ -88,7 +88,7 @@ impl<T> Group<T> {
             let id = join.member.clone();
             self.add_member(step, join, reply, id);
         } else {
-            self.join_known(step, join, reply);
+            self.join_known(step, &join, reply);
         }
     }
 
@@ -175,7 +175,7 @@ impl<T> Group<T> {
         self.rebalance_or_go_on(step);
     }
 
-    fn join_known(&mut self, step: &mut Step<'_, T>, join: Join, reply: T) {
+    fn join_known(&mut self, step: &mut Step<'_, T>, join: &Join, reply: T) {
         if let Err(error) = self.check_member(&join.member, join.instance.as_deref()) {
             step.refuse_join(reply, error, &join.member);
             return;
@@ -203,7 +203,7 @@ impl<T> Group<T> {
             }
             return;
         }
-        self.update_member(step, &join, reply);
+        self.update_member(step, join, reply);
         self.rebalance_or_go_on(step);
     }
 
