@@ -60,8 +60,15 @@ impl<T> Coordinator<T> {
     }
 
     /// Takes up groups as this shard's new leader. Each member's session begins anew, so that
-    /// its next heartbeat succeeds. Call [`Self::unload`] before, where there were groups.
+    /// its next heartbeat succeeds.
+    ///
+    /// # Panics
+    /// Where there are groups: [`Self::unload`] comes first.
     pub fn restore<'a>(&mut self, now: Millis, records: impl Iterator<Item = &'a GroupRecord>) {
+        assert!(
+            self.groups.is_empty(),
+            "groups are unloaded before others are restored"
+        );
         for record in records {
             self.groups
                 .insert(record.group.clone(), Group::restore(record, now));
