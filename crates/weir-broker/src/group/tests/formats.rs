@@ -1,6 +1,6 @@
 use weir_model::{Offset, PartitionId};
 
-use super::*;
+use super::world::*;
 use crate::{
     encoding::{DecodeError, trial},
     group::{

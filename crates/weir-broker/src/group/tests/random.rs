@@ -1,8 +1,8 @@
 //! Seeded runs of clients that do anything in any order.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::*;
+use super::world::*;
 
 struct Random(u64);
 

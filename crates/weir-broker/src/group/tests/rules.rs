@@ -1,4 +1,4 @@
-use super::*;
+use super::world::*;
 use crate::group::config::{
     MAX_ASSIGNMENT_BYTES, MAX_GROUP_ID_BYTES, MAX_INSTANCE_ID_BYTES, MAX_METADATA_BYTES,
     MAX_PROTOCOL_COUNT,
@@ -82,11 +82,13 @@ fn a_first_join_is_sent_back_for_its_id() {
     assert_eq!(forgotten.refused(token), ErrorKind::UnknownMember);
 }
 
+type Change = Box<dyn Fn(&mut Join)>;
+
 #[test]
 fn joins_that_break_a_rule_are_refused() {
     use ErrorKind as E;
     let long = |count: usize| "x".repeat(count);
-    let cases: Vec<(E, Box<dyn Fn(&mut Join)>)> = vec![
+    let cases: Vec<(E, Change)> = vec![
         (E::InvalidGroupId, Box::new(|j| j.group.clear())),
         (
             E::InvalidGroupId,

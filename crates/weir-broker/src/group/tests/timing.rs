@@ -1,4 +1,4 @@
-use super::*;
+use super::world::*;
 
 #[test]
 fn an_empty_group_waits_for_more_members_within_the_rebalance_timeout() {
