@@ -6,7 +6,7 @@ use weir_model::{ErrorKind, GroupId, NodeId, PartitionId, ProducerId, Term, Topi
 
 use super::{
     CreateTopic, MetadataCommand as Command, MetadataOutcome as Outcome, MetadataState, NodeRecord,
-    state::{MAX_PARTITIONS_PER_TOPIC, MAX_PRODUCER_ID_BLOCK_COUNT, MAX_SERIAL},
+    state::{MAX_NODES, MAX_PARTITIONS_PER_TOPIC, MAX_PRODUCER_ID_BLOCK_COUNT, MAX_SERIAL},
 };
 use crate::{
     api::TopicRef,
@@ -187,6 +187,20 @@ fn a_refused_command_changes_nothing() {
         ),
         Outcome::TopicCreated(_)
     ));
+}
+
+#[test]
+fn the_last_node_is_taken_and_one_more_is_not() {
+    let mut state = MetadataState::new();
+    let last = u64::try_from(MAX_NODES).unwrap();
+    for number in 1..=last {
+        let outcome = state.apply(&AT, Command::RegisterNode(node(number)));
+        assert_eq!(outcome, Outcome::NodeRegistered(NodeId(number)));
+    }
+    let past = state.apply(&AT, Command::RegisterNode(node(last + 1)));
+    assert_eq!(past, Outcome::Refused(ErrorKind::Overloaded));
+    let again = state.apply(&AT, Command::RegisterNode(node(last)));
+    assert_eq!(again, Outcome::NodeRegistered(NodeId(last)));
 }
 
 #[test]

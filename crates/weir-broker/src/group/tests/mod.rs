@@ -1,6 +1,7 @@
 //! The coordinator under requests, time and damage.
 
 mod formats;
+mod limits;
 mod random;
 mod rules;
 mod timing;

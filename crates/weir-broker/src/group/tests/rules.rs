@@ -351,6 +351,26 @@ fn a_static_member_comes_back_without_a_rebalance_and_fences_its_former_self() {
 }
 
 #[test]
+fn a_static_members_new_id_that_is_not_replicated_is_refused() {
+    let mut world = World::new();
+    let token = world.join(join("", Some("i")));
+    let old = world.joined(token).member.clone();
+    world.sync(&old, 1, &[]);
+    world.persisted(Ok(()));
+    let first = world.join(join("", Some("i")));
+    let second = world.join(join("", Some("i")));
+    assert_eq!(world.refused(first), ErrorKind::FencedInstance);
+    world.persisted(Ok(()));
+    assert!(
+        !world.joins.contains_key(&second),
+        "that was the first one's record"
+    );
+    world.persisted(Err(ErrorKind::NotCoordinator));
+    assert_eq!(world.refused(second), ErrorKind::NotCoordinator);
+    assert_eq!(world.state(), GroupState::PreparingRebalance);
+}
+
+#[test]
 fn a_static_member_with_new_protocols_rebalances() {
     let mut world = World::new();
     let mut first = join("", Some("i"));
