@@ -3,6 +3,12 @@
 //! Knows neither sockets nor protocols.
 
 pub mod api;
+pub mod applied;
+pub mod encoding;
+pub mod group;
 pub mod mailbox;
+pub mod metadata;
+pub mod producer;
 
+pub use applied::Applied;
 pub use mailbox::{Mailbox, Reply, Ticket};

@@ -1,0 +1,24 @@
+//! Classic consumer groups: who is in, who leads, and which offsets are kept.
+//!
+//! [`Coordinator`] is the leader's own, volatile side; [`GroupTable`] and [`OffsetTable`] are
+//! replicated and change by [`GroupCommand`]s alone.
+
+mod classic;
+pub mod command;
+pub mod config;
+mod coordinator;
+mod join;
+pub mod offsets;
+mod presence;
+mod rebalance;
+pub mod record;
+mod sync;
+#[cfg(test)]
+mod tests;
+
+pub use classic::GroupState;
+pub use command::{CommitOffsets, GroupCommand};
+pub use config::GroupConfig;
+pub use coordinator::{Action, Coordinator, PersistId};
+pub use offsets::{OffsetTable, StoredOffset};
+pub use record::{GroupRecord, GroupTable, MemberRecord};

@@ -1,0 +1,142 @@
+use weir_model::{Offset, PartitionId};
+
+use super::world::*;
+use crate::{
+    encoding::{DecodeError, trial},
+    group::{
+        CommitOffsets, GroupCommand, GroupTable, MemberRecord, OffsetTable, StoredOffset,
+        offsets::{MAX_OFFSET_METADATA_BYTES, check_metadata},
+    },
+};
+
+fn record(group: &str) -> GroupRecord {
+    let member = |id: &str, instance: Option<&str>| MemberRecord {
+        member: id.to_owned(),
+        instance: instance.map(str::to_owned),
+        client_id: "c".to_owned(),
+        client_host: "h".to_owned(),
+        session_timeout_ms: 1,
+        rebalance_timeout_ms: 2,
+        metadata: bytes("m"),
+        assignment: bytes("a"),
+    };
+    GroupRecord {
+        group: group.to_owned(),
+        generation: 7,
+        protocol_type: "consumer".to_owned(),
+        protocol: Some("range".to_owned()),
+        leader: Some("x".to_owned()),
+        members: vec![member("z", Some("i")), member("x", None)],
+    }
+}
+
+fn commit(group: &str, offset: u64, metadata: &str) -> CommitOffsets {
+    let stored = |offset| StoredOffset {
+        offset: Offset(offset),
+        leader_epoch: -1,
+        metadata: metadata.to_owned(),
+        committed: Millis(9),
+    };
+    CommitOffsets {
+        group: group.to_owned(),
+        offsets: vec![
+            (PartitionId::new(2, 1), stored(offset)),
+            (PartitionId::new(1, 0), stored(offset + 1)),
+        ],
+    }
+}
+
+#[test]
+fn commands_come_back_and_damage_is_an_error() {
+    let commands = [
+        GroupCommand::PutGroup(record("g")),
+        GroupCommand::CommitOffsets(commit("g", 5, "note")),
+    ];
+    for command in commands {
+        let bytes = command.encode();
+        assert_eq!(GroupCommand::decode(&bytes), Ok(command));
+        trial::damage(&bytes, GroupCommand::decode);
+    }
+    assert!(matches!(
+        GroupCommand::decode(&[3]),
+        Err(DecodeError::Unknown {
+            at: 0,
+            found: 3,
+            ..
+        })
+    ));
+}
+
+#[test]
+fn a_group_without_its_leader_does_not_decode() {
+    for change in [
+        |record: &mut GroupRecord| record.leader = Some("y".to_owned()),
+        |record: &mut GroupRecord| record.leader = None,
+        |record: &mut GroupRecord| record.protocol = None,
+        |record: &mut GroupRecord| record.generation = -1,
+    ] {
+        let mut wrong = record("g");
+        change(&mut wrong);
+        let decoded = GroupCommand::decode(&GroupCommand::PutGroup(wrong).encode());
+        assert!(matches!(
+            decoded,
+            Err(DecodeError::Value { what: "group", .. })
+        ));
+    }
+}
+
+#[test]
+fn the_group_table_keeps_the_last_record_and_comes_back() {
+    let mut table = GroupTable::default();
+    table.apply(record("b"));
+    table.apply(record("a"));
+    let mut last = record("b");
+    last.generation = 8;
+    table.apply(last.clone());
+    let bytes = table.encode();
+    assert_eq!(
+        table.records().cloned().collect::<Vec<_>>(),
+        [record("a"), last]
+    );
+    assert_eq!(GroupTable::decode(&bytes), Ok(table));
+    trial::damage(&bytes, GroupTable::decode);
+}
+
+#[test]
+fn the_last_offset_counts_and_too_much_metadata_is_refused_alone() {
+    let mut table = OffsetTable::default();
+    let partition = PartitionId::new(2, 1);
+    assert_eq!(table.apply(commit("g", 5, "")), [Ok(()), Ok(())]);
+    table.apply(commit("g", 3, "n"));
+    assert_eq!(table.fetch("g", partition).unwrap().offset, Offset(3));
+    assert_eq!(table.fetch("h", partition), None);
+    assert_eq!(table.fetch("g", PartitionId::new(2, 0)), None);
+    let mut mixed = commit("g", 10, "");
+    mixed.offsets[0].1.metadata = "x".repeat(MAX_OFFSET_METADATA_BYTES + 1);
+    let answers = table.apply(mixed);
+    assert_eq!(answers, [Err(ErrorKind::OffsetMetadataTooLarge), Ok(())]);
+    let kept: Vec<u64> = table
+        .fetch_all("g")
+        .map(|(_, stored)| stored.offset.0)
+        .collect();
+    assert_eq!(kept, [11, 3]);
+    assert_eq!(
+        check_metadata(&"x".repeat(MAX_OFFSET_METADATA_BYTES)),
+        Ok(())
+    );
+    table.forget_topic(2);
+    assert_eq!(table.fetch("g", partition), None);
+    assert_eq!(table.fetch_all("g").count(), 1);
+    table.forget_topic(1);
+    assert_eq!(table, OffsetTable::default());
+}
+
+#[test]
+fn the_offset_table_comes_back_and_damage_is_an_error() {
+    let mut table = OffsetTable::default();
+    table.apply(commit("g", 5, "note"));
+    table.apply(commit("h", 6, ""));
+    let bytes = table.encode();
+    assert_eq!(OffsetTable::decode(&bytes), Ok(table));
+    trial::damage(&bytes, OffsetTable::decode);
+}

@@ -1,0 +1,134 @@
+//! A sorted map whose copies share what did not change.
+
+use std::sync::Arc;
+
+/// Most entries of one chunk. A change copies one chunk and the list of chunks, not the map.
+const MAX_CHUNK_COUNT: usize = 128;
+
+type Chunk<K, V> = Arc<Vec<(K, V)>>;
+
+/// A sorted map; copying it costs one reference count.
+#[derive(Clone, Debug)]
+pub(super) struct Chunked<K, V> {
+    /// Ascending, none empty.
+    chunks: Arc<Vec<Chunk<K, V>>>,
+    count: usize,
+}
+
+impl<K, V> Default for Chunked<K, V> {
+    fn default() -> Self {
+        Self {
+            chunks: Arc::default(),
+            count: 0,
+        }
+    }
+}
+
+impl<K: Ord + Clone, V: Clone> Chunked<K, V> {
+    pub(super) fn len(&self) -> usize {
+        self.count
+    }
+
+    pub(super) fn get(&self, key: &K) -> Option<&V> {
+        let chunk = self.chunks.get(self.chunk_of(key))?;
+        let at = chunk.binary_search_by(|(k, _)| k.cmp(key)).ok()?;
+        chunk.get(at).map(|(_, value)| value)
+    }
+
+    pub(super) fn values(&self) -> impl Iterator<Item = &V> {
+        self.chunks
+            .iter()
+            .flat_map(|chunk| chunk.iter())
+            .map(|(_, value)| value)
+    }
+
+    pub(super) fn insert(&mut self, key: K, value: V) {
+        let chunk_at = self.chunk_of(&key);
+        let chunks = Arc::make_mut(&mut self.chunks);
+        if chunks.is_empty() {
+            chunks.push(Arc::default());
+        }
+        let chunk = Arc::make_mut(&mut chunks[chunk_at]);
+        match chunk.binary_search_by(|(k, _)| k.cmp(&key)) {
+            Ok(at) => chunk[at].1 = value,
+            Err(at) => {
+                chunk.insert(at, (key, value));
+                self.count += 1;
+            }
+        }
+        if chunk.len() > MAX_CHUNK_COUNT {
+            let upper = chunk.split_off(MAX_CHUNK_COUNT / 2);
+            chunks.insert(chunk_at + 1, Arc::new(upper));
+        }
+    }
+
+    pub(super) fn remove(&mut self, key: &K) -> Option<V> {
+        let chunk_at = self.chunk_of(key);
+        let chunk = self.chunks.get(chunk_at)?;
+        let at = chunk.binary_search_by(|(k, _)| k.cmp(key)).ok()?;
+        let chunks = Arc::make_mut(&mut self.chunks);
+        let chunk = Arc::make_mut(&mut chunks[chunk_at]);
+        let (_, value) = chunk.remove(at);
+        if chunk.is_empty() {
+            chunks.remove(chunk_at);
+        }
+        self.count -= 1;
+        Some(value)
+    }
+
+    /// The last chunk that begins at or before `key`, or the first.
+    fn chunk_of(&self, key: &K) -> usize {
+        let after = self
+            .chunks
+            .partition_point(|chunk| chunk.first().is_some_and(|(k, _)| k <= key));
+        after.saturating_sub(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn it_is_a_sorted_map() {
+        let mut map = Chunked::default();
+        let mut model = BTreeMap::new();
+        let mut seed = 1_u64;
+        for step in 0..20_000_u64 {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let key = (seed >> 33) % 1_500;
+            if (seed >> 20) % 5 < 3 {
+                map.insert(key, step);
+                model.insert(key, step);
+            } else {
+                assert_eq!(map.remove(&key), model.remove(&key));
+            }
+            assert_eq!((map.len(), map.get(&key)), (model.len(), model.get(&key)));
+        }
+        assert!(map.values().eq(model.values()));
+        assert!(
+            map.chunks
+                .iter()
+                .all(|c| !c.is_empty() && c.len() <= MAX_CHUNK_COUNT)
+        );
+        for key in 0..1_500 {
+            map.remove(&key);
+        }
+        assert!(map.len() == 0 && map.chunks.is_empty());
+    }
+
+    #[test]
+    fn a_change_copies_one_chunk_and_leaves_the_copy_alone() {
+        let mut map = Chunked::default();
+        for key in 0..10_000_u32 {
+            map.insert(key, key);
+        }
+        let before = map.clone();
+        map.insert(77, 0);
+        let shared = map.chunks.iter().zip(before.chunks.iter());
+        assert_eq!(shared.filter(|(a, b)| !Arc::ptr_eq(a, b)).count(), 1);
+        assert_eq!((before.get(&77), map.get(&77)), (Some(&77), Some(&0)));
+    }
+}

@@ -1,0 +1,157 @@
+//! The commands of group 0: `u8` tag, then the command's fields in the order of their
+//! declaration. A topic: text name, `u128` id, `u32` count and a `u32` group for each
+//! partition, `u16` copies, `u32` count and two texts for each setting, `i64` time in ms.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use uuid::Uuid;
+use weir_log::Millis;
+use weir_model::{GroupId, NodeId, TopicId, TopicName};
+
+use super::record::NodeRecord;
+use crate::encoding::{DecodeError, Reader, Writer};
+
+// Tags are never used again for something else.
+const NAME_CLUSTER: u8 = 1;
+const REGISTER_NODE: u8 = 2;
+const CREATE_TOPIC: u8 = 3;
+const DELETE_TOPIC: u8 = 4;
+const ALLOCATE_PRODUCER_IDS: u8 = 5;
+
+/// A change of the cluster's metadata.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MetadataCommand {
+    /// Give the cluster its id. Of several the first one stays.
+    NameCluster {
+        /// The id, as Kafka prints it.
+        cluster_id: String,
+    },
+    /// Add a node, or change how it is reached.
+    RegisterNode(NodeRecord),
+    /// Add a topic.
+    CreateTopic(CreateTopic),
+    /// Remove a topic.
+    DeleteTopic {
+        /// Which.
+        id: TopicId,
+    },
+    /// Give a node producer ids that no other gets.
+    AllocateProducerIds {
+        /// Who asks.
+        node: NodeId,
+        /// How many.
+        count: u32,
+    },
+}
+
+/// A new topic with everything that its proposer chose for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreateTopic {
+    /// Its name.
+    pub name: TopicName,
+    /// Its id.
+    pub id: TopicId,
+    /// Which group carries each partition.
+    pub partitions: Vec<GroupId>,
+    /// Copies of each partition.
+    pub replication_factor: u16,
+    /// Settings by Kafka's names.
+    pub configs: BTreeMap<String, String>,
+    /// The proposer's time.
+    pub created: Millis,
+}
+
+impl MetadataCommand {
+    /// The command as bytes.
+    pub fn encode(&self) -> Bytes {
+        let mut writer = Writer::new();
+        match self {
+            Self::NameCluster { cluster_id } => {
+                writer.u8(NAME_CLUSTER);
+                writer.text(cluster_id);
+            }
+            Self::RegisterNode(node) => {
+                writer.u8(REGISTER_NODE);
+                node.write(&mut writer);
+            }
+            Self::CreateTopic(topic) => {
+                writer.u8(CREATE_TOPIC);
+                topic.write(&mut writer);
+            }
+            Self::DeleteTopic { id } => {
+                writer.u8(DELETE_TOPIC);
+                writer.u128(id.0.as_u128());
+            }
+            Self::AllocateProducerIds { node, count } => {
+                writer.u8(ALLOCATE_PRODUCER_IDS);
+                writer.u64(node.0);
+                writer.u32(*count);
+            }
+        }
+        writer.finish()
+    }
+
+    /// The command that [`Self::encode`] wrote. An unknown tag must stop the node.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        let command = match reader.u8()? {
+            NAME_CLUSTER => Self::NameCluster {
+                cluster_id: reader.text()?.to_owned(),
+            },
+            REGISTER_NODE => Self::RegisterNode(NodeRecord::read(&mut reader)?),
+            CREATE_TOPIC => Self::CreateTopic(CreateTopic::read(&mut reader)?),
+            DELETE_TOPIC => Self::DeleteTopic {
+                id: TopicId(Uuid::from_u128(reader.u128()?)),
+            },
+            ALLOCATE_PRODUCER_IDS => Self::AllocateProducerIds {
+                node: NodeId(reader.u64()?),
+                count: reader.u32()?,
+            },
+            tag => return Err(reader.unknown_tag("metadata command", tag)),
+        };
+        reader.finish()?;
+        Ok(command)
+    }
+}
+
+impl CreateTopic {
+    pub(super) fn write(&self, writer: &mut Writer) {
+        writer.text(self.name.as_str());
+        writer.u128(self.id.0.as_u128());
+        writer.count(self.partitions.len());
+        for group in &self.partitions {
+            writer.u32(group.0);
+        }
+        writer.u16(self.replication_factor);
+        writer.count(self.configs.len());
+        for (name, value) in &self.configs {
+            writer.text(name);
+            writer.text(value);
+        }
+        writer.i64(self.created.0);
+    }
+
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let name = TopicName::new(reader.text()?).map_err(|_| reader.invalid("topic name"))?;
+        let id = TopicId(Uuid::from_u128(reader.u128()?));
+        let mut partitions = Vec::new();
+        for _ in 0..reader.count(4)? {
+            partitions.push(GroupId(reader.u32()?));
+        }
+        let replication_factor = reader.u16()?;
+        let mut configs = BTreeMap::new();
+        for _ in 0..reader.count(4 + 4)? {
+            let name = reader.text()?.to_owned();
+            configs.insert(name, reader.text()?.to_owned());
+        }
+        Ok(Self {
+            name,
+            id,
+            partitions,
+            replication_factor,
+            configs,
+            created: Millis(reader.i64()?),
+        })
+    }
+}

@@ -1,0 +1,176 @@
+//! Group 0's state machine: total, and a function of state, command and place in the log alone.
+
+use std::sync::Arc;
+
+use weir_model::{ErrorKind, NodeId, PartitionId, ProducerId};
+
+use super::{
+    command::{CreateTopic, MetadataCommand},
+    record::{NodeRecord, TopicRecord},
+    topic_config::TopicConfig,
+    topology::Topology,
+};
+use crate::applied::Applied;
+
+/// Most nodes of a cluster.
+pub const MAX_NODES: usize = 1024;
+/// Most topics of a cluster.
+pub const MAX_TOPICS: usize = 1_000_000;
+/// Most partitions of one topic.
+pub const MAX_PARTITIONS_PER_TOPIC: usize = 100_000;
+/// Longest advertised host, in bytes (a DNS name's limit), and longest cluster id.
+pub const MAX_HOST_BYTES: usize = 255;
+/// Most producer ids that are given out at once.
+pub const MAX_PRODUCER_ID_BLOCK_COUNT: u32 = 1_000_000;
+/// First topic serial.
+pub(super) const FIRST_SERIAL: u64 = 1;
+/// Serials end here: see [`PartitionId`].
+pub(super) const MAX_SERIAL: u64 = u64::MAX >> PartitionId::INDEX_BITS;
+
+/// What a command did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MetadataOutcome {
+    /// The cluster has this id, from this command or an earlier one.
+    ClusterNamed(Arc<str>),
+    /// The node is registered.
+    NodeRegistered(NodeId),
+    /// The topic is there.
+    TopicCreated(Arc<TopicRecord>),
+    /// The topic is gone.
+    TopicDeleted(Arc<TopicRecord>),
+    /// The node may use `count` ids from `first`.
+    ProducerIds {
+        /// Whose they are.
+        node: NodeId,
+        /// The first one.
+        first: ProducerId,
+        /// How many.
+        count: u32,
+    },
+    /// Nothing changed.
+    Refused(ErrorKind),
+}
+
+/// Group 0's state.
+#[derive(Clone, Debug)]
+pub struct MetadataState {
+    pub(super) topology: Topology,
+    pub(super) next_serial: u64,
+    pub(super) next_producer_id: i64,
+}
+
+impl Default for MetadataState {
+    fn default() -> Self {
+        Self {
+            topology: Topology::default(),
+            next_serial: FIRST_SERIAL,
+            next_producer_id: 0,
+        }
+    }
+}
+
+impl MetadataState {
+    /// The state before the first command.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A view for readers; the same content until the next command that changes something.
+    pub fn topology(&self) -> Arc<Topology> {
+        Arc::new(self.topology.clone())
+    }
+
+    /// Does what the command asks for, or nothing at all.
+    pub fn apply(&mut self, at: &Applied, command: MetadataCommand) -> MetadataOutcome {
+        assert_eq!(
+            at.group,
+            weir_model::GroupId::METADATA,
+            "metadata stands in group 0's log alone"
+        );
+        let result = match command {
+            MetadataCommand::NameCluster { cluster_id } => self.name_cluster(&cluster_id),
+            MetadataCommand::RegisterNode(node) => self.register(node),
+            MetadataCommand::CreateTopic(topic) => self.create_topic(topic),
+            MetadataCommand::DeleteTopic { id } => self
+                .topology
+                .remove(id)
+                .map(MetadataOutcome::TopicDeleted)
+                .ok_or(ErrorKind::UnknownTopicId),
+            MetadataCommand::AllocateProducerIds { node, count } => self.allocate(node, count),
+        };
+        result.unwrap_or_else(MetadataOutcome::Refused)
+    }
+
+    fn name_cluster(&mut self, cluster_id: &str) -> Result<MetadataOutcome, ErrorKind> {
+        if self.topology.cluster_id.is_empty() {
+            if cluster_id.is_empty() || cluster_id.len() > MAX_HOST_BYTES {
+                return Err(ErrorKind::InvalidRequest);
+            }
+            self.topology.cluster_id = cluster_id.into();
+        }
+        Ok(MetadataOutcome::ClusterNamed(
+            self.topology.cluster_id.clone(),
+        ))
+    }
+
+    fn register(&mut self, node: NodeRecord) -> Result<MetadataOutcome, ErrorKind> {
+        if node.id.0 == 0 || node.kafka_host.is_empty() || node.kafka_host.len() > MAX_HOST_BYTES {
+            return Err(ErrorKind::InvalidRequest);
+        }
+        let is_known = self.topology.nodes.contains_key(&node.id);
+        if !is_known && self.topology.nodes.len() >= MAX_NODES {
+            return Err(ErrorKind::Overloaded);
+        }
+        let id = node.id;
+        Arc::make_mut(&mut self.topology.nodes).insert(id, node);
+        Ok(MetadataOutcome::NodeRegistered(id))
+    }
+
+    /// Whether a topic could be created now, with its settings. Also for requests that only ask.
+    pub fn check_topic(&self, topic: &CreateTopic) -> Result<TopicConfig, ErrorKind> {
+        if self.topology.by_name(&topic.name).is_some() {
+            return Err(ErrorKind::TopicExists);
+        }
+        if topic.id.0.is_nil() || self.topology.by_id(topic.id).is_some() {
+            return Err(ErrorKind::InvalidRequest);
+        }
+        if !(1..=MAX_PARTITIONS_PER_TOPIC).contains(&topic.partitions.len()) {
+            return Err(ErrorKind::InvalidPartitions);
+        }
+        let copies = usize::from(topic.replication_factor);
+        if !(1..=self.topology.nodes.len()).contains(&copies) {
+            return Err(ErrorKind::InvalidReplicationFactor);
+        }
+        if self.topology.topic_count() >= MAX_TOPICS || self.next_serial > MAX_SERIAL {
+            return Err(ErrorKind::Overloaded);
+        }
+        Ok(TopicConfig::parse(&topic.configs)?)
+    }
+
+    fn create_topic(&mut self, topic: CreateTopic) -> Result<MetadataOutcome, ErrorKind> {
+        let settings = self.check_topic(&topic)?;
+        let serial = self.next_serial;
+        self.next_serial += 1;
+        let record = TopicRecord {
+            serial,
+            id: topic.id,
+            name: topic.name,
+            partitions: topic.partitions,
+            replication_factor: topic.replication_factor,
+            configs: topic.configs,
+            settings,
+            created: topic.created,
+        };
+        Ok(MetadataOutcome::TopicCreated(self.topology.add(record)))
+    }
+
+    fn allocate(&mut self, node: NodeId, count: u32) -> Result<MetadataOutcome, ErrorKind> {
+        if !(1..=MAX_PRODUCER_ID_BLOCK_COUNT).contains(&count) {
+            return Err(ErrorKind::InvalidRequest);
+        }
+        let first = ProducerId(self.next_producer_id);
+        let next = self.next_producer_id.checked_add(i64::from(count));
+        self.next_producer_id = next.ok_or(ErrorKind::Overloaded)?;
+        Ok(MetadataOutcome::ProducerIds { node, first, count })
+    }
+}

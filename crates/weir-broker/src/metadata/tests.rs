@@ -1,0 +1,307 @@
+use std::{collections::BTreeMap, sync::Arc};
+
+use uuid::Uuid;
+use weir_log::Millis;
+use weir_model::{ErrorKind, GroupId, NodeId, PartitionId, ProducerId, Term, TopicId, TopicName};
+
+use super::{
+    CreateTopic, MetadataCommand as Command, MetadataOutcome as Outcome, MetadataState, NodeRecord,
+    state::{MAX_NODES, MAX_PARTITIONS_PER_TOPIC, MAX_PRODUCER_ID_BLOCK_COUNT, MAX_SERIAL},
+};
+use crate::{
+    api::TopicRef,
+    applied::Applied,
+    encoding::{DecodeError, trial},
+};
+
+const AT: Applied = Applied {
+    group: GroupId::METADATA,
+    index: 1,
+    term: Term(1),
+    now: Millis(5),
+};
+
+fn name(text: &str) -> TopicName {
+    TopicName::new(text).unwrap()
+}
+
+fn id(number: u128) -> TopicId {
+    TopicId(Uuid::from_u128(number))
+}
+
+fn node(number: u64) -> NodeRecord {
+    NodeRecord {
+        id: NodeId(number),
+        kafka_host: "localhost".to_owned(),
+        kafka_port: 9092,
+    }
+}
+
+fn topic(text: &str, number: u128) -> CreateTopic {
+    CreateTopic {
+        name: name(text),
+        id: id(number),
+        partitions: vec![GroupId(1), GroupId(2), GroupId(1)],
+        replication_factor: 1,
+        configs: BTreeMap::from([("retention.ms".to_owned(), "-1".to_owned())]),
+        created: Millis(4),
+    }
+}
+
+fn commands() -> Vec<Command> {
+    vec![
+        Command::NameCluster {
+            cluster_id: "weir".to_owned(),
+        },
+        Command::RegisterNode(node(1)),
+        Command::CreateTopic(topic("b", 2)),
+        Command::CreateTopic(topic("a", 1)),
+        Command::DeleteTopic { id: id(2) },
+        Command::CreateTopic(topic("b", 3)),
+        Command::AllocateProducerIds {
+            node: NodeId(1),
+            count: 1000,
+        },
+    ]
+}
+
+fn state() -> MetadataState {
+    let mut state = MetadataState::new();
+    for command in commands() {
+        let outcome = state.apply(&AT, command);
+        assert!(!matches!(outcome, Outcome::Refused(_)), "{outcome:?}");
+    }
+    state
+}
+
+#[test]
+fn a_topic_is_found_by_name_id_and_serial_and_serials_are_not_used_again() {
+    let topology = state().topology();
+    let found = topology.by_name(&name("b")).unwrap();
+    assert_eq!(
+        (found.serial, found.id, found.created),
+        (3, id(3), Millis(4))
+    );
+    assert_eq!(found.settings.retention_ms, None);
+    assert!(Arc::ptr_eq(found, topology.by_id(id(3)).unwrap()));
+    assert!(Arc::ptr_eq(found, topology.by_serial(3).unwrap()));
+    assert!(topology.by_id(id(2)).is_none() && topology.by_serial(1).is_none());
+    let names: Vec<&str> = topology.topics().map(|topic| topic.name.as_str()).collect();
+    assert_eq!(names, ["a", "b"]);
+    assert_eq!(
+        topology.load(),
+        &BTreeMap::from([(GroupId(1), 4), (GroupId(2), 2)])
+    );
+    assert_eq!((topology.cluster_id(), topology.nodes().len()), ("weir", 1));
+}
+
+#[test]
+fn a_partition_is_found_with_its_group_or_the_right_error() {
+    let topology = state().topology();
+    let by_name = |text: &str| TopicRef::Name(name(text));
+    let cases = [
+        (by_name("b"), 1, Ok((PartitionId::new(3, 1), GroupId(2)))),
+        (
+            TopicRef::Id(id(1)),
+            2,
+            Ok((PartitionId::new(2, 2), GroupId(1))),
+        ),
+        (by_name("b"), 3, Err(ErrorKind::UnknownTopicOrPartition)),
+        (by_name("b"), -1, Err(ErrorKind::UnknownTopicOrPartition)),
+        (by_name("c"), 0, Err(ErrorKind::UnknownTopicOrPartition)),
+        (TopicRef::Id(id(2)), 0, Err(ErrorKind::UnknownTopicId)),
+    ];
+    for (topic, index, expected) in cases {
+        assert_eq!(
+            topology.partition(&topic, index),
+            expected,
+            "{topic:?} {index}"
+        );
+    }
+}
+
+#[test]
+fn a_refused_command_changes_nothing() {
+    use ErrorKind as E;
+    let with = |change: fn(&mut CreateTopic)| {
+        let mut new = topic("new", 9);
+        change(&mut new);
+        Command::CreateTopic(new)
+    };
+    let mut nameless = node(2);
+    nameless.kafka_host.clear();
+    let cases = [
+        (with(|t| t.name = name("a")), E::TopicExists),
+        (with(|t| t.id = id(1)), E::InvalidRequest),
+        (with(|t| t.id = id(0)), E::InvalidRequest),
+        (with(|t| t.partitions.clear()), E::InvalidPartitions),
+        (
+            with(|t| t.partitions = vec![GroupId(1); MAX_PARTITIONS_PER_TOPIC + 1]),
+            E::InvalidPartitions,
+        ),
+        (
+            with(|t| t.replication_factor = 0),
+            E::InvalidReplicationFactor,
+        ),
+        (
+            with(|t| t.replication_factor = 2),
+            E::InvalidReplicationFactor,
+        ),
+        (
+            with(|t| drop(t.configs.insert("x".to_owned(), String::new()))),
+            E::InvalidConfig,
+        ),
+        (Command::DeleteTopic { id: id(2) }, E::UnknownTopicId),
+        (Command::RegisterNode(node(0)), E::InvalidRequest),
+        (Command::RegisterNode(nameless), E::InvalidRequest),
+        (
+            Command::AllocateProducerIds {
+                node: NodeId(1),
+                count: 0,
+            },
+            E::InvalidRequest,
+        ),
+        (
+            Command::AllocateProducerIds {
+                node: NodeId(1),
+                count: MAX_PRODUCER_ID_BLOCK_COUNT + 1,
+            },
+            E::InvalidRequest,
+        ),
+    ];
+    let mut state = state();
+    let before = state.fingerprint();
+    for (command, error) in cases {
+        let shown = format!("{command:.100?}");
+        assert_eq!(
+            state.apply(&AT, command),
+            Outcome::Refused(error),
+            "{shown}"
+        );
+        assert_eq!(state.fingerprint(), before, "{shown}");
+    }
+    assert!(matches!(
+        state.apply(
+            &AT,
+            with(|t| t.partitions = vec![GroupId(1); MAX_PARTITIONS_PER_TOPIC])
+        ),
+        Outcome::TopicCreated(_)
+    ));
+}
+
+#[test]
+fn the_last_node_is_taken_and_one_more_is_not() {
+    let mut state = MetadataState::new();
+    let last = u64::try_from(MAX_NODES).unwrap();
+    for number in 1..=last {
+        let outcome = state.apply(&AT, Command::RegisterNode(node(number)));
+        assert_eq!(outcome, Outcome::NodeRegistered(NodeId(number)));
+    }
+    let past = state.apply(&AT, Command::RegisterNode(node(last + 1)));
+    assert_eq!(past, Outcome::Refused(ErrorKind::Overloaded));
+    let again = state.apply(&AT, Command::RegisterNode(node(last)));
+    assert_eq!(again, Outcome::NodeRegistered(NodeId(last)));
+}
+
+#[test]
+fn the_first_cluster_id_stays() {
+    let mut state = state();
+    let again = Command::NameCluster {
+        cluster_id: "other".to_owned(),
+    };
+    assert_eq!(
+        state.apply(&AT, again),
+        Outcome::ClusterNamed("weir".into())
+    );
+}
+
+#[test]
+fn producer_id_blocks_follow_each_other_and_end() {
+    let mut state = state();
+    let ask = || Command::AllocateProducerIds {
+        node: NodeId(2),
+        count: 10,
+    };
+    for first in [1000, 1010] {
+        let expected = Outcome::ProducerIds {
+            node: NodeId(2),
+            first: ProducerId(first),
+            count: 10,
+        };
+        assert_eq!(state.apply(&AT, ask()), expected);
+    }
+    state.next_producer_id = i64::MAX - 9;
+    assert_eq!(
+        state.apply(&AT, ask()),
+        Outcome::Refused(ErrorKind::Overloaded)
+    );
+}
+
+#[test]
+fn the_last_serial_is_used_and_none_after_it() {
+    let mut state = state();
+    state.next_serial = MAX_SERIAL;
+    let last = state.apply(&AT, Command::CreateTopic(topic("last", 50)));
+    assert!(matches!(last, Outcome::TopicCreated(topic) if topic.serial == MAX_SERIAL));
+    let past = state.apply(&AT, Command::CreateTopic(topic("past", 51)));
+    assert_eq!(past, Outcome::Refused(ErrorKind::Overloaded));
+    assert!(MetadataState::decode(&state.encode()).is_ok());
+}
+
+#[test]
+fn a_view_stays_as_it_was_and_shares_its_topics_with_the_next() {
+    let mut state = state();
+    let before = state.topology();
+    for number in 100..400_u128 {
+        state.apply(
+            &AT,
+            Command::CreateTopic(topic(&format!("t{number}"), number)),
+        );
+        let view = state.topology();
+        assert!(Arc::ptr_eq(
+            view.by_serial(2).unwrap(),
+            before.by_serial(2).unwrap()
+        ));
+    }
+    assert_eq!(
+        (before.topic_count(), state.topology().topic_count()),
+        (2, 302)
+    );
+}
+
+#[test]
+fn commands_come_back_and_damage_is_an_error() {
+    for command in commands() {
+        let bytes = command.encode();
+        assert_eq!(Command::decode(&bytes), Ok(command));
+        trial::damage(&bytes, Command::decode);
+    }
+    for tag in [0, 6, 255] {
+        assert!(matches!(
+            Command::decode(&[tag, 0, 0]),
+            Err(DecodeError::Unknown { at: 0, found, .. }) if found == u64::from(tag)
+        ));
+    }
+}
+
+#[test]
+fn a_checkpoint_comes_back_and_damage_is_an_error() {
+    let state = state();
+    let bytes = state.encode();
+    let mut back = MetadataState::decode(&bytes).unwrap();
+    assert_eq!(
+        (back.encode(), back.fingerprint()),
+        (bytes.clone(), state.fingerprint())
+    );
+    let next = back.apply(&AT, Command::CreateTopic(topic("c", 4)));
+    assert!(matches!(next, Outcome::TopicCreated(topic) if topic.serial == 4));
+    trial::damage(&bytes, MetadataState::decode);
+}
+
+#[test]
+fn replicas_that_apply_the_same_have_the_same_fingerprint() {
+    let mut other = state();
+    assert_eq!(other.fingerprint(), state().fingerprint());
+    other.apply(&AT, Command::RegisterNode(node(2)));
+    assert_ne!(other.fingerprint(), state().fingerprint());
+}

@@ -1,0 +1,120 @@
+//! The metadata as readers see it: immutable, and cheap to make again after a change.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use weir_model::{ErrorKind, GroupId, NodeId, PartitionId, TopicId, TopicName};
+
+use super::{
+    chunked::Chunked,
+    record::{NodeRecord, TopicRecord},
+};
+use crate::api::TopicRef;
+
+/// One state of the metadata. A clone shares nodes and topics; a change after it copies a few
+/// hundred references.
+#[derive(Clone, Debug, Default)]
+pub struct Topology {
+    pub(super) cluster_id: Arc<str>,
+    pub(super) nodes: Arc<BTreeMap<NodeId, NodeRecord>>,
+    pub(super) by_name: Chunked<TopicName, Arc<TopicRecord>>,
+    pub(super) by_id: Chunked<TopicId, Arc<TopicRecord>>,
+    pub(super) by_serial: Chunked<u64, Arc<TopicRecord>>,
+    pub(super) load: Arc<BTreeMap<GroupId, u64>>,
+}
+
+impl Topology {
+    /// The cluster's id; empty before it is named.
+    pub fn cluster_id(&self) -> &str {
+        &self.cluster_id
+    }
+
+    /// All nodes by id.
+    pub fn nodes(&self) -> &BTreeMap<NodeId, NodeRecord> {
+        &self.nodes
+    }
+
+    /// Number of topics.
+    pub fn topic_count(&self) -> usize {
+        self.by_serial.len()
+    }
+
+    /// All topics in ascending order of name.
+    pub fn topics(&self) -> impl Iterator<Item = &Arc<TopicRecord>> {
+        self.by_name.values()
+    }
+
+    /// The topic with this name.
+    pub fn by_name(&self, name: &TopicName) -> Option<&Arc<TopicRecord>> {
+        self.by_name.get(name)
+    }
+
+    /// The topic with this id.
+    pub fn by_id(&self, id: TopicId) -> Option<&Arc<TopicRecord>> {
+        self.by_id.get(&id)
+    }
+
+    /// The topic with this serial number: whose a [`PartitionId`] is.
+    pub fn by_serial(&self, serial: u64) -> Option<&Arc<TopicRecord>> {
+        self.by_serial.get(&serial)
+    }
+
+    /// The topic a client means. `UnknownTopicOrPartition` or `UnknownTopicId`.
+    pub fn topic(&self, topic: &TopicRef) -> Result<&Arc<TopicRecord>, ErrorKind> {
+        match topic {
+            TopicRef::Name(name) => self.by_name(name).ok_or(ErrorKind::UnknownTopicOrPartition),
+            TopicRef::Id(id) => self.by_id(*id).ok_or(ErrorKind::UnknownTopicId),
+        }
+    }
+
+    /// The partition a client means and the group that carries it.
+    pub fn partition(
+        &self,
+        topic: &TopicRef,
+        index: i32,
+    ) -> Result<(PartitionId, GroupId), ErrorKind> {
+        let found = self.topic(topic)?.partition(index);
+        found.ok_or(ErrorKind::UnknownTopicOrPartition)
+    }
+
+    /// Partitions that each group carries, for [`super::placement::place`]; groups with none are
+    /// left out.
+    pub fn load(&self) -> &BTreeMap<GroupId, u64> {
+        &self.load
+    }
+
+    pub(super) fn add(&mut self, topic: TopicRecord) -> Arc<TopicRecord> {
+        let topic = Arc::new(topic);
+        let load = Arc::make_mut(&mut self.load);
+        for group in &topic.partitions {
+            *load.entry(*group).or_default() += 1;
+        }
+        self.by_name.insert(topic.name.clone(), topic.clone());
+        self.by_id.insert(topic.id, topic.clone());
+        self.by_serial.insert(topic.serial, topic.clone());
+        self.assert_sound();
+        topic
+    }
+
+    pub(super) fn remove(&mut self, id: TopicId) -> Option<Arc<TopicRecord>> {
+        let topic = self.by_id.remove(&id)?;
+        self.by_name.remove(&topic.name);
+        self.by_serial.remove(&topic.serial);
+        let load = Arc::make_mut(&mut self.load);
+        for group in &topic.partitions {
+            if let Some(count) = load.get_mut(group) {
+                *count -= 1;
+            }
+        }
+        load.retain(|_, count| *count > 0);
+        self.assert_sound();
+        Some(topic)
+    }
+
+    fn assert_sound(&self) {
+        let count = self.by_serial.len();
+        assert!(
+            self.by_name.len() == count && self.by_id.len() == count,
+            "a topic is found by its name, its id and its serial number"
+        );
+    }
+}
