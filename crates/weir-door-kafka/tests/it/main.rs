@@ -1,0 +1,4 @@
+//! The Kafka door from outside.
+
+mod backend;
+mod clients;
