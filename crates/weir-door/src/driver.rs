@@ -61,11 +61,12 @@ pub struct Driver<S> {
     unsent: VecDeque<Bytes>,
     unsent_bytes: usize,
     moved: Vec<Bytes>,
-    peer_done: bool,
     traffic_at: Instant,
     written_at: Instant,
     frame_due: Option<Instant>,
     drain_due: Option<Instant>,
+    /// A peer that has closed its side waits for nothing: its requests get this long.
+    peer_due: Option<Instant>,
     started: (Instant, Millis),
 }
 
@@ -101,11 +102,11 @@ impl<S: Session> Driver<S> {
             unsent: VecDeque::new(),
             unsent_bytes: 0,
             moved: Vec::new(),
-            peer_done: false,
             traffic_at: now,
             written_at: now,
             frame_due: None,
             drain_due: None,
+            peer_due: None,
             started: (now, Millis(wall_ms)),
         }
     }
@@ -147,7 +148,7 @@ impl<S: Session> Driver<S> {
                 )
                 .await
             {
-                Event::Read(Ok(0)) => self.peer_done = true,
+                Event::Read(Ok(0)) => self.peer_due = Some(Instant::now() + self.limits.drain),
                 Event::Read(Ok(count)) => self.note_read(count),
                 Event::Written(Ok(0)) => return Ended::Io(io::ErrorKind::WriteZero.into()),
                 Event::Written(Ok(count)) => self.note_written(count),
@@ -196,6 +197,9 @@ impl<S: Session> Driver<S> {
     fn turn(&mut self) -> bool {
         let now = self.now();
         self.mailbox.take(&mut self.arrived);
+        if !self.arrived.is_empty() && self.peer_due.is_some() {
+            self.peer_due = Some(Instant::now() + self.limits.drain);
+        }
         for (ticket, outcome) in self.arrived.drain(..) {
             self.session.complete(now, ticket, outcome);
         }
@@ -323,7 +327,7 @@ impl<S: Session> Driver<S> {
     }
 
     fn is_reading(&self) -> bool {
-        !self.peer_done && self.takes_bytes() && self.is_covered()
+        self.peer_due.is_none() && self.takes_bytes() && self.is_covered()
     }
 
     fn is_answered(&self) -> bool {
@@ -345,8 +349,11 @@ impl<S: Session> Driver<S> {
         {
             return Some(Ended::Shutdown(is_answered));
         }
-        if self.peer_done && is_answered && self.session.held_bytes() == 0 && self.is_covered() {
-            return Some(Ended::Closed);
+        if let Some(due) = self.peer_due {
+            let is_done = is_answered && self.session.held_bytes() == 0 && self.is_covered();
+            if is_done || now >= due {
+                return Some(Ended::Closed);
+            }
         }
         if self.is_reading() && self.frame_due.is_some_and(|due| now >= due) {
             return Some(Ended::FrameStalled);
@@ -369,8 +376,8 @@ impl<S: Session> Driver<S> {
         {
             due = due.min(frame_due);
         }
-        if let Some(drain_due) = self.drain_due {
-            due = due.min(drain_due);
+        for end in [self.drain_due, self.peer_due].into_iter().flatten() {
+            due = due.min(end);
         }
         if let Some(session_due) = self.session.poll_timeout() {
             let wait = Duration::from_millis(session_due.since(self.now()));
@@ -403,3 +410,7 @@ fn gather<'a, 'b>(unsent: &'a VecDeque<Bytes>, into: &'b mut [IoSlice<'a>]) -> &
     }
     &into[..count]
 }
+
+#[cfg(test)]
+#[path = "driver_tests.rs"]
+mod tests;

@@ -7,6 +7,8 @@ pub mod driver;
 pub mod limits;
 pub mod listener;
 pub mod session;
+#[cfg(test)]
+mod toy;
 
 pub use budget::{Budget, Claim};
 pub use limits::Limits;

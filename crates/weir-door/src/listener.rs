@@ -151,3 +151,54 @@ async fn run<S: Session>(
         (None, ended) => debug!(door, %peer, ?ended, "closed"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::toy::{Held, ToyDoor, answer, frame};
+
+    #[tokio::test]
+    async fn one_connection_over_the_limit_waits_for_its_turn() {
+        let limits = Limits {
+            connections_count: 1,
+            ..Limits::default()
+        };
+        let listener = Listener::bind("127.0.0.1:0").await.unwrap();
+        let (address, listener) = (listener.local_addr(), listener.with_limits(limits));
+        let (backend, mut asked) = Held::new();
+        let (stop, stopped) = watch::channel(false);
+        let server = tokio::spawn(serve(listener, Arc::new(ToyDoor), backend, stopped));
+        let mut first = TcpStream::connect(address).await.unwrap();
+        first.write_all(&frame("first")).await.unwrap();
+        let (_, reply) = asked.recv().await.unwrap();
+        let mut second = TcpStream::connect(address).await.unwrap();
+        second.write_all(&frame("second")).await.unwrap();
+        answer(reply, "1");
+        assert_eq!(first.read_u32().await.unwrap(), 1);
+        assert!(asked.try_recv().is_err(), "the second one was served");
+        drop(first);
+        let (text, reply) = asked.recv().await.unwrap();
+        assert_eq!(text, "second");
+        answer(reply, "2");
+        assert_eq!(second.read_u32().await.unwrap(), 1);
+        stop.send(true).unwrap();
+        server.await.unwrap();
+        assert!(
+            TcpStream::connect(address).await.is_err(),
+            "the port is closed"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_taken_port_is_named() {
+        let first = Listener::bind("127.0.0.1:0").await.unwrap();
+        let address = first.local_addr().to_string();
+        let error = Listener::bind(&address).await.unwrap_err().to_string();
+        assert!(
+            error.starts_with(&format!("cannot listen on {address}: ")),
+            "{error}"
+        );
+    }
+}

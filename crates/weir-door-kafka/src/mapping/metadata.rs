@@ -32,8 +32,8 @@ const ID_FROM: i16 = 10;
 /// First version that takes topic ids, with null names.
 const ASK_BY_ID_FROM: i16 = 12;
 
-/// Maps a request. Names that no topic can have are asked for as they are not: their answer is
-/// put beside the node's, see [`Plan::Metadata`].
+/// Maps a request. The node is not asked for names that no topic can have; their answers go
+/// between the node's, see [`Plan::Metadata`].
 pub fn map(head: &Head, request: MetadataRequest) -> Result<Mapped, MapError> {
     let topics = request
         .topics
@@ -42,14 +42,13 @@ pub fn map(head: &Head, request: MetadataRequest) -> Result<Mapped, MapError> {
         None => (None, Vec::new()),
         Some(topics) => {
             let mut refused = Vec::new();
-            let asked = topics
-                .into_iter()
-                .filter_map(|topic| {
-                    topic_ref(head, topic)
-                        .map_err(|answer| refused.push(answer))
-                        .ok()
-                })
-                .collect();
+            let mut asked = Vec::with_capacity(topics.len());
+            for (at, topic) in topics.into_iter().enumerate() {
+                match topic_ref(head, topic) {
+                    Ok(topic) => asked.push(topic),
+                    Err(answer) => refused.push((at, answer)),
+                }
+            }
             (Some(asked), refused)
         }
     };
@@ -82,7 +81,7 @@ fn topic_ref(head: &Head, topic: MetadataRequestTopic) -> Result<TopicRef, Metad
 /// Maps the outcome.
 pub fn answer(
     head: &Head,
-    refused: Vec<MetadataResponseTopic>,
+    refused: Vec<(usize, MetadataResponseTopic)>,
     outcome: ClusterMetadata,
 ) -> Result<Answer, MapError> {
     let mut topics: Vec<_> = outcome
@@ -90,7 +89,9 @@ pub fn answer(
         .into_iter()
         .map(|topic| self::topic(head, topic))
         .collect();
-    topics.extend(refused);
+    for (at, answer) in refused {
+        topics.insert(at.min(topics.len()), answer);
+    }
     let mut response = MetadataResponse::default()
         .with_brokers(outcome.brokers.into_iter().map(broker).collect())
         .with_topics(topics);

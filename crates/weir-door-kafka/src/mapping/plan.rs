@@ -74,8 +74,8 @@ pub enum Plan {
     ListOffsets(Grouped),
     /// Metadata.
     Metadata {
-        /// Answers for topics that the node was not asked for.
-        refused: Vec<MetadataResponseTopic>,
+        /// Answers for topics that the node was not asked for, with their places in order.
+        refused: Vec<(usize, MetadataResponseTopic)>,
     },
     /// CreateTopics: names with the code of those that the node was not asked for.
     CreateTopics(Vec<(StrBytes, Option<i16>)>),
