@@ -223,6 +223,8 @@ impl<S: Session> Driver<S> {
 
     fn feed(&mut self, now: Millis) {
         if self.buffered.is_empty() || !self.takes_bytes() {
+            // What nobody reads does not stall.
+            self.frame_due = None;
             return;
         }
         let bounds = self.session.bounds(&self.buffered);

@@ -21,7 +21,7 @@ struct Wired {
 
 fn wire(budget: &Budget, pipe_bytes: usize) -> Wired {
     let (client, server) = duplex(pipe_bytes);
-    let (backend, asked) = Held::new();
+    let (backend, asked) = Held::pair();
     let (stop, stopped) = watch::channel(false);
     let claim = budget.claim();
     let ended = tokio::spawn(async move {
@@ -84,7 +84,7 @@ async fn a_large_frame_passes_both_ways() {
 
 #[tokio::test(start_paused = true)]
 async fn an_announced_length_alone_allocates_little() {
-    let (backend, _asked) = Held::new();
+    let (backend, _asked) = Held::pair();
     let claim = Budget::new(1 << 30).claim();
     let mut driver = Driver::new(Toy::default(), backend, claim, Limits::default());
     driver
@@ -189,6 +189,29 @@ async fn half_a_frame_ends_a_connection() {
     let mut wired = plain();
     wired.client.write_all(&frame("half")[..6]).await.unwrap();
     assert!(matches!(wired.ended.await.unwrap(), Ended::FrameStalled));
+}
+
+#[tokio::test(start_paused = true)]
+async fn half_a_frame_behind_back_pressure_does_not_stall() {
+    let mut wired = plain();
+    let half = &frame("half")[..6];
+    wired.client.write_all(half).await.unwrap();
+    tokio::time::sleep(Limits::default().frame_stall / 2).await;
+    let mut rest = frame("half")[6..].to_vec();
+    for _ in 1..MAX_TOY_COUNT {
+        rest.extend(frame("more"));
+    }
+    rest.extend_from_slice(half);
+    wired.client.write_all(&rest).await.unwrap();
+    let mut held = Vec::new();
+    for _ in 0..MAX_TOY_COUNT {
+        held.push(wired.asked.recv().await.unwrap().1);
+    }
+    tokio::time::sleep(Limits::default().frame_stall * 3).await;
+    held.into_iter().for_each(|reply| answer(reply, "a"));
+    tokio::time::sleep(Limits::default().frame_stall / 2).await;
+    wired.client.write_all(&frame("half")[6..]).await.unwrap();
+    assert_eq!(wired.asked.recv().await.unwrap().0, "half");
 }
 
 #[tokio::test(start_paused = true)]

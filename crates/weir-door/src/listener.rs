@@ -167,7 +167,7 @@ mod tests {
         };
         let listener = Listener::bind("127.0.0.1:0").await.unwrap();
         let (address, listener) = (listener.local_addr(), listener.with_limits(limits));
-        let (backend, mut asked) = Held::new();
+        let (backend, mut asked) = Held::pair();
         let (stop, stopped) = watch::channel(false);
         let server = tokio::spawn(serve(listener, Arc::new(ToyDoor), backend, stopped));
         let mut first = TcpStream::connect(address).await.unwrap();

@@ -1,10 +1,7 @@
 //! A protocol for tests: a frame is its length in four bytes and a text. Each text is asked of
 //! the node and comes back as it answered. `bye` ends the conversation.
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex},
-};
+use std::{collections::VecDeque, sync::Arc};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio::sync::mpsc;
@@ -17,6 +14,9 @@ use crate::{Bounds, CloseReason, Connection, Door, Millis, Session};
 
 /// Requests of one toy session in flight.
 pub(crate) const MAX_TOY_COUNT: usize = 2;
+
+/// Requests that a test may leave untaken.
+const MAX_ASKED_COUNT: usize = 4096;
 
 #[derive(Default)]
 pub(crate) struct Toy {
@@ -150,16 +150,15 @@ impl Door for ToyDoor {
 
 /// A node that answers when the test says so.
 pub(crate) struct Held {
-    asked: Mutex<mpsc::UnboundedSender<(String, Reply)>>,
+    sender: mpsc::Sender<(String, Reply)>,
 }
 
-pub(crate) type Asked = mpsc::UnboundedReceiver<(String, Reply)>;
+pub(crate) type Asked = mpsc::Receiver<(String, Reply)>;
 
 impl Held {
-    pub(crate) fn new() -> (Arc<dyn Backend>, Asked) {
-        let (sender, asked) = mpsc::unbounded_channel();
-        let asked_by = Mutex::new(sender);
-        (Arc::new(Self { asked: asked_by }), asked)
+    pub(crate) fn pair() -> (Arc<dyn Backend>, Asked) {
+        let (sender, asked) = mpsc::channel(MAX_ASKED_COUNT);
+        (Arc::new(Self { sender }), asked)
     }
 }
 
@@ -169,7 +168,7 @@ impl Backend for Held {
             panic!("the toy asks for coordinators only");
         };
         // A test that has seen enough has dropped the other end.
-        let _ = self.asked.lock().unwrap().send((texts.remove(0), reply));
+        let _ = self.sender.try_send((texts.remove(0), reply));
     }
 }
 

@@ -10,5 +10,6 @@ mod fetch_encoding;
 mod hostile;
 mod order;
 mod outcomes;
+mod rules;
 mod samples;
 mod wire;
