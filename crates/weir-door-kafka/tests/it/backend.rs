@@ -197,16 +197,17 @@ impl Scripted {
         let state = self.state.lock().unwrap();
         let (_, batches) = &state.topics[&name];
         let from = u64::try_from(partition.offset).unwrap();
-        let chunks: Vec<Bytes> = batches
-            .iter()
-            .filter(|(next, _)| *next > from)
-            .map(|(_, bytes)| bytes.clone())
-            .collect();
+        let mut chunks: Vec<Bytes> = Vec::new();
+        let mut size_bytes = 0;
+        for (_, bytes) in batches.iter().filter(|(next, _)| *next > from) {
+            if !chunks.is_empty() && size_bytes + bytes.len() > partition.max_bytes {
+                break;
+            }
+            size_bytes += bytes.len();
+            chunks.push(bytes.clone());
+        }
         Fetched {
-            batches: Ok(FetchedBatches {
-                size_bytes: chunks.iter().map(Bytes::len).sum(),
-                chunks,
-            }),
+            batches: Ok(FetchedBatches { chunks, size_bytes }),
             high_watermark: Offset(batches.last().map_or(0, |(next, _)| *next)),
             log_start: Offset(0),
         }
