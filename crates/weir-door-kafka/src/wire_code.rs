@@ -73,6 +73,7 @@ pub fn of(kind: ErrorKind, surface: Surface) -> i16 {
         E::UnknownLeaderEpoch => same(75),
         E::CorruptBatch => same(CORRUPT_MESSAGE),
         E::InvalidRecord => same(INVALID_RECORD),
+        E::InvalidTimestamp => same(32),
         E::UnsupportedFormat => same(43),
         E::MessageTooLarge => same(10),
         E::OutOfOrderSequence => same(45),
@@ -167,6 +168,10 @@ mod tests {
             (
                 of(ErrorKind::OffsetMetadataTooLarge, Surface::Group),
                 ResponseError::OffsetMetadataTooLarge,
+            ),
+            (
+                of(ErrorKind::InvalidTimestamp, Surface::Write),
+                ResponseError::InvalidTimestamp,
             ),
             (
                 of(ErrorKind::TopicExists, Surface::Write),

@@ -99,26 +99,8 @@ fn encode_body(api: Api, version: i16, into: &mut BytesMut) {
             Ok(())
         }
         Api::Fetch => fetch(version).encode(into, version),
-        Api::ListOffsets => {
-            let partition = ListOffsetsPartition::default().with_timestamp(-1);
-            let topic = ListOffsetsTopic::default()
-                .with_name(text("topic").into())
-                .with_partitions(vec![partition.clone(), partition]);
-            ListOffsetsRequest::default()
-                .with_topics(vec![topic])
-                .encode(into, version)
-        }
-        Api::Metadata => {
-            let topic = MetadataRequestTopic::default().with_name(Some(text("topic").into()));
-            let mut topics = vec![topic.clone(), topic];
-            if version >= 12 {
-                let by_id = MetadataRequestTopic::default().with_name(None);
-                topics.push(by_id.with_topic_id(TOPIC_ID));
-            }
-            MetadataRequest::default()
-                .with_topics(Some(topics))
-                .encode(into, version)
-        }
+        Api::ListOffsets => list_offsets().encode(into, version),
+        Api::Metadata => metadata(version).encode(into, version),
         Api::OffsetCommit => commit().encode(into, version),
         Api::OffsetFetch => offset_fetch(version).encode(into, version),
         Api::FindCoordinator => {
@@ -170,6 +152,24 @@ fn encode_body(api: Api, version: i16, into: &mut BytesMut) {
             .encode(into, version),
     }
     .unwrap();
+}
+
+fn list_offsets() -> ListOffsetsRequest {
+    let partition = ListOffsetsPartition::default().with_timestamp(-1);
+    let topic = ListOffsetsTopic::default()
+        .with_name(text("topic").into())
+        .with_partitions(vec![partition.clone(), partition]);
+    ListOffsetsRequest::default().with_topics(vec![topic])
+}
+
+fn metadata(version: i16) -> MetadataRequest {
+    let topic = MetadataRequestTopic::default().with_name(Some(text("topic").into()));
+    let mut topics = vec![topic.clone(), topic];
+    if version >= 12 {
+        let by_id = MetadataRequestTopic::default().with_name(None);
+        topics.push(by_id.with_topic_id(TOPIC_ID));
+    }
+    MetadataRequest::default().with_topics(Some(topics))
 }
 
 fn fetch(version: i16) -> FetchRequest {
