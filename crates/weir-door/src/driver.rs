@@ -137,6 +137,11 @@ impl<S: Session> Driver<S> {
                 let _ = writer.shutdown().await;
                 return ended;
             }
+            // The wait below sees the shutdown only when nothing else is ready.
+            if self.drain_due.is_none() && is_down(&mut shutdown) {
+                self.drain_due = Some(Instant::now() + self.limits.drain);
+                continue;
+            }
             self.arm(alarm.as_mut());
             match self
                 .event(
@@ -401,6 +406,15 @@ impl<S: Session> Driver<S> {
         let (started, wall) = self.started;
         let since_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         wall.plus(since_ms)
+    }
+}
+
+/// Without a lock as long as nothing has changed.
+fn is_down(shutdown: &mut watch::Receiver<bool>) -> bool {
+    match shutdown.has_changed() {
+        Ok(false) => false,
+        Ok(true) => *shutdown.borrow_and_update(),
+        Err(_) => true,
     }
 }
 
