@@ -1,1 +1,17 @@
-//! placeholder
+//! What all doors share: the session trait without I/O, the socket driver, listeners, limits.
+//!
+//! Charter: sockets and tokio live here and nowhere below; no protocol is named here.
+
+pub mod budget;
+pub mod driver;
+pub mod limits;
+pub mod listener;
+pub mod session;
+#[cfg(test)]
+mod toy;
+
+pub use budget::{Budget, Claim};
+pub use limits::Limits;
+pub use listener::{Listener, ListenerError, serve};
+pub use session::{Bounds, CloseReason, Connection, Door, Session};
+pub use weir_log::clock::Millis;

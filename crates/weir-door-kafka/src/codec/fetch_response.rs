@@ -1,0 +1,186 @@
+//! The Fetch answer, versions 4 to 18, encoded by hand so that records are sent as the chunks
+//! they are stored in. After the answer header:
+//!
+//! ```text
+//! throttle i32 | v7+: error i16, session i32 | topics [
+//!   name (v4-12) or id (v13+) | partitions [
+//!     index i32 | error i16 | high watermark i64 | last stable i64 | v5+: log start i64
+//!     | aborted [] or null | v11+: preferred replica i32 | records: length, chunks | v12+: tags
+//!   ] | v12+: tags
+//! ] | v12+: tags
+//! ```
+
+use bytes::{BufMut, Bytes, BytesMut};
+use kafka_protocol::protocol::StrBytes;
+use uuid::Uuid;
+
+use super::{header::Head, response::EncodeError};
+
+/// First version with a top-level error and session id.
+const SESSION_FROM: i16 = 7;
+/// First version with topic ids in place of names.
+pub const ID_FROM: i16 = 13;
+
+/// The answer as a whole.
+#[derive(Debug)]
+pub struct FetchAnswer {
+    /// Top-level error code; not on the wire before version 7.
+    pub error_code: i16,
+    /// The topics.
+    pub topics: Vec<TopicAnswer>,
+}
+
+/// One topic's part.
+#[derive(Debug)]
+pub struct TopicAnswer {
+    /// Its name, for versions up to 12.
+    pub name: StrBytes,
+    /// Its id, for versions from 13.
+    pub id: Uuid,
+    /// Its partitions.
+    pub partitions: Vec<PartitionAnswer>,
+}
+
+/// One partition's part.
+#[derive(Debug)]
+pub struct PartitionAnswer {
+    /// Its index.
+    pub index: i32,
+    /// Its error code.
+    pub error_code: i16,
+    /// The offset after the last committed record; also the last stable offset.
+    pub high_watermark: i64,
+    /// Its first offset.
+    pub log_start: i64,
+    /// Whether aborted transactions are an empty list, or null.
+    pub lists_aborted: bool,
+    /// The records.
+    pub chunks: Vec<Bytes>,
+}
+
+/// The chunks to send, in order. No record byte is copied.
+pub fn encode(head: &Head, answer: FetchAnswer) -> Result<Vec<Bytes>, EncodeError> {
+    let mut writer = Writer {
+        head: *head,
+        fixed: head.begin(room_bytes(&answer)),
+        cuts: Vec::new(),
+        chunk_bytes: 0,
+    };
+    writer.answer(answer)?;
+    writer.finish()
+}
+
+fn room_bytes(answer: &FetchAnswer) -> usize {
+    let topic = |topic: &TopicAnswer| 32 + topic.name.len() + 56 * topic.partitions.len();
+    32 + answer.topics.iter().map(topic).sum::<usize>()
+}
+
+struct Writer {
+    head: Head,
+    fixed: BytesMut,
+    /// Chunks with the position in `fixed` that they go in at.
+    cuts: Vec<(usize, Vec<Bytes>)>,
+    chunk_bytes: usize,
+}
+
+impl Writer {
+    fn answer(&mut self, answer: FetchAnswer) -> Result<(), EncodeError> {
+        self.fixed.put_i32(0);
+        if self.head.version >= SESSION_FROM {
+            self.fixed.put_i16(answer.error_code);
+            self.fixed.put_i32(0);
+        }
+        self.length(answer.topics.len())?;
+        for topic in answer.topics {
+            self.topic(topic)?;
+        }
+        self.no_tags();
+        Ok(())
+    }
+
+    fn topic(&mut self, topic: TopicAnswer) -> Result<(), EncodeError> {
+        if self.head.version >= ID_FROM {
+            self.fixed.put_slice(topic.id.as_bytes());
+        } else {
+            if self.head.flexible {
+                self.length(topic.name.len())?;
+            } else {
+                let length = i16::try_from(topic.name.len())
+                    .map_err(|_| self.head.misfit(format!("name of {}", topic.name.len())))?;
+                self.fixed.put_i16(length);
+            }
+            self.fixed.put_slice(topic.name.as_bytes());
+        }
+        self.length(topic.partitions.len())?;
+        for partition in topic.partitions {
+            self.partition(partition)?;
+        }
+        self.no_tags();
+        Ok(())
+    }
+
+    fn partition(&mut self, partition: PartitionAnswer) -> Result<(), EncodeError> {
+        self.fixed.put_i32(partition.index);
+        self.fixed.put_i16(partition.error_code);
+        self.fixed.put_i64(partition.high_watermark);
+        self.fixed.put_i64(partition.high_watermark);
+        if self.head.version >= 5 {
+            self.fixed.put_i64(partition.log_start);
+        }
+        match (partition.lists_aborted, self.head.flexible) {
+            (true, _) => self.length(0)?,
+            (false, true) => self.fixed.put_u8(0),
+            (false, false) => self.fixed.put_i32(-1),
+        }
+        if self.head.version >= 11 {
+            self.fixed.put_i32(-1);
+        }
+        let record_bytes = partition.chunks.iter().map(Bytes::len).sum();
+        self.length(record_bytes)?;
+        if record_bytes > 0 {
+            self.chunk_bytes += record_bytes;
+            self.cuts.push((self.fixed.len(), partition.chunks));
+        }
+        self.no_tags();
+        Ok(())
+    }
+
+    /// The length of a list or of bytes.
+    fn length(&mut self, length: usize) -> Result<(), EncodeError> {
+        let wire = i32::try_from(length).map_err(|_| self.head.misfit(format!("{length} long")))?;
+        if !self.head.flexible {
+            self.fixed.put_i32(wire);
+            return Ok(());
+        }
+        let mut rest = wire.cast_unsigned() + 1;
+        while rest >= 0x80 {
+            self.fixed.put_u8((rest & 0x7f) as u8 | 0x80);
+            rest >>= 7;
+        }
+        self.fixed.put_u8(rest as u8);
+        Ok(())
+    }
+
+    fn no_tags(&mut self) {
+        if self.head.flexible {
+            self.fixed.put_u8(0);
+        }
+    }
+
+    fn finish(mut self) -> Result<Vec<Bytes>, EncodeError> {
+        self.head.close(&mut self.fixed, self.chunk_bytes)?;
+        let fixed = self.fixed.freeze();
+        let records_count: usize = self.cuts.iter().map(|(_, chunks)| chunks.len()).sum();
+        let mut chunks = Vec::with_capacity(records_count + self.cuts.len() + 1);
+        let mut from = 0;
+        for (at, records) in self.cuts {
+            chunks.push(fixed.slice(from..at));
+            chunks.extend(records);
+            from = at;
+        }
+        if from < fixed.len() {
+            chunks.push(fixed.slice(from..));
+        }
+        Ok(chunks)
+    }
+}

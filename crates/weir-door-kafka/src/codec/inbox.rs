@@ -1,0 +1,125 @@
+//! Finds frames in bytes that arrive cut anywhere.
+
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+
+use super::frame::{FrameError, SIZE_BYTES, frame_bytes};
+
+/// Received and not yet decoded bytes. A frame that lies in one chunk is a slice of it; one that
+/// spans chunks is put together.
+#[derive(Debug, Default)]
+pub struct Inbox {
+    chunks: VecDeque<Bytes>,
+    partial: BytesMut,
+    bytes: usize,
+}
+
+impl Inbox {
+    /// Takes the next chunk.
+    pub fn push(&mut self, chunk: Bytes) {
+        self.bytes += chunk.len();
+        if !chunk.is_empty() {
+            self.chunks.push_back(chunk);
+        }
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// The next whole frame without its size field; `None`: more bytes are needed.
+    pub fn next_frame(&mut self) -> Result<Option<Bytes>, FrameError> {
+        if self.partial.is_empty() {
+            let Some(front) = self.chunks.front_mut() else {
+                return Ok(None);
+            };
+            match frame_bytes(front)? {
+                Some(total) if total <= front.len() => {
+                    let frame = front.split_to(total);
+                    if front.is_empty() {
+                        self.chunks.pop_front();
+                    }
+                    return Ok(Some(self.taken(&frame)));
+                }
+                Some(_) | None => {}
+            }
+        }
+        self.next_joined()
+    }
+
+    fn next_joined(&mut self) -> Result<Option<Bytes>, FrameError> {
+        loop {
+            let target = frame_bytes(&self.partial)?.unwrap_or(SIZE_BYTES);
+            let lacking = target.saturating_sub(self.partial.len());
+            if lacking == 0 {
+                let frame = self.partial.split_to(target).freeze();
+                return Ok(Some(self.taken(&frame)));
+            }
+            let Some(front) = self.chunks.front_mut() else {
+                return Ok(None);
+            };
+            let step = front.split_to(lacking.min(front.len()));
+            self.partial.extend_from_slice(&step);
+            if front.is_empty() {
+                self.chunks.pop_front();
+            }
+        }
+    }
+
+    fn taken(&mut self, frame: &Bytes) -> Bytes {
+        assert!(frame.len() <= self.bytes, "a frame comes from held bytes");
+        self.bytes -= frame.len();
+        frame.slice(SIZE_BYTES..)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frames_of(chunks: &[&[u8]]) -> Vec<Vec<u8>> {
+        let mut inbox = Inbox::default();
+        let mut frames = Vec::new();
+        for chunk in chunks {
+            inbox.push(Bytes::copy_from_slice(chunk));
+            while let Some(frame) = inbox.next_frame().unwrap() {
+                frames.push(frame.to_vec());
+            }
+        }
+        assert_eq!(inbox.bytes(), 0);
+        frames
+    }
+
+    #[test]
+    fn any_two_cuts_give_the_same_frames() {
+        let mut wire = Vec::new();
+        for size in [8_u8, 9, 20] {
+            wire.extend_from_slice(&[0, 0, 0, size]);
+            wire.extend((0..size).map(|i| i ^ size));
+        }
+        let whole = frames_of(&[&wire]);
+        assert_eq!(whole.iter().map(Vec::len).collect::<Vec<_>>(), [8, 9, 20]);
+        for first in 0..=wire.len() {
+            for second in first..=wire.len() {
+                let cut = [&wire[..first], &wire[first..second], &wire[second..]];
+                assert_eq!(frames_of(&cut), whole, "cut at {first} and {second}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_frame_in_one_chunk_is_not_copied() {
+        let wire = Bytes::from_static(&[0, 0, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8, 0]);
+        let mut inbox = Inbox::default();
+        inbox.push(wire.clone());
+        let frame = inbox.next_frame().unwrap().unwrap();
+        assert_eq!(frame.as_ptr(), wire[4..].as_ptr());
+    }
+}

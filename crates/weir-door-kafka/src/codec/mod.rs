@@ -1,0 +1,10 @@
+//! Kafka's wire format without I/O.
+
+pub mod fetch_response;
+pub mod frame;
+pub mod header;
+pub mod inbox;
+pub mod response;
+pub mod shape;
+pub mod shapes;
+pub mod versions;

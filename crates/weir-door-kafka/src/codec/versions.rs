@@ -1,0 +1,143 @@
+//! The one table of what is served. It decides what is decoded and what ApiVersions tells.
+
+/// A request that is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Api {
+    /// Key 0.
+    Produce,
+    /// Key 1.
+    Fetch,
+    /// Key 2.
+    ListOffsets,
+    /// Key 3.
+    Metadata,
+    /// Key 8.
+    OffsetCommit,
+    /// Key 9.
+    OffsetFetch,
+    /// Key 10.
+    FindCoordinator,
+    /// Key 11.
+    JoinGroup,
+    /// Key 12.
+    Heartbeat,
+    /// Key 13.
+    LeaveGroup,
+    /// Key 14.
+    SyncGroup,
+    /// Key 18.
+    ApiVersions,
+    /// Key 19.
+    CreateTopics,
+    /// Key 22.
+    InitProducerId,
+}
+
+/// One line of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Served {
+    /// The request.
+    pub api: Api,
+    /// Its key on the wire.
+    pub key: i16,
+    /// Lowest version told to clients.
+    pub told_min: i16,
+    /// Lowest version served.
+    pub min: i16,
+    /// Highest version served and told.
+    pub max: i16,
+    /// First version with compact lengths and tags.
+    pub flexible_from: i16,
+}
+
+const fn line(api: Api, key: i16, min: i16, max: i16, flexible_from: i16) -> Served {
+    Served {
+        api,
+        key,
+        told_min: min,
+        min,
+        max,
+        flexible_from,
+    }
+}
+
+/// What is served, by key: the versions of Kafka 4.1, where this door can keep their promises.
+pub const SERVED: [Served; 14] = [
+    // librdkafka before 2.11.1 compresses only where Produce 0 is told (KAFKA-18659). Like Kafka
+    // 4, 0 to 2 are told and close the connection when they are used.
+    Served {
+        api: Api::Produce,
+        key: 0,
+        told_min: 0,
+        min: 3,
+        max: 13,
+        flexible_from: 9,
+    },
+    line(Api::Fetch, 1, 4, 18, 12),
+    line(Api::ListOffsets, 2, 1, 10, 6),
+    line(Api::Metadata, 3, 0, 13, 9),
+    line(Api::OffsetCommit, 8, 2, 9, 8),
+    line(Api::OffsetFetch, 9, 1, 9, 6),
+    line(Api::FindCoordinator, 10, 0, 6, 3),
+    line(Api::JoinGroup, 11, 0, 9, 6),
+    line(Api::Heartbeat, 12, 0, 4, 4),
+    line(Api::LeaveGroup, 13, 0, 5, 4),
+    line(Api::SyncGroup, 14, 0, 5, 4),
+    line(Api::ApiVersions, 18, 0, 4, 3),
+    line(Api::CreateTopics, 19, 2, 7, 5),
+    line(Api::InitProducerId, 22, 0, 5, 2),
+];
+
+/// The line of `key`; `None`: not served.
+pub fn by_key(key: i16) -> Option<Served> {
+    SERVED.into_iter().find(|line| line.key == key)
+}
+
+impl Served {
+    /// Whether requests of `version` are served.
+    pub fn serves(&self, version: i16) -> bool {
+        (self.min..=self.max).contains(&version)
+    }
+
+    /// Whether `version` has compact lengths and tags.
+    pub fn is_flexible(&self, version: i16) -> bool {
+        version >= self.flexible_from
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kafka_protocol::messages::ApiKey;
+
+    use super::*;
+
+    #[test]
+    fn header_versions_are_those_of_the_schemas() {
+        for line in SERVED {
+            let key = ApiKey::try_from(line.key).unwrap();
+            for version in line.min..=line.max {
+                let flexible = line.is_flexible(version);
+                let expected = if flexible { 2 } else { 1 };
+                assert_eq!(
+                    key.request_header_version(version),
+                    expected,
+                    "{line:?} {version}"
+                );
+                let answer = i16::from(flexible && line.api != Api::ApiVersions);
+                assert_eq!(
+                    key.response_header_version(version),
+                    answer,
+                    "{line:?} {version}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn groups_are_told_together() {
+        // librdkafka switches consumer groups on only where all of these are there.
+        for key in [8, 9, 10, 11, 12, 13, 14] {
+            assert!(by_key(key).is_some(), "key {key}");
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! The door: makes a session for each connection.
+
+use weir_door::{Connection, Door};
+
+use crate::session::connection::KafkaSession;
+
+/// Most bytes of records in one Fetch answer, whatever the client allows (Kafka's
+/// `fetch.max.bytes`).
+pub const MAX_FETCH_BYTES: usize = 55 << 20;
+
+/// What a user may set of the Kafka door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KafkaConfig {
+    /// Default [`MAX_FETCH_BYTES`].
+    pub max_fetch_bytes: usize,
+}
+
+impl Default for KafkaConfig {
+    fn default() -> Self {
+        Self {
+            max_fetch_bytes: MAX_FETCH_BYTES,
+        }
+    }
+}
+
+/// The Kafka door. Where clients reach the nodes comes from the node, in its answers to
+/// Metadata and FindCoordinator.
+#[derive(Debug)]
+pub struct KafkaDoor {
+    config: KafkaConfig,
+}
+
+impl KafkaDoor {
+    /// A door.
+    pub fn new(config: KafkaConfig) -> Self {
+        Self { config }
+    }
+}
+
+impl Door for KafkaDoor {
+    type Session = KafkaSession;
+
+    fn name(&self) -> &'static str {
+        "kafka"
+    }
+
+    fn open(&self, connection: Connection) -> KafkaSession {
+        KafkaSession::new(connection, self.config)
+    }
+}

@@ -1,0 +1,168 @@
+//! Metadata 0 to 13.
+
+use kafka_protocol::{
+    messages::{
+        MetadataRequest, MetadataResponse,
+        metadata_request::MetadataRequestTopic,
+        metadata_response::{
+            MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
+        },
+    },
+    protocol::StrBytes,
+};
+use uuid::Uuid;
+use weir_broker::api::{
+    Broker, ClusterMetadata, Metadata, PartitionMetadata, Request, TopicDescription, TopicMetadata,
+    TopicRef,
+};
+use weir_model::{ErrorKind, TopicId, TopicName};
+
+use super::plan::{Answer, MapError, Mapped, Plan};
+use crate::{
+    codec::header::Head,
+    wire_code::{self, Surface},
+};
+
+/// First version that says whether topics may be created; before it, they may.
+const AUTO_CREATE_FROM: i16 = 4;
+/// First version with leader epochs.
+const EPOCH_FROM: i16 = 7;
+/// First version with topic ids in the answer.
+const ID_FROM: i16 = 10;
+/// First version that takes topic ids, with null names.
+const ASK_BY_ID_FROM: i16 = 12;
+
+/// Maps a request. The node is not asked for names that no topic can have; their answers go
+/// between the node's, see [`Plan::Metadata`].
+pub fn map(head: &Head, request: MetadataRequest) -> Result<Mapped, MapError> {
+    let topics = request
+        .topics
+        .filter(|topics| head.version > 0 || !topics.is_empty());
+    let (topics, refused) = match topics {
+        None => (None, Vec::new()),
+        Some(topics) => {
+            let mut refused = Vec::new();
+            let mut asked = Vec::with_capacity(topics.len());
+            for (at, topic) in topics.into_iter().enumerate() {
+                match topic_ref(head, topic) {
+                    Ok(topic) => asked.push(topic),
+                    Err(answer) => refused.push((at, answer)),
+                }
+            }
+            (Some(asked), refused)
+        }
+    };
+    let auto_create = head.version < AUTO_CREATE_FROM || request.allow_auto_topic_creation;
+    let request = Request::Metadata(Metadata {
+        topics,
+        auto_create,
+    });
+    Ok(Mapped::Ask(request, Plan::Metadata { refused }))
+}
+
+fn topic_ref(head: &Head, topic: MetadataRequestTopic) -> Result<TopicRef, MetadataResponseTopic> {
+    let refused = MetadataResponseTopic::default();
+    match topic.name {
+        Some(name) => TopicName::new(&name).map(TopicRef::Name).map_err(|_| {
+            refused
+                .with_name(Some(name))
+                .with_error_code(wire_code::INVALID_TOPIC)
+        }),
+        None if head.version < ASK_BY_ID_FROM => Err(refused
+            .with_name(Some(StrBytes::default().into()))
+            .with_error_code(wire_code::INVALID_REQUEST)),
+        None if topic.topic_id.is_nil() => Err(refused
+            .with_name(None)
+            .with_error_code(wire_code::UNKNOWN_TOPIC_ID)),
+        None => Ok(TopicRef::Id(TopicId(topic.topic_id))),
+    }
+}
+
+/// Maps the outcome.
+pub fn answer(
+    head: &Head,
+    refused: Vec<(usize, MetadataResponseTopic)>,
+    outcome: ClusterMetadata,
+) -> Result<Answer, MapError> {
+    let mut topics: Vec<_> = outcome
+        .topics
+        .into_iter()
+        .map(|topic| self::topic(head, topic))
+        .collect();
+    for (at, answer) in refused {
+        topics.insert(at.min(topics.len()), answer);
+    }
+    let mut response = MetadataResponse::default()
+        .with_brokers(outcome.brokers.into_iter().map(broker).collect())
+        .with_topics(topics);
+    if head.version >= 1 {
+        response.controller_id = outcome.controller.unwrap_or(-1).into();
+    }
+    if head.version >= 2 {
+        response.cluster_id = Some(StrBytes::from_string(outcome.cluster_id));
+    }
+    Ok(Answer::Frame(vec![head.frame(&response)?]))
+}
+
+fn broker(broker: Broker) -> MetadataResponseBroker {
+    MetadataResponseBroker::default()
+        .with_node_id(broker.node.into())
+        .with_host(StrBytes::from_string(broker.host))
+        .with_port(broker.port.into())
+}
+
+fn topic(head: &Head, topic: TopicMetadata) -> MetadataResponseTopic {
+    match topic.result {
+        Ok(description) => described(head, description),
+        Err(kind) => failed(head, topic.topic, kind),
+    }
+}
+
+fn described(head: &Head, description: TopicDescription) -> MetadataResponseTopic {
+    let partitions = (0..).zip(description.partitions);
+    let mut response = MetadataResponseTopic::default()
+        .with_name(Some(wire_name(&description.name)))
+        .with_partitions(
+            partitions
+                .map(|(index, each)| partition(head, index, each))
+                .collect(),
+        );
+    if head.version >= ID_FROM {
+        response.topic_id = description.id.0;
+    }
+    response
+}
+
+fn failed(head: &Head, topic: TopicRef, kind: ErrorKind) -> MetadataResponseTopic {
+    let (name, id) = match topic {
+        TopicRef::Name(name) => (Some(wire_name(&name)), Uuid::nil()),
+        TopicRef::Id(id) => (None, id.0),
+    };
+    let mut response = MetadataResponseTopic::default()
+        .with_error_code(wire_code::of(kind, Surface::Read))
+        .with_name(name);
+    if head.version >= ID_FROM {
+        response.topic_id = id;
+    }
+    response
+}
+
+fn partition(head: &Head, index: i32, partition: PartitionMetadata) -> MetadataResponsePartition {
+    let replicas: Vec<_> = partition.replicas.into_iter().map(Into::into).collect();
+    let mut response = MetadataResponsePartition::default()
+        .with_partition_index(index)
+        .with_leader_id(partition.leader.unwrap_or(-1).into())
+        .with_isr_nodes(replicas.clone())
+        .with_replica_nodes(replicas);
+    if partition.leader.is_none() {
+        response.error_code = wire_code::LEADER_NOT_AVAILABLE;
+    }
+    if head.version >= EPOCH_FROM {
+        response.leader_epoch = partition.leader_epoch;
+    }
+    response
+}
+
+fn wire_name(name: &TopicName) -> kafka_protocol::messages::TopicName {
+    StrBytes::from_string(name.as_str().to_owned()).into()
+}

@@ -1,0 +1,153 @@
+//! Produce 3 to 13.
+
+use bytes::Bytes;
+use kafka_protocol::{
+    messages::{
+        ProduceRequest, ProduceResponse,
+        produce_response::{PartitionProduceResponse, TopicProduceResponse},
+    },
+    protocol::StrBytes,
+};
+use uuid::Uuid;
+use weir_broker::api::{AckLevel, Produce, ProducePartition, Produced, Request};
+use weir_model::batch::LENGTH_PREFIX_BYTES;
+
+use super::{
+    grouped::{Grouped, by_id, by_name},
+    plan::{Answer, MapError, Mapped, Plan},
+};
+use crate::{
+    codec::header::Head,
+    wire_code::{self, Surface},
+};
+
+/// First version with topic ids in place of names.
+const ID_FROM: i16 = 13;
+/// First version that tells the partition's first offset.
+const LOG_START_FROM: i16 = 5;
+
+/// Maps a request. Records stay slices of the receive buffer.
+pub fn map(head: &Head, request: ProduceRequest) -> Result<Mapped, MapError> {
+    let refused = if request.transactional_id.is_some() {
+        Some(wire_code::NO_TRANSACTIONS)
+    } else if !(-1..=1).contains(&request.acks) {
+        Some(wire_code::INVALID_REQUIRED_ACKS)
+    } else {
+        None
+    };
+    let mut grouped = Grouped::default();
+    let mut partitions = Vec::new();
+    for topic in request.topic_data {
+        let asked = if head.version >= ID_FROM {
+            by_id(topic.topic_id)
+        } else {
+            by_name(&topic.name)
+        };
+        grouped.topic(topic.name.0, topic.topic_id);
+        for partition in topic.partition_data {
+            let batch = match refused {
+                Some(code) => Err(code),
+                None => single_batch(partition.records),
+            };
+            let entry = asked.clone().and_then(|topic| Ok((topic, batch?)));
+            grouped.partition(partition.index, entry.as_ref().err().copied());
+            if let Ok((topic, batch)) = entry {
+                partitions.push(ProducePartition {
+                    topic,
+                    index: partition.index,
+                    batch,
+                });
+            }
+        }
+    }
+    let silent = request.acks == 0;
+    if partitions.is_empty() {
+        return Ok(Mapped::Answered(answer(head, grouped, silent, Vec::new())?));
+    }
+    let ack = if silent {
+        AckLevel::None
+    } else {
+        AckLevel::Majority
+    };
+    let request = Request::Produce(Produce { ack, partitions });
+    Ok(Mapped::Ask(request, Plan::Produce { grouped, silent }))
+}
+
+/// The records where their length says that they are one batch. What is in it, the node checks.
+fn single_batch(records: Option<Bytes>) -> Result<Bytes, i16> {
+    let records = records.filter(|records| !records.is_empty());
+    let records = records.ok_or(wire_code::INVALID_RECORD)?;
+    let field = records
+        .get(LENGTH_PREFIX_BYTES - 4..)
+        .and_then(|rest| rest.first_chunk::<4>())
+        .ok_or(wire_code::CORRUPT_MESSAGE)?;
+    let length = usize::try_from(i32::from_be_bytes(*field));
+    let length = length.map_err(|_| wire_code::CORRUPT_MESSAGE)?;
+    match (records.len() - LENGTH_PREFIX_BYTES).cmp(&length) {
+        std::cmp::Ordering::Equal => Ok(records),
+        std::cmp::Ordering::Less => Err(wire_code::CORRUPT_MESSAGE),
+        std::cmp::Ordering::Greater => Err(wire_code::INVALID_RECORD),
+    }
+}
+
+/// Maps the outcome.
+pub fn answer(
+    head: &Head,
+    grouped: Grouped,
+    silent: bool,
+    outcome: Vec<Produced>,
+) -> Result<Answer, MapError> {
+    let mut failed = None;
+    let responses = grouped.regroup(
+        outcome,
+        |index, outcome| {
+            let response = partition(head, index, outcome);
+            if response.error_code != wire_code::NONE {
+                failed = Some(response.error_code);
+            }
+            response
+        },
+        |name, id, partitions| topic(head, name, id, partitions),
+    );
+    match (silent, failed) {
+        (true, None) => Ok(Answer::Silent),
+        (true, Some(code)) => Ok(Answer::Close { code }),
+        (false, _) => {
+            let response = ProduceResponse::default().with_responses(responses);
+            Ok(Answer::Frame(vec![head.frame(&response)?]))
+        }
+    }
+}
+
+fn partition(head: &Head, index: i32, outcome: Result<Produced, i16>) -> PartitionProduceResponse {
+    let mut response = PartitionProduceResponse::default()
+        .with_index(index)
+        .with_base_offset(-1);
+    match outcome {
+        Ok(produced) => {
+            match produced.base_offset {
+                Ok(offset) => response.base_offset = offset.wire(),
+                Err(kind) => response.error_code = wire_code::of(kind, Surface::Write),
+            }
+            if head.version >= LOG_START_FROM {
+                response.log_start_offset = produced.log_start.wire();
+            }
+        }
+        Err(code) => response.error_code = code,
+    }
+    response
+}
+
+fn topic(
+    head: &Head,
+    name: StrBytes,
+    id: Uuid,
+    partitions: Vec<PartitionProduceResponse>,
+) -> TopicProduceResponse {
+    let response = TopicProduceResponse::default().with_partition_responses(partitions);
+    if head.version >= ID_FROM {
+        response.with_topic_id(id)
+    } else {
+        response.with_name(name.into())
+    }
+}

@@ -1,0 +1,296 @@
+//! The session: frames in, requests to the node, answers out in the order of the requests.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use kafka_protocol::protocol::StrBytes;
+use tracing::debug;
+use weir_broker::{
+    Ticket,
+    api::{Outcome, Request},
+};
+use weir_door::{
+    Bounds, CloseReason, Connection, Millis, Session,
+    limits::{MAX_IN_FLIGHT_BYTES, MAX_IN_FLIGHT_COUNT, MAX_UNSENT_BYTES},
+};
+
+use super::queue::Queue;
+use crate::{
+    KafkaConfig,
+    codec::{
+        frame::{FrameError, frame_bytes},
+        header::{self, HeaderError},
+        inbox::Inbox,
+    },
+    mapping::{
+        api_versions, dispatch,
+        plan::{Answer, Client, MapError, Mapped},
+    },
+};
+
+/// Memory that one array element of a request stands for, decoded and mapped, in bytes.
+const ELEMENT_BYTES: usize = 256;
+
+/// Why a Kafka connection is closed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KafkaClose {
+    /// No frame.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// No request that is served.
+    #[error(transparent)]
+    Header(#[from] HeaderError),
+    /// A malformed body, or an answer that cannot be given.
+    #[error(transparent)]
+    Map(#[from] MapError),
+    /// A request without an answer failed: the connection's end tells the client.
+    #[error("a request with acks=0 failed with code {code}")]
+    Unacknowledged {
+        /// The code it would have been told.
+        code: i16,
+    },
+}
+
+/// One connection of a Kafka client.
+#[derive(Debug)]
+pub struct KafkaSession {
+    client: Client,
+    inbox: Inbox,
+    queue: Queue<KafkaClose>,
+    /// Mapped and not yet taken by the node.
+    asked: VecDeque<(Ticket, Request)>,
+    /// The Fetch that the node works on. Only one at a time: answers of many at once would be
+    /// held in memory until it is their turn.
+    fetching: Option<Ticket>,
+    unsent: VecDeque<Bytes>,
+    unsent_bytes: usize,
+    /// Nothing more is decoded: a frame before was refused.
+    refused: bool,
+    closed: Option<CloseReason>,
+}
+
+impl KafkaSession {
+    /// A session for a connection that was just taken.
+    pub fn new(connection: Connection, config: KafkaConfig) -> Self {
+        Self {
+            client: Client {
+                max_fetch_bytes: config.max_fetch_bytes,
+                host: format!("/{}", connection.peer.ip()),
+                id: StrBytes::default(),
+            },
+            inbox: Inbox::default(),
+            queue: Queue::default(),
+            asked: VecDeque::new(),
+            fetching: None,
+            unsent: VecDeque::new(),
+            unsent_bytes: 0,
+            refused: false,
+            closed: None,
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.closed.is_none()
+            && !self.refused
+            && self.queue.count() < MAX_IN_FLIGHT_COUNT
+            && self.queue.held_bytes() < MAX_IN_FLIGHT_BYTES
+            && self.unsent_bytes < MAX_UNSENT_BYTES
+    }
+
+    /// Decodes what there is room for, and moves answers whose turn it is.
+    fn advance(&mut self) {
+        loop {
+            self.flush();
+            if !self.has_room() {
+                return;
+            }
+            match self.inbox.next_frame() {
+                Ok(Some(frame)) => self.frame(&frame),
+                Ok(None) => return,
+                Err(error) => self.refuse(error.into()),
+            }
+        }
+    }
+
+    fn frame(&mut self, frame: &Bytes) {
+        let frame_bytes = frame.len();
+        let incoming = match header::decode(frame) {
+            Ok(incoming) => incoming,
+            Err(HeaderError::ApiVersions { correlation, .. }) => {
+                match api_versions::unknown_version(correlation) {
+                    Ok(chunk) => self
+                        .queue
+                        .push_answer(Answer::Frame(vec![chunk]), frame_bytes),
+                    Err(error) => self.refuse(MapError::from(error).into()),
+                }
+                return;
+            }
+            Err(error) => return self.refuse(error.into()),
+        };
+        if self.client.id != *incoming.client_id.as_deref().unwrap_or_default() {
+            // A copy: a slice would keep its receive buffer for the connection's life.
+            let id = incoming.client_id.as_deref().unwrap_or_default();
+            self.client.id = StrBytes::from_string(id.to_owned());
+        }
+        let head = incoming.head;
+        match dispatch::map(incoming, &self.client) {
+            Ok((mapped, elements_count)) => {
+                let held_bytes = frame_bytes + elements_count * ELEMENT_BYTES;
+                match mapped {
+                    Mapped::Ask(request, plan) => {
+                        let ticket = self.queue.wait(head, plan, held_bytes);
+                        self.asked.push_back((ticket, request));
+                    }
+                    Mapped::Answered(answer) => self.queue.push_answer(answer, held_bytes),
+                }
+            }
+            Err(error) => self.refuse(error.into()),
+        }
+    }
+
+    /// Ends the connection after the answers to what came before.
+    fn refuse(&mut self, error: KafkaClose) {
+        debug!(client = %*self.client.id, %error, "refused");
+        self.refused = true;
+        self.inbox.clear();
+        self.queue.push_failure(error);
+    }
+
+    fn flush(&mut self) {
+        while self.closed.is_none()
+            && let Some(answer) = self.queue.pop()
+        {
+            match answer {
+                Ok(Answer::Frame(chunks)) => {
+                    self.unsent_bytes += chunks.iter().map(Bytes::len).sum::<usize>();
+                    self.unsent.extend(chunks);
+                }
+                Ok(Answer::Silent) => {}
+                Ok(Answer::Close { code }) => self.close(KafkaClose::Unacknowledged { code }),
+                Err(error) => self.close(error),
+            }
+        }
+    }
+
+    fn close(&mut self, error: KafkaClose) {
+        let is_ours = matches!(
+            error,
+            KafkaClose::Map(MapError::Encode(_) | MapError::Mismatch(_))
+        );
+        self.inbox.clear();
+        self.closed = Some(if is_ours {
+            CloseReason::Us(Box::new(error))
+        } else {
+            CloseReason::Peer(Box::new(error))
+        });
+    }
+}
+
+impl Session for KafkaSession {
+    fn bounds(&self, buffered: &[u8]) -> Bounds {
+        let mut whole_bytes = 0;
+        loop {
+            let rest = &buffered[whole_bytes..];
+            match frame_bytes(rest) {
+                Ok(Some(total)) if total <= rest.len() => whole_bytes += total,
+                Ok(Some(total)) => {
+                    return Bounds {
+                        whole_bytes,
+                        missing_bytes: total - rest.len(),
+                    };
+                }
+                Ok(None) => {
+                    return Bounds {
+                        whole_bytes,
+                        missing_bytes: 0,
+                    };
+                }
+                // To be seen and refused.
+                Err(_) => {
+                    return Bounds {
+                        whole_bytes: buffered.len(),
+                        missing_bytes: 0,
+                    };
+                }
+            }
+        }
+    }
+
+    fn receive(&mut self, _now: Millis, bytes: Bytes) {
+        if self.refused || self.closed.is_some() {
+            return;
+        }
+        self.inbox.push(bytes);
+        self.advance();
+    }
+
+    fn poll_request(&mut self) -> Option<(Ticket, Request)> {
+        if self.closed.is_some() {
+            return None;
+        }
+        let is_fetch = matches!(self.asked.front()?.1, Request::Fetch(_));
+        if is_fetch && (self.fetching.is_some() || self.unsent_bytes >= MAX_UNSENT_BYTES) {
+            return None;
+        }
+        let (ticket, request) = self.asked.pop_front()?;
+        if is_fetch {
+            self.fetching = Some(ticket);
+        }
+        Some((ticket, request))
+    }
+
+    fn complete(&mut self, _now: Millis, ticket: Ticket, outcome: Outcome) {
+        if self.fetching == Some(ticket) {
+            self.fetching = None;
+        }
+        self.queue.complete(ticket, |head, plan| {
+            dispatch::answer(&head, plan, outcome).map_err(KafkaClose::from)
+        });
+        self.advance();
+    }
+
+    fn poll_transmit(&mut self, into: &mut Vec<Bytes>, max_bytes: usize) -> usize {
+        let mut moved_bytes = 0;
+        while moved_bytes < max_bytes
+            && let Some(chunk) = self.unsent.pop_front()
+        {
+            moved_bytes += chunk.len();
+            into.push(chunk);
+        }
+        assert!(
+            moved_bytes <= self.unsent_bytes,
+            "only unsent chunks are moved"
+        );
+        self.unsent_bytes -= moved_bytes;
+        if moved_bytes > 0 {
+            self.advance();
+        }
+        moved_bytes
+    }
+
+    fn poll_timeout(&self) -> Option<Millis> {
+        None
+    }
+
+    fn handle_timeout(&mut self, _now: Millis) {}
+
+    fn wants_read(&self) -> bool {
+        self.has_room()
+    }
+
+    fn in_flight_count(&self) -> usize {
+        if self.closed.is_some() {
+            0
+        } else {
+            self.queue.count()
+        }
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.queue.held_bytes() + self.inbox.bytes()
+    }
+
+    fn close_reason(&self) -> Option<&CloseReason> {
+        self.closed.as_ref()
+    }
+}

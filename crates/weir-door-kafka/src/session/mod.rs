@@ -1,0 +1,4 @@
+//! One Kafka connection without I/O.
+
+pub mod connection;
+pub mod queue;

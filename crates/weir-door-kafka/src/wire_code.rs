@@ -1,0 +1,205 @@
+//! The one table from the model's errors to Kafka's error codes.
+
+use weir_model::ErrorKind;
+
+/// What a code is sent in: some errors of the node have another name for each kind of client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Surface {
+    /// Produce, topics, producer ids.
+    Write,
+    /// Fetch, ListOffsets, Metadata. The Java consumer dies of codes that it does not expect.
+    Read,
+    /// Groups and their offsets.
+    Group,
+}
+
+/// No error.
+pub const NONE: i16 = 0;
+/// `UNKNOWN_SERVER_ERROR`: the node broke its own promise.
+pub const UNKNOWN_SERVER_ERROR: i16 = -1;
+/// `CORRUPT_MESSAGE`.
+pub const CORRUPT_MESSAGE: i16 = 2;
+/// `UNKNOWN_TOPIC_OR_PARTITION`.
+pub const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
+/// `LEADER_NOT_AVAILABLE`.
+pub const LEADER_NOT_AVAILABLE: i16 = 5;
+/// `COORDINATOR_LOAD_IN_PROGRESS`.
+pub const COORDINATOR_LOAD_IN_PROGRESS: i16 = 14;
+/// `INVALID_TOPIC_EXCEPTION`.
+pub const INVALID_TOPIC: i16 = 17;
+/// `INVALID_REQUIRED_ACKS`.
+pub const INVALID_REQUIRED_ACKS: i16 = 21;
+/// `UNSUPPORTED_VERSION`.
+pub const UNSUPPORTED_VERSION: i16 = 35;
+/// `INVALID_PARTITIONS`.
+pub const INVALID_PARTITIONS: i16 = 37;
+/// `INVALID_REPLICATION_FACTOR`.
+pub const INVALID_REPLICATION_FACTOR: i16 = 38;
+/// `INVALID_REPLICA_ASSIGNMENT`.
+pub const INVALID_REPLICA_ASSIGNMENT: i16 = 39;
+/// `INVALID_REQUEST`.
+pub const INVALID_REQUEST: i16 = 42;
+/// `TRANSACTIONAL_ID_AUTHORIZATION_FAILED`: fatal at once in librdkafka and Java, where other
+/// codes are tried again or reported as something else.
+pub const NO_TRANSACTIONS: i16 = 53;
+/// `FETCH_SESSION_ID_NOT_FOUND`.
+pub const FETCH_SESSION_ID_NOT_FOUND: i16 = 70;
+/// `INVALID_RECORD`.
+pub const INVALID_RECORD: i16 = 87;
+/// `UNKNOWN_TOPIC_ID`.
+pub const UNKNOWN_TOPIC_ID: i16 = 100;
+
+/// `NOT_LEADER_OR_FOLLOWER`: clients refresh their metadata and try again.
+const NOT_LEADER: i16 = 6;
+/// `KAFKA_STORAGE_ERROR`: tried again by all clients, and tells that nothing was stored.
+const STORAGE: i16 = 56;
+/// `COORDINATOR_NOT_AVAILABLE`: the one code that every group request takes as "later".
+const COORDINATOR_NOT_AVAILABLE: i16 = 15;
+
+/// The code of `kind` in an answer on `surface`.
+pub fn of(kind: ErrorKind, surface: Surface) -> i16 {
+    use ErrorKind as E;
+    let (write, read, group) = match kind {
+        E::UnknownTopicOrPartition => same(UNKNOWN_TOPIC_OR_PARTITION),
+        E::UnknownTopicId => same(UNKNOWN_TOPIC_ID),
+        E::TopicExists => same(36),
+        E::InvalidTopic => same(INVALID_TOPIC),
+        E::InvalidPartitions => same(INVALID_PARTITIONS),
+        E::InvalidReplicationFactor => same(INVALID_REPLICATION_FACTOR),
+        E::InvalidConfig => same(40),
+        E::OffsetOutOfRange => same(1),
+        E::NotLeader => (NOT_LEADER, NOT_LEADER, 16),
+        E::FencedLeaderEpoch => same(74),
+        E::UnknownLeaderEpoch => same(75),
+        E::CorruptBatch => same(CORRUPT_MESSAGE),
+        E::InvalidRecord => same(INVALID_RECORD),
+        E::InvalidTimestamp => same(32),
+        E::UnsupportedFormat => same(43),
+        E::MessageTooLarge => same(10),
+        E::OutOfOrderSequence => same(45),
+        E::DuplicateSequence => same(46),
+        E::InvalidProducerEpoch => same(47),
+        E::TimedOut => (7, STORAGE, COORDINATOR_NOT_AVAILABLE),
+        E::StorageFull | E::StorageFailed | E::Overloaded => {
+            (STORAGE, STORAGE, COORDINATOR_NOT_AVAILABLE)
+        }
+        E::ShuttingDown => (NOT_LEADER, NOT_LEADER, COORDINATOR_NOT_AVAILABLE),
+        E::CoordinatorLoading => same(COORDINATOR_LOAD_IN_PROGRESS),
+        E::NotCoordinator => same(16),
+        E::InvalidGroupId => same(24),
+        E::UnknownMember => same(25),
+        E::MemberIdRequired => same(79),
+        E::IllegalGeneration => same(22),
+        E::InconsistentGroupProtocol => same(23),
+        E::RebalanceInProgress => same(27),
+        E::InvalidSessionTimeout => same(26),
+        E::GroupMaxSizeReached => same(81),
+        E::FencedInstance => same(82),
+        E::OffsetMetadataTooLarge => same(12),
+        E::InvalidRequest => same(INVALID_REQUEST),
+    };
+    match surface {
+        Surface::Write => write,
+        Surface::Read => read,
+        Surface::Group => group,
+    }
+}
+
+const fn same(code: i16) -> (i16, i16, i16) {
+    (code, code, code)
+}
+
+#[cfg(test)]
+mod tests {
+    use kafka_protocol::ResponseError;
+
+    use super::*;
+
+    #[test]
+    fn codes_have_the_names_that_the_table_gives_them() {
+        let named = [
+            (CORRUPT_MESSAGE, ResponseError::CorruptMessage),
+            (
+                UNKNOWN_TOPIC_OR_PARTITION,
+                ResponseError::UnknownTopicOrPartition,
+            ),
+            (LEADER_NOT_AVAILABLE, ResponseError::LeaderNotAvailable),
+            (INVALID_TOPIC, ResponseError::InvalidTopicException),
+            (INVALID_REQUIRED_ACKS, ResponseError::InvalidRequiredAcks),
+            (UNSUPPORTED_VERSION, ResponseError::UnsupportedVersion),
+            (INVALID_PARTITIONS, ResponseError::InvalidPartitions),
+            (
+                INVALID_REPLICATION_FACTOR,
+                ResponseError::InvalidReplicationFactor,
+            ),
+            (
+                INVALID_REPLICA_ASSIGNMENT,
+                ResponseError::InvalidReplicaAssignment,
+            ),
+            (INVALID_REQUEST, ResponseError::InvalidRequest),
+            (
+                NO_TRANSACTIONS,
+                ResponseError::TransactionalIdAuthorizationFailed,
+            ),
+            (
+                FETCH_SESSION_ID_NOT_FOUND,
+                ResponseError::FetchSessionIdNotFound,
+            ),
+            (INVALID_RECORD, ResponseError::InvalidRecord),
+            (UNKNOWN_TOPIC_ID, ResponseError::UnknownTopicId),
+            (NOT_LEADER, ResponseError::NotLeaderOrFollower),
+            (STORAGE, ResponseError::KafkaStorageError),
+            (
+                COORDINATOR_NOT_AVAILABLE,
+                ResponseError::CoordinatorNotAvailable,
+            ),
+            (
+                of(ErrorKind::OutOfOrderSequence, Surface::Write),
+                ResponseError::OutOfOrderSequenceNumber,
+            ),
+            (
+                of(ErrorKind::MemberIdRequired, Surface::Group),
+                ResponseError::MemberIdRequired,
+            ),
+            (
+                of(ErrorKind::FencedInstance, Surface::Group),
+                ResponseError::FencedInstanceId,
+            ),
+            (
+                of(ErrorKind::OffsetMetadataTooLarge, Surface::Group),
+                ResponseError::OffsetMetadataTooLarge,
+            ),
+            (
+                of(ErrorKind::InvalidTimestamp, Surface::Write),
+                ResponseError::InvalidTimestamp,
+            ),
+            (
+                of(ErrorKind::TopicExists, Surface::Write),
+                ResponseError::TopicAlreadyExists,
+            ),
+        ];
+        for (code, name) in named {
+            assert_eq!(ResponseError::try_from_code(code), Some(name), "{code}");
+        }
+    }
+
+    #[test]
+    fn what_is_retriable_here_is_retriable_for_a_producer() {
+        for kind in [
+            ErrorKind::NotLeader,
+            ErrorKind::StorageFull,
+            ErrorKind::StorageFailed,
+            ErrorKind::Overloaded,
+            ErrorKind::ShuttingDown,
+            ErrorKind::TimedOut,
+            ErrorKind::UnknownTopicOrPartition,
+            ErrorKind::CorruptBatch,
+        ] {
+            let name = ResponseError::try_from_code(of(kind, Surface::Write)).unwrap();
+            assert!(
+                kind.retriable() && name.is_retriable(),
+                "{kind:?} is {name:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! The Kafka door from outside.
+
+// The lint's own exception for tests covers test functions, not what they call.
+#![allow(clippy::unwrap_used)]
+
+mod answers;
+mod backend;
+mod clients;
+mod fetch_encoding;
+mod hostile;
+mod order;
+mod outcomes;
+mod rules;
+mod samples;
+mod wire;

@@ -1,0 +1,67 @@
+//! A session without a socket, and answers as its client reads them.
+
+use bytes::{Buf, Bytes, BytesMut};
+use kafka_protocol::{
+    messages::{ApiKey, ResponseHeader, ResponseKind},
+    protocol::Decodable,
+};
+use weir_broker::{Ticket, api::Request};
+use weir_door::{Connection, Millis, Session};
+use weir_door_kafka::{KafkaConfig, KafkaSession, codec::versions::Served};
+
+pub(crate) const NOW: Millis = Millis(0);
+
+pub(crate) fn session() -> KafkaSession {
+    let connection = Connection {
+        peer: ([127, 0, 0, 1], 5).into(),
+        local: ([127, 0, 0, 1], 9092).into(),
+    };
+    KafkaSession::new(connection, KafkaConfig::default())
+}
+
+/// A session that received `bytes`.
+pub(crate) fn fed(bytes: &[u8]) -> KafkaSession {
+    let mut session = session();
+    session.receive(NOW, Bytes::copy_from_slice(bytes));
+    session
+}
+
+/// The next request, which must be there.
+pub(crate) fn asked(session: &mut KafkaSession) -> (Ticket, Request) {
+    let reason = session.close_reason().map(ToString::to_string);
+    session
+        .poll_request()
+        .unwrap_or_else(|| panic!("no request, closed: {reason:?}"))
+}
+
+/// Everything that waits to be sent.
+pub(crate) fn sent(session: &mut KafkaSession) -> Bytes {
+    let mut chunks = Vec::new();
+    while session.poll_transmit(&mut chunks, 1000) > 0 {}
+    let mut joined = BytesMut::new();
+    chunks
+        .iter()
+        .for_each(|chunk| joined.extend_from_slice(chunk));
+    joined.freeze()
+}
+
+/// The correlation ids of the frames in `sent`.
+pub(crate) fn correlations(mut sent: Bytes) -> Vec<i32> {
+    let mut found = Vec::new();
+    while sent.has_remaining() {
+        let size = usize::try_from(sent.get_i32()).unwrap();
+        found.push(sent.split_to(size).get_i32());
+    }
+    found
+}
+
+/// The one answer in `sent`, to a request of `line` at `version`.
+pub(crate) fn decoded(line: Served, version: i16, mut sent: Bytes) -> (i32, ResponseKind) {
+    let key = ApiKey::try_from(line.key).unwrap();
+    let size = usize::try_from(sent.get_i32()).unwrap();
+    assert_eq!(size, sent.len(), "the size is that of the frame");
+    let header = ResponseHeader::decode(&mut sent, key.response_header_version(version)).unwrap();
+    let response = ResponseKind::decode(key, &mut sent, version).unwrap();
+    assert!(sent.is_empty(), "{} bytes left over", sent.len());
+    (header.correlation_id, response)
+}

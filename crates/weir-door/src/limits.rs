@@ -1,0 +1,65 @@
+//! The limits of a listener and its connections, each a constant and, where a user could need
+//! another value, a field of [`Limits`].
+
+use std::time::Duration;
+
+/// Connections of one listener at a time. The next one waits in the kernel's queue.
+pub const MAX_CONNECTIONS_COUNT: usize = 10_000;
+/// Requests of one connection that may wait for their answers.
+pub const MAX_IN_FLIGHT_COUNT: usize = 256;
+/// Bytes of such requests. One request may be larger, and is then alone.
+pub const MAX_IN_FLIGHT_BYTES: usize = 16 << 20;
+/// Bytes of answers that one connection may leave unread before nothing more is read from it.
+pub const MAX_UNSENT_BYTES: usize = 16 << 20;
+/// Bytes of requests that one node holds for all its connections.
+pub const MAX_NODE_REQUEST_BYTES: usize = 256 << 20;
+/// Requests handed to the node in one turn of a connection.
+pub const MAX_REQUESTS_PER_TURN_COUNT: usize = 64;
+/// Bytes of answers taken over from the session in one turn.
+pub const MAX_TRANSMIT_PER_TURN_BYTES: usize = 1 << 20;
+/// Chunks in one write: half of what Linux takes.
+pub const MAX_WRITE_CHUNKS_COUNT: usize = 512;
+/// Smallest space for one read.
+pub const MIN_READ_BYTES: usize = 4 << 10;
+/// Largest space for one read.
+pub const MAX_READ_BYTES: usize = 256 << 10;
+/// A connection without traffic and without a request in flight is closed after this long
+/// (Kafka's `connections.max.idle.ms`).
+pub const MAX_IDLE: Duration = Duration::from_mins(10);
+/// A frame that began must be whole after this long, plus what it takes at
+/// [`MIN_FRAME_BYTES_PER_S`]: who holds a share of the node's budget must use it. The time that
+/// the budget holds the connection back does not count.
+pub const MAX_FRAME_STALL: Duration = Duration::from_secs(30);
+/// Slowest arrival of a large frame.
+pub const MIN_FRAME_BYTES_PER_S: u64 = 256 << 10;
+/// A peer that reads nothing of what waits for it is closed after this long.
+pub const MAX_WRITE_STALL: Duration = Duration::from_mins(1);
+/// Time for answers to leave at shutdown.
+pub const MAX_DRAIN: Duration = Duration::from_secs(5);
+
+/// Limits that a user may set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Default [`MAX_CONNECTIONS_COUNT`].
+    pub connections_count: usize,
+    /// Default [`MAX_IDLE`].
+    pub idle: Duration,
+    /// Default [`MAX_FRAME_STALL`].
+    pub frame_stall: Duration,
+    /// Default [`MAX_WRITE_STALL`].
+    pub write_stall: Duration,
+    /// Default [`MAX_DRAIN`].
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_count: MAX_CONNECTIONS_COUNT,
+            idle: MAX_IDLE,
+            frame_stall: MAX_FRAME_STALL,
+            write_stall: MAX_WRITE_STALL,
+            drain: MAX_DRAIN,
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Takes connections of one door, as many as the limit allows, until shutdown.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{Semaphore, watch},
+    task::JoinSet,
+};
+use tracing::{debug, info, warn};
+use weir_broker::api::Backend;
+
+use crate::{
+    Budget, CloseReason, Connection, Door, Limits, Session,
+    driver::{Driver, Ended},
+    limits::MAX_NODE_REQUEST_BYTES,
+};
+
+/// Pause after a failed accept, such as one for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Why there is no listener.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenerError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Bind {
+        /// As asked for.
+        address: String,
+        /// The system's word.
+        source: io::Error,
+    },
+}
+
+/// An open port.
+#[derive(Debug)]
+pub struct Listener {
+    socket: TcpListener,
+    local: SocketAddr,
+    limits: Limits,
+    budget: Budget,
+}
+
+impl Listener {
+    /// Listens on `address` (`host:port`) with default limits and a budget of its own.
+    pub async fn bind(address: &str) -> Result<Self, ListenerError> {
+        let failed = |source| ListenerError::Bind {
+            address: address.to_owned(),
+            source,
+        };
+        let socket = TcpListener::bind(address).await.map_err(failed)?;
+        let local = socket.local_addr().map_err(failed)?;
+        Ok(Self {
+            socket,
+            local,
+            limits: Limits::default(),
+            budget: Budget::new(MAX_NODE_REQUEST_BYTES),
+        })
+    }
+
+    /// Other limits.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// The node's budget, shared with other listeners.
+    #[must_use]
+    pub fn with_budget(mut self, budget: Budget) -> Self {
+        self.budget = budget;
+        self
+    }
+
+    /// The address listened on, with the port that the system chose for port 0.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+}
+
+/// Serves `door` until `shutdown` turns `true` or its sender is gone; returns when the last
+/// connection has ended, after [`Limits::drain`] at the latest.
+pub async fn serve<D: Door>(
+    listener: Listener,
+    door: Arc<D>,
+    backend: Arc<dyn Backend>,
+    mut shutdown: watch::Receiver<bool>,
+) {
+    let permits = Arc::new(Semaphore::new(listener.limits.connections_count));
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            _ = shutdown.wait_for(|down| *down) => break,
+            Some(_) = connections.join_next() => continue,
+            accepted = async {
+                let permit = Arc::clone(&permits)
+                    .acquire_owned()
+                    .await
+                    .expect("the semaphore of connections is never closed");
+                (permit, listener.socket.accept().await)
+            } => accepted,
+        };
+        let (permit, stream, peer) = match accepted {
+            (permit, Ok((stream, peer))) => (permit, stream, peer),
+            (_, Err(error)) => {
+                warn!(door = door.name(), %error, "accept failed");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let connection = Connection {
+            peer,
+            local: listener.local,
+        };
+        let driver = Driver::new(
+            door.open(connection),
+            Arc::clone(&backend),
+            listener.budget.claim(),
+            listener.limits,
+        );
+        let (name, shutdown) = (door.name(), shutdown.clone());
+        connections.spawn(async move {
+            run(name, peer, stream, driver, shutdown).await;
+            drop(permit);
+        });
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+    info!(door = door.name(), "closed");
+}
+
+async fn run<S: Session>(
+    door: &'static str,
+    peer: SocketAddr,
+    mut stream: TcpStream,
+    mut driver: Driver<S>,
+    shutdown: watch::Receiver<bool>,
+) {
+    if let Err(error) = stream.set_nodelay(true) {
+        debug!(door, %peer, %error, "no TCP_NODELAY");
+    }
+    let (reader, writer) = stream.split();
+    let ended = driver.run(reader, writer, shutdown).await;
+    match (driver.session().close_reason(), ended) {
+        (Some(reason @ CloseReason::Us(_)), _) => warn!(door, %peer, %reason, "closed"),
+        (Some(reason @ (CloseReason::Peer(_) | CloseReason::Done)), _) => {
+            info!(door, %peer, %reason, "closed");
+        }
+        (None, Ended::Shutdown(false)) => warn!(door, %peer, "closed with requests unanswered"),
+        (None, ended) => debug!(door, %peer, ?ended, "closed"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::toy::{Held, ToyDoor, answer, frame};
+
+    #[tokio::test]
+    async fn one_connection_over_the_limit_waits_for_its_turn() {
+        let limits = Limits {
+            connections_count: 1,
+            ..Limits::default()
+        };
+        let listener = Listener::bind("127.0.0.1:0").await.unwrap();
+        let (address, listener) = (listener.local_addr(), listener.with_limits(limits));
+        let (backend, mut asked) = Held::pair();
+        let (stop, stopped) = watch::channel(false);
+        let server = tokio::spawn(serve(listener, Arc::new(ToyDoor), backend, stopped));
+        let mut first = TcpStream::connect(address).await.unwrap();
+        first.write_all(&frame("first")).await.unwrap();
+        let (_, reply) = asked.recv().await.unwrap();
+        let mut second = TcpStream::connect(address).await.unwrap();
+        second.write_all(&frame("second")).await.unwrap();
+        answer(reply, "1");
+        assert_eq!(first.read_u32().await.unwrap(), 1);
+        assert!(asked.try_recv().is_err(), "the second one was served");
+        drop(first);
+        let (text, reply) = asked.recv().await.unwrap();
+        assert_eq!(text, "second");
+        answer(reply, "2");
+        assert_eq!(second.read_u32().await.unwrap(), 1);
+        stop.send(true).unwrap();
+        server.await.unwrap();
+        assert!(
+            TcpStream::connect(address).await.is_err(),
+            "the port is closed"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_taken_port_is_named() {
+        let first = Listener::bind("127.0.0.1:0").await.unwrap();
+        let address = first.local_addr().to_string();
+        let error = Listener::bind(&address).await.unwrap_err().to_string();
+        assert!(
+            error.starts_with(&format!("cannot listen on {address}: ")),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,94 @@
+//! One connection's protocol without I/O: bytes and outcomes in, requests and bytes out.
+
+use std::{error::Error, net::SocketAddr};
+
+use bytes::Bytes;
+use weir_broker::{
+    Ticket,
+    api::{Outcome, Request},
+};
+
+use crate::Millis;
+
+/// The error that a protocol closes a connection for.
+pub type Reason = Box<dyn Error + Send + Sync>;
+
+/// Why a session wants its connection closed. What it still has to transmit goes out first.
+#[derive(Debug, thiserror::Error)]
+pub enum CloseReason {
+    /// The peer broke the protocol, or asked for what is not served.
+    #[error("peer: {0}")]
+    Peer(Reason),
+    /// This node could not keep the protocol.
+    #[error("node: {0}")]
+    Us(Reason),
+    /// The protocol itself says that the conversation is over.
+    #[error("done")]
+    Done,
+}
+
+/// What stands at the start of a receive buffer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bounds {
+    /// Bytes of whole frames. Also bytes that can only be refused.
+    pub whole_bytes: usize,
+    /// Bytes that the frame after those still lacks; 0 where that is not known yet. The peer's
+    /// word: may be counted, must not size an allocation.
+    pub missing_bytes: usize,
+}
+
+/// One connection as its session sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Connection {
+    /// Where the client connects from.
+    pub peer: SocketAddr,
+    /// The address that took the connection.
+    pub local: SocketAddr,
+}
+
+/// Makes the sessions of one protocol.
+pub trait Door: Send + Sync + 'static {
+    /// The protocol's state machine.
+    type Session: Session + 'static;
+    /// The door's name in logs, such as `kafka`.
+    fn name(&self) -> &'static str;
+    /// A session for a connection that was just taken.
+    fn open(&self, connection: Connection) -> Self::Session;
+}
+
+/// One connection's protocol. Time is an argument; nothing here blocks.
+pub trait Session: Send {
+    /// Finds frames at the start of `buffered`, which was not received yet and follows what was.
+    fn bounds(&self, buffered: &[u8]) -> Bounds;
+
+    /// Takes bytes, cut anywhere. Cut at [`Bounds::whole_bytes`] they are not copied.
+    fn receive(&mut self, now: Millis, bytes: Bytes);
+
+    /// The next request for the node.
+    fn poll_request(&mut self) -> Option<(Ticket, Request)>;
+
+    /// Takes the answer to a request. A ticket that is not awaited is ignored.
+    fn complete(&mut self, now: Millis, ticket: Ticket, outcome: Outcome);
+
+    /// Moves chunks to send to the end of `into` until they have `max_bytes` or more. Returns
+    /// their bytes; 0: there is nothing to send.
+    fn poll_transmit(&mut self, into: &mut Vec<Bytes>, max_bytes: usize) -> usize;
+
+    /// When [`Session::handle_timeout`] is due; `None`: never.
+    fn poll_timeout(&self) -> Option<Millis>;
+
+    /// Tells that the time of [`Session::poll_timeout`] has come.
+    fn handle_timeout(&mut self, now: Millis);
+
+    /// Whether more bytes may be received. `false` is back-pressure: the driver stops reading.
+    fn wants_read(&self) -> bool;
+
+    /// Requests that are received and not answered.
+    fn in_flight_count(&self) -> usize;
+
+    /// Bytes of those requests, and of what was received and not looked at yet.
+    fn held_bytes(&self) -> usize;
+
+    /// Why the connection is to be closed; `None`: it goes on.
+    fn close_reason(&self) -> Option<&CloseReason>;
+}
