@@ -77,7 +77,9 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Test => ci::run(),
-        Command::Lint { strict, own } => lint::run(lint::Options { strict, own }),
+        Command::Lint { strict, own } => {
+            lint::run(lint::Options { strict, own }).map(|done| done.clean)
+        }
         Command::Sim { seeds, from, rest } => delegate::sim(seeds, from, &rest),
         Command::Crash { rest } => delegate::interop("crash", &rest),
         Command::Clients { rest } => delegate::interop("clients", &rest),

@@ -78,7 +78,7 @@ pub(crate) fn run(options: &Options, weir: &Path) -> Result<bool> {
     }
     println!(
         "clients: {clean} of {run} clean, {} kills, restart {median} ms median, {longest} ms at most",
-        run * kills,
+        run * (kills + 1),
     );
     Ok(clean == run && run > 0)
 }
@@ -97,7 +97,7 @@ fn report(trial: &Trial<'_>, outcome: Result<trial::Figures>) -> Result<bool> {
     let mut clean = figures.given_up == 0;
     for (reader, verdict) in &figures.verdicts {
         println!(
-            "{name}  {} lines  {:.1} MB  {:.1} s  {} kills  read by {reader}: {} acked  {} seen  \
+            "{name}  {} lines  {:.1} MB  {:.1} s  {} + 1 kills  read by {reader}: {} acked  {} seen  \
              {} missing  {} duplicated  {} reordered  {} invented  {} moved  {} given up",
             trial.corpus.line_count(),
             megabytes(trial.corpus.bytes().len()),

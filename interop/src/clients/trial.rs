@@ -47,6 +47,7 @@ impl Client {
 pub(super) struct Trial<'a> {
     pub client: Client,
     pub codec: &'static str,
+    /// Kills on the way; one more comes before anything is consumed.
     pub kills: u32,
     /// Consume with every consumer, not only with the producer's sister.
     pub thorough: bool,
@@ -77,6 +78,9 @@ pub(super) fn run(trial: &Trial<'_>, node: &mut Node, directory: &Path) -> Resul
     let started = Instant::now();
     produce(trial, &mut command, node, &log)?;
     let produced_in = started.elapsed();
+    // What was acknowledged last has to be on the disk as well.
+    node.kill()?;
+    node.restart()?;
     let (acked, given_up) = match trial.client {
         Client::Python => client::acks(&reports)?,
         Client::Kcat | Client::Java => (every_line(trial.corpus), errors_in(&log)?),

@@ -142,10 +142,14 @@ fn fault_loop(
         }
     }
     load.wait_for_acks(ACKS_PER_CYCLE)?;
-    let verdict = load.finish(&node.address())?;
+    load.finish()?;
+    // What was acknowledged last has to be on the disk as well.
+    fault(&mut node, moments)?;
+    node.restart()?;
+    let verdict = load.compare(&node.address())?;
     let (median, longest) = node.restart_ms();
     println!(
-        "{name}: {cycles} cycles in {:.1} s, restart {median} ms median, {longest} ms at most, \
+        "{name}: {cycles} cycles and one at rest in {:.1} s, restart {median} ms median, {longest} ms at most, \
          {} acked, {} lost, {} duplicated, {} reordered, {} invented, {} moved",
         started.elapsed().as_secs_f64(),
         verdict.acked,

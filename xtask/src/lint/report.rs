@@ -14,6 +14,15 @@ pub(crate) struct Options {
     pub own: bool,
 }
 
+/// What it amounted to.
+#[derive(Clone, Copy)]
+pub(crate) struct Outcome {
+    /// Nothing was found.
+    pub clean: bool,
+    /// Checks that could not run here.
+    pub skipped: usize,
+}
+
 type SourceCheck = fn(&Source) -> Vec<Finding>;
 
 const SOURCE_CHECKS: [SourceCheck; 6] = [
@@ -25,8 +34,8 @@ const SOURCE_CHECKS: [SourceCheck; 6] = [
     no_unsafe::check,
 ];
 
-/// Checks the workspace; false when something was found. The last line has the figures.
-pub(crate) fn run(options: Options) -> Result<bool> {
+/// Checks the workspace. The last line has the figures.
+pub(crate) fn run(options: Options) -> Result<Outcome> {
     let sources = Source::all(process::root())?;
     let mut findings: Vec<_> = sources
         .iter()
@@ -52,5 +61,8 @@ pub(crate) fn run(options: Options) -> Result<bool> {
         outside.skipped,
         findings.len() + outside.failed,
     );
-    Ok(findings.is_empty() && outside.failed == 0)
+    Ok(Outcome {
+        clean: findings.is_empty() && outside.failed == 0,
+        skipped: outside.skipped,
+    })
 }
