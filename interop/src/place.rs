@@ -1,5 +1,6 @@
 //! Where programs, the corpus and a run's files lie: all below `target/`.
 
+use crate::stop;
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -25,10 +26,11 @@ fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-/// A run's own directory; removed at the end unless told to keep it.
+/// A run's own directory. Dropped, it is removed; but the logs of a run that was neither clean
+/// nor interrupted stay for a person to look at.
 pub(crate) struct RunDirectory {
     path: PathBuf,
-    keep: bool,
+    is_clean: bool,
 }
 
 impl RunDirectory {
@@ -36,7 +38,10 @@ impl RunDirectory {
     pub(crate) fn create() -> Result<Self> {
         let path = kept().join(format!("run-{}", std::process::id()));
         std::fs::create_dir_all(&path).with_context(|| path.display().to_string())?;
-        Ok(Self { path, keep: false })
+        Ok(Self {
+            path,
+            is_clean: false,
+        })
     }
 
     /// Its path.
@@ -44,18 +49,29 @@ impl RunDirectory {
         &self.path
     }
 
-    /// Leaves the files for a person to look at.
-    pub(crate) fn keep(&mut self) {
-        self.keep = true;
-        println!("the run's logs are kept in {}", self.path.display());
+    /// Nobody will want the logs.
+    pub(crate) fn clean(&mut self) {
+        self.is_clean = true;
+    }
+
+    fn remove(&self) -> std::io::Result<()> {
+        if self.is_clean || stop::check().is_err() {
+            return std::fs::remove_dir_all(&self.path);
+        }
+        for entry in std::fs::read_dir(&self.path)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                std::fs::remove_dir_all(entry.path())?;
+            }
+        }
+        eprintln!("the run's logs are kept in {}", self.path.display());
+        Ok(())
     }
 }
 
 impl Drop for RunDirectory {
     fn drop(&mut self) {
-        if !self.keep
-            && let Err(error) = std::fs::remove_dir_all(&self.path)
-        {
+        if let Err(error) = self.remove() {
             eprintln!("{}: {error}", self.path.display());
         }
     }

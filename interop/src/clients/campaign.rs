@@ -73,8 +73,8 @@ pub(crate) fn run(options: &Options, weir: &Path) -> Result<bool> {
         }
     }
     let (median, longest) = node.restart_ms();
-    if clean < run {
-        directory.keep();
+    if clean == run {
+        directory.clean();
     }
     println!(
         "clients: {clean} of {run} clean, {} kills, restart {median} ms median, {longest} ms at most",

@@ -51,8 +51,8 @@ pub(crate) fn run(options: &Options, weir: &Path) -> Result<bool> {
         println!("crash: {error:#}");
         totals.failed += 1;
     }
-    if totals.failed > 0 {
-        directory.keep();
+    if totals.failed == 0 {
+        directory.clean();
     }
     println!(
         "crash: {} kills, {} power cuts, {} acked, {} seen, {} lost, {} duplicated, {} reordered, \
