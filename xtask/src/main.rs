@@ -1,2 +1,97 @@
-//! placeholder
-fn main() {}
+//! `cargo xtask`: the one entrance for people who work on WeirMQ.
+
+mod ci;
+mod delegate;
+mod fuzz;
+mod lint;
+mod process;
+mod setup;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    about = "Builds, checks, breaks and measures WeirMQ"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Everything CI runs; installs what it needs on Debian 12 with rustup.
+    Test,
+    /// Formatting, clippy, dependencies and the habits of this house.
+    Lint {
+        /// Fail where a tool is missing instead of saying so.
+        #[arg(long)]
+        strict: bool,
+        /// Only the checks of our own: no rustfmt, clippy, cargo-deny.
+        #[arg(long)]
+        own: bool,
+    },
+    /// Seeded simulation of the log and the state machine over a failing disk.
+    Sim {
+        /// Number of seeds to run.
+        #[arg(long, default_value_t = 200)]
+        seeds: u64,
+        /// First seed.
+        #[arg(long, default_value_t = 0)]
+        from: u64,
+        /// Passed on to `weir-sim run`.
+        #[arg(last = true)]
+        rest: Vec<String>,
+    },
+    /// kill -9 and power cuts under load, on real processes and file systems.
+    Crash {
+        /// Passed on: `--kills N --cuts N --fs ext4,xfs --seed S`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
+    },
+    /// A real text corpus through kcat, Java and Python clients while the node is killed.
+    Clients {
+        /// Passed on: `--quick`, `--only CLIENT`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
+    },
+    /// Benchmarks beside fio and Kafka.
+    Bench {
+        /// Passed on to `weir-bench`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
+    },
+    /// Fuzzes every target for a while (nightly toolchain and cargo-fuzz).
+    Fuzz {
+        /// Seconds per target.
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+        /// One target only.
+        #[arg(long)]
+        target: Option<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Test => ci::run(),
+        Command::Lint { strict, own } => {
+            lint::run(lint::Options { strict, own }).map(|done| done.clean)
+        }
+        Command::Sim { seeds, from, rest } => delegate::sim(seeds, from, &rest),
+        Command::Crash { rest } => delegate::interop("crash", &rest),
+        Command::Clients { rest } => delegate::interop("clients", &rest),
+        Command::Bench { rest } => delegate::bench(&rest),
+        Command::Fuzz { seconds, target } => fuzz::run(seconds, target.as_deref()),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! The two loops and their figures.
+
+use super::image::{FileSystem, Image};
+use super::load::Load;
+use crate::checker::Verdict;
+use crate::node::Node;
+use crate::place::RunDirectory;
+use crate::stop;
+use anyhow::Result;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Acknowledgements between two faults at least: each fault hits a node that works.
+const ACKS_PER_CYCLE: u64 = 100;
+/// Up to this long after them the fault comes.
+const MAX_JITTER_MS: u64 = 150;
+/// Up to this long after the power cut the process is still there, and sees its disk fail.
+const MAX_AFTERLIFE_MS: u64 = 40;
+const CYCLES_PER_PROGRESS_LINE: u32 = 20;
+
+/// What `cargo xtask crash` is asked for.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Cycles of kill -9 and restart.
+    #[arg(long, default_value_t = 100)]
+    kills: u32,
+    /// Cycles of power cut and restart, on each file system.
+    #[arg(long, default_value_t = 100)]
+    cuts: u32,
+    /// File systems for the power cuts.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [FileSystem::Ext4, FileSystem::Xfs])]
+    fs: Vec<FileSystem>,
+    /// Decides the moments of the faults.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+impl std::fmt::Display for FileSystem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Runs both loops; false when something acknowledged was lost, or anything else was found.
+pub(crate) fn run(options: &Options, weir: &Path) -> Result<bool> {
+    let mut directory = RunDirectory::create()?;
+    let mut totals = Totals::default();
+    let mut moments = Moments(options.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let outcome = all_loops(options, weir, directory.path(), &mut moments, &mut totals);
+    if let Err(error) = &outcome {
+        println!("crash: {error:#}");
+        totals.failed += 1;
+    }
+    if totals.failed == 0 {
+        directory.clean();
+    }
+    println!(
+        "crash: {} kills, {} power cuts, {} acked, {} seen, {} lost, {} duplicated, {} reordered, \
+         {} invented, {} moved",
+        totals.kills,
+        totals.cuts,
+        totals.verdict.acked,
+        totals.verdict.seen,
+        totals.verdict.missing,
+        totals.verdict.duplicated,
+        totals.verdict.reordered,
+        totals.verdict.invented,
+        totals.verdict.moved,
+    );
+    Ok(totals.failed == 0)
+}
+
+fn all_loops(
+    options: &Options,
+    weir: &Path,
+    directory: &Path,
+    moments: &mut Moments,
+    totals: &mut Totals,
+) -> Result<()> {
+    if options.kills > 0 {
+        let node = Node::start(weir, &directory.join("data"), &directory.join("kill.log"))?;
+        let ended = fault_loop(
+            "kill",
+            options.kills,
+            node,
+            directory,
+            moments,
+            |node, _| node.kill(),
+        )?;
+        totals.kills = options.kills;
+        totals.add(&ended);
+    }
+    if options.cuts == 0 {
+        return Ok(());
+    }
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: power cuts need root to mount file systems");
+        return Ok(());
+    }
+    for file_system in &options.fs {
+        let image = Image::create(*file_system, directory)?;
+        let name = format!("cut-{file_system}");
+        let log = directory.join(format!("{name}.log"));
+        let node = Node::start(weir, &image.mount_point().join("data"), &log)?;
+        let ended = fault_loop(
+            &name,
+            options.cuts,
+            node,
+            directory,
+            moments,
+            |node, moments| {
+                image.cut_power()?;
+                stop::sleep(moments.next(MAX_AFTERLIFE_MS))?;
+                node.kill_or_gone()?;
+                image.power_on()
+            },
+        )?;
+        totals.cuts += options.cuts;
+        totals.add(&ended);
+    }
+    Ok(())
+}
+
+/// Loads the node, hits it `cycles` times, and compares at the end.
+fn fault_loop(
+    name: &str,
+    cycles: u32,
+    mut node: Node,
+    directory: &Path,
+    moments: &mut Moments,
+    mut fault: impl FnMut(&mut Node, &mut Moments) -> Result<()>,
+) -> Result<Verdict> {
+    let started = Instant::now();
+    let mut load = Load::start(&node.address(), &format!("crash-{name}"), directory)?;
+    for cycle in 1..=cycles {
+        load.wait_for_acks(ACKS_PER_CYCLE)?;
+        stop::sleep(moments.next(MAX_JITTER_MS))?;
+        fault(&mut node, moments)?;
+        node.restart()?;
+        if cycle % CYCLES_PER_PROGRESS_LINE == 0 {
+            println!("{name}: {cycle} of {cycles} cycles");
+        }
+    }
+    load.wait_for_acks(ACKS_PER_CYCLE)?;
+    load.finish()?;
+    // What was acknowledged last has to be on the disk as well.
+    fault(&mut node, moments)?;
+    node.restart()?;
+    let verdict = load.compare(&node.address())?;
+    let (median, longest) = node.restart_ms();
+    println!(
+        "{name}: {cycles} cycles and one at rest in {:.1} s, restart {median} ms median, {longest} ms at most, \
+         {} acked, {} lost, {} duplicated, {} reordered, {} invented, {} moved",
+        started.elapsed().as_secs_f64(),
+        verdict.acked,
+        verdict.missing,
+        verdict.duplicated,
+        verdict.reordered,
+        verdict.invented,
+        verdict.moved,
+    );
+    for example in &verdict.examples {
+        println!("    {example}");
+    }
+    Ok(verdict)
+}
+
+#[derive(Default)]
+struct Totals {
+    kills: u32,
+    cuts: u32,
+    failed: u32,
+    verdict: Verdict,
+}
+
+impl Totals {
+    fn add(&mut self, verdict: &Verdict) {
+        self.failed += u32::from(!verdict.is_clean());
+        let sum = &mut self.verdict;
+        sum.acked += verdict.acked;
+        sum.seen += verdict.seen;
+        sum.missing += verdict.missing;
+        sum.duplicated += verdict.duplicated;
+        sum.reordered += verdict.reordered;
+        sum.invented += verdict.invented;
+        sum.moved += verdict.moved;
+    }
+}
+
+/// Moments of faults, from a seed.
+struct Moments(u64);
+
+impl Moments {
+    fn next(&mut self, max_ms: u64) -> Duration {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        Duration::from_millis(self.0 % (max_ms + 1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_seed_gives_the_same_moments() {
+        let draw = || {
+            let mut moments = Moments(5);
+            [moments.next(9), moments.next(9), moments.next(9)]
+        };
+        assert_eq!(draw(), draw());
+        assert!(draw().iter().all(|time| *time <= Duration::from_millis(9)));
+    }
+
+    #[test]
+    fn one_dirty_loop_fails_the_campaign() {
+        let mut totals = Totals::default();
+        totals.add(&Verdict::default());
+        assert_eq!(totals.failed, 0);
+        totals.add(&Verdict {
+            missing: 1,
+            ..Verdict::default()
+        });
+        assert_eq!((totals.failed, totals.verdict.missing), (1, 1));
+    }
+}

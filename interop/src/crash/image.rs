@@ -1,0 +1,115 @@
+//! A file system in a file, mounted by loop, whose power can be cut.
+
+use crate::place;
+use crate::stop;
+use anyhow::{Context, Result};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// Sparse: it takes what is written, not this.
+const IMAGE_BYTES: u64 = 4 << 30;
+const UNMOUNT_LIMIT: Duration = Duration::from_secs(10);
+
+/// A file system that can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum FileSystem {
+    /// ext4.
+    Ext4,
+    /// XFS.
+    Xfs,
+}
+
+impl FileSystem {
+    /// Its name, for mount and for figures.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Ext4 => "ext4",
+            Self::Xfs => "xfs",
+        }
+    }
+
+    fn make(self, image: &Path) -> Result<()> {
+        let (program, arguments) = match self {
+            Self::Ext4 => ("mkfs.ext4", ["-q", "-F"]),
+            Self::Xfs => ("mkfs.xfs", ["-q", "-f"]),
+        };
+        place::run(administrator(program).args(arguments).arg(image))
+    }
+}
+
+/// A mounted image; unmounted and removed when dropped.
+pub(super) struct Image {
+    file: PathBuf,
+    mount_point: PathBuf,
+    file_system: FileSystem,
+}
+
+impl Image {
+    /// Makes and mounts an image below `directory`.
+    pub(super) fn create(file_system: FileSystem, directory: &Path) -> Result<Self> {
+        let image = Self {
+            file: directory.join(format!("{}.img", file_system.name())),
+            mount_point: directory.join(file_system.name()),
+            file_system,
+        };
+        std::fs::create_dir_all(&image.mount_point)?;
+        std::fs::File::create(&image.file)?.set_len(IMAGE_BYTES)?;
+        file_system.make(&image.file)?;
+        image.mount()?;
+        Ok(image)
+    }
+
+    /// Where it is mounted.
+    pub(super) fn mount_point(&self) -> &Path {
+        &self.mount_point
+    }
+
+    /// From here on nothing reaches the image; what was not synced is gone.
+    pub(super) fn cut_power(&self) -> Result<()> {
+        let script = place::root().join("interop/driver/power_cut.py");
+        place::run(Command::new("python3").arg(script).arg(&self.mount_point))
+            .context("shut the file system down")
+    }
+
+    /// Power is back: the file system recovers from its own log.
+    pub(super) fn power_on(&self) -> Result<()> {
+        stop::wait_for("unmount after a power cut", UNMOUNT_LIMIT, || {
+            let unmounted = administrator("umount").arg(&self.mount_point).output()?;
+            Ok(unmounted.status.success().then_some(()))
+        })?;
+        self.mount()
+    }
+
+    fn mount(&self) -> Result<()> {
+        // `-o loop` takes a free loop device and gives it back at unmount.
+        place::run(
+            administrator("mount")
+                .args(["-t", self.file_system.name(), "-o", "loop"])
+                .arg(&self.file)
+                .arg(&self.mount_point),
+        )
+    }
+}
+
+impl Drop for Image {
+    fn drop(&mut self) {
+        // Between unmount and mount there is nothing to unmount: that is no error here.
+        let unmounted = place::run(administrator("umount").arg(&self.mount_point));
+        if unmounted.is_err() {
+            let _ = place::run(administrator("umount").arg("-l").arg(&self.mount_point));
+        }
+        if let Err(error) = std::fs::remove_file(&self.file) {
+            eprintln!("{}: {error}", self.file.display());
+        }
+    }
+}
+
+/// A program that Debian keeps off the path of ordinary users.
+fn administrator(program: &str) -> Command {
+    let found = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"]
+        .iter()
+        .map(|directory| Path::new(directory).join(program))
+        .find(|path| path.is_file());
+    Command::new(found.unwrap_or_else(|| PathBuf::from(program)))
+}

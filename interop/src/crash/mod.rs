@@ -1,0 +1,7 @@
+//! `cargo xtask crash`: kill -9 and power cuts under load, and a check of what was acknowledged.
+
+mod campaign;
+mod image;
+mod load;
+
+pub(crate) use campaign::{Options, run};

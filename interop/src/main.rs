@@ -1,0 +1,56 @@
+//! Real clients and real faults against a running node. `cargo xtask clients` and
+//! `cargo xtask crash` start it.
+
+mod checker;
+mod client;
+mod clients;
+mod corpus;
+mod crash;
+mod feed;
+mod node;
+mod place;
+mod stop;
+
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(
+    name = "weir-interop",
+    about = "Real clients and real faults against a running node"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    campaign: Campaign,
+    /// The binary under test; it is started as `PATH serve --data-dir DIR --kafka ADDR:PORT`.
+    #[arg(long, global = true)]
+    weir: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Campaign {
+    /// A real text corpus through real clients in every codec while the node is killed.
+    Clients(clients::Options),
+    /// kill -9 and power cuts under load, and a check of what was acknowledged.
+    Crash(crash::Options),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = stop::install().and_then(|()| {
+        let weir = arguments.weir.unwrap_or_else(place::release_node);
+        match arguments.campaign {
+            Campaign::Clients(options) => clients::run(&options, &weir),
+            Campaign::Crash(options) => crash::run(&options, &weir),
+        }
+    });
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("weir-interop: {error:#}");
+            ExitCode::from(1)
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! The node under test: started, killed, started again on the same port and directory.
+
+use crate::stop;
+use anyhow::{Context, Result, bail};
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+/// Time a node has until it says where it listens.
+const READY_LIMIT: Duration = Duration::from_secs(60);
+
+/// One node, ended when dropped.
+pub(crate) struct Node {
+    binary: PathBuf,
+    data: PathBuf,
+    log: PathBuf,
+    address: Option<SocketAddr>,
+    process: Option<Child>,
+    restarts: Vec<Duration>,
+}
+
+impl Node {
+    /// Starts a node on a free port.
+    pub(crate) fn start(binary: &Path, data: &Path, log: &Path) -> Result<Self> {
+        let mut node = Self {
+            binary: binary.to_owned(),
+            data: data.to_owned(),
+            log: log.to_owned(),
+            address: None,
+            process: None,
+            restarts: Vec::new(),
+        };
+        node.launch()?;
+        Ok(node)
+    }
+
+    /// Where it serves Kafka's protocol.
+    pub(crate) fn address(&self) -> String {
+        self.address
+            .expect("a started node has said where it listens")
+            .to_string()
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        if let Some(mut process) = self.process.take() {
+            if let Some(status) = process.try_wait()? {
+                bail!(
+                    "the node ended by itself, {status}; see {}",
+                    self.log.display()
+                );
+            }
+            process.kill()?;
+            process.wait()?;
+        }
+        Ok(())
+    }
+
+    /// SIGKILL to a node that may have stopped by itself, as it does when its disk fails.
+    pub(crate) fn kill_or_gone(&mut self) -> Result<()> {
+        if let Some(mut process) = self.process.take() {
+            process.kill()?;
+            process.wait()?;
+        }
+        Ok(())
+    }
+
+    /// Starts again after a kill, on the same port.
+    pub(crate) fn restart(&mut self) -> Result<()> {
+        let started = Instant::now();
+        self.launch()?;
+        self.restarts.push(started.elapsed());
+        Ok(())
+    }
+
+    /// Median and longest time from start to readiness after a kill, in milliseconds.
+    pub(crate) fn restart_ms(&self) -> (u128, u128) {
+        let mut times = self.restarts.clone();
+        times.sort();
+        let at = |index: usize| times.get(index).map_or(0, Duration::as_millis);
+        (at(times.len() / 2), at(times.len().saturating_sub(1)))
+    }
+
+    fn launch(&mut self) -> Result<()> {
+        let log = open_log(&self.log)?;
+        let kafka = self
+            .address
+            .map_or_else(|| "127.0.0.1:0".to_owned(), |at| at.to_string());
+        let mut process = Command::new(&self.binary)
+            .args(["serve", "--kafka", &kafka, "--data-dir"])
+            .arg(&self.data)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("start {}", self.binary.display()))?;
+        let out = process.stdout.take().expect("stdout is piped");
+        self.process = Some(process);
+        let said = listen(out, open_log(&self.log)?);
+        let log = self.log.display();
+        self.address = Some(stop::wait_for(
+            "node's readiness",
+            READY_LIMIT,
+            || match said.try_recv() {
+                Ok(address) => Ok(Some(address)),
+                Err(mpsc::TryRecvError::Empty) => Ok(None),
+                Err(mpsc::TryRecvError::Disconnected) => bail!("the node did not start; see {log}"),
+            },
+        )?);
+        Ok(())
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if let Err(error) = self.kill_or_gone() {
+            eprintln!("node: {error}");
+        }
+    }
+}
+
+fn open_log(path: &Path) -> Result<File> {
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)
+        .with_context(|| path.display().to_string())
+}
+
+/// Copies what the node prints to its log; the address it names comes out of the channel.
+fn listen(out: ChildStdout, mut log: File) -> mpsc::Receiver<SocketAddr> {
+    let (sender, said) = mpsc::sync_channel(1);
+    std::thread::spawn(move || {
+        for line in BufReader::new(out).lines().map_while(Result::ok) {
+            if let Some(address) = kafka_address(&line) {
+                // Only the first is waited for.
+                let _ = sender.try_send(address);
+            }
+            // A log that cannot be written must not stop the node by a full pipe.
+            let _ = writeln!(log, "{line}");
+        }
+    });
+    said
+}
+
+/// The address on a line like `kafka   127.0.0.1:9092`.
+fn kafka_address(line: &str) -> Option<SocketAddr> {
+    let mut words = line.split_whitespace();
+    words.find(|word| word.trim_end_matches(':').eq_ignore_ascii_case("kafka"))?;
+    words.find_map(|word| word.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_is_read_loosely() {
+        let address = "127.0.0.1:9092".parse().ok();
+        assert_eq!(kafka_address("kafka   127.0.0.1:9092"), address);
+        assert_eq!(kafka_address("  Kafka: at 127.0.0.1:9092 (plain)"), address);
+        assert_eq!(kafka_address("data    ./weir-data"), None);
+        assert_eq!(kafka_address("listening on 127.0.0.1:9092"), None);
+    }
+}

@@ -1,0 +1,171 @@
+//! `cargo xtask test`: everything CI runs, in order, each step with a time limit.
+
+use crate::{delegate, lint, process, setup};
+use anyhow::Result;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// What the steps amounted to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Tally {
+    passed: u64,
+    failed: u64,
+    skipped: u64,
+}
+
+impl Tally {
+    fn add(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+    }
+
+    /// Counts a line of `cargo test`; every other line counts nothing.
+    fn of_test_line(line: &str) -> Option<Self> {
+        let figures = line.trim().strip_prefix("test result: ")?;
+        let count = |word: &str| {
+            figures
+                .split([';', '.'])
+                .find_map(|part| part.trim().strip_suffix(word)?.trim().parse().ok())
+        };
+        Some(Self {
+            passed: count("passed")?,
+            failed: count("failed")?,
+            skipped: count("ignored")?,
+        })
+    }
+}
+
+/// Runs all of CI; false when something fell short. The last line has the figures.
+pub(crate) fn run() -> Result<bool> {
+    let started = Instant::now();
+    let mut tally = Tally::default();
+    step_begins("setup");
+    if let Err(error) = setup::install() {
+        println!("test: setup: {error:#}");
+        tally.failed += 1;
+    }
+    step_begins("lint");
+    let linted = lint::run(lint::Options {
+        strict: false,
+        own: false,
+    })?;
+    tally.add(campaign_tally(linted.clean, linted.skipped as u64));
+    tally.add(unit_tests()?);
+    tally.add(campaign("build", &mut delegate::build_node(), minutes(15))?);
+    let mut sim = delegate::sim_command(200, 0, &[]);
+    tally.add(campaign("sim", &mut sim, minutes(12))?);
+    let crash = ["--kills", "20", "--cuts", "20"].map(str::to_owned);
+    let mut crash = delegate::interop_command("crash", &crash);
+    tally.add(campaign("crash", &mut crash, minutes(8))?);
+    let mut clients = delegate::interop_command("clients", &["--quick".to_owned()]);
+    tally.add(campaign("clients", &mut clients, minutes(8))?);
+    println!("test: {} s in all", started.elapsed().as_secs());
+    println!(
+        "{} passed, {} failed, {} skipped",
+        tally.passed, tally.failed, tally.skipped
+    );
+    Ok(tally.failed == 0)
+}
+
+fn unit_tests() -> Result<Tally> {
+    step_begins("cargo test --workspace");
+    let mut command = process::cargo();
+    command.args(["test", "--workspace", "--no-fail-fast"]);
+    let mut tally = Tally::default();
+    let watched = process::watch(&mut command, minutes(25), |line| {
+        if let Some(counted) = Tally::of_test_line(line) {
+            tally.add(counted);
+        }
+        if !line.ends_with("... ok") && !line.is_empty() {
+            println!("{line}");
+        }
+    })?;
+    if watched.timed_out {
+        println!("test: the unit tests took longer than their limit");
+    }
+    // A crate that does not compile, or a test binary that dies, prints no result line.
+    if !watched.passed && tally.failed == 0 {
+        tally.failed = 1;
+    }
+    Ok(tally)
+}
+
+fn campaign(name: &str, command: &mut Command, limit: Duration) -> Result<Tally> {
+    step_begins(name);
+    let mut skipped = 0;
+    let watched = process::watch(command, limit, |line| {
+        if line.starts_with("skipped:") {
+            skipped += 1;
+        }
+        println!("{line}");
+    })?;
+    if watched.timed_out {
+        println!(
+            "test: {name} took longer than {} s and was ended",
+            limit.as_secs()
+        );
+    }
+    Ok(campaign_tally(watched.passed, skipped))
+}
+
+fn campaign_tally(passed: bool, skipped: u64) -> Tally {
+    Tally {
+        passed: u64::from(passed),
+        failed: u64::from(!passed),
+        skipped,
+    }
+}
+
+fn step_begins(name: &str) {
+    println!("== {name}");
+}
+
+fn minutes(count: u64) -> Duration {
+    Duration::from_secs(count * 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_line_is_counted() {
+        let line =
+            "test result: FAILED. 12 passed; 3 failed; 1 ignored; 0 measured; 0 filtered out";
+        assert_eq!(
+            Tally::of_test_line(line),
+            Some(Tally {
+                passed: 12,
+                failed: 3,
+                skipped: 1
+            })
+        );
+    }
+
+    #[test]
+    fn other_lines_count_nothing() {
+        assert_eq!(Tally::of_test_line("test result_lines_count ... ok"), None);
+        assert_eq!(Tally::of_test_line("test result: who knows"), None);
+    }
+
+    #[test]
+    fn a_campaign_counts_once_and_its_skips_apart() {
+        assert_eq!(
+            campaign_tally(true, 2),
+            Tally {
+                passed: 1,
+                failed: 0,
+                skipped: 2
+            }
+        );
+        assert_eq!(
+            campaign_tally(false, 0),
+            Tally {
+                passed: 0,
+                failed: 1,
+                skipped: 0
+            }
+        );
+    }
+}
