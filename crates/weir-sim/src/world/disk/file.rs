@@ -5,10 +5,10 @@ use std::io;
 use weir_log::disk::{BLOCK_BYTES, DiskFile, FileKind};
 
 use super::{
-    SimDisk, WrittenRange,
+    SimDisk,
     faults::Op,
     names::InodeId,
-    state::{Fate, MAX_WRITTEN_RANGE_COUNT, error_of},
+    state::{Fate, error_of},
 };
 
 pub(super) struct SimFile {
@@ -82,14 +82,7 @@ impl DiskFile for SimFile {
                 format!("{} {} B at {offset} sum {sum:08x}", self.path, buf.len())
             });
         state.write(self.inode, buf, offset, fate)?;
-        if state.written.len() == MAX_WRITTEN_RANGE_COUNT {
-            state.written.pop_front();
-        }
-        state.written.push_back(WrittenRange {
-            path: self.path.clone(),
-            offset,
-            len_bytes: buf.len() as u64,
-        });
+        state.note_written(self.inode, offset, buf.len() as u64);
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! The disk's front: the trait that production code uses, and the levers of the simulation.
 
 use std::{
+    collections::BTreeMap,
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -113,11 +114,20 @@ impl SimDisk {
     /// The latest writes to files below `dir` that are still there, oldest first.
     pub fn written_ranges(&self, dir: &str) -> Vec<WrittenRange> {
         let state = self.state();
-        let there = state
-            .written
+        let names: BTreeMap<u64, &str> = state
+            .names
             .iter()
-            .filter(|range| range.path.starts_with(dir) && state.names.get(&range.path).is_some());
-        there.cloned().collect()
+            .filter(|(path, _)| path.starts_with(dir))
+            .map(|(path, id)| (id, path))
+            .collect();
+        let there = state.written.iter().filter_map(|(id, offset, len_bytes)| {
+            Some(WrittenRange {
+                path: (*names.get(id)?).to_owned(),
+                offset: *offset,
+                len_bytes: *len_bytes,
+            })
+        });
+        there.collect()
     }
 
     /// All file names with their lengths, for traces and tests.
@@ -241,9 +251,6 @@ impl Disk for SimDisk {
             }
             state.forget_space_of(to);
             state.names.rename(from, to);
-            state
-                .written
-                .retain(|range| range.path != from && range.path != to);
             Ok(())
         })
     }
@@ -255,7 +262,6 @@ impl Disk for SimDisk {
             }
             state.forget_space_of(path);
             state.names.remove(path);
-            state.written.retain(|range| range.path != path);
             Ok(())
         })
     }

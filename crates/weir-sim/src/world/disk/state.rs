@@ -18,12 +18,12 @@ const ENOSPC: i32 = 28;
 /// How long a slow operation takes.
 const SLOW_OP_MS: u64 = 1_000;
 /// Written ranges that are remembered, for bit flips to choose from.
-pub(super) const MAX_WRITTEN_RANGE_COUNT: usize = 256;
+const MAX_WRITTEN_RANGE_COUNT: usize = 256;
 
-/// One write that was synced since: where it went.
+/// One write: where it went.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WrittenRange {
-    /// The file, by the name it had then.
+    /// The file, by the name it has now.
     pub path: String,
     /// First byte.
     pub offset: u64,
@@ -55,7 +55,8 @@ pub(super) struct State {
     pub(super) is_off: bool,
     /// Errors that were injected since they were last asked for.
     pub(super) error_count: u64,
-    pub(super) written: VecDeque<WrittenRange>,
+    /// The latest writes: file, offset, length.
+    pub(super) written: VecDeque<(InodeId, u64, u64)>,
     next_inode: InodeId,
 }
 
@@ -273,11 +274,23 @@ impl State {
         self.restart();
     }
 
+    /// Notes where a write went, and drops what it covers.
+    pub(super) fn note_written(&mut self, id: InodeId, offset: u64, len_bytes: u64) {
+        let end = offset + len_bytes;
+        self.written
+            .retain(|(file, at, len)| *file != id || at + len <= offset || *at >= end);
+        if self.written.len() == MAX_WRITTEN_RANGE_COUNT {
+            self.written.pop_front();
+        }
+        self.written.push_back((id, offset, len_bytes));
+    }
+
     fn restart(&mut self) {
         self.incarnation += 1;
         self.is_off = false;
         self.error_count = 0;
         self.armed.clear();
+        self.written.clear();
         self.used_bytes = self.inodes.values().map(|inode| inode.used_bytes).sum();
     }
 
