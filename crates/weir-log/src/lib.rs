@@ -5,9 +5,11 @@
 //! that touches the outside goes through [`Disk`], [`Clock`] and [`Entropy`], so that the
 //! simulator runs the production code.
 
+pub mod checkpoint;
 pub mod clock;
 pub mod disk;
 pub mod wal;
 
+pub use checkpoint::{Checkpoint, CheckpointError, CheckpointStore};
 pub use clock::{Clock, Entropy, Millis};
 pub use disk::{Disk, DiskFile, FileKind};

@@ -26,13 +26,7 @@ const PROBE_NAME: &str = "direct-io-probe";
 impl RealDisk {
     /// Uses `root`, which is made where it is absent.
     pub fn open(root: &Path) -> io::Result<Self> {
-        fs::create_dir_all(root)?;
-        if let Some(parent) = root
-            .parent()
-            .filter(|parent| !parent.as_os_str().is_empty())
-        {
-            File::open(parent)?.sync_all()?;
-        }
+        create_durably(root)?;
         let supports_direct = probe_direct(&root.join(PROBE_NAME));
         Ok(Self {
             root: root.to_owned(),
@@ -50,6 +44,29 @@ impl RealDisk {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// Makes a directory and its parents. A parent is synced also where the directory is there
+/// already: whoever made it may have been killed before its own sync.
+fn create_durably(dir: &Path) -> io::Result<()> {
+    let parent = dir
+        .parent()
+        .map(|parent| match parent.as_os_str().is_empty() {
+            true => Path::new("."),
+            false => parent,
+        });
+    match (fs::create_dir(dir), parent) {
+        (Err(error), Some(parent)) if error.kind() == io::ErrorKind::NotFound => {
+            create_durably(parent)?;
+            fs::create_dir(dir)?;
+        }
+        (Err(error), _) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        (made, _) => made?,
+    }
+    match parent {
+        Some(parent) => File::open(parent)?.sync_all(),
+        None => Ok(()),
     }
 }
 
@@ -96,7 +113,12 @@ impl Disk for RealDisk {
     fn list(&self, dir: &str) -> io::Result<Vec<DirEntry>> {
         let mut files = Vec::new();
         for entry in self.entries(dir)? {
-            let metadata = entry.metadata()?;
+            let metadata = match entry.metadata() {
+                Ok(metadata) => metadata,
+                // Removed by another thread since the directory was read.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
             if metadata.is_file() {
                 let name = entry.file_name().to_string_lossy().into_owned();
                 files.push(DirEntry {
@@ -123,13 +145,8 @@ impl Disk for RealDisk {
     fn create_dir(&self, dir: &str) -> io::Result<()> {
         let mut path = self.root.clone();
         for part in dir.split('/') {
-            let parent = path.clone();
             path.push(part);
-            match fs::create_dir(&path) {
-                Ok(()) => File::open(&parent)?.sync_all()?,
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(error),
-            }
+            create_durably(&path)?;
         }
         Ok(())
     }
@@ -234,5 +251,74 @@ pub struct SystemEntropy;
 impl Entropy for SystemEntropy {
     fn next_u64(&self) -> u64 {
         RandomState::new().hash_one(Instant::now())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct TempDir(PathBuf);
+
+    impl TempDir {
+        fn new(name: &str) -> Self {
+            let root =
+                std::env::temp_dir().join(format!("weir-disk-{name}-{}", std::process::id()));
+            let _ = fs::remove_dir_all(&root);
+            Self(root)
+        }
+    }
+
+    impl Drop for TempDir {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn directories_are_made_with_their_parents_and_may_be_there_already() {
+        let dir = TempDir::new("parents");
+        let disk = RealDisk::open(&dir.0.join("a/b")).unwrap();
+        disk.create_dir("c/d").unwrap();
+        disk.create_dir("c/d").unwrap();
+        assert_eq!(disk.list_dirs("c").unwrap(), ["d"]);
+        RealDisk::open(&dir.0.join("a/b")).unwrap();
+    }
+
+    #[test]
+    fn a_file_in_place_of_a_directory_is_an_error() {
+        let dir = TempDir::new("file");
+        fs::create_dir_all(&dir.0).unwrap();
+        fs::write(dir.0.join("x"), b"").unwrap();
+        let disk = RealDisk::open(&dir.0).unwrap();
+        assert!(disk.create_dir("x/y").is_err());
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_a_short_read_means_the_end() {
+        let dir = TempDir::new("read");
+        let disk = RealDisk::open(&dir.0).unwrap();
+        let file = disk.open("f", FileKind::CreateBuffered).unwrap();
+        file.write_at(b"hello", 3).unwrap();
+        let mut buf = [9; 10];
+        assert_eq!(file.read_at(&mut buf, 0).unwrap(), 8);
+        assert_eq!(&buf[..8], b"\0\0\0hello");
+        file.set_size(4).unwrap();
+        assert_eq!(file.size_bytes().unwrap(), 4);
+        let listed = disk.list("").unwrap();
+        assert_eq!((listed[0].name.as_str(), listed[0].size_bytes), ("f", 4));
+    }
+
+    #[test]
+    fn only_one_kind_makes_a_file_and_none_writes_through_a_reader() {
+        let dir = TempDir::new("kinds");
+        let disk = RealDisk::open(&dir.0).unwrap();
+        for kind in [FileKind::Read, FileKind::Buffered, FileKind::Direct] {
+            let missing = disk.open("absent", kind).err().unwrap();
+            assert_eq!(missing.kind(), io::ErrorKind::NotFound, "{kind:?}");
+        }
+        drop(disk.open("f", FileKind::CreateBuffered).unwrap());
+        let reader = disk.open("f", FileKind::Read).unwrap();
+        assert!(reader.write_at(b"x", 0).is_err());
     }
 }

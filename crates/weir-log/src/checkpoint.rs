@@ -1,0 +1,219 @@
+//! One file per group with the state that its log builds upon.
+
+use std::{collections::BTreeMap, io, sync::Arc};
+
+use bytes::Bytes;
+use weir_model::{GroupId, Term};
+
+use crate::disk::{Disk, FileKind};
+
+const DIR: &str = "groups";
+const MAGIC: [u8; 8] = *b"WEIRCKPT";
+const VERSION: u32 = 1;
+const HEADER_BYTES: usize = 48;
+
+/// Most bytes of one checkpoint's body. A length beyond it, read from disk, is damage.
+pub const MAX_CHECKPOINT_BYTES: usize = 1 << 30;
+
+/// A group's state at one index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// Index of the last entry that is in it.
+    pub index: u64,
+    /// That entry's term.
+    pub term: Term,
+    /// Opaque to the log.
+    pub body: Bytes,
+}
+
+/// Why checkpoints could not be stored or read.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// The disk refused.
+    #[error("checkpoint: {action} of {file} failed: {source}")]
+    Io {
+        /// What was being done.
+        action: &'static str,
+        /// Path below the data directory.
+        file: String,
+        /// The system's words.
+        source: io::Error,
+    },
+    /// A checkpoint is damaged.
+    #[error("checkpoint {file} is damaged")]
+    Corrupt {
+        /// Path below the data directory.
+        file: String,
+    },
+    /// Another version of the program wrote the file.
+    #[error("checkpoint {file} has format {version}, which this version does not know")]
+    UnknownVersion {
+        /// Path below the data directory.
+        file: String,
+        /// The format's number.
+        version: u32,
+    },
+    /// The body is larger than a checkpoint may be.
+    #[error("a checkpoint of {bytes} bytes, {MAX_CHECKPOINT_BYTES} are allowed")]
+    TooLarge {
+        /// The body's size.
+        bytes: usize,
+    },
+}
+
+/// The checkpoints of all groups.
+pub struct CheckpointStore {
+    disk: Arc<dyn Disk>,
+}
+
+impl CheckpointStore {
+    /// Uses `disk`, making the directory where it is absent.
+    pub fn new(disk: Arc<dyn Disk>) -> Result<Self, CheckpointError> {
+        let created = disk.create_dir(DIR);
+        created.map_err(|error| io_error("creation", DIR, error))?;
+        Ok(Self { disk })
+    }
+
+    /// Replaces the group's checkpoint. Durable when it returns; after an error the old one is
+    /// there, or the new one, whole.
+    pub fn save(&self, group: GroupId, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
+        let bytes = checkpoint.body.len();
+        if bytes > MAX_CHECKPOINT_BYTES {
+            return Err(CheckpointError::TooLarge { bytes });
+        }
+        let (path, unfinished) = (path(group), unfinished_path(group));
+        if let Err(error) = self.write(&unfinished, group, checkpoint) {
+            // What is left of it is removed by the next start.
+            let _ = self.disk.remove(&unfinished);
+            return Err(io_error("writing", &unfinished, error));
+        }
+        let renamed = self.disk.rename(&unfinished, &path);
+        renamed.map_err(|error| io_error("rename", &path, error))?;
+        let synced = self.disk.sync_dir(DIR);
+        synced.map_err(|error| io_error("sync", DIR, error))
+    }
+
+    fn write(&self, path: &str, group: GroupId, checkpoint: &Checkpoint) -> io::Result<()> {
+        let file = self.disk.open(path, FileKind::CreateBuffered)?;
+        file.set_size(0)?;
+        file.write_at(&encode(group, checkpoint), 0)?;
+        file.sync_data()
+    }
+
+    /// Reads all checkpoints and makes sure that they are durable. Removes what was never
+    /// finished.
+    pub fn load_all(&self) -> Result<BTreeMap<GroupId, Checkpoint>, CheckpointError> {
+        let listed = self.disk.list(DIR);
+        let listed = listed.map_err(|error| io_error("listing", DIR, error))?;
+        let mut checkpoints = BTreeMap::new();
+        for entry in listed {
+            let file = format!("{DIR}/{}", entry.name);
+            if entry.name.ends_with(".tmp") {
+                let removed = self.disk.remove(&file);
+                removed.map_err(|error| io_error("removal", &file, error))?;
+            } else if let Some(group) = group_of(&entry.name) {
+                checkpoints.insert(group, self.load(file, group, entry.size_bytes)?);
+            }
+        }
+        // A process that was killed leaves names that a power cut would still take back.
+        let synced = self.disk.sync_dir(DIR);
+        synced.map_err(|error| io_error("sync", DIR, error))?;
+        Ok(checkpoints)
+    }
+
+    fn load(
+        &self,
+        file: String,
+        group: GroupId,
+        size_bytes: u64,
+    ) -> Result<Checkpoint, CheckpointError> {
+        let max_bytes = HEADER_BYTES + MAX_CHECKPOINT_BYTES;
+        let size = usize::try_from(size_bytes).ok();
+        let Some(size) = size.filter(|size| (HEADER_BYTES..=max_bytes).contains(size)) else {
+            return Err(CheckpointError::Corrupt { file });
+        };
+        let mut bytes = vec![0; size];
+        let opened = self.disk.open(&file, FileKind::Read);
+        let read = opened.and_then(|opened| opened.read_at(&mut bytes, 0));
+        let read = read.map_err(|error| io_error("reading", &file, error))?;
+        bytes.truncate(read);
+        decode(file, group, bytes)
+    }
+}
+
+fn path(group: GroupId) -> String {
+    format!("{DIR}/{:05}.ckpt", group.0)
+}
+
+fn unfinished_path(group: GroupId) -> String {
+    format!("{DIR}/{:05}.ckpt.tmp", group.0)
+}
+
+fn group_of(name: &str) -> Option<GroupId> {
+    let group = GroupId(name.strip_suffix(".ckpt")?.parse().ok()?);
+    (path(group) == format!("{DIR}/{name}")).then_some(group)
+}
+
+fn encode(group: GroupId, checkpoint: &Checkpoint) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(HEADER_BYTES + checkpoint.body.len());
+    bytes.extend(MAGIC);
+    bytes.extend(VERSION.to_le_bytes());
+    bytes.extend([0; 4]);
+    bytes.extend(group.0.to_le_bytes());
+    bytes.extend([0; 4]);
+    bytes.extend(checkpoint.index.to_le_bytes());
+    bytes.extend(checkpoint.term.0.to_le_bytes());
+    bytes.extend((checkpoint.body.len() as u64).to_le_bytes());
+    bytes.extend_from_slice(&checkpoint.body);
+    let crc = crc32c::crc32c(&bytes);
+    bytes[12..16].copy_from_slice(&crc.to_le_bytes());
+    bytes
+}
+
+fn decode(file: String, group: GroupId, mut bytes: Vec<u8>) -> Result<Checkpoint, CheckpointError> {
+    if bytes.len() < HEADER_BYTES || bytes[..8] != MAGIC {
+        return Err(CheckpointError::Corrupt { file });
+    }
+    let (version, crc) = (u32_at(&bytes, 8), u32_at(&bytes, 12));
+    bytes[12..16].fill(0);
+    if crc32c::crc32c(&bytes) != crc {
+        return Err(CheckpointError::Corrupt { file });
+    }
+    if version != VERSION {
+        return Err(CheckpointError::UnknownVersion { file, version });
+    }
+    let is_ours = u32_at(&bytes, 16) == group.0;
+    let is_whole = u64_at(&bytes, 40) == (bytes.len() - HEADER_BYTES) as u64;
+    if !is_ours || !is_whole {
+        return Err(CheckpointError::Corrupt { file });
+    }
+    Ok(Checkpoint {
+        index: u64_at(&bytes, 24),
+        term: Term(u64_at(&bytes, 32)),
+        body: Bytes::from(bytes).slice(HEADER_BYTES..),
+    })
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    let field = bytes[at..at + 4].try_into();
+    u32::from_le_bytes(field.expect("a slice of four bytes"))
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    let field = bytes[at..at + 8].try_into();
+    u64::from_le_bytes(field.expect("a slice of eight bytes"))
+}
+
+fn io_error(action: &'static str, file: &str, source: io::Error) -> CheckpointError {
+    CheckpointError::Io {
+        action,
+        file: file.to_owned(),
+        source,
+    }
+}
+
+impl std::fmt::Debug for CheckpointStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CheckpointStore").finish_non_exhaustive()
+    }
+}
