@@ -30,10 +30,7 @@ const ALL_KINDS: [FaultKind; 8] = [
 
 impl FaultOdds {
     pub(crate) fn draw(rng: &mut Rng) -> Self {
-        let mut kinds: Vec<FaultKind> = ALL_KINDS
-            .into_iter()
-            .filter(|_| rng.chance(600))
-            .collect();
+        let mut kinds: Vec<FaultKind> = ALL_KINDS.into_iter().filter(|_| rng.chance(600)).collect();
         // Crashes find the most: most runs have many of them.
         if rng.chance(800) || kinds.is_empty() {
             kinds.extend([FaultKind::Crash; 6]);

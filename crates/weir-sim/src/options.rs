@@ -12,6 +12,17 @@ pub enum Bug {
     AcceptRecycled,
 }
 
+impl Bug {
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AckBeforeSync => "ack-before-sync",
+            Self::SkipTornTailCheck => "skip-torn-tail-check",
+            Self::AcceptRecycled => "accept-recycled",
+        }
+    }
+}
+
 /// How to run a plan.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {

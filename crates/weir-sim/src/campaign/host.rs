@@ -1,32 +1,38 @@
 //! The machine that a campaign's node runs on, and what it knows of faults.
 
-use weir_log::Millis;
+use weir_log::{Clock, Millis};
 
 use crate::world::{
-    Counts, SimClock, Trace,
+    Counts, SimClock, SimEntropy, Trace,
     disk::{DiskConfig, SimDisk},
 };
 
 /// When every simulated world begins, ms since 1970.
 const START: Millis = Millis(1_700_000_000_000);
 
+/// Keeps the production code's numbers apart from the plan's.
+const ENTROPY_SALT: u64 = 0x5eed;
+
 /// Disk, clock and trace of one run, with the faults since the last start.
 pub(super) struct Host {
     pub(super) disk: SimDisk,
     pub(super) clock: SimClock,
     pub(super) trace: Trace,
+    /// Goes on over restarts, as the machine's own does.
+    pub(super) entropy: SimEntropy,
     pub(super) counts: Counts,
     /// Errors that the disk gave since the last start.
     error_count: u64,
 }
 
 impl Host {
-    pub(super) fn new(config: DiskConfig, trace: Trace) -> Self {
+    pub(super) fn new(config: DiskConfig, seed: u64, trace: Trace) -> Self {
         let clock = SimClock::new(START);
         Self {
             disk: SimDisk::new(config, clock.clone(), trace.clone()),
             clock,
             trace,
+            entropy: SimEntropy::new(seed ^ ENTROPY_SALT),
             counts: Counts::default(),
             error_count: 0,
         }
@@ -46,6 +52,9 @@ impl Host {
             self.disk.kill(salt);
         }
         self.disk = self.disk.reopened();
+        let now = self.clock.now();
+        let word = now.0.unsigned_abs();
+        self.trace.event("clock", &[word], || now.to_string());
         self.error_count = 0;
         self.counts.add("restarts", 1);
     }

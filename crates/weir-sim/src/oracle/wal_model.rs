@@ -244,7 +244,10 @@ fn brief(entry: Option<&WalEntry>) -> String {
         |entry| {
             let sum = crc32c::crc32c(&entry.data);
             let len = entry.data.len();
-            format!("index {} term {} {len} B sum {sum:08x}", entry.index, entry.term)
+            format!(
+                "index {} term {} {len} B sum {sum:08x}",
+                entry.index, entry.term
+            )
         },
     )
 }
@@ -270,7 +273,13 @@ mod tests {
 
     fn found(entries: Vec<WalEntry>) -> BTreeMap<GroupId, RecoveredGroup> {
         let hard_state = HardState::default();
-        BTreeMap::from([(GROUP, RecoveredGroup { hard_state, entries })])
+        BTreeMap::from([(
+            GROUP,
+            RecoveredGroup {
+                hard_state,
+                entries,
+            },
+        )])
     }
 
     fn model() -> WalModel {

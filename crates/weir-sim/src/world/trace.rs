@@ -13,6 +13,7 @@ pub struct Trace(Arc<Mutex<Inner>>);
 struct Inner {
     hash: u64,
     event_count: u64,
+    step: usize,
     lines: Option<Vec<String>>,
 }
 
@@ -43,6 +44,17 @@ impl Trace {
         {
             lines.push(format!("{number:>7} {tag:<12} {}", text()));
         }
+    }
+
+    /// Begins step `number` of the plan.
+    pub fn begin_step(&self, number: usize, text: impl FnOnce() -> String) {
+        self.inner().step = number;
+        self.event("step", &[number as u64], || format!("{number} {}", text()));
+    }
+
+    /// The step that was begun last.
+    pub fn step(&self) -> usize {
+        self.inner().step
     }
 
     /// As [`Trace::event`] for a fact that is text in the first place.

@@ -17,8 +17,8 @@ use crate::{
 };
 
 /// Runs `plan` from an empty disk to a last check.
-pub fn run(plan: &WalPlan, options: Options) -> Outcome {
-    let mut run = Run::new(plan, options);
+pub fn run(plan: &WalPlan, options: Options, trace: &Trace) -> Outcome {
+    let mut run = Run::new(plan, options, trace);
     let failure = run.all_steps().err();
     if let Some(failure) = &failure {
         run.host.trace.note("failure", &failure.detail);
@@ -46,7 +46,7 @@ pub(super) struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(plan: &'a WalPlan, options: Options) -> Self {
+    fn new(plan: &'a WalPlan, options: Options, trace: &Trace) -> Self {
         let config = DiskConfig {
             capacity_bytes: plan.capacity_bytes,
             supports_direct: plan.supports_direct,
@@ -54,7 +54,7 @@ impl<'a> Run<'a> {
         Self {
             plan,
             options,
-            host: Host::new(config, Trace::new(options.with_trace)),
+            host: Host::new(config, plan.seed, trace.clone()),
             model: WalModel::default(),
             checkpoints: Checkpoints::default(),
             log: None,
@@ -73,14 +73,13 @@ impl<'a> Run<'a> {
         };
         self.start(None).map_err(at(0))?;
         for (number, step) in self.plan.steps.iter().enumerate() {
-            self.host.trace.event("step", &[number as u64], || {
-                format!("{number} {step:?}")
-            });
+            self.host.trace.begin_step(number, || format!("{step:?}"));
             self.step(step, number).map_err(at(number))?;
         }
         self.host.disk.disarm();
         self.host.disk.set_foreign_bytes(0);
-        self.restart(false, self.plan.seed, None).map_err(at(last))?;
+        self.restart(false, self.plan.seed, None)
+            .map_err(at(last))?;
         self.restart(true, self.plan.seed, None).map_err(at(last))
     }
 
@@ -127,15 +126,13 @@ impl<'a> Run<'a> {
         self.collect()?;
         if self.host.disk.is_off() {
             let salt = self.plan.seed ^ number as u64;
-            self.restart(salt % 4 != 0, salt, None)?;
+            self.restart(!salt.is_multiple_of(4), salt, None)?;
         }
         Ok(())
     }
 
     pub(super) fn log(&mut self) -> &mut OpenLog {
-        self.log
-            .as_mut()
-            .expect("the node is up between the steps")
+        self.log.as_mut().expect("the node is up between the steps")
     }
 
     fn append(&mut self, group: GroupId, count: u64, data_bytes: usize, rewind: u64, salt: u64) {
@@ -299,7 +296,7 @@ impl<'a> Run<'a> {
         if opened.is_err() && recovery_fault.is_some() && self.host.may_fail() {
             let salt = recovery_fault.map_or(0, |fault| fault.salt);
             self.host.counts.add("recoveries_failed", 1);
-            self.host.restart(salt % 4 != 0, salt);
+            self.host.restart(!salt.is_multiple_of(4), salt);
             opened = self.open();
         }
         let opened = opened.map_err(|error| broken(oracle_name::NO_FAULT_NO_ERROR, error))?;

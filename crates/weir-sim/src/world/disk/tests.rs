@@ -38,7 +38,10 @@ fn synced_bytes_with_a_synced_name_survive_every_power_cut() {
         disk.power_cut(salt);
         assert!(file.sync_data().is_err(), "old handles are dead");
         let found = content(&disk.reopened(), "d/a").unwrap();
-        assert!(found.starts_with(b"kept") || b"lost?".starts_with(&found), "{found:?}");
+        assert!(
+            found.starts_with(b"kept") || b"lost?".starts_with(&found),
+            "{found:?}"
+        );
     }
 }
 

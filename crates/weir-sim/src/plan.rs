@@ -1,0 +1,44 @@
+//! A plan is all there is to a run: it can be kept, cut and run again.
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+use crate::campaign::wal::WalPlan;
+
+/// What part of the production code runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "kebab-case")]
+pub enum Campaign {
+    /// The write-ahead log and checkpoints.
+    Wal,
+}
+
+impl Campaign {
+    /// All of them.
+    pub fn all() -> Vec<Self> {
+        Self::value_variants().to_vec()
+    }
+
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Wal => "wal",
+        }
+    }
+}
+
+/// One run, whichever campaign it belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Plan {
+    /// A run of the write-ahead log and checkpoints.
+    Wal(WalPlan),
+}
+
+impl Plan {
+    /// The plan of `seed`.
+    pub fn draw(campaign: Campaign, seed: u64) -> Self {
+        match campaign {
+            Campaign::Wal => Self::Wal(WalPlan::draw(seed)),
+        }
+    }
+}
