@@ -16,6 +16,9 @@ use crate::{
     },
 };
 
+/// Space beyond two files that the log may ask for: frames larger than a file.
+const SPACE_MARGIN_BYTES: u64 = 1 << 20;
+
 /// Runs `plan` from an empty disk to a last check.
 pub fn run(plan: &WalPlan, options: Options, trace: &Trace) -> Outcome {
     let mut run = Run::new(plan, options, trace);
@@ -76,8 +79,7 @@ impl<'a> Run<'a> {
             self.host.trace.begin_step(number, || format!("{step:?}"));
             self.step(step, number).map_err(at(number))?;
         }
-        self.host.disk.disarm();
-        self.host.disk.set_foreign_bytes(0);
+        self.resume().map_err(at(last))?;
         self.restart(false, self.plan.seed, None)
             .map_err(at(last))?;
         self.restart(true, self.plan.seed, None).map_err(at(last))
@@ -220,8 +222,34 @@ impl<'a> Run<'a> {
             }
             in_flight_count = left_count;
         }
-        if in_flight_count > 0 && !self.host.may_fail() {
+        if in_flight_count > 0 && !self.host.may_fail() && !self.is_short_of_space() {
             let detail = format!("{in_flight_count} submissions stay without an answer");
+            return Err(broken(oracle_name::NO_FAULT_NO_ERROR, detail));
+        }
+        Ok(())
+    }
+
+    /// Whether the log may rightly say that there is no room.
+    fn is_short_of_space(&self) -> bool {
+        self.host.disk.free_now_bytes() < 2 * self.plan.file_size_bytes + SPACE_MARGIN_BYTES
+    }
+
+    /// Space returns and faults end: whatever waits is acknowledged, without a restart.
+    fn resume(&mut self) -> Result<(), Broken> {
+        self.host.disk.disarm();
+        self.host.disk.set_foreign_bytes(0);
+        if self.has_failed || self.is_short_of_space() {
+            return Ok(());
+        }
+        if self.model.in_flight_count() > 0 {
+            self.host.counts.add("resumed", 1);
+        }
+        let spares = self.log().prepare_spares();
+        self.explained("preparing spares", spares)?;
+        self.flush()?;
+        let left_count = self.model.in_flight_count();
+        if left_count > 0 && !self.has_failed {
+            let detail = format!("{left_count} submissions wait although there is space");
             return Err(broken(oracle_name::NO_FAULT_NO_ERROR, detail));
         }
         Ok(())

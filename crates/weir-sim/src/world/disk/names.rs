@@ -64,7 +64,11 @@ impl Names {
     /// Whether a name stands for the file, now or after a power cut.
     pub(super) fn holds(&self, inode: InodeId) -> bool {
         let mut held = self.live.values().chain(self.durable.values());
-        held.any(|id| *id == inode)
+        let is_created = |op: &NameOp| match op {
+            NameOp::Create { inode: id, .. } => *id == inode,
+            NameOp::Remove { .. } | NameOp::Rename { .. } => false,
+        };
+        held.any(|id| *id == inode) || self.pending.iter().any(is_created)
     }
 
     pub(super) fn has_dir(&self, dir: &str) -> bool {

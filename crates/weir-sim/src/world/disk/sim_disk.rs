@@ -95,6 +95,11 @@ impl SimDisk {
             .event("foreign", &[bytes], || format!("others take {bytes} B"));
     }
 
+    /// Bytes that can still be written.
+    pub fn free_now_bytes(&self) -> u64 {
+        self.state().free_bytes()
+    }
+
     /// Changes one bit of the file, as readers and the disk itself have it.
     pub fn flip_bit(&self, path: &str, offset: u64, bit: u32) {
         let mut state = self.state();

@@ -1,0 +1,19 @@
+//! Plans that once showed a bug. Each stays, and stays clean.
+
+use std::{fs, path::Path};
+
+use weir_sim::{Options, Plan, run_plan};
+
+#[track_caller]
+fn replays_clean(name: &str) {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("regressions");
+    let bytes = fs::read(dir.join(name).with_extension("json")).unwrap();
+    let plan: Plan = serde_json::from_slice(&bytes).unwrap();
+    let outcome = run_plan(&plan, Options::default());
+    assert_eq!(outcome.verdict.failure, None);
+}
+
+#[test]
+fn a_frame_whose_sync_failed_is_not_trusted_from_the_page_cache() {
+    replays_clean("wal-stale-page-after-failed-sync");
+}
