@@ -217,3 +217,119 @@ impl std::fmt::Debug for CheckpointStore {
         f.debug_struct("CheckpointStore").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::disk::RealDisk;
+
+    const GROUP: GroupId = GroupId(7);
+    const FILE: &str = "groups/00007.ckpt";
+
+    struct TempDir(PathBuf);
+
+    impl Drop for TempDir {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn store(name: &str) -> (TempDir, CheckpointStore) {
+        let root = std::env::temp_dir().join(format!("weir-ckpt-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&root);
+        let disk = Arc::new(RealDisk::open(&root).unwrap());
+        (TempDir(root), CheckpointStore::new(disk).unwrap())
+    }
+
+    fn checkpoint(index: u64, body: &'static [u8]) -> Checkpoint {
+        Checkpoint {
+            index,
+            term: Term(3),
+            body: Bytes::from_static(body),
+        }
+    }
+
+    #[test]
+    fn the_last_saved_checkpoint_of_each_group_comes_back() {
+        let (_dir, store) = store("last");
+        assert_eq!(store.load_all().unwrap(), BTreeMap::new());
+        store.save(GROUP, &checkpoint(5, b"a longer body")).unwrap();
+        store.save(GroupId(70_000), &checkpoint(1, b"")).unwrap();
+        store.save(GROUP, &checkpoint(9, b"short")).unwrap();
+        let expected = [
+            (GROUP, checkpoint(9, b"short")),
+            (GroupId(70_000), checkpoint(1, b"")),
+        ];
+        assert_eq!(store.load_all().unwrap(), BTreeMap::from(expected));
+    }
+
+    #[test]
+    fn a_checkpoint_that_was_never_finished_is_removed_and_the_old_one_counts() {
+        let (dir, store) = store("unfinished");
+        store.save(GROUP, &checkpoint(5, b"old")).unwrap();
+        let leftover = dir.0.join("groups/00007.ckpt.tmp");
+        std::fs::write(&leftover, b"half").unwrap();
+        assert_eq!(store.load_all().unwrap()[&GROUP], checkpoint(5, b"old"));
+        assert!(!leftover.exists());
+        store.save(GROUP, &checkpoint(6, b"new")).unwrap();
+        assert_eq!(store.load_all().unwrap()[&GROUP].index, 6);
+    }
+
+    #[test]
+    fn any_flipped_bit_and_any_other_length_is_corruption_by_name() {
+        let (dir, store) = store("damage");
+        store.save(GROUP, &checkpoint(5, b"body")).unwrap();
+        let path = dir.0.join(FILE);
+        let good = std::fs::read(&path).unwrap();
+        let longer = [good.as_slice(), &[0]].concat();
+        let mut damaged: Vec<Vec<u8>> = (0..good.len()).map(|len| good[..len].to_vec()).collect();
+        damaged.push(longer);
+        damaged.extend((0..good.len() * 8).map(|bit| {
+            let mut bad = good.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            bad
+        }));
+        for bad in damaged {
+            std::fs::write(&path, &bad).unwrap();
+            let error = store.load_all().unwrap_err();
+            assert!(
+                matches!(&error, CheckpointError::Corrupt { file } if file == FILE),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn another_group_s_checkpoint_and_another_version_are_refused() {
+        let (dir, store) = store("foreign");
+        store.save(GroupId(8), &checkpoint(5, b"body")).unwrap();
+        std::fs::rename(dir.0.join("groups/00008.ckpt"), dir.0.join(FILE)).unwrap();
+        let foreign = store.load_all().unwrap_err();
+        assert!(matches!(foreign, CheckpointError::Corrupt { .. }));
+        let mut bytes = encode(GROUP, &checkpoint(5, b"body"));
+        bytes[8..16].copy_from_slice(&[2, 0, 0, 0, 0, 0, 0, 0]);
+        let crc = crc32c::crc32c(&bytes);
+        bytes[12..16].copy_from_slice(&crc.to_le_bytes());
+        std::fs::write(dir.0.join(FILE), bytes).unwrap();
+        let newer = store.load_all().unwrap_err();
+        assert!(matches!(
+            newer,
+            CheckpointError::UnknownVersion { version: 2, .. }
+        ));
+    }
+
+    #[test]
+    fn the_layout_stays() {
+        let bytes = encode(GROUP, &checkpoint(5, b"body"));
+        let mut expected = b"WEIRCKPT\x01\0\0\0".to_vec();
+        expected.extend(&bytes[12..16]);
+        expected.extend([7, 0, 0, 0, 0, 0, 0, 0]);
+        expected.extend([5, 0, 0, 0, 0, 0, 0, 0]);
+        expected.extend([3, 0, 0, 0, 0, 0, 0, 0]);
+        expected.extend([4, 0, 0, 0, 0, 0, 0, 0]);
+        expected.extend(b"body");
+        assert_eq!(bytes, expected);
+    }
+}

@@ -53,8 +53,8 @@ pub(super) enum FileFacts {
 /// What to do with one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Decision {
-    /// It came back from an earlier life: use it as a spare or remove it.
-    Recycle,
+    /// It was let go of before: remove it.
+    Remove,
     /// Take its records.
     Replay,
     /// Take its records and go on behind them.
@@ -85,7 +85,7 @@ pub(super) enum Refusal {
 /// it is full, or sealed and synced.
 pub(super) fn decide(facts: FileFacts) -> Decision {
     let (is_last, content) = match facts {
-        FileFacts::Obsolete => return Decision::Recycle,
+        FileFacts::Obsolete => return Decision::Remove,
         FileFacts::Live { is_last, content } => (is_last, content),
     };
     let content = match content {
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn an_obsolete_file_is_recycled_whatever_is_in_it() {
-        assert_eq!(decide(FileFacts::Obsolete), D::Recycle);
+    fn an_obsolete_file_is_removed_whatever_is_in_it() {
+        assert_eq!(decide(FileFacts::Obsolete), D::Remove);
     }
 }

@@ -72,6 +72,7 @@ impl GroupCommit {
                 Turn::Wrote => {}
                 Turn::Idle => {
                     if self.wait_for_work() {
+                        wal.guard_tail();
                         return wal;
                     }
                 }

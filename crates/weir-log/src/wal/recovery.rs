@@ -181,7 +181,7 @@ fn verdict(decision: Decision) -> FileVerdict {
         Decision::Replay | Decision::ReplayAndRoll => FileVerdict::Whole,
         Decision::ReplayAndAppend => FileVerdict::Continued,
         Decision::ReplayAndCut => FileVerdict::TornTailCut,
-        Decision::Recycle | Decision::Refuse(_) => FileVerdict::Obsolete,
+        Decision::Remove | Decision::Refuse(_) => FileVerdict::Obsolete,
     }
 }
 

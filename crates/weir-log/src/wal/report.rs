@@ -38,7 +38,7 @@ impl fmt::Display for FileReport {
             FileVerdict::Whole => "whole",
             FileVerdict::Continued => "continued",
             FileVerdict::TornTailCut => "torn tail cut",
-            FileVerdict::Obsolete => "obsolete, to be recycled",
+            FileVerdict::Obsolete => "obsolete, removed",
         };
         write!(
             f,

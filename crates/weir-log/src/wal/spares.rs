@@ -15,12 +15,15 @@ use crate::disk::{AlignedBuf, BLOCK_BYTES, Disk, DiskFile, FileKind};
 
 use super::{
     WalConfig,
-    names::{DIR, Inventory, spare_path, unfinished_path, wal_path},
+    names::{Inventory, spare_path, unfinished_path, wal_path},
     room::Room,
 };
 
 /// How often a full disk is looked at again.
 const RECHECK: Duration = Duration::from_millis(500);
+/// How many files that are no longer needed are kept as spares, where that is more than the
+/// configured number: entries are released in bursts.
+const MAX_RECYCLED_COUNT: usize = 8;
 /// How much is zeroed at once.
 const ZERO_CHUNK_BYTES: usize = 1 << 20;
 
@@ -34,15 +37,16 @@ pub(super) fn is_full(error: &io::Error) -> bool {
 
 #[derive(Debug, Default)]
 struct PoolState {
-    /// Paths of files of the configured size, written in full.
+    /// Paths of files of the configured size, written in full. Some still have the name of
+    /// their earlier life, which no recovery takes for a file in use.
     ready: Vec<String>,
-    /// Files no longer needed: number and size.
-    obsolete: BTreeMap<u64, u64>,
+    /// Paths of files that are too many or of an odd size.
+    unwanted: Vec<String>,
     next_id: u64,
     is_closed: bool,
 }
 
-/// Spares and files to be recycled. A mutex rather than a channel: the writer takes from it, the
+/// Spares, and files to be removed. A mutex rather than a channel: the writer takes from it, the
 /// maker looks at both sides, and it is locked a few times per file, never per write.
 pub(super) struct SparePool {
     disk: Arc<dyn Disk>,
@@ -127,12 +131,20 @@ impl SparePool {
         }
     }
 
-    /// Hands over files that are no longer needed: number and size.
-    pub(super) fn add_obsolete(&self, files: BTreeMap<u64, u64>) {
-        if !files.is_empty() {
-            self.lock().obsolete.extend(files);
-            self.changed.notify_all();
+    /// Hands over files that are no longer needed: number and size. Those of the usual size are
+    /// spares at once.
+    pub(super) fn recycle(&self, files: BTreeMap<u64, u64>) {
+        let mut state = self.lock();
+        for (seq, bytes) in files {
+            let is_wanted = state.ready.len() < self.spare_count.max(MAX_RECYCLED_COUNT);
+            if is_wanted && bytes == self.file_size_bytes {
+                state.ready.push(wal_path(seq));
+            } else {
+                state.unwanted.push(wal_path(seq));
+            }
         }
+        drop(state);
+        self.changed.notify_all();
     }
 
     /// Opens a file for writing in whole blocks.
@@ -203,10 +215,10 @@ impl SpareMaker {
         Self { pool }
     }
 
-    /// Recycles files that are no longer needed, makes the spares that are missing, and looks
+    /// Removes files that are of no use, makes the spares that are missing, and looks
     /// whether a full disk has room again. A full disk is not an error.
     pub fn prepare(&self) -> io::Result<()> {
-        self.recycle()?;
+        self.remove_unwanted()?;
         while self.pool.lock().ready.len() < self.pool.spare_count {
             match self.make_one() {
                 Ok(()) => {}
@@ -226,7 +238,7 @@ impl SpareMaker {
             if state.is_closed {
                 break;
             }
-            let is_idle = state.obsolete.is_empty() && state.ready.len() >= self.pool.spare_count;
+            let is_idle = state.unwanted.is_empty() && state.ready.len() >= self.pool.spare_count;
             if is_idle {
                 let changed = self.pool.changed.wait(state);
                 drop(changed.unwrap_or_else(PoisonError::into_inner));
@@ -244,33 +256,10 @@ impl SpareMaker {
         self.pool.changed.notify_all();
     }
 
-    fn recycle(&self) -> io::Result<()> {
-        let pool = &self.pool;
-        let mut has_changed = false;
-        loop {
-            let Some((seq, bytes)) = pool
-                .lock()
-                .obsolete
-                .first_key_value()
-                .map(|(k, v)| (*k, *v))
-            else {
-                break;
-            };
-            let is_wanted = pool.lock().ready.len() < pool.spare_count;
-            if is_wanted && bytes == pool.file_size_bytes {
-                let path = spare_path(pool.next_id());
-                pool.disk.rename(&wal_path(seq), &path)?;
-                pool.lock().ready.push(path);
-            } else {
-                pool.disk.remove(&wal_path(seq))?;
-            }
-            pool.lock().obsolete.remove(&seq);
-            has_changed = true;
-        }
-        if has_changed {
-            pool.disk.sync_dir(DIR)?;
-        }
-        Ok(())
+    fn remove_unwanted(&self) -> io::Result<()> {
+        let unwanted = std::mem::take(&mut self.pool.lock().unwanted);
+        let mut paths = unwanted.iter();
+        paths.try_for_each(|path| self.pool.disk.remove(path))
     }
 
     fn make_one(&self) -> io::Result<()> {
