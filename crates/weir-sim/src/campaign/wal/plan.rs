@@ -74,6 +74,9 @@ pub enum WalStep {
         /// How much of them.
         percent: u64,
     },
+    /// All groups' commits move up, and all that is committed is stored elsewhere: the way to
+    /// files that are no longer needed.
+    Turnover,
     /// Everything handed over is written.
     Flush,
     /// Files are made ready.
@@ -115,7 +118,7 @@ impl WalPlan {
     pub fn draw(seed: u64) -> Self {
         let mut rng = Rng::new(seed);
         let file_size_bytes = 4096 * rng.pick(&[4, 5, 8, 16, 16, 64]);
-        let max_total_bytes = file_size_bytes * rng.pick(&[2, 4, 8, 64]);
+        let max_total_bytes = file_size_bytes * rng.pick(&[2, 4, 8, 64, 64]);
         let is_small = rng.chance(250);
         let mut plan = Self {
             seed,
@@ -158,7 +161,7 @@ impl WalPlan {
             let salt = rng.next_u64();
             self.steps.push(WalStep::Flip { salt });
         }
-        let percent = rng.pick(&[0, 50, 90, 100]);
+        let percent = rng.pick(&[0, 50, 90, 100, 100]);
         let step = match rng.below(100) {
             0..40 => WalStep::Append {
                 group,
@@ -167,18 +170,19 @@ impl WalPlan {
                 rewind: if rng.chance(150) { rng.below(6) } else { 0 },
                 salt: rng.next_u64(),
             },
-            40..45 => WalStep::Vote {
+            40..44 => WalStep::Vote {
                 group,
                 vote: rng.between(1, 3),
             },
-            45..55 => WalStep::Commit { group, percent },
-            55..57 => WalStep::Reset {
+            44..52 => WalStep::Commit { group, percent },
+            52..54 => WalStep::Reset {
                 group,
                 ahead: rng.below(10),
             },
-            57..67 => WalStep::Release { group, percent },
-            67..88 => WalStep::Flush,
-            88..94 => WalStep::Spares,
+            54..60 => WalStep::Release { group, percent },
+            60..66 => WalStep::Turnover,
+            66..86 => WalStep::Flush,
+            86..94 => WalStep::Spares,
             94..98 => WalStep::Checkpoint {
                 group,
                 data_bytes: rng.index(5_000),

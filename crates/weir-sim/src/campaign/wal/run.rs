@@ -97,12 +97,8 @@ impl<'a> Run<'a> {
             WalStep::Vote { group, vote } => self.vote(GroupId(group), vote),
             WalStep::Commit { group, percent } => self.commit(GroupId(group), percent),
             WalStep::Reset { group, ahead } => self.reset(GroupId(group), ahead),
-            WalStep::Release { group, percent } => {
-                let group = GroupId(group);
-                let index = self.model.releasable(group) * percent / 100;
-                self.model.release(group, index);
-                self.log().release(group, index);
-            }
+            WalStep::Release { group, percent } => self.release(GroupId(group), percent),
+            WalStep::Turnover => self.turn_over()?,
             WalStep::Flush => self.flush()?,
             WalStep::Spares => {
                 let spares = self.log().prepare_spares();
@@ -183,6 +179,25 @@ impl<'a> Run<'a> {
         let more = known.last_index().saturating_sub(state.commit);
         state.commit += more * percent / 100;
         self.submit(vec![WalRecord::HardState { group, state }]);
+    }
+
+    fn release(&mut self, group: GroupId, percent: u64) {
+        let index = self.model.releasable(group) * percent / 100;
+        self.model.release(group, index);
+        self.log().release(group, index);
+    }
+
+    fn turn_over(&mut self) -> Result<(), Broken> {
+        let groups = 0..self.plan.group_count;
+        groups
+            .clone()
+            .for_each(|group| self.commit(GroupId(group), 100));
+        self.flush()?;
+        groups.for_each(|group| self.release(GroupId(group), 100));
+        if !self.host.disk.is_off() && self.log().run_once() {
+            self.host.counts.add("files_given_up", 1);
+        }
+        Ok(())
     }
 
     fn reset(&mut self, group: GroupId, ahead: u64) {
