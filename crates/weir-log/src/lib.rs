@@ -8,8 +8,17 @@
 pub mod checkpoint;
 pub mod clock;
 pub mod disk;
+mod lookup;
+pub mod partition;
+pub mod retention;
+pub mod tail;
 pub mod wal;
 
 pub use checkpoint::{Checkpoint, CheckpointError, CheckpointStore};
 pub use clock::{Clock, Entropy, Millis};
 pub use disk::{Disk, DiskFile, FileKind};
+pub use partition::{
+    FlushError, FlushJob, PartitionLog, PartitionManifest, PartitionStore, Read, ReadBatches,
+    ReadError, SegmentPolicy, StoreConfig,
+};
+pub use tail::{TailBatch, TailPin};

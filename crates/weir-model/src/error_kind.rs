@@ -38,6 +38,8 @@ pub enum ErrorKind {
     CorruptBatch,
     /// The batch is well-formed but breaks a rule.
     InvalidRecord,
+    /// A record's time is too far ahead of the broker's.
+    InvalidTimestamp,
     /// The batch's format version is not served.
     UnsupportedFormat,
     /// The batch is larger than the topic allows.
@@ -112,6 +114,7 @@ impl ErrorKind {
             | E::InvalidConfig
             | E::OffsetOutOfRange
             | E::InvalidRecord
+            | E::InvalidTimestamp
             | E::UnsupportedFormat
             | E::MessageTooLarge
             | E::OutOfOrderSequence
@@ -155,6 +158,7 @@ impl ErrorKind {
             | E::UnknownLeaderEpoch
             | E::CorruptBatch
             | E::InvalidRecord
+            | E::InvalidTimestamp
             | E::UnsupportedFormat
             | E::MessageTooLarge
             | E::OutOfOrderSequence

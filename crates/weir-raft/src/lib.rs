@@ -1,1 +1,32 @@
-//! placeholder
+//! Replicated groups: many Raft groups per node, one loop per worker, one write for all.
+//!
+//! The only crate that names raft-rs. A group takes *commands*, gathers those of one loop into a
+//! *bundle* (one Raft entry), and gives every committed command to its [`StateMachine`] in
+//! order. One node alone uses the same path with one voter.
+//!
+//! Nothing here knows a thread's clock or a socket: [`Worker::turn`] is a step of a single
+//! thread, driven by [`thread::spawn`] in production and by the simulator in tests.
+
+mod applied;
+mod bundle;
+mod command;
+mod conf;
+mod convert;
+mod error;
+mod group;
+mod group_log;
+mod inbox;
+mod machine;
+mod status;
+pub mod thread;
+mod worker;
+
+pub use applied::Applied;
+pub use command::{Command, Done};
+pub use conf::{MAX_MEMBERS_COUNT, MemberChange, Members};
+pub use error::{ApplyError, FoundError, NotCommitted};
+pub use group::GroupSeed;
+pub use inbox::{Handle, Input};
+pub use machine::{Context, StateMachine, Visit};
+pub use status::GroupStatus;
+pub use worker::{PeerMessage, Turn, Worker, WorkerConfig, WorkerFailed};

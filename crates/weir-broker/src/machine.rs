@@ -1,0 +1,47 @@
+//! Either of the state machines that groups of this broker run.
+
+use bytes::Bytes;
+use weir_log::Millis;
+use weir_raft::{Applied, ApplyError, Context, StateMachine};
+
+use crate::{
+    metadata_host::MetadataHost, outcome::AppliedOutcome, shard::Shard,
+};
+
+/// Group 0 runs [`Machine::Metadata`], every other group [`Machine::Shard`].
+pub(crate) enum Machine {
+    Metadata(Box<MetadataHost>),
+    Shard(Box<Shard>),
+}
+
+impl StateMachine for Machine {
+    type Outcome = AppliedOutcome;
+
+    fn apply(&mut self, at: &Applied, command: Bytes) -> Result<AppliedOutcome, ApplyError> {
+        match self {
+            Self::Metadata(metadata) => metadata.apply(at, &command),
+            Self::Shard(shard) => shard.apply(at, command),
+        }
+    }
+
+    fn leadership(&mut self, context: &mut Context<'_, AppliedOutcome>) {
+        match self {
+            Self::Metadata(_) => {}
+            Self::Shard(shard) => shard.leadership(context),
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Millis> {
+        match self {
+            Self::Metadata(_) => None,
+            Self::Shard(shard) => shard.next_deadline(),
+        }
+    }
+
+    fn handle_timeout(&mut self, context: &mut Context<'_, AppliedOutcome>) {
+        match self {
+            Self::Metadata(_) => {}
+            Self::Shard(shard) => shard.handle_timeout(context),
+        }
+    }
+}

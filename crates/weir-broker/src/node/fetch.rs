@@ -1,0 +1,229 @@
+//! Fetches: from memory at once, from disk through the pool, or parked until there is enough.
+
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicI64, Ordering},
+};
+
+use weir_log::{
+    Millis,
+    partition::{PartitionLog, Read, ReadBatches, ReadError, Watcher},
+};
+use weir_model::{ErrorKind, Offset};
+
+use super::Node;
+use crate::{
+    api::{Fetch, Fetched, FetchedBatches, Outcome},
+    mailbox::Reply,
+};
+
+/// Longest wait that a client may ask for, in ms.
+const MAX_WAIT_MS: u64 = 5 * 60 * 1000;
+/// Most bytes of one answer, whatever the client asks for: it must fit into a frame.
+const MAX_ANSWER_BYTES: usize = 64 << 20;
+
+/// Where to read, as resolved when the fetch arrived.
+struct Place {
+    log: Result<Arc<PartitionLog>, ErrorKind>,
+    from: Result<Offset, ErrorKind>,
+    max_bytes: usize,
+}
+
+/// A fetch under way. Answered once: by whoever takes the reply.
+pub(crate) struct FetchTask {
+    node: Arc<Node>,
+    places: Vec<Place>,
+    min_bytes: usize,
+    max_bytes: usize,
+    reply: Mutex<Option<Reply>>,
+    /// Bytes that must still arrive before another look is worth it.
+    missing_bytes: AtomicI64,
+}
+
+/// One pass over the partitions of a fetch; goes on after each cold read.
+struct Pass {
+    task: Arc<FetchTask>,
+    answers: Vec<Fetched>,
+    taken_bytes: usize,
+    has_error: bool,
+    /// Whether to answer even with too little.
+    must_answer: bool,
+    deadline: Option<Millis>,
+}
+
+impl Node {
+    pub(super) fn fetch(self: &Arc<Self>, fetch: Fetch, reply: Reply) {
+        let places = fetch
+            .partitions
+            .iter()
+            .map(|partition| Place {
+                log: self.readable(&partition.topic, partition.index, partition.leader_epoch),
+                from: Offset::from_wire(partition.offset).ok_or(ErrorKind::OffsetOutOfRange),
+                max_bytes: partition.max_bytes,
+            })
+            .collect();
+        let task = Arc::new(FetchTask {
+            node: Arc::clone(self),
+            places,
+            min_bytes: fetch.min_bytes,
+            max_bytes: fetch.max_bytes.min(MAX_ANSWER_BYTES),
+            reply: Mutex::new(Some(reply)),
+            missing_bytes: AtomicI64::new(0),
+        });
+        let wait_ms = fetch.max_wait_ms.min(MAX_WAIT_MS);
+        let deadline = (wait_ms > 0).then(|| self.clock.now().plus(wait_ms));
+        Pass::new(task, deadline.is_none(), deadline).run();
+    }
+}
+
+impl FetchTask {
+    /// Answers with what is there.
+    pub(crate) fn expire(self: Arc<Self>) {
+        if !self.is_answered() {
+            Pass::new(self, true, None).run();
+        }
+    }
+
+    fn is_answered(&self) -> bool {
+        self.reply.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+
+    fn take_reply(&self) -> Option<Reply> {
+        self.reply.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Puts watchers on all partitions. What arrived since the pass is seen by the next look.
+    fn park(self: &Arc<Self>, taken_bytes: usize, deadline: Millis) {
+        let missing = self.min_bytes.saturating_sub(taken_bytes);
+        self.missing_bytes.store(i64::try_from(missing).unwrap_or(i64::MAX), Ordering::Release);
+        self.node.purgatory.add(deadline, self);
+        for place in &self.places {
+            if let Ok(log) = &place.log {
+                let watcher = Arc::new(Watch(Arc::clone(self)));
+                if log.watch(watcher).is_err() {
+                    // Too many wait on this partition: the deadline answers.
+                    tracing::debug!(partition = %log.id(), "too many waiting fetches");
+                }
+            }
+        }
+        let ends_moved = self.places.iter().any(|place| place.has_more_than(taken_bytes));
+        if ends_moved {
+            Pass::new(Arc::clone(self), false, None).run();
+        }
+    }
+}
+
+impl Place {
+    /// Whether something may have arrived between the look and the watch.
+    fn has_more_than(&self, taken_bytes: usize) -> bool {
+        match (&self.log, &self.from) {
+            (Ok(log), Ok(from)) => taken_bytes == 0 && log.end_offset() > *from,
+            (Ok(_) | Err(_), Ok(_) | Err(_)) => false,
+        }
+    }
+}
+
+struct Watch(Arc<FetchTask>);
+
+impl Watcher for Watch {
+    fn appended(&self, size_bytes: usize) -> bool {
+        let size = i64::try_from(size_bytes).unwrap_or(i64::MAX);
+        let before = self.0.missing_bytes.fetch_sub(size, Ordering::AcqRel);
+        if before > 0 && before <= size {
+            Pass::new(Arc::clone(&self.0), true, None).run();
+        }
+        before > size
+    }
+
+    fn is_over(&self) -> bool {
+        self.0.is_answered()
+    }
+}
+
+impl Pass {
+    fn new(task: Arc<FetchTask>, must_answer: bool, deadline: Option<Millis>) -> Self {
+        let answers = Vec::with_capacity(task.places.len());
+        Self { task, answers, taken_bytes: 0, has_error: false, must_answer, deadline }
+    }
+
+    fn run(mut self) {
+        while let Some(place) = self.task.places.get(self.answers.len()) {
+            let read = match (&place.log, &place.from) {
+                (Ok(log), Ok(from)) => {
+                    let left = self.task.max_bytes.saturating_sub(self.taken_bytes);
+                    log.read(*from, left.min(place.max_bytes), self.taken_bytes == 0)
+                }
+                (Err(error), _) | (Ok(_), Err(error)) => {
+                    let error = *error;
+                    self.answer_error(error);
+                    continue;
+                }
+            };
+            match read {
+                Read::Batches(batches) => self.answer_batches(batches),
+                Read::AtEnd => self.answer_batches(ReadBatches::default()),
+                Read::OutOfRange { .. } => self.answer_error(ErrorKind::OffsetOutOfRange),
+                Read::Cold(cold) => {
+                    let store = Arc::clone(&self.task.node.store);
+                    return store.read_cold(
+                        cold,
+                        Box::new(move |result| {
+                            self.answer_cold(result);
+                            self.run();
+                        }),
+                    );
+                }
+            }
+        }
+        self.finish();
+    }
+
+    fn answer_cold(&mut self, result: Result<ReadBatches, ReadError>) {
+        match result {
+            Ok(batches) => self.answer_batches(batches),
+            // Nothing for now: the client asks again.
+            Err(ReadError::Busy) => self.answer_batches(ReadBatches::default()),
+            Err(ReadError::Closed) => self.answer_error(ErrorKind::ShuttingDown),
+            Err(ReadError::OutOfRange { .. }) => self.answer_error(ErrorKind::OffsetOutOfRange),
+            Err(error @ (ReadError::Corrupt { .. } | ReadError::Failed { .. })) => {
+                tracing::error!(%error, "stored data cannot be read");
+                self.answer_error(ErrorKind::StorageFailed);
+            }
+        }
+    }
+
+    fn answer_batches(&mut self, batches: ReadBatches) {
+        self.taken_bytes += batches.size_bytes;
+        let batches = FetchedBatches { chunks: batches.chunks, size_bytes: batches.size_bytes };
+        self.answer(Ok(batches));
+    }
+
+    fn answer_error(&mut self, error: ErrorKind) {
+        self.has_error = true;
+        self.answer(Err(error));
+    }
+
+    fn answer(&mut self, batches: Result<FetchedBatches, ErrorKind>) {
+        let place = &self.task.places[self.answers.len()];
+        let (high_watermark, log_start) = match &place.log {
+            Ok(log) => (log.end_offset(), log.start_offset()),
+            Err(_) => (Offset(0), Offset(0)),
+        };
+        self.answers.push(Fetched { batches, high_watermark, log_start });
+    }
+
+    fn finish(self) {
+        let is_enough = self.taken_bytes >= self.task.min_bytes || self.has_error;
+        if let Some(deadline) = self.deadline
+            && !is_enough
+            && !self.must_answer
+        {
+            return self.task.park(self.taken_bytes, deadline);
+        }
+        if (is_enough || self.must_answer)
+            && let Some(reply) = self.task.take_reply()
+        {
+            reply.send(Outcome::Fetch(self.answers));
+        }
+    }
+}

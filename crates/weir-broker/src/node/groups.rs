@@ -1,0 +1,220 @@
+//! Consumer groups: every request goes to the shard that coordinates the group.
+
+use std::sync::Arc;
+
+use weir_log::Millis;
+use weir_model::{ErrorKind, GroupId, Offset, PartitionId, TopicId};
+use weir_raft::{Context, Input};
+
+use super::Node;
+use crate::{
+    api::{
+        CommittedOffset, FetchedOffset, Heartbeat, Join, JoinRefused, Leave, OffsetCommit,
+        OffsetFetch, Outcome, Sync, TopicRef,
+    },
+    group::{CommitOffsets, GroupCommand, StoredOffset},
+    join::Join as Gather,
+    machine::Machine,
+    mailbox::Reply,
+    outcome::AppliedOutcome,
+    shard::{Shard, ShardCommand},
+};
+
+type ShardContext<'a> = Context<'a, AppliedOutcome>;
+
+impl Node {
+    /// The shard that coordinates a group: the same for every node and for ever.
+    pub(super) fn coordinating_shard(&self, group: &str) -> GroupId {
+        // FNV-1a: fixed by its constants, unlike the standard library's hasher.
+        let hash = group.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        let shard = hash % u64::from(self.config.shard_count);
+        GroupId(1 + u32::try_from(shard).expect("a remainder of a u32 fits"))
+    }
+
+    /// Calls into the coordinating shard. `refuse` answers where this node does not lead it.
+    fn coordinate(
+        &self,
+        group: &str,
+        reply: Reply,
+        refuse: impl FnOnce(ErrorKind) -> Outcome + Send + 'static,
+        call: impl FnOnce(&mut Shard, &mut ShardContext<'_>, Reply) + Send + 'static,
+    ) {
+        let shard = self.coordinating_shard(group);
+        let visit = Box::new(move |machine: &mut Machine, context: &mut ShardContext<'_>| {
+            match machine {
+                Machine::Shard(shard) if context.leads => call(shard, context, reply),
+                Machine::Shard(_) | Machine::Metadata(_) => {
+                    reply.send(refuse(ErrorKind::CoordinatorLoading));
+                }
+            }
+        });
+        self.handle_of(shard).send(Input::Visit { group: shard, visit });
+    }
+
+    pub(super) fn join_group(&self, join: Join, reply: Reply) {
+        let suffix = u128::from(self.entropy.next_u64()) << 64 | u128::from(self.entropy.next_u64());
+        let member = join.member.clone();
+        let refuse = |error| Outcome::Join(Err(JoinRefused { error, member }));
+        self.coordinate(&join.group.clone(), reply, refuse, move |shard, context, reply| {
+            let mut actions = Vec::new();
+            shard.coordinator.join(context.now, join, reply, suffix, &mut actions);
+            shard.act(actions, context);
+        });
+    }
+
+    pub(super) fn sync_group(&self, sync: Sync, reply: Reply) {
+        let refuse = |error| Outcome::Sync(Err(error));
+        self.coordinate(&sync.group.clone(), reply, refuse, move |shard, context, reply| {
+            let mut actions = Vec::new();
+            shard.coordinator.sync(context.now, sync, reply, &mut actions);
+            shard.act(actions, context);
+        });
+    }
+
+    pub(super) fn heartbeat(&self, heartbeat: Heartbeat, reply: Reply) {
+        let refuse = |error| Outcome::Heartbeat(Err(error));
+        self.coordinate(&heartbeat.group.clone(), reply, refuse, move |shard, context, reply| {
+            let answer = shard.coordinator.heartbeat(context.now, &heartbeat);
+            reply.send(Outcome::Heartbeat(answer));
+        });
+    }
+
+    pub(super) fn leave_group(&self, leave: Leave, reply: Reply) {
+        let refuse = |error| Outcome::Leave(Err(error));
+        self.coordinate(&leave.group.clone(), reply, refuse, move |shard, context, reply| {
+            let mut actions = Vec::new();
+            let answer = shard.coordinator.leave(context.now, &leave, &mut actions);
+            reply.send(Outcome::Leave(answer));
+            shard.act(actions, context);
+        });
+    }
+
+    pub(super) fn commit_offsets(&self, commit: OffsetCommit, reply: Reply) {
+        let now = self.clock.now();
+        let count = commit.offsets.len();
+        let resolved: Vec<Result<(PartitionId, StoredOffset), ErrorKind>> =
+            commit.offsets.iter().map(|offset| self.to_stored(offset, now)).collect();
+        let refuse = move |error| Outcome::OffsetCommit(vec![Err(error); count]);
+        self.coordinate(&commit.group.clone(), reply, refuse, move |shard, context, reply| {
+            let OffsetCommit { group, generation, member, instance, .. } = commit;
+            let instance = instance.as_deref();
+            let coordinator = &mut shard.coordinator;
+            let allowed =
+                coordinator.check_commit(context.now, &group, generation, &member, instance);
+            match allowed {
+                Ok(()) => propose_commit(group, resolved, context, reply),
+                Err(error) => reply.send(Outcome::OffsetCommit(vec![Err(error); count])),
+            }
+        });
+    }
+
+    fn to_stored(
+        &self,
+        offset: &CommittedOffset,
+        now: Millis,
+    ) -> Result<(PartitionId, StoredOffset), ErrorKind> {
+        let partition = self.route(&offset.topic, offset.index)?.partition;
+        crate::group::offsets::check_metadata(&offset.metadata)?;
+        let stored = StoredOffset {
+            offset: Offset::from_wire(offset.offset).ok_or(ErrorKind::InvalidRequest)?,
+            leader_epoch: offset.leader_epoch,
+            metadata: offset.metadata.clone(),
+            committed: now,
+        };
+        Ok((partition, stored))
+    }
+
+    pub(super) fn fetch_offsets(self: &Arc<Self>, wanted: Vec<OffsetFetch>, reply: Reply) {
+        let unsettled = Err(ErrorKind::TimedOut);
+        let task = Arc::new(Gather::new(wanted.len(), unsettled, reply, Outcome::OffsetFetch));
+        for (at, wanted) in wanted.into_iter().enumerate() {
+            let (task, node) = (Arc::clone(&task), Arc::clone(self));
+            let shard = self.coordinating_shard(&wanted.group);
+            let visit = Box::new(move |machine: &mut Machine, context: &mut ShardContext<'_>| {
+                let answer = match machine {
+                    Machine::Shard(shard) if context.leads => Ok(node.stored(shard, wanted)),
+                    Machine::Shard(_) | Machine::Metadata(_) => {
+                        Err(ErrorKind::CoordinatorLoading)
+                    }
+                };
+                task.settle(at, answer);
+            });
+            self.handle_of(shard).send(Input::Visit { group: shard, visit });
+        }
+    }
+
+    fn stored(&self, shard: &Shard, wanted: OffsetFetch) -> Vec<FetchedOffset> {
+        match wanted.partitions {
+            Some(partitions) => partitions
+                .into_iter()
+                .map(|(topic, index)| {
+                    let route = self.route(&topic, index);
+                    let stored = route
+                        .ok()
+                        .and_then(|route| shard.stored_offset(&wanted.group, route.partition));
+                    fetched(topic, index, stored)
+                })
+                .collect(),
+            None => shard
+                .stored_offsets(&wanted.group)
+                .filter_map(|(partition, stored)| {
+                    let topic = self.topology.load().topic_by_serial(partition.topic_serial())?.id;
+                    let index = i32::try_from(partition.index()).ok()?;
+                    Some(fetched(TopicRef::Id(TopicId(topic.0)), index, Some(stored)))
+                })
+                .collect(),
+        }
+    }
+}
+
+fn fetched(topic: TopicRef, index: i32, stored: Option<&StoredOffset>) -> FetchedOffset {
+    match stored {
+        Some(stored) => FetchedOffset {
+            topic,
+            index,
+            offset: Some(stored.offset.wire()),
+            leader_epoch: stored.leader_epoch,
+            metadata: stored.metadata.clone(),
+        },
+        None => {
+            FetchedOffset { topic, index, offset: None, leader_epoch: -1, metadata: String::new() }
+        }
+    }
+}
+
+/// Replicates the offsets that could be resolved, and answers for all.
+fn propose_commit(
+    group: String,
+    resolved: Vec<Result<(PartitionId, StoredOffset), ErrorKind>>,
+    context: &mut ShardContext<'_>,
+    reply: Reply,
+) {
+    let mut answers: Vec<Result<(), ErrorKind>> = Vec::with_capacity(resolved.len());
+    let mut offsets = Vec::with_capacity(resolved.len());
+    for resolved in resolved {
+        answers.push(resolved.map(|offset| offsets.push(offset)));
+    }
+    if offsets.is_empty() {
+        return reply.send(Outcome::OffsetCommit(answers));
+    }
+    let command = ShardCommand::group(&GroupCommand::CommitOffsets(CommitOffsets { group, offsets }));
+    let done = move |outcome: Result<AppliedOutcome, weir_raft::NotCommitted>| {
+        let mut kept = match outcome {
+            Ok(AppliedOutcome::Offsets(kept)) => Ok(kept.into_iter()),
+            Ok(AppliedOutcome::Metadata(_) | AppliedOutcome::Appended(_) | AppliedOutcome::Done) => {
+                Err(ErrorKind::InvalidRequest)
+            }
+            Err(error) => Err(error.kind()),
+        };
+        for answer in answers.iter_mut().filter(|answer| answer.is_ok()) {
+            *answer = match &mut kept {
+                Ok(kept) => kept.next().unwrap_or(Err(ErrorKind::InvalidRequest)),
+                Err(error) => Err(*error),
+            };
+        }
+        reply.send(Outcome::OffsetCommit(answers));
+    };
+    context.propose(command, Some(Box::new(done)));
+}

@@ -1,0 +1,76 @@
+//! Offsets by name or by time.
+
+use std::sync::Arc;
+
+use weir_log::partition::{Lookup, ReadError, TimestampOffset};
+use weir_model::{ErrorKind, Offset};
+
+use super::Node;
+use crate::{
+    api::{ListOffset, ListedOffset, OffsetSpec, Outcome},
+    join::Join,
+    mailbox::Reply,
+};
+
+type Listing = Join<Result<ListedOffset, ErrorKind>>;
+
+impl Node {
+    pub(super) fn list_offsets(self: &Arc<Self>, wanted: Vec<ListOffset>, reply: Reply) {
+        let unsettled = Err(ErrorKind::TimedOut);
+        let task = Arc::new(Join::new(wanted.len(), unsettled, reply, Outcome::ListOffsets));
+        for (at, wanted) in wanted.into_iter().enumerate() {
+            self.list_offset(&wanted, &task, at);
+        }
+    }
+
+    fn list_offset(self: &Arc<Self>, wanted: &ListOffset, task: &Arc<Listing>, at: usize) {
+        let log = match self.readable(&wanted.topic, wanted.index, wanted.leader_epoch) {
+            Ok(log) => log,
+            Err(error) => return task.settle(at, Err(error)),
+        };
+        let leader_epoch = self.leader_epoch(&wanted.topic, wanted.index);
+        let special = |offset: Offset| {
+            Ok(ListedOffset { offset: Some(offset), timestamp_ms: -1, leader_epoch })
+        };
+        let lookup = match wanted.at {
+            OffsetSpec::Earliest => return task.settle(at, special(log.start_offset())),
+            OffsetSpec::Latest => return task.settle(at, special(log.end_offset())),
+            OffsetSpec::MaxTimestamp => log.max_timestamp(),
+            OffsetSpec::Timestamp(time_ms) => log.lookup_timestamp(time_ms),
+        };
+        match lookup {
+            Lookup::Found(found) => task.settle(at, Ok(listed(Some(found)))),
+            Lookup::NotFound => task.settle(at, Ok(listed(None))),
+            Lookup::Cold(cold) => {
+                let task = Arc::clone(task);
+                let done = move |result: Result<_, ReadError>| {
+                    task.settle(at, result.map(listed).map_err(|error| kind_of(&error)));
+                };
+                self.store.lookup_cold(cold, Box::new(done));
+            }
+        }
+    }
+}
+
+fn listed(found: Option<TimestampOffset>) -> ListedOffset {
+    match found {
+        Some(found) => ListedOffset {
+            offset: Some(found.offset),
+            timestamp_ms: found.timestamp_ms,
+            leader_epoch: found.leader_epoch,
+        },
+        None => ListedOffset { offset: None, timestamp_ms: -1, leader_epoch: -1 },
+    }
+}
+
+fn kind_of(error: &ReadError) -> ErrorKind {
+    match error {
+        ReadError::Busy => ErrorKind::Overloaded,
+        ReadError::Closed => ErrorKind::ShuttingDown,
+        ReadError::OutOfRange { .. } => ErrorKind::OffsetOutOfRange,
+        ReadError::Corrupt { .. } | ReadError::Failed { .. } => {
+            tracing::error!(%error, "stored data cannot be read");
+            ErrorKind::StorageFailed
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Appends: checked on the connection's thread, replicated by the shard, answered together.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use weir_log::Millis;
+use weir_model::{
+    ErrorKind, GroupId, Offset, PartitionId,
+    batch::{self, BatchError, BatchHeader},
+};
+use weir_raft::NotCommitted;
+
+use super::Node;
+use crate::{
+    api::{Outcome, Produce, ProducePartition, Produced},
+    join::Join,
+    mailbox::Reply,
+    metadata::{TimestampType, TopicConfig},
+    outcome::AppliedOutcome,
+    shard::ShardCommand,
+};
+
+/// How far a record's time may be ahead of the broker's, in ms (Kafka's
+/// `message.timestamp.after.max.ms`).
+const MAX_TIMESTAMP_AHEAD_MS: u64 = 60 * 60 * 1000;
+
+/// A batch that may be proposed.
+struct Checked {
+    group: GroupId,
+    partition: PartitionId,
+    batch: Bytes,
+}
+
+impl Node {
+    pub(super) fn produce(self: &Arc<Self>, produce: Produce, reply: Reply) {
+        let unsettled = refused(ErrorKind::TimedOut);
+        let count = produce.partitions.len();
+        let task = Arc::new(Join::new(count, unsettled, reply, Outcome::Produce));
+        let now = self.clock.now();
+        for (at, partition) in produce.partitions.into_iter().enumerate() {
+            match self.check(partition, now) {
+                Ok(checked) => {
+                    let task = Arc::clone(&task);
+                    let command = ShardCommand::append(checked.partition, checked.batch);
+                    let done = Box::new(move |outcome| task.settle(at, appended(outcome)));
+                    self.propose(checked.group, command, done);
+                }
+                Err(error) => task.settle(at, refused(error)),
+            }
+        }
+    }
+
+    fn check(&self, produce: ProducePartition, now: Millis) -> Result<Checked, ErrorKind> {
+        let route = self.route(&produce.topic, produce.index)?;
+        let batch = check_batch(produce.batch, &route.config, now)?;
+        Ok(Checked { group: route.group, partition: route.partition, batch })
+    }
+}
+
+fn appended(outcome: Result<AppliedOutcome, NotCommitted>) -> Produced {
+    match outcome {
+        Ok(AppliedOutcome::Appended(produced)) => produced,
+        Ok(AppliedOutcome::Metadata(_) | AppliedOutcome::Offsets(_) | AppliedOutcome::Done) => {
+            refused(ErrorKind::InvalidRequest)
+        }
+        Err(error) => refused(error.kind()),
+    }
+}
+
+fn refused(error: ErrorKind) -> Produced {
+    Produced { base_offset: Err(error), log_start: Offset(0) }
+}
+
+/// Checks one batch as Kafka's `LogValidator` does; gives it as it is to be stored.
+fn check_batch(batch: Bytes, config: &TopicConfig, now: Millis) -> Result<Bytes, ErrorKind> {
+    let header = BatchHeader::parse(&batch).map_err(kind_of)?;
+    if header.size_bytes != batch.len() {
+        // Kafka allows one batch a partition since Produce version 3.
+        return Err(ErrorKind::InvalidRecord);
+    }
+    if batch.len() > config.max_message_bytes {
+        return Err(ErrorKind::MessageTooLarge);
+    }
+    batch::verify_crc(&batch).map_err(kind_of)?;
+    let is_dense = u64::from(header.record_count) == header.offset_count();
+    if !is_dense || header.is_control() || header.is_transactional() {
+        return Err(ErrorKind::InvalidRecord);
+    }
+    if header.producer_id.is_some() && (header.base_sequence < 0 || header.producer_epoch < 0) {
+        return Err(ErrorKind::InvalidRecord);
+    }
+    match config.timestamp_type {
+        TimestampType::CreateTime => {
+            if Millis(header.max_timestamp_ms) > now.plus(MAX_TIMESTAMP_AHEAD_MS) {
+                return Err(ErrorKind::InvalidTimestamp);
+            }
+            Ok(batch)
+        }
+        TimestampType::LogAppendTime => {
+            let mut stamped = BytesMut::from(&batch[..]);
+            batch::stamp_append_time(&mut stamped, now.0);
+            Ok(stamped.freeze())
+        }
+    }
+}
+
+fn kind_of(error: BatchError) -> ErrorKind {
+    match error {
+        BatchError::Truncated { .. } | BatchError::Checksum { .. } | BatchError::Length(_) => {
+            ErrorKind::CorruptBatch
+        }
+        BatchError::Magic(_) => ErrorKind::UnsupportedFormat,
+        BatchError::Codec(_) | BatchError::NegativeCount => ErrorKind::InvalidRecord,
+    }
+}

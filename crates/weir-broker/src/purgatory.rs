@@ -1,0 +1,79 @@
+//! Fetches that wait, ordered by when they give up.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+
+use weir_log::{Clock, Millis};
+
+use crate::node::fetch::FetchTask;
+
+/// Longest sleep, in ms: how late a clock that jumped is noticed.
+const MAX_SLEEP_MS: u64 = 1_000;
+
+#[derive(Default)]
+struct Waiting {
+    by_deadline: BTreeMap<Millis, Vec<Weak<FetchTask>>>,
+    closed: bool,
+}
+
+/// One per node. A fetch that is answered before its deadline leaves a weak reference until
+/// then: some bytes for as long as its client wanted to wait.
+///
+/// A mutex rather than a channel: it is taken once per fetch that found nothing, to insert into
+/// a map.
+#[derive(Default)]
+pub(crate) struct Purgatory {
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+}
+
+impl Purgatory {
+    pub(crate) fn add(&self, deadline: Millis, task: &Arc<FetchTask>) {
+        let mut waiting = self.lock();
+        let is_first = waiting.by_deadline.first_key_value().is_none_or(|(at, _)| deadline < *at);
+        waiting.by_deadline.entry(deadline).or_default().push(Arc::downgrade(task));
+        drop(waiting);
+        if is_first {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Answers what is due at `now`.
+    pub(crate) fn expire(&self, now: Millis) {
+        let due = {
+            let mut waiting = self.lock();
+            let later = waiting.by_deadline.split_off(&now.plus(1));
+            std::mem::replace(&mut waiting.by_deadline, later)
+        };
+        for task in due.into_values().flatten().filter_map(|task| task.upgrade()) {
+            task.expire();
+        }
+    }
+
+    /// Answers what is due until [`close`](Self::close).
+    pub(crate) fn run(&self, clock: &dyn Clock) {
+        loop {
+            let now = clock.now();
+            self.expire(now);
+            let waiting = self.lock();
+            if waiting.closed {
+                return;
+            }
+            let next = waiting.by_deadline.first_key_value().map(|(at, _)| at.since(now));
+            let sleep = Duration::from_millis(next.unwrap_or(MAX_SLEEP_MS).min(MAX_SLEEP_MS));
+            drop(self.changed.wait_timeout(waiting, sleep).unwrap_or_else(PoisonError::into_inner));
+        }
+    }
+
+    pub(crate) fn close(&self) {
+        self.lock().closed = true;
+        self.changed.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

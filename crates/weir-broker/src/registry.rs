@@ -1,0 +1,49 @@
+//! All partitions that this node holds, by id, for whoever reads.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use weir_log::partition::PartitionLog;
+use weir_model::PartitionId;
+
+/// Parts of the map, so that connections rarely meet at a lock.
+const PART_COUNT: usize = 64;
+
+/// Shards write, connections read.
+///
+/// Locks rather than channels: a look-up must not wait for a worker. They are held for a look-up
+/// and taken exclusively only where a partition comes or goes.
+pub(crate) struct PartitionRegistry {
+    parts: Vec<RwLock<BTreeMap<PartitionId, Arc<PartitionLog>>>>,
+}
+
+impl Default for PartitionRegistry {
+    fn default() -> Self {
+        Self { parts: (0..PART_COUNT).map(|_| RwLock::default()).collect() }
+    }
+}
+
+impl PartitionRegistry {
+    pub(crate) fn get(&self, id: PartitionId) -> Option<Arc<PartitionLog>> {
+        let part = self.part(id).read().unwrap_or_else(PoisonError::into_inner);
+        part.get(&id).map(Arc::clone)
+    }
+
+    pub(crate) fn insert(&self, partition: &Arc<PartitionLog>) {
+        let id = partition.id();
+        let mut part = self.part(id).write().unwrap_or_else(PoisonError::into_inner);
+        part.insert(id, Arc::clone(partition));
+    }
+
+    pub(crate) fn remove(&self, id: PartitionId) {
+        self.part(id).write().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    }
+
+    fn part(&self, id: PartitionId) -> &RwLock<BTreeMap<PartitionId, Arc<PartitionLog>>> {
+        // Serial and index both spread: partitions of one topic and topics of one partition.
+        let mixed = id.topic_serial().wrapping_mul(31).wrapping_add(u64::from(id.index()));
+        &self.parts[usize::try_from(mixed % PART_COUNT as u64).expect("a small remainder fits")]
+    }
+}

@@ -1,0 +1,161 @@
+//! A shard's state as of one index: what a checkpoint holds, and what must be flushed for it.
+//!
+//! Encoded, version 1: `u8` version; bytes offset table; bytes group table; `u32` partitions in
+//! ascending order of id, each `u64` id, bytes manifest, bytes producer table.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bytes::Bytes;
+use weir_log::partition::{FlushJob, PartitionLog, PartitionManifest, SegmentPolicy};
+use weir_model::{GroupId, Offset, PartitionId};
+
+use super::{Partition, Shard, ShardEnv};
+use crate::{
+    encoding::{DecodeError, Reader, Writer},
+    group::{Coordinator, GroupConfig, GroupTable, OffsetTable},
+    producer::ProducerTable,
+};
+
+const VERSION: u8 = 1;
+const PARTITION_MIN_BYTES: usize = 8 + 4 + 4;
+
+/// A shard at one index, taken on the worker, finished by the checkpointer.
+pub(crate) struct ShardPlan {
+    offsets: Bytes,
+    groups: Bytes,
+    partitions: Vec<PlannedPartition>,
+    /// Partitions that the checkpoint names no more.
+    pub(crate) dropped: Vec<PartitionId>,
+}
+
+struct PlannedPartition {
+    log: Arc<PartitionLog>,
+    end: Offset,
+    producers: Bytes,
+}
+
+/// Why stored state cannot be taken up.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum RestoreError {
+    /// The outer form.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// A partition's manifest.
+    #[error("partition {partition}: {reason}")]
+    Manifest { partition: PartitionId, reason: String },
+}
+
+impl Shard {
+    /// The state machine without any state.
+    pub(crate) fn empty(id: GroupId, env: ShardEnv, config: GroupConfig) -> Self {
+        Self {
+            id,
+            env,
+            partitions: BTreeMap::new(),
+            groups: GroupTable::default(),
+            offsets: OffsetTable::default(),
+            dropped: Vec::new(),
+            coordinator: Coordinator::new(config),
+        }
+    }
+
+    /// The state machine as of a checkpoint.
+    pub(crate) fn restore(
+        id: GroupId,
+        env: ShardEnv,
+        config: GroupConfig,
+        body: &[u8],
+    ) -> Result<Self, RestoreError> {
+        let mut shard = Self::empty(id, env, config);
+        let mut reader = Reader::new(body);
+        reader.version("shard checkpoint version", VERSION)?;
+        shard.offsets = OffsetTable::decode(reader.bytes()?)?;
+        shard.groups = GroupTable::decode(reader.bytes()?)?;
+        for _ in 0..reader.count(PARTITION_MIN_BYTES)? {
+            let partition = PartitionId(reader.u64()?);
+            let manifest = PartitionManifest::decode(reader.bytes()?).map_err(|error| {
+                RestoreError::Manifest { partition, reason: error.to_string() }
+            })?;
+            let producers = ProducerTable::decode(reader.bytes()?)?;
+            let log = shard.env.open_partition(partition, manifest);
+            shard.partitions.insert(partition, Partition { log, producers });
+        }
+        reader.finish()?;
+        Ok(shard)
+    }
+
+    /// What a checkpoint at this moment needs.
+    pub(crate) fn plan(&mut self) -> ShardPlan {
+        let planned = |partition: &Partition| PlannedPartition {
+            log: Arc::clone(&partition.log),
+            end: partition.log.end_offset(),
+            producers: partition.producers.encode(),
+        };
+        ShardPlan {
+            offsets: self.offsets.encode(),
+            groups: self.groups.encode(),
+            partitions: self.partitions.values().map(planned).collect(),
+            dropped: std::mem::take(&mut self.dropped),
+        }
+    }
+
+    /// The shard's id.
+    pub(crate) fn id(&self) -> GroupId {
+        self.id
+    }
+
+    /// All partitions with their logs.
+    pub(crate) fn logs(&self) -> Vec<Arc<PartitionLog>> {
+        self.partitions.values().map(|partition| Arc::clone(&partition.log)).collect()
+    }
+}
+
+impl ShardPlan {
+    /// What must be flushed before the checkpoint.
+    pub(crate) fn jobs(&self, policy: impl Fn(PartitionId) -> SegmentPolicy) -> Vec<FlushJob> {
+        let dirty = self.partitions.iter().filter(|planned| planned.log.is_dirty());
+        dirty
+            .map(|planned| FlushJob {
+                partition: Arc::clone(&planned.log),
+                up_to: planned.end,
+                policy: policy(planned.log.id()),
+            })
+            .collect()
+    }
+
+    /// The checkpoint, with the manifests that the flush gave.
+    pub(crate) fn encode(&self, flushed: &[(PartitionId, PartitionManifest)]) -> Bytes {
+        let flushed: BTreeMap<PartitionId, &PartitionManifest> =
+            flushed.iter().map(|(id, manifest)| (*id, manifest)).collect();
+        let mut writer = Writer::new();
+        writer.u8(VERSION);
+        writer.bytes(&self.offsets);
+        writer.bytes(&self.groups);
+        writer.count(self.partitions.len());
+        let mut manifest = Vec::new();
+        for planned in &self.partitions {
+            manifest.clear();
+            match flushed.get(&planned.log.id()) {
+                Some(new) => new.encode(&mut manifest),
+                None => planned.log.manifest().encode(&mut manifest),
+            }
+            writer.u64(planned.log.id().0);
+            writer.bytes(&manifest);
+            writer.bytes(&planned.producers);
+        }
+        writer.finish()
+    }
+}
+
+impl ShardEnv {
+    /// A partition of this node, in memory; its files are touched when they are needed.
+    pub(crate) fn open_partition(
+        &self,
+        id: PartitionId,
+        manifest: PartitionManifest,
+    ) -> Arc<PartitionLog> {
+        let log = self.store.partition(id, manifest);
+        self.registry.insert(&log);
+        log
+    }
+}

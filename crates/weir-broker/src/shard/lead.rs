@@ -1,0 +1,84 @@
+//! The volatile part of a shard's leader: the coordinator's actions carried out.
+
+use weir_log::Millis;
+use weir_model::ErrorKind;
+use weir_raft::{Context, Handle, Input};
+
+use super::{Shard, ShardCommand};
+use crate::{
+    api::Outcome,
+    group::{Action, GroupCommand, GroupRecord, PersistId},
+    machine::Machine,
+    mailbox::Reply,
+    outcome::AppliedOutcome,
+};
+
+type ShardContext<'a> = Context<'a, AppliedOutcome>;
+
+impl Shard {
+    pub(crate) fn leadership(&mut self, context: &mut ShardContext<'_>) {
+        let mut actions = Vec::new();
+        self.coordinator.unload(&mut actions);
+        if context.leads {
+            self.coordinator.restore(context.now, self.groups.records());
+        }
+        self.act(actions, context);
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Millis> {
+        self.coordinator.next_deadline()
+    }
+
+    pub(crate) fn handle_timeout(&mut self, context: &mut ShardContext<'_>) {
+        let mut actions = Vec::new();
+        self.coordinator.handle_timeout(context.now, &mut actions);
+        self.act(actions, context);
+    }
+
+    /// Carries out what the coordinator wants, in order.
+    pub(crate) fn act(&mut self, actions: Vec<Action<Reply>>, context: &mut ShardContext<'_>) {
+        for action in actions {
+            match action {
+                Action::AnswerJoin(reply, answer) => reply.send(Outcome::Join(answer)),
+                Action::AnswerSync(reply, answer) => reply.send(Outcome::Sync(answer)),
+                Action::Persist { persist, record } => self.persist(persist, record, context),
+            }
+        }
+    }
+
+    fn persist(
+        &mut self,
+        persist: PersistId,
+        record: GroupRecord,
+        context: &mut ShardContext<'_>,
+    ) {
+        let group = record.group.clone();
+        let command = ShardCommand::group(&GroupCommand::PutGroup(record));
+        let (shard, handle) = (self.id, self.env.handle.clone());
+        let done = move |outcome: Result<AppliedOutcome, weir_raft::NotCommitted>| {
+            let result = outcome.map(drop).map_err(weir_raft::NotCommitted::kind);
+            tell_persisted(&handle, shard, group, persist, result);
+        };
+        context.propose(command, Some(Box::new(done)));
+    }
+}
+
+/// The outcome arrives while the state machine applies: the coordinator hears of it in a visit
+/// of its own.
+fn tell_persisted(
+    handle: &Handle<Machine>,
+    shard: weir_model::GroupId,
+    group: String,
+    persist: PersistId,
+    result: Result<(), ErrorKind>,
+) {
+    let visit = Box::new(move |machine: &mut Machine, context: &mut ShardContext<'_>| {
+        if let Machine::Shard(shard) = machine {
+            let mut actions = Vec::new();
+            let coordinator = &mut shard.coordinator;
+            coordinator.persisted(context.now, &group, persist, result, &mut actions);
+            shard.act(actions, context);
+        }
+    });
+    handle.send(Input::Visit { group: shard, visit });
+}

@@ -1,0 +1,454 @@
+//! One partition's log in memory: offsets, tail, manifest, watchers.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use weir_model::{Offset, PartitionId};
+
+use super::{
+    ColdLookup, ColdRead, Lookup, PartitionManifest, Read, SegmentMeta, WatchersFull, read::Wanted,
+};
+use crate::{
+    lookup::find_in_memory,
+    tail::{TailBatch, TailBudget, TailQueue, assemble},
+};
+
+/// Most watchers of one partition.
+pub const MAX_WATCHERS: usize = 10_000;
+
+/// Called by whoever appends, outside of the partition's lock. Must not block.
+pub trait Watcher: Send + Sync {
+    /// A batch of `size_bytes` was appended. Returns whether to be called again.
+    fn appended(&self, size_bytes: usize) -> bool;
+}
+
+/// One partition's log. Appended to by one worker, read by anyone, flushed by one flusher.
+///
+/// A mutex rather than a channel: readers answer at once from the tail, and the lock is held for
+/// a binary search and some reference counts, never for a copy or a disk access.
+pub struct PartitionLog {
+    id: PartitionId,
+    budget: Arc<TailBudget>,
+    state: Mutex<State>,
+}
+
+struct State {
+    start: Offset,
+    end: Offset,
+    tail: TailQueue,
+    manifest: Arc<PartitionManifest>,
+    staged: Option<Replacement>,
+    staged_is_planned: bool,
+    /// The batch with the latest record since the start: time and base offset.
+    latest: Option<(i64, Offset)>,
+    queued_for_eviction: bool,
+    tidied: bool,
+    watchers: Vec<Arc<dyn Watcher>>,
+}
+
+/// Segments that compaction wrote anew, until a flush takes them into the manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Replacement {
+    /// Offsets whose segments are replaced.
+    pub(crate) from: Offset,
+    /// Offset after the last one replaced.
+    pub(crate) to: Offset,
+    /// What replaces them.
+    pub(crate) segments: Vec<SegmentMeta>,
+}
+
+/// What a flush starts from.
+pub(crate) struct FlushPlan {
+    pub(crate) manifest: Arc<PartitionManifest>,
+    pub(crate) staged: Option<Replacement>,
+    pub(crate) start: Offset,
+    pub(crate) batches: Vec<TailBatch>,
+    pub(crate) tidied: bool,
+}
+
+impl PartitionLog {
+    pub(crate) fn new(
+        id: PartitionId,
+        manifest: PartitionManifest,
+        budget: Arc<TailBudget>,
+    ) -> Arc<Self> {
+        let state = State {
+            start: manifest.start,
+            end: manifest.end(),
+            tail: TailQueue::default(),
+            latest: latest_stored(&manifest),
+            manifest: Arc::new(manifest),
+            staged: None,
+            staged_is_planned: false,
+            queued_for_eviction: false,
+            tidied: false,
+            watchers: Vec::new(),
+        };
+        Arc::new(Self {
+            id,
+            budget,
+            state: Mutex::new(state),
+        })
+    }
+
+    /// The partition.
+    pub fn id(&self) -> PartitionId {
+        self.id
+    }
+
+    /// Appends a committed batch.
+    ///
+    /// # Panics
+    /// Where the batch does not begin at the log's end: the caller assigns offsets.
+    pub fn append(&self, batch: TailBatch) {
+        let size_bytes = batch.bytes.len();
+        let mut state = self.lock();
+        assert_eq!(batch.base_offset, state.end, "batches leave no gap");
+        assert!(batch.last_offset >= batch.base_offset, "a batch has a last");
+        state.end = batch.last_offset.plus(1);
+        if state
+            .latest
+            .is_none_or(|(latest_ms, _)| batch.max_timestamp_ms > latest_ms)
+        {
+            state.latest = Some((batch.max_timestamp_ms, batch.base_offset));
+        }
+        state.tail.push(batch);
+        let watchers = std::mem::take(&mut state.watchers);
+        drop(state);
+        self.budget.add_unflushed(size_bytes as u64);
+        self.call(watchers, size_bytes);
+    }
+
+    fn call(&self, mut watchers: Vec<Arc<dyn Watcher>>, size_bytes: usize) {
+        if watchers.is_empty() {
+            return;
+        }
+        watchers.retain(|watcher| watcher.appended(size_bytes));
+        if !watchers.is_empty() {
+            self.lock().watchers.append(&mut watchers);
+        }
+    }
+
+    /// First offset that may be read.
+    pub fn start_offset(&self) -> Offset {
+        self.lock().start
+    }
+
+    /// Offset after the last committed record: the high watermark.
+    pub fn end_offset(&self) -> Offset {
+        self.lock().end
+    }
+
+    /// Reads whole batches from the one with `from` on, up to `max_bytes`; with `min_one` the
+    /// first one whatever its size.
+    pub fn read(self: &Arc<Self>, from: Offset, max_bytes: usize, min_one: bool) -> Read {
+        let picked = {
+            let state = self.lock();
+            let (start, end) = (state.start, state.end);
+            if from < start || from > end {
+                return Read::OutOfRange { start, end };
+            }
+            if from == end {
+                return Read::AtEnd;
+            }
+            if state.tail.first_offset().is_none_or(|first| from < first) {
+                drop(state);
+                return Read::Cold(ColdRead {
+                    partition: Arc::clone(self),
+                    from,
+                    max_bytes,
+                    min_one,
+                });
+            }
+            state.tail.pick(from, max_bytes, min_one)
+        };
+        Read::Batches(assemble(picked, from))
+    }
+
+    /// Calls `watcher` at every append from now on, until it declines. Read once more after this:
+    /// what was appended before is not reported.
+    pub fn watch(&self, watcher: Arc<dyn Watcher>) -> Result<(), WatchersFull> {
+        let mut state = self.lock();
+        if state.watchers.len() >= MAX_WATCHERS {
+            return Err(WatchersFull);
+        }
+        state.watchers.push(watcher);
+        Ok(())
+    }
+
+    /// Moves the log's start up to `new_start`, at most to its end. Never moves it back.
+    pub fn trim(&self, new_start: Offset) {
+        let mut freed = Vec::new();
+        let mut state = self.lock();
+        let new_start = new_start.min(state.end);
+        if new_start <= state.start {
+            return;
+        }
+        state.start = new_start;
+        let below = new_start.min(state.manifest.end());
+        while state
+            .tail
+            .front()
+            .is_some_and(|batch| batch.last_offset < below)
+        {
+            freed.extend(state.tail.pop_front());
+        }
+        if state.latest.is_some_and(|(_, offset)| offset < new_start) {
+            state.latest = state.latest_kept();
+        }
+        drop(state);
+        drop(freed);
+    }
+
+    /// The first record at or after `time_ms`.
+    pub fn lookup_timestamp(self: &Arc<Self>, time_ms: i64) -> Lookup {
+        self.lookup(Offset(0), Wanted::AtOrAfter(time_ms))
+    }
+
+    /// The record with the latest time; the first of several.
+    pub fn max_timestamp(self: &Arc<Self>) -> Lookup {
+        self.lookup(Offset(0), Wanted::Latest)
+    }
+
+    /// As far as it can be answered from memory without decompressing.
+    fn lookup(self: &Arc<Self>, from: Offset, wanted: Wanted) -> Lookup {
+        let cold = || {
+            Lookup::Cold(ColdLookup {
+                partition: Arc::clone(self),
+                wanted,
+            })
+        };
+        match self.lookup_step(from, wanted) {
+            LookupStep::NotFound => Lookup::NotFound,
+            LookupStep::Memory {
+                batch,
+                from,
+                wanted,
+            } => find_in_memory(&batch, from, wanted).unwrap_or_else(cold),
+            LookupStep::Segment { .. } => cold(),
+        }
+    }
+
+    /// Where records that fit may be, from `from` on.
+    pub(crate) fn lookup_step(&self, from: Offset, wanted: Wanted) -> LookupStep {
+        let state = self.lock();
+        let from = from.max(state.start);
+        let (time_ms, from) = match (wanted, state.latest) {
+            (Wanted::AtOrAfter(time_ms), _) => (time_ms, from),
+            (Wanted::Latest, Some((time_ms, offset))) => (time_ms, from.max(offset)),
+            (Wanted::Latest, None) => return LookupStep::NotFound,
+        };
+        let in_memory = state.tail.first_offset();
+        let segments = &state.manifest.segments[state.manifest.segment_at(from)..];
+        let stored = segments
+            .iter()
+            .take_while(|segment| in_memory.is_none_or(|first| segment.base_offset < first))
+            .find(|segment| segment.max_timestamp_ms >= time_ms);
+        if in_memory.is_none_or(|first| from < first)
+            && let Some(segment) = stored
+        {
+            return LookupStep::Segment {
+                segment: *segment,
+                from,
+                time_ms,
+            };
+        }
+        match state.tail.batch_at_time(from, time_ms) {
+            Some(batch) => LookupStep::Memory {
+                batch: batch.clone(),
+                from,
+                wanted: Wanted::AtOrAfter(time_ms),
+            },
+            None => LookupStep::NotFound,
+        }
+    }
+
+    /// What the last checkpoint says.
+    pub fn manifest(&self) -> Arc<PartitionManifest> {
+        Arc::clone(&self.lock().manifest)
+    }
+
+    /// Whether a flush would change the manifest: batches to write, segments to drop or replace.
+    pub fn is_dirty(&self) -> bool {
+        let state = self.lock();
+        state.end > state.manifest.end()
+            || state.start > state.manifest.start
+            || state.staged.is_some()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where a lookup has to go on.
+pub(crate) enum LookupStep {
+    /// No record fits.
+    NotFound,
+    /// In this batch, perhaps.
+    Memory {
+        batch: TailBatch,
+        from: Offset,
+        wanted: Wanted,
+    },
+    /// In this segment, perhaps.
+    Segment {
+        segment: SegmentMeta,
+        from: Offset,
+        time_ms: i64,
+    },
+}
+
+/// The flusher's, the compactor's and the budget's side.
+impl PartitionLog {
+    /// The unflushed batches below `up_to`, and what they are to be added to.
+    ///
+    /// # Panics
+    /// Where `up_to` is past the log's end or inside a batch.
+    pub(crate) fn plan_flush(&self, up_to: Offset) -> FlushPlan {
+        let mut state = self.lock();
+        assert!(up_to <= state.end, "a flush covers what was appended");
+        let stored = state.manifest.end();
+        let batches: Vec<TailBatch> = state
+            .tail
+            .batches_from(stored)
+            .take_while(|batch| batch.base_offset < up_to)
+            .cloned()
+            .collect();
+        if let Some(last) = batches.last() {
+            assert_eq!(last.last_offset.plus(1), up_to, "a flush ends at a batch");
+        }
+        state.staged_is_planned = state.staged.is_some();
+        FlushPlan {
+            manifest: Arc::clone(&state.manifest),
+            staged: state.staged.clone(),
+            start: state.start,
+            batches,
+            tidied: state.tidied,
+        }
+    }
+
+    /// The partition's directory holds no files that are not ours from here on.
+    pub(crate) fn set_tidied(&self) {
+        self.lock().tidied = true;
+    }
+
+    /// Takes over a manifest that is in a durable checkpoint. Returns the segments whose files
+    /// are not named any more.
+    pub(crate) fn install(self: &Arc<Self>, manifest: PartitionManifest) -> Vec<SegmentMeta> {
+        let mut state = self.lock();
+        let old = Arc::clone(&state.manifest);
+        assert!(manifest.end() >= old.end(), "manifests never shrink");
+        assert!(manifest.end() <= state.end, "a manifest covers appends");
+        let mut dropped = old.segments.clone();
+        if std::mem::take(&mut state.staged_is_planned)
+            && let Some(staged) = state.staged.take()
+        {
+            dropped.extend(staged.segments);
+        }
+        dropped.retain(|segment| !manifest.names(segment));
+        let flushed: u64 = state
+            .tail
+            .batches_from(old.end())
+            .take_while(|batch| batch.base_offset < manifest.end())
+            .map(|batch| batch.bytes.len() as u64)
+            .sum();
+        state.manifest = Arc::new(manifest);
+        let evictable = state.first_evictable();
+        let queue = evictable.filter(|_| !state.queued_for_eviction);
+        state.queued_for_eviction |= evictable.is_some();
+        drop(state);
+        self.budget.sub_unflushed(flushed);
+        if let Some(position_bytes) = queue {
+            self.budget.add_evictable(position_bytes, self);
+        }
+        dropped
+    }
+
+    /// Keeps what compaction wrote until the next flush. Returns false, and keeps nothing, while
+    /// an earlier replacement waits.
+    pub(crate) fn stage(&self, replacement: Replacement) -> bool {
+        let mut state = self.lock();
+        if state.staged.is_some() {
+            return false;
+        }
+        state.staged = Some(replacement);
+        true
+    }
+
+    /// Whether a replacement waits for a flush.
+    pub(crate) fn has_staged(&self) -> bool {
+        self.lock().staged.is_some()
+    }
+
+    /// Drops flushed batches whose buffers stand before `below_bytes`. Returns where the oldest
+    /// flushed batch that is left stands.
+    pub(crate) fn evict(&self, below_bytes: u64) -> Option<u64> {
+        let mut freed = Vec::new();
+        let mut state = self.lock();
+        let mut left = state.first_evictable();
+        while left.is_some_and(|position_bytes| position_bytes < below_bytes) {
+            freed.extend(state.tail.pop_front());
+            left = state.first_evictable();
+        }
+        state.queued_for_eviction = left.is_some();
+        drop(state);
+        left
+    }
+
+    /// Forgets the unflushed batches' share of the node's counter: the partition is gone.
+    pub(crate) fn close(&self) {
+        let state = self.lock();
+        let unflushed = state
+            .tail
+            .batches_from(state.manifest.end())
+            .map(|batch| batch.bytes.len() as u64)
+            .sum();
+        self.budget.sub_unflushed(unflushed);
+    }
+}
+
+impl State {
+    fn first_evictable(&self) -> Option<u64> {
+        self.tail
+            .front()
+            .filter(|batch| batch.last_offset < self.manifest.end())
+            .map(|batch| batch.pin.position_bytes())
+    }
+
+    /// The latest record's batch among those not wholly trimmed.
+    fn latest_kept(&self) -> Option<(i64, Offset)> {
+        let stored = latest_of(
+            self.manifest.segments[self.manifest.segment_at(self.start)..]
+                .iter()
+                .map(|segment| (segment.max_timestamp_ms, segment.max_timestamp_offset)),
+        );
+        let in_memory = latest_of(
+            self.tail
+                .batches_from(self.start)
+                .map(|batch| (batch.max_timestamp_ms, batch.base_offset)),
+        );
+        latest_of(stored.into_iter().chain(in_memory))
+    }
+}
+
+fn latest_stored(manifest: &PartitionManifest) -> Option<(i64, Offset)> {
+    latest_of(
+        manifest
+            .segments
+            .iter()
+            .map(|segment| (segment.max_timestamp_ms, segment.max_timestamp_offset)),
+    )
+}
+
+/// The first of those with the greatest time.
+fn latest_of(batches: impl Iterator<Item = (i64, Offset)>) -> Option<(i64, Offset)> {
+    batches
+        .filter(|(time_ms, _)| *time_ms != i64::MIN)
+        .min_by_key(|(time_ms, offset)| (std::cmp::Reverse(*time_ms), *offset))
+}
+
+impl std::fmt::Debug for PartitionLog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("PartitionLog").field(&self.id).finish()
+    }
+}

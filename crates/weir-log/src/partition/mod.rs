@@ -1,0 +1,14 @@
+//! One partition's log: the tail in memory over segments on disk, and the store that all
+//! partitions of a node share.
+
+mod error;
+mod log;
+mod manifest;
+pub(crate) mod read;
+mod store;
+
+pub use error::{FlushError, ReadError, WatchersFull};
+pub use log::{MAX_WATCHERS, PartitionLog, Watcher};
+pub use manifest::{MAX_SEGMENTS, ManifestError, PartitionManifest, SegmentMeta};
+pub use read::{ColdLookup, ColdRead, Lookup, Read, ReadBatches, TimestampOffset};
+pub use store::{FlushJob, PartitionStore, SegmentPolicy, StoreConfig};

@@ -1,0 +1,18 @@
+//! Where and when a command is applied.
+
+use weir_log::Millis;
+use weir_model::{GroupId, Term};
+
+/// All that a state machine may know besides its state and the command: the same on every
+/// replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// The group.
+    pub group: GroupId,
+    /// Index of the entry in the group's log. Commands of one bundle share it.
+    pub index: u64,
+    /// Term of the entry.
+    pub term: Term,
+    /// The proposing leader's clock when it built the bundle.
+    pub now: Millis,
+}

@@ -1,0 +1,166 @@
+//! Commands of one loop as one Raft entry.
+//!
+//! | Offset | Field |
+//! |---|---|
+//! | 0 | version u8, 1 |
+//! | 1 | leader's time i64 little-endian, ms since 1970 |
+//! | 9 | per command: length u32 little-endian, bytes |
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use weir_log::Millis;
+
+use crate::{Command, Done};
+
+const VERSION: u8 = 1;
+const HEADER_BYTES: usize = 9;
+const LENGTH_BYTES: usize = 4;
+
+/// A bundle takes no further command once it has this length, in bytes: large enough to make
+/// per-entry costs vanish, small enough to be replicated in pieces.
+pub(crate) const MAX_BUNDLE_BYTES: usize = 1 << 20;
+
+/// A bundle being gathered, with who waits for its commands.
+pub(crate) struct BundleBuilder<O> {
+    bytes: BytesMut,
+    waiters: Vec<Option<Done<O>>>,
+}
+
+impl<O> Default for BundleBuilder<O> {
+    fn default() -> Self {
+        Self {
+            bytes: BytesMut::new(),
+            waiters: Vec::new(),
+        }
+    }
+}
+
+impl<O> BundleBuilder<O> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiters.is_empty()
+    }
+
+    pub(crate) fn has_room_for(&self, command: &Command) -> bool {
+        let grown = self.bytes.len() + LENGTH_BYTES + command.size_bytes();
+        self.is_empty() || grown <= MAX_BUNDLE_BYTES
+    }
+
+    pub(crate) fn push(&mut self, now: Millis, command: &Command, done: Option<Done<O>>) {
+        let length = u32::try_from(command.size_bytes()).expect("a command is below 4 GiB");
+        if self.is_empty() {
+            self.bytes
+                .reserve(HEADER_BYTES + LENGTH_BYTES + command.size_bytes());
+            self.bytes.put_u8(VERSION);
+            self.bytes.put_i64_le(now.0);
+        }
+        self.bytes.put_u32_le(length);
+        self.bytes.put_slice(&command.head);
+        self.bytes.put_slice(&command.payload);
+        self.waiters.push(done);
+    }
+
+    /// The entry's data and its waiters; the builder is empty again.
+    pub(crate) fn finish(&mut self) -> (Bytes, Vec<Option<Done<O>>>) {
+        let bytes = std::mem::take(&mut self.bytes).freeze();
+        (bytes, std::mem::take(&mut self.waiters))
+    }
+}
+
+/// Reads a bundle's commands without copying.
+#[derive(Debug)]
+pub(crate) struct BundleReader {
+    now: Millis,
+    rest: Bytes,
+}
+
+impl BundleReader {
+    pub(crate) fn new(mut bytes: Bytes) -> Result<Self, String> {
+        if bytes.len() < HEADER_BYTES {
+            return Err(format!("bundle of {} bytes has no header", bytes.len()));
+        }
+        let version = bytes.get_u8();
+        if version != VERSION {
+            return Err(format!("bundle version {version}, only {VERSION} is known"));
+        }
+        Ok(Self {
+            now: Millis(bytes.get_i64_le()),
+            rest: bytes,
+        })
+    }
+
+    pub(crate) fn now(&self) -> Millis {
+        self.now
+    }
+
+    pub(crate) fn next_command(&mut self) -> Result<Option<Bytes>, String> {
+        if self.rest.is_empty() {
+            return Ok(None);
+        }
+        if self.rest.len() < LENGTH_BYTES {
+            return Err(format!("bundle ends in {} stray bytes", self.rest.len()));
+        }
+        let length = self.rest.get_u32_le() as usize;
+        if self.rest.len() < length {
+            return Err(format!(
+                "command of {length} bytes, {} are left",
+                self.rest.len()
+            ));
+        }
+        Ok(Some(self.rest.split_to(length)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn command(head: &'static [u8], payload: &'static [u8]) -> Command {
+        Command {
+            head: Bytes::from_static(head),
+            payload: Bytes::from_static(payload),
+        }
+    }
+
+    fn bundle() -> Bytes {
+        let mut builder = BundleBuilder::<()>::default();
+        builder.push(Millis(7), &command(b"a", b"bc"), None);
+        builder.push(Millis(9), &command(b"d", b""), None);
+        builder.finish().0
+    }
+
+    #[test]
+    fn commands_come_back_in_order_with_the_first_ones_time() {
+        let mut reader = BundleReader::new(bundle()).unwrap();
+        assert_eq!(reader.now(), Millis(7));
+        assert_eq!(reader.next_command().unwrap().unwrap(), &b"abc"[..]);
+        assert_eq!(reader.next_command().unwrap().unwrap(), &b"d"[..]);
+        assert_eq!(reader.next_command(), Ok(None));
+    }
+
+    #[test]
+    fn a_cut_at_every_byte_never_gives_a_wrong_command() {
+        let whole = bundle();
+        for cut in 0..whole.len() {
+            let Ok(mut reader) = BundleReader::new(whole.slice(..cut)) else {
+                continue;
+            };
+            let mut seen = Vec::new();
+            while let Ok(Some(command)) = reader.next_command() {
+                seen.push(command);
+            }
+            assert!(seen.len() < 2, "cut at {cut}");
+            assert!(seen.iter().all(|command| command == &b"abc"[..]));
+        }
+    }
+
+    #[test]
+    fn an_oversized_command_still_gets_a_bundle_of_its_own() {
+        let mut builder = BundleBuilder::<()>::default();
+        let big = Command {
+            head: Bytes::new(),
+            payload: vec![0; MAX_BUNDLE_BYTES + 1].into(),
+        };
+        assert!(builder.has_room_for(&big));
+        builder.push(Millis(0), &big, None);
+        assert!(!builder.has_room_for(&command(b"x", b"")));
+    }
+}

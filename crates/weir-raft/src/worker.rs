@@ -1,0 +1,323 @@
+//! All groups of one worker: inputs in, one write out, committed entries applied.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use raft::eraftpb::Message;
+use weir_log::{
+    Millis,
+    wal::{WalError, WalPort},
+};
+use weir_model::{GroupId, NodeId};
+
+use crate::{
+    ApplyError, FoundError, GroupSeed, GroupStatus, Handle, Input, NotCommitted, StateMachine,
+    group::{Group, Output},
+};
+
+/// Time between two ticks of groups with peers, in ms.
+pub(crate) const TICK_MS: u64 = 100;
+
+/// How a worker is set up.
+pub struct WorkerConfig {
+    /// This node.
+    pub node: NodeId,
+    /// The write-ahead log.
+    pub wal: Arc<dyn WalPort>,
+    /// True while proposals must wait, such as when more is in memory than may be: they stay
+    /// queued until [`Input::Nudge`] finds it false.
+    pub hold_back: Box<dyn Fn() -> bool + Send>,
+}
+
+/// A message to a peer, with its group.
+#[derive(Debug)]
+pub struct PeerMessage {
+    /// The node it goes to.
+    pub to: NodeId,
+    /// The group.
+    pub group: GroupId,
+    pub(crate) message: Box<Message>,
+}
+
+impl PeerMessage {
+    /// What the receiving node's worker is told.
+    pub fn into_input<S: StateMachine>(self) -> Input<S> {
+        Input::Step {
+            group: self.group,
+            message: self.message,
+        }
+    }
+}
+
+/// What a turn left to do.
+#[derive(Debug, Default)]
+pub struct Turn {
+    /// To be sent to peers.
+    pub messages: Vec<PeerMessage>,
+    /// When the next turn is due without input.
+    pub next_deadline: Option<Millis>,
+    /// The worker was told to stop and has settled everything.
+    pub stopped: bool,
+}
+
+/// Why a worker cannot go on: the node must stop.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WorkerFailed {
+    /// The write-ahead log failed.
+    #[error(transparent)]
+    Wal(#[from] WalError),
+    /// A committed command cannot be applied.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+}
+
+/// Owns groups and runs them, a turn at a time.
+pub struct Worker<S: StateMachine> {
+    config: WorkerConfig,
+    handle: Handle<S>,
+    groups: BTreeMap<GroupId, Group<S>>,
+    dirty: BTreeSet<GroupId>,
+    deadlines: BTreeMap<GroupId, Millis>,
+    next_tick: Option<Millis>,
+    inputs: Vec<Input<S>>,
+    held: Vec<Input<S>>,
+    stopping: bool,
+    failed: Option<WorkerFailed>,
+}
+
+impl<S: StateMachine> Worker<S> {
+    /// A worker without groups that listens to `handle`.
+    pub fn new(config: WorkerConfig, handle: Handle<S>) -> Self {
+        Self {
+            config,
+            handle,
+            groups: BTreeMap::new(),
+            dirty: BTreeSet::new(),
+            deadlines: BTreeMap::new(),
+            next_tick: None,
+            inputs: Vec::new(),
+            held: Vec::new(),
+            stopping: false,
+            failed: None,
+        }
+    }
+
+    /// Takes a group in. Committed entries are applied by the next turn.
+    pub fn add_group(&mut self, seed: GroupSeed<S>) -> Result<Arc<GroupStatus>, FoundError> {
+        let id = seed.group;
+        let mut group = Group::open(self.config.node, seed)?;
+        group.campaign_if_alone();
+        let status = group.status();
+        let before = self.groups.insert(id, group);
+        assert!(before.is_none(), "a group is opened once");
+        self.dirty.insert(id);
+        Ok(status)
+    }
+
+    /// Handles all that is waiting. Call again when input arrives or the deadline is reached.
+    pub fn turn(&mut self, now: Millis) -> Result<Turn, WorkerFailed> {
+        if let Some(failed) = &self.failed {
+            return Err(failed.clone());
+        }
+        self.try_turn(now).inspect_err(|failed| {
+            self.failed = Some(failed.clone());
+            self.settle_everything(NotCommitted::StorageFailed);
+        })
+    }
+
+    fn try_turn(&mut self, now: Millis) -> Result<Turn, WorkerFailed> {
+        let mut out = Output::default();
+        self.take_inputs(now, &mut out)?;
+        self.pass_time(now);
+        for id in std::mem::take(&mut self.dirty) {
+            let Some(group) = self.groups.get_mut(&id) else {
+                continue;
+            };
+            group.advance(now, &mut out)?;
+            match group.next_deadline() {
+                Some(deadline) => self.deadlines.insert(id, deadline),
+                None => self.deadlines.remove(&id),
+            };
+        }
+        let Output {
+            records,
+            readies,
+            messages,
+        } = out;
+        if !records.is_empty() {
+            let handle = self.handle.clone();
+            let done = move |result| handle.send(Input::Persisted { readies, result });
+            self.config.wal.submit(records, Box::new(done));
+        }
+        Ok(Turn {
+            messages: messages.into_iter().map(addressed).collect(),
+            next_deadline: self.next_deadline(now),
+            stopped: self.stopping && self.groups.values().all(Group::is_settled),
+        })
+    }
+
+    fn take_inputs(&mut self, now: Millis, out: &mut Output) -> Result<(), WorkerFailed> {
+        let mut inputs = std::mem::take(&mut self.inputs);
+        inputs.append(&mut self.held);
+        self.handle.drain(&mut inputs);
+        let hold_back = (self.config.hold_back)();
+        let accepts = self.config.wal.accepts();
+        let mut result = Ok(());
+        for input in inputs.drain(..) {
+            let outcome = match input {
+                Input::Propose { .. } if hold_back && !self.stopping => {
+                    self.held.push(input);
+                    Ok(())
+                }
+                Input::Propose { done, .. } if self.stopping || !accepts => {
+                    let why = if self.stopping {
+                        NotCommitted::ShuttingDown
+                    } else {
+                        NotCommitted::StorageFull
+                    };
+                    if let Some(done) = done {
+                        done(Err(why));
+                    }
+                    Ok(())
+                }
+                other => self.take_input(now, other, out),
+            };
+            result = result.and(outcome);
+        }
+        self.inputs = inputs;
+        result
+    }
+
+    fn take_input(
+        &mut self,
+        now: Millis,
+        input: Input<S>,
+        out: &mut Output,
+    ) -> Result<(), WorkerFailed> {
+        match input {
+            Input::Propose {
+                group,
+                command,
+                done,
+            } => match self.touch(group) {
+                Some(group) => group.propose(now, &command, done),
+                None => {
+                    if let Some(done) = done {
+                        done(Err(NotCommitted::NotLeader));
+                    }
+                }
+            },
+            Input::Visit { group, visit } => {
+                if let Some(group) = self.touch(group) {
+                    group.visit(now, visit);
+                }
+            }
+            Input::ReadBarrier { group, done } => match self.touch(group) {
+                Some(group) => group.read_barrier(done),
+                None => done(Err(NotCommitted::NotLeader)),
+            },
+            Input::Checkpointed { group, index } => {
+                if let Some(group) = self.touch(group) {
+                    group.checkpointed(index);
+                }
+            }
+            Input::ChangeMembers {
+                group,
+                changes,
+                done,
+            } => match self.touch(group) {
+                Some(group) => group.change_members(&changes, done),
+                None => done(Err(NotCommitted::NotLeader)),
+            },
+            Input::TransferLeadership { group, to } => {
+                if let Some(group) = self.touch(group) {
+                    group.transfer_leadership(to);
+                }
+            }
+            Input::Persisted { readies, result } => {
+                result?;
+                for (id, number) in readies {
+                    self.touch(id)
+                        .expect("a group stays")
+                        .persisted(number, out);
+                }
+            }
+            Input::Step { group, message } => {
+                if let Some(group) = self.touch(group) {
+                    group.step(*message);
+                }
+            }
+            Input::Nudge => {}
+            Input::Stop => self.stopping = true,
+        }
+        Ok(())
+    }
+
+    fn touch(&mut self, id: GroupId) -> Option<&mut Group<S>> {
+        let group = self.groups.get_mut(&id)?;
+        self.dirty.insert(id);
+        Some(group)
+    }
+
+    fn pass_time(&mut self, now: Millis) {
+        let due = |(id, deadline): (&GroupId, &Millis)| (*deadline <= now).then_some(*id);
+        let due: Vec<GroupId> = self.deadlines.iter().filter_map(due).collect();
+        for id in due {
+            if let Some(group) = self.touch(id) {
+                group.visit(now, |machine, context| machine.handle_timeout(context));
+            }
+        }
+        if self.next_tick.is_some_and(|tick| tick <= now) {
+            for (id, group) in &mut self.groups {
+                if group.needs_ticks() {
+                    group.tick();
+                    self.dirty.insert(*id);
+                }
+            }
+            self.next_tick = None;
+        }
+    }
+
+    fn next_deadline(&mut self, now: Millis) -> Option<Millis> {
+        if self.next_tick.is_none() && self.groups.values().any(Group::needs_ticks) {
+            self.next_tick = Some(now.plus(TICK_MS));
+        }
+        self.deadlines.values().copied().chain(self.next_tick).min()
+    }
+
+    fn settle_everything(&mut self, why: NotCommitted) {
+        let mut waiting = std::mem::take(&mut self.held);
+        self.handle.drain(&mut waiting);
+        for input in waiting {
+            match input {
+                Input::Propose {
+                    done: Some(done), ..
+                } => done(Err(why)),
+                Input::ReadBarrier { done, .. } | Input::ChangeMembers { done, .. } => {
+                    done(Err(why));
+                }
+                Input::Propose { done: None, .. }
+                | Input::Visit { .. }
+                | Input::Checkpointed { .. }
+                | Input::TransferLeadership { .. }
+                | Input::Persisted { .. }
+                | Input::Step { .. }
+                | Input::Nudge
+                | Input::Stop => {}
+            }
+        }
+        self.groups
+            .values_mut()
+            .for_each(|group| group.settle_in_flight(why));
+    }
+}
+
+fn addressed((group, message): (GroupId, Message)) -> PeerMessage {
+    PeerMessage {
+        to: NodeId(message.to),
+        group,
+        message: Box::new(message),
+    }
+}
