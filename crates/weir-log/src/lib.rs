@@ -7,11 +7,18 @@
 
 pub mod checkpoint;
 pub mod clock;
+pub mod codec;
+mod cold;
 pub mod disk;
-mod lookup;
+mod flush;
+mod index;
+mod lru;
 pub mod partition;
 pub mod retention;
+mod segment;
 pub mod tail;
+#[cfg(test)]
+mod testing;
 pub mod wal;
 
 pub use checkpoint::{Checkpoint, CheckpointError, CheckpointStore};

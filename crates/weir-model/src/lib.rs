@@ -8,6 +8,7 @@ pub mod batch;
 pub mod error_kind;
 pub mod id;
 pub mod name;
+pub mod record;
 
 pub use error_kind::{Blame, ErrorKind};
 pub use id::{GroupId, NodeId, Offset, PartitionId, ProducerId, Term, TopicId};

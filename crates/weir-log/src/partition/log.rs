@@ -8,7 +8,7 @@ use super::{
     ColdLookup, ColdRead, Lookup, PartitionManifest, Read, SegmentMeta, WatchersFull, read::Wanted,
 };
 use crate::{
-    lookup::find_in_memory,
+    cold::find_in_memory,
     tail::{TailBatch, TailBudget, TailQueue, assemble},
 };
 
@@ -29,6 +29,7 @@ pub struct PartitionLog {
     id: PartitionId,
     budget: Arc<TailBudget>,
     state: Mutex<State>,
+    tidied: Mutex<bool>,
 }
 
 struct State {
@@ -41,7 +42,6 @@ struct State {
     /// The batch with the latest record since the start: time and base offset.
     latest: Option<(i64, Offset)>,
     queued_for_eviction: bool,
-    tidied: bool,
     watchers: Vec<Arc<dyn Watcher>>,
 }
 
@@ -62,7 +62,6 @@ pub(crate) struct FlushPlan {
     pub(crate) staged: Option<Replacement>,
     pub(crate) start: Offset,
     pub(crate) batches: Vec<TailBatch>,
-    pub(crate) tidied: bool,
 }
 
 impl PartitionLog {
@@ -80,13 +79,13 @@ impl PartitionLog {
             staged: None,
             staged_is_planned: false,
             queued_for_eviction: false,
-            tidied: false,
             watchers: Vec::new(),
         };
         Arc::new(Self {
             id,
             budget,
             state: Mutex::new(state),
+            tidied: Mutex::new(false),
         })
     }
 
@@ -219,11 +218,7 @@ impl PartitionLog {
         };
         match self.lookup_step(from, wanted) {
             LookupStep::NotFound => Lookup::NotFound,
-            LookupStep::Memory {
-                batch,
-                from,
-                wanted,
-            } => find_in_memory(&batch, from, wanted).unwrap_or_else(cold),
+            LookupStep::Memory(step) => find_in_memory(&step).unwrap_or_else(cold),
             LookupStep::Segment { .. } => cold(),
         }
     }
@@ -253,11 +248,11 @@ impl PartitionLog {
             };
         }
         match state.tail.batch_at_time(from, time_ms) {
-            Some(batch) => LookupStep::Memory {
+            Some(batch) => LookupStep::Memory(MemoryStep {
                 batch: batch.clone(),
                 from,
-                wanted: Wanted::AtOrAfter(time_ms),
-            },
+                time_ms,
+            }),
             None => LookupStep::NotFound,
         }
     }
@@ -285,17 +280,20 @@ pub(crate) enum LookupStep {
     /// No record fits.
     NotFound,
     /// In this batch, perhaps.
-    Memory {
-        batch: TailBatch,
-        from: Offset,
-        wanted: Wanted,
-    },
+    Memory(MemoryStep),
     /// In this segment, perhaps.
     Segment {
         segment: SegmentMeta,
         from: Offset,
         time_ms: i64,
     },
+}
+
+/// Where in the tail to look: for the first record at `from` or later, and at the time or later.
+pub(crate) struct MemoryStep {
+    pub(crate) batch: TailBatch,
+    pub(crate) from: Offset,
+    pub(crate) time_ms: i64,
 }
 
 /// The flusher's, the compactor's and the budget's side.
@@ -323,13 +321,12 @@ impl PartitionLog {
             staged: state.staged.clone(),
             start: state.start,
             batches,
-            tidied: state.tidied,
         }
     }
 
-    /// The partition's directory holds no files that are not ours from here on.
-    pub(crate) fn set_tidied(&self) {
-        self.lock().tidied = true;
+    /// Whether the partition's directory holds no files but ours.
+    pub(crate) fn tidied(&self) -> MutexGuard<'_, bool> {
+        self.tidied.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes over a manifest that is in a durable checkpoint. Returns the segments whose files

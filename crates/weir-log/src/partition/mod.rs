@@ -2,10 +2,14 @@
 //! partitions of a node share.
 
 mod error;
-mod log;
+pub(crate) mod log;
 mod manifest;
 pub(crate) mod read;
 mod store;
+pub(crate) mod tidy;
+
+#[cfg(test)]
+mod tests;
 
 pub use error::{FlushError, ReadError, WatchersFull};
 pub use log::{MAX_WATCHERS, PartitionLog, Watcher};

@@ -14,7 +14,10 @@ use super::{
 };
 use crate::{
     clock::Clock,
+    cold::{self, ColdPool, Job, Refused},
     disk::Disk,
+    flush::Flush,
+    segment::{PARTITIONS_DIR, SegmentFiles, SegmentKey},
     tail::{TailBudget, TailPin},
 };
 
@@ -82,6 +85,10 @@ pub struct PartitionStore {
     disk: Arc<dyn Disk>,
     clock: Arc<dyn Clock>,
     budget: Arc<TailBudget>,
+    files: SegmentFiles,
+    pool: ColdPool,
+    /// A mutex: groups' workers add and remove, the flusher looks up; never on the way of a
+    /// message.
     partitions: Mutex<BTreeMap<PartitionId, Arc<PartitionLog>>>,
 }
 
@@ -89,9 +96,11 @@ impl PartitionStore {
     /// Opens the store. Touches no file.
     pub fn open(disk: Arc<dyn Disk>, clock: Arc<dyn Clock>, config: StoreConfig) -> Arc<Self> {
         Arc::new(Self {
+            files: SegmentFiles::new(Arc::clone(&disk), &config),
             disk,
             clock,
             budget: TailBudget::new(config.tail_budget_bytes),
+            pool: ColdPool::start(config.cold_thread_count, config.cold_queue_count),
             partitions: Mutex::new(BTreeMap::new()),
         })
     }
@@ -102,7 +111,7 @@ impl PartitionStore {
         let partition = PartitionLog::new(id, manifest, Arc::clone(&self.budget));
         let replaced = self.lock().insert(id, Arc::clone(&partition));
         if let Some(replaced) = replaced {
-            replaced.close();
+            self.forget(&replaced);
         }
         partition
     }
@@ -115,15 +124,38 @@ impl PartitionStore {
 
     /// Removes a partition and its files. To be called once no checkpoint names it.
     pub fn drop_partition(&self, id: PartitionId) -> io::Result<()> {
-        let _ = id;
-        unimplemented!()
+        let dropped = self.lock().remove(&id);
+        if let Some(dropped) = dropped {
+            self.forget(&dropped);
+        }
+        self.remove_dir(id)
     }
 
     /// Removes the directories of all partitions but these: at start, once all checkpoints are
     /// loaded.
     pub fn remove_unknown(&self, known: &BTreeSet<PartitionId>) -> io::Result<()> {
-        let _ = known;
-        unimplemented!()
+        let dirs = self.disk.list_dirs(PARTITIONS_DIR)?;
+        let ids = dirs.iter().filter_map(|dir| SegmentKey::partition_of(dir));
+        for id in ids.filter(|id| !known.contains(id)) {
+            tracing::info!(partition = %id, "removing a partition that nothing names");
+            self.remove_dir(id)?;
+        }
+        Ok(())
+    }
+
+    fn remove_dir(&self, id: PartitionId) -> io::Result<()> {
+        let dir = SegmentKey::dir(id);
+        for entry in self.disk.list(&dir)? {
+            absent_is_fine(self.disk.remove(&format!("{dir}/{}", entry.name)))?;
+        }
+        absent_is_fine(self.disk.remove_dir(&dir))
+    }
+
+    fn forget(&self, partition: &PartitionLog) {
+        partition.close();
+        for segment in &partition.manifest().segments {
+            self.files.forget(SegmentKey::new(partition.id(), segment));
+        }
     }
 
     /// Writes unflushed batches to segments and syncs them. Returns, in the jobs' order, what a
@@ -133,8 +165,7 @@ impl PartitionStore {
         &self,
         jobs: &[FlushJob],
     ) -> Result<Vec<(PartitionId, PartitionManifest)>, FlushError> {
-        let _ = (jobs, &self.disk, &self.clock);
-        unimplemented!()
+        Flush::new(&self.disk, self.clock.as_ref()).run(jobs)
     }
 
     /// Takes over what [`PartitionStore::flush`] returned, once it is in a durable checkpoint:
@@ -142,24 +173,30 @@ impl PartitionStore {
     /// certainly was not stored may be repeated instead; if that is not certain, the node must
     /// stop.
     pub fn installed(&self, manifests: Vec<(PartitionId, PartitionManifest)>) {
-        let _ = manifests;
-        unimplemented!()
+        for (id, manifest) in manifests {
+            let partition = self.lock().get(&id).cloned();
+            if let Some(partition) = partition {
+                for segment in partition.install(manifest) {
+                    self.files.remove(SegmentKey::new(id, &segment));
+                }
+            }
+        }
+        self.budget.evict();
     }
 
-    /// Reads from segments on the pool. `done` is called once, on a thread of the pool, or at
-    /// once with [`ReadError::Busy`].
+    /// Reads from segments on the pool. `done` is called once: on a thread of the pool, or on
+    /// this one where there are no threads or the pool refuses.
     pub fn read_cold(
         self: &Arc<Self>,
         read: ColdRead,
         done: Box<dyn FnOnce(Result<ReadBatches, ReadError>) + Send>,
     ) {
-        done(self.run_cold(&read));
+        self.run_on_pool(move |store| store.run_cold(&read), done);
     }
 
     /// The same, at once and on this thread.
     pub fn run_cold(&self, read: &ColdRead) -> Result<ReadBatches, ReadError> {
-        let _ = read;
-        unimplemented!()
+        cold::read(&self.files, read)
     }
 
     /// Looks a time up on the pool, as [`PartitionStore::read_cold`] does.
@@ -168,13 +205,43 @@ impl PartitionStore {
         lookup: ColdLookup,
         done: Box<dyn FnOnce(Result<Option<TimestampOffset>, ReadError>) + Send>,
     ) {
-        done(self.run_lookup(&lookup));
+        self.run_on_pool(move |store| store.run_lookup(&lookup), done);
     }
 
     /// The same, at once and on this thread.
     pub fn run_lookup(&self, lookup: &ColdLookup) -> Result<Option<TimestampOffset>, ReadError> {
-        let _ = lookup;
-        unimplemented!()
+        cold::lookup(&self.files, lookup)
+    }
+
+    fn run_on_pool<T: 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> Result<T, ReadError> + Send + 'static,
+        done: Box<dyn FnOnce(Result<T, ReadError>) + Send>,
+    ) {
+        // Shared, so that a refused job's `done` can still be called with the reason.
+        let refusal = Arc::new(Mutex::new(None));
+        let refused = Arc::clone(&refusal);
+        let store = Arc::clone(self);
+        let job: Job = Box::new(move || {
+            let refused = refused
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take();
+            done(match refused {
+                Some(error) => Err(error),
+                None => work(&store),
+            });
+        });
+        if !self.pool.has_threads() {
+            job();
+        } else if let Err((why, job)) = self.pool.submit(job) {
+            let error = match why {
+                Refused::Busy => ReadError::Busy,
+                Refused::Closed => ReadError::Closed,
+            };
+            *refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            job();
+        }
     }
 
     /// Bytes of batches that no installed manifest covers.
@@ -187,12 +254,35 @@ impl PartitionStore {
         self.budget.used_bytes()
     }
 
-    /// Refuses further cold reads and waits for those under way.
-    pub fn close(&self) {}
+    /// Refuses further cold reads and waits for those under way. Not to be called by one of them.
+    pub fn close(&self) {
+        self.pool.close();
+    }
+
+    pub(crate) fn disk(&self) -> &Arc<dyn Disk> {
+        &self.disk
+    }
+
+    pub(crate) fn files(&self) -> &SegmentFiles {
+        &self.files
+    }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<PartitionId, Arc<PartitionLog>>> {
         self.partitions
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+impl std::fmt::Debug for PartitionStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PartitionStore").finish_non_exhaustive()
     }
 }

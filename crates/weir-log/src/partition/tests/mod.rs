@@ -1,0 +1,6 @@
+//! Rules of a partition's log, tail and segments together.
+
+mod cold;
+mod flush;
+mod tail;
+mod times;
