@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use crate::campaign::wal::WalPlan;
+use crate::campaign::{partition::PartitionPlan, wal::WalPlan};
 
 /// What part of the production code runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -11,6 +11,8 @@ use crate::campaign::wal::WalPlan;
 pub enum Campaign {
     /// The write-ahead log and checkpoints.
     Wal,
+    /// The partition store.
+    Partition,
 }
 
 impl Campaign {
@@ -23,6 +25,7 @@ impl Campaign {
     pub fn name(self) -> &'static str {
         match self {
             Self::Wal => "wal",
+            Self::Partition => "partition",
         }
     }
 }
@@ -32,6 +35,8 @@ impl Campaign {
 pub enum Plan {
     /// A run of the write-ahead log and checkpoints.
     Wal(WalPlan),
+    /// A run of the partition store.
+    Partition(PartitionPlan),
 }
 
 impl Plan {
@@ -39,6 +44,7 @@ impl Plan {
     pub fn draw(campaign: Campaign, seed: u64) -> Self {
         match campaign {
             Campaign::Wal => Self::Wal(WalPlan::draw(seed)),
+            Campaign::Partition => Self::Partition(PartitionPlan::draw(seed)),
         }
     }
 }

@@ -14,6 +14,7 @@ pub fn run_plan(plan: &Plan, options: Options) -> Outcome {
     let trace = Trace::new(options.with_trace);
     let run = || match plan {
         Plan::Wal(plan) => campaign::wal::run(plan, options, &trace),
+        Plan::Partition(plan) => campaign::partition::run(plan, options, &trace),
     };
     panic_catch::catch(run).unwrap_or_else(|detail| {
         trace.note("panic", &detail);

@@ -7,8 +7,8 @@ use weir_sim::{Options, Plan, run_plan};
 #[track_caller]
 fn replays_clean(name: &str) {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("regressions");
-    let bytes = fs::read(dir.join(name).with_extension("json")).unwrap();
-    let plan: Plan = serde_json::from_slice(&bytes).unwrap();
+    let bytes = fs::read(dir.join(name).with_extension("json")).expect("a kept plan is there");
+    let plan: Plan = serde_json::from_slice(&bytes).expect("a kept plan is readable");
     let outcome = run_plan(&plan, Options::default());
     assert_eq!(outcome.verdict.failure, None);
 }

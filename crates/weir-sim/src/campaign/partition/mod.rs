@@ -1,0 +1,11 @@
+//! The production partition store under faults: flush, checkpoint, install, read, retention.
+
+mod batch;
+mod check;
+mod flip;
+mod node;
+mod plan;
+mod run;
+
+pub use plan::{PartitionPlan, PartitionStep};
+pub use run::run;
