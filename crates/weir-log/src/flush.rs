@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeSet, io, sync::Arc};
 
-use weir_model::{PartitionId, batch::patched_head};
+use weir_model::{Offset, PartitionId, batch::patched_head};
 
 use crate::{
     clock::Clock,
@@ -73,7 +73,6 @@ impl<'a> Flush<'a> {
     }
 
     fn flush_one(&mut self, job: &FlushJob) -> Result<PartitionManifest, FlushError> {
-        let id = job.partition.id();
         let plan = job.partition.plan_flush(job.up_to);
         // The start may have moved on behind the state that the checkpoint describes.
         let start = plan.start.min(job.up_to);
@@ -88,9 +87,9 @@ impl<'a> Flush<'a> {
             manifest.segments.clear();
             return Ok(manifest);
         }
-        if !plan.batches.is_empty() {
+        if plan.manifest.end() < job.up_to {
             tidy(self.disk, &job.partition)?;
-            self.append(id, &mut manifest.segments, &plan.batches, job.policy)?;
+            self.append(job, plan.manifest.end(), &mut manifest.segments)?;
         }
         manifest
             .segments
@@ -100,33 +99,50 @@ impl<'a> Flush<'a> {
         Ok(manifest)
     }
 
+    /// Writes the batches from `from` on.
     fn append(
         &mut self,
-        id: PartitionId,
+        job: &FlushJob,
+        mut from: Offset,
         segments: &mut Vec<SegmentMeta>,
-        batches: &[TailBatch],
-        policy: SegmentPolicy,
     ) -> Result<(), FlushError> {
         let mut writer: Option<SegmentWriter> = None;
-        for batch in batches {
-            let size_bytes = batch.bytes.len() as u64;
-            let current = writer.as_ref().map(|w| w.meta()).or(segments.last());
-            if current.is_none_or(|meta| self.is_roll_due(meta, size_bytes, policy)) {
-                if let Some(done) = writer.take() {
-                    self.finish(done, segments)?;
-                }
-                segments.push(SegmentMeta::empty(batch.base_offset, 0, self.now_ms));
+        while from < job.up_to {
+            for batch in job.partition.unflushed(from, job.up_to) {
+                assert_eq!(batch.base_offset, from, "batches leave no gap");
+                self.append_one(job, &batch, &mut writer, segments)?;
+                from = batch.last_offset.plus(1);
             }
-            let open = match &mut writer {
-                Some(open) => open,
-                None => writer.insert(self.open(id, segments)?),
-            };
-            push(open, batch)?;
         }
         match writer {
             Some(done) => self.finish(done, segments),
             None => Ok(()),
         }
+    }
+
+    fn append_one(
+        &mut self,
+        job: &FlushJob,
+        batch: &TailBatch,
+        writer: &mut Option<SegmentWriter>,
+        segments: &mut Vec<SegmentMeta>,
+    ) -> Result<(), FlushError> {
+        let size_bytes = batch.bytes.len() as u64;
+        let current = match writer {
+            Some(open) => Some(open.meta()),
+            None => segments.last(),
+        };
+        if current.is_none_or(|meta| self.is_roll_due(meta, size_bytes, job.policy)) {
+            if let Some(done) = writer.take() {
+                self.finish(done, segments)?;
+            }
+            segments.push(SegmentMeta::empty(batch.base_offset, 0, self.now_ms));
+        }
+        let open = match writer {
+            Some(open) => open,
+            none => none.insert(self.open(job.partition.id(), segments)?),
+        };
+        push(open, batch)
     }
 
     fn is_roll_due(&self, meta: &SegmentMeta, size_bytes: u64, policy: SegmentPolicy) -> bool {

@@ -9,6 +9,7 @@ pub mod checkpoint;
 pub mod clock;
 pub mod codec;
 mod cold;
+pub mod compaction;
 pub mod disk;
 mod flush;
 mod index;

@@ -311,7 +311,7 @@ struct MemFile {
 }
 
 impl MemDisk {
-    pub(crate) fn new() -> (Arc<dyn Disk>, Arc<MemShared>) {
+    pub(crate) fn shared() -> (Arc<dyn Disk>, Arc<MemShared>) {
         let disk = Self::default();
         disk.shared.left_bytes.store(-1, Ordering::Relaxed);
         let shared = Arc::clone(&disk.shared);

@@ -15,6 +15,9 @@ use crate::{
 /// Most watchers of one partition.
 pub const MAX_WATCHERS: usize = 10_000;
 
+/// Most batches that the flusher takes at once.
+const MAX_UNFLUSHED_COUNT: usize = 1024;
+
 /// Called by whoever appends, outside of the partition's lock. Must not block.
 pub trait Watcher: Send + Sync {
     /// A batch of `size_bytes` was appended. Returns whether to be called again.
@@ -61,7 +64,6 @@ pub(crate) struct FlushPlan {
     pub(crate) manifest: Arc<PartitionManifest>,
     pub(crate) staged: Option<Replacement>,
     pub(crate) start: Offset,
-    pub(crate) batches: Vec<TailBatch>,
 }
 
 impl PartitionLog {
@@ -298,30 +300,43 @@ pub(crate) struct MemoryStep {
 
 /// The flusher's, the compactor's and the budget's side.
 impl PartitionLog {
-    /// The unflushed batches below `up_to`, and what they are to be added to.
+    /// What a flush up to `up_to` is to be added to.
     ///
     /// # Panics
-    /// Where `up_to` is past the log's end or inside a batch.
+    /// Where `up_to` is past the log's end.
     pub(crate) fn plan_flush(&self, up_to: Offset) -> FlushPlan {
         let mut state = self.lock();
         assert!(up_to <= state.end, "a flush covers what was appended");
-        let stored = state.manifest.end();
-        let batches: Vec<TailBatch> = state
-            .tail
-            .batches_from(stored)
-            .take_while(|batch| batch.base_offset < up_to)
-            .cloned()
-            .collect();
-        if let Some(last) = batches.last() {
-            assert_eq!(last.last_offset.plus(1), up_to, "a flush ends at a batch");
-        }
+        assert!(up_to >= state.manifest.end(), "a flush never goes back");
         state.staged_is_planned = state.staged.is_some();
         FlushPlan {
             manifest: Arc::clone(&state.manifest),
             staged: state.staged.clone(),
             start: state.start,
-            batches,
         }
+    }
+
+    /// Some of the unflushed batches from `from` on and below `up_to`: so many that the lock is
+    /// held briefly. None where `from` is `up_to`.
+    ///
+    /// # Panics
+    /// Where `up_to` is inside a batch.
+    pub(crate) fn unflushed(&self, from: Offset, up_to: Offset) -> Vec<TailBatch> {
+        let state = self.lock();
+        assert!(from >= state.manifest.end(), "the rest may be gone");
+        let batches: Vec<TailBatch> = state
+            .tail
+            .batches_from(from)
+            .take_while(|batch| batch.base_offset < up_to)
+            .take(MAX_UNFLUSHED_COUNT)
+            .cloned()
+            .collect();
+        drop(state);
+        let reaches = batches
+            .last()
+            .is_none_or(|last| last.last_offset.plus(1) <= up_to);
+        assert!(reaches, "a flush ends at a batch");
+        batches
     }
 
     /// Whether the partition's directory holds no files but ours.
@@ -343,12 +358,7 @@ impl PartitionLog {
             dropped.extend(staged.segments);
         }
         dropped.retain(|segment| !manifest.names(segment));
-        let flushed: u64 = state
-            .tail
-            .batches_from(old.end())
-            .take_while(|batch| batch.base_offset < manifest.end())
-            .map(|batch| batch.bytes.len() as u64)
-            .sum();
+        let flushed = state.tail.bytes_from(old.end()) - state.tail.bytes_from(manifest.end());
         state.manifest = Arc::new(manifest);
         let evictable = state.first_evictable();
         let queue = evictable.filter(|_| !state.queued_for_eviction);
@@ -395,11 +405,7 @@ impl PartitionLog {
     /// Forgets the unflushed batches' share of the node's counter: the partition is gone.
     pub(crate) fn close(&self) {
         let state = self.lock();
-        let unflushed = state
-            .tail
-            .batches_from(state.manifest.end())
-            .map(|batch| batch.bytes.len() as u64)
-            .sum();
+        let unflushed = state.tail.bytes_from(state.manifest.end());
         self.budget.sub_unflushed(unflushed);
     }
 }

@@ -40,12 +40,15 @@ struct Entry {
     batch: TailBatch,
     /// Latest time of this and all earlier batches that were in memory with it.
     running_max_ms: i64,
+    /// Bytes of this and all earlier batches that were ever in the queue.
+    pushed_bytes: u64,
 }
 
 /// The queue.
 #[derive(Debug, Default)]
 pub(crate) struct TailQueue {
     entries: VecDeque<Entry>,
+    pushed_bytes: u64,
 }
 
 impl TailQueue {
@@ -63,10 +66,22 @@ impl TailQueue {
             .entries
             .back()
             .map_or(i64::MIN, |entry| entry.running_max_ms);
+        self.pushed_bytes += batch.bytes.len() as u64;
         self.entries.push_back(Entry {
             running_max_ms: before.max(batch.max_timestamp_ms),
+            pushed_bytes: self.pushed_bytes,
             batch,
         });
+    }
+
+    /// Bytes of batches from the one with `offset` on.
+    pub(crate) fn bytes_from(&self, offset: Offset) -> u64 {
+        let at = self
+            .entries
+            .partition_point(|entry| entry.batch.last_offset < offset);
+        self.entries.get(at).map_or(0, |entry| {
+            self.pushed_bytes - entry.pushed_bytes + entry.batch.bytes.len() as u64
+        })
     }
 
     /// Takes the first batch out; gives memory back once nothing is left.

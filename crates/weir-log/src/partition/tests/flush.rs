@@ -13,7 +13,7 @@ const NO_BUDGET: u64 = 0;
 
 #[test]
 fn segments_roll_by_length_and_a_large_batch_gets_its_own() {
-    let (disk, _) = MemDisk::new();
+    let (disk, _) = MemDisk::shared();
     let bench = Bench::open(disk, PartitionManifest::default(), NO_BUDGET);
     for size in [400, 300, 5000, 300, 300] {
         bench.append(sized(1, size));
@@ -27,7 +27,7 @@ fn segments_roll_by_length_and_a_large_batch_gets_its_own() {
 
 #[test]
 fn segments_roll_by_age_when_something_is_written() {
-    let (disk, _) = MemDisk::new();
+    let (disk, _) = MemDisk::shared();
     let bench = Bench::open(disk, PartitionManifest::default(), NO_BUDGET);
     bench.append(sized(1, 10));
     bench.flush().unwrap();
@@ -68,7 +68,7 @@ fn bytes_and_files_that_the_manifest_does_not_count_are_ignored_and_removed() {
 
 #[test]
 fn a_full_disk_changes_nothing_and_the_same_flush_works_when_space_returns() {
-    let (disk, shared) = MemDisk::new();
+    let (disk, shared) = MemDisk::shared();
     let bench = Bench::open(disk, PartitionManifest::default(), NO_BUDGET);
     bench.append(sized(1, 500));
     bench.flush().unwrap();
@@ -104,7 +104,7 @@ fn a_full_disk_changes_nothing_and_the_same_flush_works_when_space_returns() {
 
 #[test]
 fn a_failed_sync_fails_the_flush() {
-    let (disk, shared) = MemDisk::new();
+    let (disk, shared) = MemDisk::shared();
     let bench = Bench::open(disk, PartitionManifest::default(), NO_BUDGET);
     bench.append(sized(1, 10));
     shared.sync_fails.store(1, Ordering::Relaxed);
@@ -134,7 +134,7 @@ fn an_active_segment_that_lost_bytes_is_damage() {
 
 #[test]
 fn a_flush_covers_its_end_and_no_more() {
-    let (disk, _) = MemDisk::new();
+    let (disk, _) = MemDisk::shared();
     let bench = Bench::open(disk, PartitionManifest::default(), u64::MAX);
     for _ in 0..5 {
         bench.append(sized(1, 10));
@@ -160,7 +160,7 @@ fn a_flush_covers_its_end_and_no_more() {
 
 #[test]
 fn wholly_trimmed_segments_leave_the_manifest_and_then_the_disk() {
-    let (disk, shared) = MemDisk::new();
+    let (disk, shared) = MemDisk::shared();
     let bench = Bench::open(disk, PartitionManifest::default(), NO_BUDGET);
     for _ in 0..10 {
         bench.append(sized(1, 400));
@@ -184,7 +184,7 @@ fn wholly_trimmed_segments_leave_the_manifest_and_then_the_disk() {
 
 #[test]
 fn many_partitions_are_synced_at_once_and_few_one_by_one() {
-    let (disk, shared) = MemDisk::new();
+    let (disk, shared) = MemDisk::shared();
     let bench = Bench::open(disk, PartitionManifest::default(), NO_BUDGET);
     let jobs: Vec<_> = (0..40)
         .map(|n| {
@@ -228,7 +228,7 @@ fn dropped_and_unknown_partitions_leave_the_disk() {
 
 #[test]
 fn ten_thousand_idle_partitions_open_without_touching_a_file() {
-    let (disk, shared) = MemDisk::new();
+    let (disk, shared) = MemDisk::shared();
     let bench = Bench::open(disk, PartitionManifest::default(), NO_BUDGET);
     bench.append(sized(1, 10));
     let manifest = bench.flush().unwrap();

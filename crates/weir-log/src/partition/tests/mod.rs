@@ -2,5 +2,6 @@
 
 mod cold;
 mod flush;
+mod model;
 mod tail;
 mod times;

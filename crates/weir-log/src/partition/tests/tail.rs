@@ -13,7 +13,7 @@ use crate::{
 };
 
 fn bench(budget: u64) -> Bench {
-    let (disk, _) = MemDisk::new();
+    let (disk, _) = MemDisk::shared();
     Bench::open(disk, PartitionManifest::default(), budget)
 }
 

@@ -1,0 +1,331 @@
+//! Carrying out a compaction: passes over sealed segments, each as long as its key map lasts.
+
+use std::sync::Arc;
+
+use weir_model::{
+    Offset, PartitionId,
+    batch::{BatchHeader, patched_head},
+};
+
+use super::{
+    rewrite::{Fate, Times, fate},
+    survey::{Survey, base_offset, survey},
+};
+use crate::{
+    clock::Millis,
+    index::BatchFacts,
+    partition::{
+        FlushError, PartitionLog, PartitionStore, ReadError, SegmentMeta, log::Replacement,
+        tidy::tidy,
+    },
+    segment::{SegmentKey, SegmentReader, SegmentWriter, write_error},
+};
+
+/// Memory for the keys of one pass, in bytes. More keys take more passes.
+pub const MAX_KEY_MAP_BYTES: usize = 128 << 20;
+
+/// When and how to compact.
+#[derive(Clone, Copy, Debug)]
+pub struct CompactionPolicy {
+    /// How long a tombstone stays after everything it deletes is gone.
+    pub delete_retention_ms: u64,
+    /// Least share of bytes never compacted before among all sealed ones, in percent.
+    pub min_dirty_percent: u8,
+    /// Rewritten segments are joined up to this length, in bytes.
+    pub segment_bytes: u64,
+    /// Memory for keys, in bytes: [`MAX_KEY_MAP_BYTES`], or less.
+    pub key_map_bytes: usize,
+    /// The time.
+    pub now: Millis,
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compaction {
+    /// There was not enough to do, or the log changed meanwhile.
+    Nothing,
+    /// New segments wait for the partition's next flush, to which this makes it dirty.
+    Staged {
+        /// Length of the segments before, in bytes.
+        before_bytes: u64,
+        /// Length after, in bytes.
+        after_bytes: u64,
+        /// How often segments were gone through.
+        pass_count: u32,
+    },
+}
+
+/// Compacts a partition's sealed segments. Runs long: for a maintenance thread. After an error
+/// the log is as it was.
+pub fn run(
+    store: &PartitionStore,
+    partition: &Arc<PartitionLog>,
+    policy: CompactionPolicy,
+) -> Result<Compaction, FlushError> {
+    let manifest = partition.manifest();
+    let Some((_active, sealed)) = manifest.segments.split_last() else {
+        return Ok(Compaction::Nothing);
+    };
+    let sealed = &sealed[manifest
+        .segment_at(partition.start_offset())
+        .min(sealed.len())..];
+    let Some(dirty_from) = dirty_from(sealed, policy.min_dirty_percent) else {
+        return Ok(Compaction::Nothing);
+    };
+    if partition.has_staged() {
+        return Ok(Compaction::Nothing);
+    }
+    tidy(store.disk(), partition)?;
+    let mut passes = Passes {
+        store,
+        id: partition.id(),
+        policy,
+        made: Vec::new(),
+    };
+    let done = passes.run(sealed, dirty_from);
+    let is_current = || {
+        let manifest = partition.manifest();
+        sealed.iter().all(|segment| manifest.names(segment))
+    };
+    match done {
+        Ok((segments, pass_count)) => {
+            let outcome = Compaction::Staged {
+                before_bytes: sealed.iter().map(|segment| segment.size_bytes).sum(),
+                after_bytes: segments.iter().map(|segment| segment.size_bytes).sum(),
+                pass_count,
+            };
+            let replacement = Replacement {
+                from: sealed[0].base_offset,
+                to: sealed[sealed.len() - 1].next_offset,
+                segments,
+            };
+            if partition.stage(replacement) {
+                return Ok(outcome);
+            }
+            passes.remove_made();
+            Ok(Compaction::Nothing)
+        }
+        Err(error) => {
+            passes.remove_made();
+            if is_current() {
+                Err(error)
+            } else {
+                Ok(Compaction::Nothing)
+            }
+        }
+    }
+}
+
+/// Where the part begins that was never compacted, if it is large enough.
+fn dirty_from(sealed: &[SegmentMeta], min_dirty_percent: u8) -> Option<Offset> {
+    let at = sealed.iter().position(|segment| segment.generation == 0)?;
+    let size = |segments: &[SegmentMeta]| -> u128 {
+        segments.iter().map(|s| u128::from(s.size_bytes)).sum()
+    };
+    let is_enough = size(&sealed[at..]) * 100 >= size(sealed) * u128::from(min_dirty_percent);
+    is_enough.then(|| sealed[at].base_offset)
+}
+
+struct Passes<'a> {
+    store: &'a PartitionStore,
+    id: PartitionId,
+    policy: CompactionPolicy,
+    /// Files of ours that are there.
+    made: Vec<SegmentMeta>,
+}
+
+impl Passes<'_> {
+    fn run(
+        &mut self,
+        sealed: &[SegmentMeta],
+        mut dirty_from: Offset,
+    ) -> Result<(Vec<SegmentMeta>, u32), FlushError> {
+        let end = sealed[sealed.len() - 1].next_offset;
+        let mut segments = sealed.to_vec();
+        let mut pass_count = 0;
+        while dirty_from < end {
+            let map_bytes = self.policy.key_map_bytes;
+            let survey = survey(
+                self.store.files(),
+                self.id,
+                &segments,
+                dirty_from,
+                map_bytes,
+            )
+            .map_err(read_error)?;
+            assert!(survey.end > dirty_from, "a pass gets on");
+            let covered = segments.partition_point(|segment| segment.base_offset < survey.end);
+            let rest = segments.split_off(covered);
+            let mut rewritten = self.rewrite(&segments, &survey, dirty_from)?;
+            self.remove_intermediate(&segments);
+            rewritten.extend(rest);
+            segments = rewritten;
+            dirty_from = survey.end;
+            pass_count += 1;
+        }
+        let dir = SegmentKey::dir(self.id);
+        let synced = self.store.disk().sync_dir(&dir);
+        synced.map_err(|error| write_error(&dir, &error))?;
+        Ok((segments, pass_count))
+    }
+
+    /// Writes `inputs` anew, joined where they are short.
+    fn rewrite(
+        &mut self,
+        inputs: &[SegmentMeta],
+        survey: &Survey,
+        dirty_from: Offset,
+    ) -> Result<Vec<SegmentMeta>, FlushError> {
+        let generation = inputs.iter().map(|s| s.generation).max().unwrap_or(0) + 1;
+        let mut outputs = Vec::new();
+        let mut buffer = Vec::new();
+        let mut current: Option<Output> = None;
+        for input in inputs {
+            let joined = current.as_ref().map_or(0, Output::size_bytes) + input.size_bytes;
+            if joined > self.policy.segment_bytes
+                && let Some(full) = current.take()
+            {
+                outputs.push(full.finish(&mut buffer)?);
+            }
+            let out = current.get_or_insert_with(|| Output::new(input, generation));
+            self.rewrite_segment(input, survey, dirty_from, out, &mut buffer)?;
+            out.end_input(input);
+        }
+        if let Some(last) = current {
+            outputs.push(last.finish(&mut buffer)?);
+        }
+        Ok(outputs)
+    }
+
+    fn rewrite_segment(
+        &mut self,
+        input: &SegmentMeta,
+        survey: &Survey,
+        dirty_from: Offset,
+        out: &mut Output,
+        buffer: &mut Vec<u8>,
+    ) -> Result<(), FlushError> {
+        if input.size_bytes == 0 {
+            return Ok(());
+        }
+        let times = Times {
+            now: self.policy.now,
+            delete_retention_ms: self.policy.delete_retention_ms,
+        };
+        let key = SegmentKey::new(self.id, input);
+        let mut reader =
+            SegmentReader::open(self.store.files(), key, *input).map_err(read_error)?;
+        while let Some((header, batch)) = reader.next().map_err(read_error)? {
+            let was_compacted = base_offset(&header) < dirty_from;
+            match fate(&header, &batch, survey, times, was_compacted) {
+                Fate::Keep => push(self.writer(out, buffer)?, &header, &batch)?,
+                Fate::Drop => {}
+                Fate::Rewrite(bytes) => {
+                    let header = BatchHeader::parse(&bytes).expect("the batch was made just now");
+                    push(self.writer(out, buffer)?, &header, &bytes)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The output's file, begun with its first batch.
+    fn writer<'w>(
+        &mut self,
+        out: &'w mut Output,
+        buffer: &mut Vec<u8>,
+    ) -> Result<&'w mut SegmentWriter, FlushError> {
+        match &mut out.writer {
+            Some(writer) => Ok(writer),
+            none => {
+                self.made.push(out.begun);
+                let key = SegmentKey::new(self.id, &out.begun);
+                let taken = std::mem::take(buffer);
+                let writer = SegmentWriter::open(self.store.disk(), key, out.begun, taken)?;
+                Ok(none.insert(writer))
+            }
+        }
+    }
+
+    /// Removes those of `inputs` that an earlier pass of this run made.
+    fn remove_intermediate(&mut self, inputs: &[SegmentMeta]) {
+        for input in inputs {
+            if let Some(at) = self.made.iter().position(|made| made.is_same_file(input)) {
+                self.made.swap_remove(at);
+                self.store.files().remove(SegmentKey::new(self.id, input));
+            }
+        }
+    }
+
+    fn remove_made(&mut self) {
+        for made in self.made.drain(..) {
+            self.store.files().remove(SegmentKey::new(self.id, &made));
+        }
+    }
+}
+
+/// A segment that is being written. Without a batch it has no file.
+struct Output {
+    begun: SegmentMeta,
+    writer: Option<SegmentWriter>,
+}
+
+impl Output {
+    fn new(input: &SegmentMeta, generation: u32) -> Self {
+        Self {
+            begun: SegmentMeta::empty(input.base_offset, generation, input.created_ms),
+            writer: None,
+        }
+    }
+
+    fn size_bytes(&self) -> u64 {
+        self.writer
+            .as_ref()
+            .map_or(0, |writer| writer.meta().size_bytes)
+    }
+
+    /// All of `input` is in: the segment answers for its offsets.
+    fn end_input(&mut self, input: &SegmentMeta) {
+        match &mut self.writer {
+            Some(writer) => writer.set_next_offset(input.next_offset),
+            None => self.begun.next_offset = input.next_offset,
+        }
+    }
+
+    fn finish(self, buffer: &mut Vec<u8>) -> Result<SegmentMeta, FlushError> {
+        let Some(writer) = self.writer else {
+            return Ok(self.begun);
+        };
+        let written = writer.finish()?;
+        for (path, file) in &written.files {
+            file.sync_data()
+                .map_err(|error| write_error(path, &error))?;
+        }
+        *buffer = written.buffer;
+        Ok(written.meta)
+    }
+}
+
+fn push(writer: &mut SegmentWriter, header: &BatchHeader, batch: &[u8]) -> Result<(), FlushError> {
+    let head = patched_head(base_offset(header), batch.len(), header.leader_epoch);
+    writer.push(&BatchFacts::of(header), &head, batch)
+}
+
+fn read_error(error: ReadError) -> FlushError {
+    match error {
+        ReadError::Corrupt {
+            path,
+            position,
+            reason,
+        } => FlushError::Corrupt {
+            path,
+            position,
+            reason,
+        },
+        ReadError::Failed { path, reason } => FlushError::Failed { path, reason },
+        ReadError::Busy | ReadError::Closed | ReadError::OutOfRange { .. } => FlushError::Failed {
+            path: crate::segment::PARTITIONS_DIR.to_owned(),
+            reason: error.to_string(),
+        },
+    }
+}
