@@ -31,6 +31,11 @@ impl SimClock {
             .fetch_add(count_ms.saturating_mul(1_000_000), Ordering::Relaxed);
     }
 
+    /// Wall-clock time, ms since 1970.
+    pub fn now_ms(&self) -> i64 {
+        self.wall_ms.load(Ordering::Relaxed)
+    }
+
     /// Sets the wall clock, forwards or back; monotonic time stays.
     pub fn jump_to(&self, now: Millis) {
         self.wall_ms.store(now.0, Ordering::Relaxed);

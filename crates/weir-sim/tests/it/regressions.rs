@@ -17,3 +17,8 @@ fn replays_clean(name: &str) {
 fn a_frame_whose_sync_failed_is_not_trusted_from_the_page_cache() {
     replays_clean("wal-stale-page-after-failed-sync");
 }
+
+#[test]
+fn a_flipped_bit_in_a_stored_leader_epoch_is_not_served() {
+    replays_clean("partition-leader-epoch-bit-flip");
+}

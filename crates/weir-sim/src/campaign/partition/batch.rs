@@ -9,6 +9,9 @@ use weir_model::{
 
 use crate::world::Rng;
 
+/// Different keys that there are: few, so that compaction has work.
+const KEY_COUNT: u64 = 12;
+
 /// A batch, and what the model keeps of it.
 #[derive(Clone, Debug)]
 pub(super) struct ModelBatch {
@@ -33,8 +36,15 @@ pub(super) fn make_batch(
 ) -> ModelBatch {
     let mut bytes = vec![0; HEADER_BYTES];
     for delta in 0..record_count {
+        let key = rng.below(KEY_COUNT).to_be_bytes();
         let value = rng.bytes(data_bytes);
-        write_record(i64::from(delta), delta, None, Some(&value), &mut bytes);
+        write_record(
+            i64::from(delta),
+            delta,
+            Some(&key),
+            Some(&value),
+            &mut bytes,
+        );
     }
     let last_delta = record_count - 1;
     let max_timestamp_ms = time_ms + i64::from(last_delta);

@@ -1,12 +1,17 @@
 //! What readers get is what was committed, byte for byte, or an error that has a cause.
 
+use std::collections::BTreeMap;
+
 use weir_log::{
     Read, ReadBatches, ReadError,
     partition::{Lookup, TimestampOffset},
 };
 use weir_model::{Offset, PartitionId};
 
-use super::run::{Model, Run};
+use super::{
+    compacted::{Content, subset},
+    run::{Model, Run},
+};
 use crate::{
     oracle::wal_model::{Broken, broken},
     verdict::oracle_name,
@@ -51,8 +56,43 @@ impl Run<'_> {
                     None => break,
                 }
             }
+            if self.plan.is_compacted && flipped.is_none() {
+                self.check_latest(id)?;
+            }
         }
         Ok(())
+    }
+
+    /// All records that a reader of the whole log gets; `None` where a fault ended it.
+    pub(super) fn sweep(
+        &mut self,
+        id: PartitionId,
+    ) -> Result<Option<BTreeMap<Offset, Content>>, Broken> {
+        let mut found = BTreeMap::new();
+        let (mut from, end) = self
+            .models
+            .get(&id)
+            .map_or_else(Default::default, |m| (m.start, m.end()));
+        while from < end {
+            let log = self.node().log(id);
+            let batches = match log.read(from, SWEEP_BYTES, true) {
+                Read::Batches(batches) => Ok(batches),
+                Read::Cold(cold) => self.node().store.run_cold(&cold),
+                Read::AtEnd | Read::OutOfRange { .. } => return Ok(Some(found)),
+            };
+            let batches = match batches {
+                Ok(batches) => batches,
+                Err(error) => {
+                    self.check_read_error(&error, None)?;
+                    return Ok(None);
+                }
+            };
+            let Some(model) = self.models.get(&id) else {
+                return Ok(None);
+            };
+            from = subset(id, model, from, &batches, &mut found)?;
+        }
+        Ok(Some(found))
     }
 
     /// Reads once and compares. Gives where to go on; `None` behind the end or an error.
@@ -86,7 +126,13 @@ impl Run<'_> {
         match read {
             Ok(batches) => {
                 let model = self.models.get(&id);
-                let next = model.map_or(Ok(from), |model| same(id, model, from, &batches))?;
+                let next = match model {
+                    None => from,
+                    Some(model) if self.plan.is_compacted => {
+                        subset(id, model, from, &batches, &mut BTreeMap::new())?
+                    }
+                    Some(model) => same(id, model, from, &batches)?,
+                };
                 self.host.trace.event("served", &[from.0, next.0], || {
                     format!("{id} {from} to {next}")
                 });
@@ -124,7 +170,7 @@ impl Run<'_> {
     }
 
     pub(super) fn lookup(&mut self, id: PartitionId, percent: u64) -> Result<(), Broken> {
-        let Some(model) = self.models.get(&id) else {
+        let Some(model) = self.models.get(&id).filter(|_| !self.plan.is_compacted) else {
             return Ok(());
         };
         let wanted = model.offset_at(percent);

@@ -2,6 +2,7 @@
 
 mod batch;
 mod check;
+mod compacted;
 mod flip;
 mod node;
 mod plan;

@@ -26,6 +26,8 @@ pub struct PartitionPlan {
     pub segment_bytes: u64,
     /// At which age it is.
     pub segment_ms: u64,
+    /// Whether the partitions are compacted.
+    pub is_compacted: bool,
     /// Partitions at one time.
     pub partition_count: usize,
     /// What happens, in order.
@@ -65,6 +67,13 @@ pub enum PartitionStep {
         retention_ms: Option<u64>,
         /// The oldest segments beyond this length go.
         retention_bytes: Option<u64>,
+    },
+    /// Sealed segments are written again with the last record of each key.
+    Compact {
+        /// Which of the partitions.
+        partition: usize,
+        /// Least share of new bytes.
+        min_dirty_percent: u8,
     },
     /// A partition is deleted and another one begins in its place.
     Drop {
@@ -128,6 +137,7 @@ impl PartitionPlan {
             read_ahead_bytes: rng.pick(&[0, 1 << 16, 1 << 20]),
             segment_bytes: rng.pick(&[1 << 10, 1 << 13, 1 << 14, 1 << 16]),
             segment_ms: rng.pick(&[1_000, 1_000_000_000]),
+            is_compacted: rng.chance(300),
             partition_count: rng.pick(&[1, 2, 5, 40]),
             steps: Vec::new(),
         };
@@ -167,6 +177,10 @@ impl PartitionPlan {
                 salt: rng.next_u64(),
             },
             35..55 => PartitionStep::Flush,
+            55..62 if self.is_compacted && rng.chance(700) => PartitionStep::Compact {
+                partition,
+                min_dirty_percent: rng.pick(&[0, 20, 50]),
+            },
             55..60 => PartitionStep::Trim { partition, percent },
             60..64 => PartitionStep::Retain {
                 partition,

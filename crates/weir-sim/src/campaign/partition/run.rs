@@ -63,7 +63,7 @@ impl Model {
 }
 
 pub(super) struct Run<'a> {
-    plan: &'a PartitionPlan,
+    pub(super) plan: &'a PartitionPlan,
     pub(super) host: Host,
     pub(super) models: BTreeMap<PartitionId, Model>,
     /// The partitions by their place in the plan.
@@ -73,7 +73,7 @@ pub(super) struct Run<'a> {
     /// Absent while the node is down.
     node: Option<Node>,
     /// The node said that it must stop.
-    must_stop: bool,
+    pub(super) must_stop: bool,
 }
 
 impl<'a> Run<'a> {
@@ -168,6 +168,10 @@ impl<'a> Run<'a> {
                 };
                 self.retain(self.places[partition], policy);
             }
+            PartitionStep::Compact {
+                partition,
+                min_dirty_percent,
+            } => self.compact(self.places[partition], min_dirty_percent)?,
             PartitionStep::Drop { partition } => self.drop_partition(partition)?,
             PartitionStep::Read {
                 partition,
