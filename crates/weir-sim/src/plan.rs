@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use crate::campaign::{partition::PartitionPlan, wal::WalPlan};
+use crate::campaign::{group::GroupPlan, partition::PartitionPlan, wal::WalPlan};
 
 /// What part of the production code runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -13,6 +13,8 @@ pub enum Campaign {
     Wal,
     /// The partition store.
     Partition,
+    /// Groups of one voter over the log.
+    Group,
 }
 
 impl Campaign {
@@ -26,6 +28,7 @@ impl Campaign {
         match self {
             Self::Wal => "wal",
             Self::Partition => "partition",
+            Self::Group => "group",
         }
     }
 }
@@ -37,6 +40,8 @@ pub enum Plan {
     Wal(WalPlan),
     /// A run of the partition store.
     Partition(PartitionPlan),
+    /// A run of groups.
+    Group(GroupPlan),
 }
 
 impl Plan {
@@ -45,6 +50,7 @@ impl Plan {
         match campaign {
             Campaign::Wal => Self::Wal(WalPlan::draw(seed)),
             Campaign::Partition => Self::Partition(PartitionPlan::draw(seed)),
+            Campaign::Group => Self::Group(GroupPlan::draw(seed)),
         }
     }
 }
