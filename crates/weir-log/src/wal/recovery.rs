@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, io, sync::Arc};
 
 use weir_model::GroupId;
 
-use crate::disk::{Disk, DiskFile, FileKind};
+use crate::disk::{AlignedBuf, Disk, DiskFile, FileKind};
 
 use super::{
     CorruptReason, FileReport, FileVerdict, RecoveredGroup, RecoveryError, RecoveryReport,
@@ -42,9 +42,11 @@ pub(super) fn recover(
     // A process that was killed leaves names and data that a power cut would still take back.
     let synced = disk.sync_dir(DIR);
     synced.map_err(|error| io_error("sync", DIR, error))?;
+    let active = last
+        .map(|last| last.open(disk.as_ref(), kind))
+        .transpose()?;
     let pool = SparePool::open(Arc::clone(disk), config, kind, &inventory, &obsolete);
     let pool = pool.map_err(|error| io_error("tidying", DIR, error))?;
-    let active = last.map(|last| last.open(&pool)).transpose()?;
     let opened = Opened {
         pool,
         active,
@@ -62,11 +64,16 @@ struct Live {
 }
 
 impl Live {
-    fn open(self, pool: &SparePool) -> Result<ActiveFile, RecoveryError> {
+    fn open(self, disk: &dyn Disk, kind: FileKind) -> Result<ActiveFile, RecoveryError> {
         let path = wal_path(self.seq);
-        let file = pool.open_for_writing(&path);
+        let opened = disk.open(&path, kind);
+        let file = opened.map_err(|error| io_error("opening", &path, error))?;
+        let rewritten = disk
+            .open(&path, FileKind::Read)
+            .and_then(|source| rewrite(source.as_ref(), file.as_ref(), self.scan.last_frame));
+        rewritten.map_err(|error| io_error("writing", &path, error))?;
         Ok(ActiveFile {
-            file: file.map_err(|error| io_error("opening", &path, error))?,
+            file,
             seq: self.seq,
             nonce: self.scan.header.nonce,
             position: self.scan.end,
@@ -74,6 +81,21 @@ impl Live {
             is_sealed: self.decision == Decision::ReplayAndRoll,
         })
     }
+}
+
+/// Writes the last frame once more, as it is, and syncs it. The frames before it were synced
+/// before it was written. Its own sync may have failed, and then the system holds it in memory,
+/// takes it for stored, and a mere sync would succeed without storing it.
+///
+/// `source` is read in the way that the frame was read and judged.
+fn rewrite(source: &dyn DiskFile, file: &dyn DiskFile, (start, end): (u64, u64)) -> io::Result<()> {
+    let mut buf = AlignedBuf::default();
+    buf.resize(usize::try_from(end - start).map_err(io::Error::other)?);
+    if source.read_at(buf.as_mut_slice(), start)? < buf.len() {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    file.write_at(buf.as_slice(), start)?;
+    file.sync_data()
 }
 
 struct Run<'a> {

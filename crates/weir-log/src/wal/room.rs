@@ -21,6 +21,10 @@ impl Room {
         }
     }
 
+    pub(super) fn is_disk_full(&self) -> bool {
+        self.disk_full.load(Relaxed)
+    }
+
     pub(super) fn set_live_bytes(&self, bytes: u64, file_size_bytes: u64, max_total_bytes: u64) {
         self.counters.live_bytes.store(bytes, Relaxed);
         let is_too_long = bytes.saturating_add(file_size_bytes) > max_total_bytes;

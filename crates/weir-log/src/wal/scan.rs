@@ -35,6 +35,8 @@ pub(super) struct Scan {
     /// Where the frames end: position of the seal, of the first block that is no frame, or the
     /// file's end.
     pub(super) end: u64,
+    /// Start and end of the last frame, the seal if there is one.
+    pub(super) last_frame: (u64, u64),
     /// Where the frame's start is that should not be there.
     pub(super) behind: Option<u64>,
     /// As the last frame has it.
@@ -98,6 +100,7 @@ fn scan_frames(file: &dyn DiskFile, config: &WalConfig, header: FileHeader) -> i
     let mut chunks = Chunks::new(file, header.file_bytes);
     let mut frames = Vec::new();
     let mut end = FILE_HEADER_BYTES as u64;
+    let mut last_frame = (end, end);
     let mut first_live_seq = header.first_live_seq;
     let tail = loop {
         if end >= header.file_bytes {
@@ -109,6 +112,7 @@ fn scan_frames(file: &dyn DiskFile, config: &WalConfig, header: FileHeader) -> i
             Found::Torn => break Tail::Torn,
         };
         first_live_seq = first_live_seq.max(frame.first_live_seq);
+        last_frame = (end, end + frame.padded_bytes() as u64);
         if frame.kind == FrameKind::Seal {
             break Tail::Sealed;
         }
@@ -117,7 +121,7 @@ fn scan_frames(file: &dyn DiskFile, config: &WalConfig, header: FileHeader) -> i
             return Ok(Scanned::Undecodable { position });
         };
         frames.push(ScannedFrame { position, records });
-        end += frame.padded_bytes() as u64;
+        end = last_frame.1;
     };
     let behind = match tail {
         Tail::Open | Tail::Torn => find_behind(file, &header, end + BLOCK_BYTES as u64)?,
@@ -134,6 +138,7 @@ fn scan_frames(file: &dyn DiskFile, config: &WalConfig, header: FileHeader) -> i
         frames,
         content: Content { has_opening, tail },
         end,
+        last_frame,
         behind,
         first_live_seq,
     })))

@@ -117,11 +117,20 @@ impl SparePool {
             Ok(()) => Ok((path, bytes)),
             Err(error) => {
                 if is_full(&error) {
-                    self.room.set_disk_full(true);
+                    self.report_full();
                 }
                 Err(error)
             }
         }
+    }
+
+    /// Says that the disk is full, and has it looked at again before long.
+    pub(super) fn report_full(&self) {
+        // Under the lock, so that the maker is not between its look and its wait.
+        let state = self.lock();
+        self.room.set_disk_full(true);
+        drop(state);
+        self.changed.notify_all();
     }
 
     /// Gives up a file that was taken and not put to use.
@@ -190,6 +199,13 @@ impl SparePool {
         file.sync_data()
     }
 
+    fn give_up_surplus(&self) {
+        let mut state = self.lock();
+        let kept = self.spare_count.min(state.ready.len());
+        let surplus = state.ready.split_off(kept);
+        state.unwanted.extend(surplus);
+    }
+
     /// With no spare at hand there must be room on the disk for one.
     fn look_for_room(&self) -> io::Result<()> {
         let has_spare = !self.lock().ready.is_empty();
@@ -216,8 +232,12 @@ impl SpareMaker {
     }
 
     /// Removes files that are of no use, makes the spares that are missing, and looks
-    /// whether a full disk has room again. A full disk is not an error.
+    /// whether a full disk has room again. A full disk is not an error: it gets back what was
+    /// kept beyond the configured number.
     pub fn prepare(&self) -> io::Result<()> {
+        if self.pool.disk.free_bytes()? < self.pool.file_size_bytes {
+            self.pool.give_up_surplus();
+        }
         self.remove_unwanted()?;
         while self.pool.lock().ready.len() < self.pool.spare_count {
             match self.make_one() {
@@ -238,7 +258,9 @@ impl SpareMaker {
             if state.is_closed {
                 break;
             }
-            let is_idle = state.unwanted.is_empty() && state.ready.len() >= self.pool.spare_count;
+            let is_idle = state.unwanted.is_empty()
+                && state.ready.len() >= self.pool.spare_count
+                && !self.pool.room.is_disk_full();
             if is_idle {
                 let changed = self.pool.changed.wait(state);
                 drop(changed.unwrap_or_else(PoisonError::into_inner));

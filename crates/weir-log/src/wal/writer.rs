@@ -361,7 +361,7 @@ impl Wal {
 
     fn fail_unless_full(&mut self, stage: &'static str, error: &io::Error) -> CommitError {
         if is_full(error) {
-            self.room.set_disk_full(true);
+            self.pool.report_full();
             return CommitError::Full;
         }
         CommitError::Refused(self.fail(stage, error))

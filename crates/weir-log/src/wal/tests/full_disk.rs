@@ -83,6 +83,46 @@ fn a_log_of_the_greatest_length_refuses_new_work_until_files_are_released() {
     assert!(queue.accepts());
 }
 
+#[test]
+fn a_full_disk_gets_back_the_spares_beyond_the_configured_number() {
+    let disk = MemDisk::new();
+    let mut wal = open(&disk);
+    for index in 1..=100 {
+        wal.commit(&[filling(GROUP, index, 1)]).unwrap();
+    }
+    wal.release(GROUP, 100);
+    wal.commit(&[]).unwrap();
+    let maker = wal.spare_maker();
+    maker.prepare().unwrap();
+    let with_surplus = disk.paths().len();
+    disk.set_free_bytes(0);
+    maker.prepare().unwrap();
+    let (active_count, spare_count) = (1, small().spare_count);
+    assert!(with_surplus > active_count + spare_count);
+    assert_eq!(disk.paths().len(), active_count + spare_count);
+    assert!(wal.accepts());
+}
+
+#[test]
+fn the_maker_on_its_thread_notices_when_a_full_disk_has_room_again() {
+    let disk = MemDisk::new();
+    let mut wal = open(&disk);
+    disk.set_free_bytes(0);
+    let maker = wal.spare_maker();
+    let thread = std::thread::spawn({
+        let maker = maker.clone();
+        move || maker.run()
+    });
+    let last = fill(&mut wal);
+    disk.set_free_bytes(1 << 20);
+    while !wal.accepts() {
+        std::thread::yield_now();
+    }
+    wal.commit(&[filling(GROUP, last + 1, 1)]).unwrap();
+    maker.close();
+    thread.join().unwrap().unwrap();
+}
+
 fn assert_ends_the_log(disk: &Arc<MemDisk>, wal: &mut Wal, heal: impl FnOnce(), stage: &str) {
     let first = wal.commit(&[filling(GROUP, 1, 1)]).unwrap_err();
     let is_failure =
@@ -111,4 +151,19 @@ fn a_failed_write_ends_the_log() {
     disk.faults.fails_write.store(true, Ordering::Relaxed);
     let heal = || disk.faults.fails_write.store(false, Ordering::Relaxed);
     assert_ends_the_log(&disk, &mut wal, heal, "write");
+}
+
+#[test]
+fn a_start_writes_the_last_frame_again_since_its_sync_may_have_failed() {
+    let disk = MemDisk::new();
+    open(&disk).commit(&[filling(GROUP, 1, 3)]).unwrap();
+    let before = disk.get("wal/00000000000000000001.wal");
+    for fault in [&disk.faults.fails_write, &disk.faults.fails_sync] {
+        fault.store(true, Ordering::Relaxed);
+        let opened = try_open(&disk).map(|opened| opened.1);
+        assert!(matches!(opened, Err(RecoveryError::Io { .. })));
+        fault.store(false, Ordering::Relaxed);
+    }
+    assert_eq!(indexes(&reopened(&disk).0, GROUP), [1]);
+    assert_eq!(disk.get("wal/00000000000000000001.wal"), before);
 }
