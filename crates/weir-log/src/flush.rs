@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeSet, io, sync::Arc};
 
-use weir_model::{Offset, PartitionId, batch::patched_head};
+use weir_model::{Offset, PartitionId};
 
 use crate::{
     clock::Clock,
@@ -229,9 +229,9 @@ fn push(writer: &mut SegmentWriter, batch: &TailBatch) -> Result<(), FlushError>
         last_offset: batch.last_offset,
         size_bytes: batch.bytes.len() as u64,
         max_timestamp_ms: batch.max_timestamp_ms,
+        leader_epoch: batch.leader_epoch,
     };
-    let head = patched_head(batch.base_offset, batch.bytes.len(), batch.leader_epoch);
-    writer.push(&facts, &head, &batch.bytes)
+    writer.push(&facts, &batch.bytes)
 }
 
 /// Puts rewritten segments in the place of those they were made from, as far as those are there.

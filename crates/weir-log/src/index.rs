@@ -4,14 +4,17 @@
 //! before names. Which batches those are follows from the segment alone, so a lost index can be
 //! made again. The encoding stands in `docs/formats-segments.md`.
 
-use weir_model::{Offset, batch::BatchHeader};
+use weir_model::{
+    Offset,
+    batch::{BatchHeader, PATCHED_BYTES, patched_head},
+};
 
 use crate::{partition::SegmentMeta, segment::SegmentKey};
 
 /// Distance between entries, in bytes.
 pub(crate) const INTERVAL_BYTES: u64 = 16 << 10;
 /// Length of one entry in the file.
-pub(crate) const ENTRY_BYTES: usize = 28;
+pub(crate) const ENTRY_BYTES: usize = 32;
 
 /// One batch of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +24,8 @@ pub(crate) struct IndexEntry {
     pub(crate) position: u64,
     /// Latest time of all batches before it in the segment; `i64::MIN` where there is none.
     pub(crate) max_before_ms: i64,
+    /// CRC-32C of the heads of the batches from the entry before up to this one.
+    pub(crate) heads_crc: u32,
 }
 
 impl IndexEntry {
@@ -30,6 +35,7 @@ impl IndexEntry {
         out.extend_from_slice(&self.base_offset.0.to_le_bytes());
         out.extend_from_slice(&self.position.to_le_bytes());
         out.extend_from_slice(&self.max_before_ms.to_le_bytes());
+        out.extend_from_slice(&self.heads_crc.to_le_bytes());
         let crc = checksum(key, at, &out[from..]);
         out.extend_from_slice(&crc.to_le_bytes());
     }
@@ -39,12 +45,13 @@ impl IndexEntry {
         if u32::from_le_bytes(*crc) != checksum(key, at, fields) {
             return None;
         }
-        let (words, _) = fields.as_chunks::<8>();
+        let (words, heads_crc) = fields.as_chunks::<8>();
         let [base_offset, position, max_before_ms] = *words.as_array()?;
         Some(Self {
             base_offset: Offset(u64::from_le_bytes(base_offset)),
             position: u64::from_le_bytes(position),
             max_before_ms: i64::from_le_bytes(max_before_ms),
+            heads_crc: u32::from_le_bytes(*heads_crc.as_array()?),
         })
     }
 }
@@ -77,6 +84,16 @@ impl SegmentIndex {
         Some(Self { entries })
     }
 
+    /// Whether it can be this segment's: entries in order and inside of it.
+    pub(crate) fn fits(&self, meta: &SegmentMeta) -> bool {
+        let (mut position, mut offset) = (0, meta.base_offset);
+        self.entries.iter().all(|entry| {
+            let follows = entry.position >= position + INTERVAL_BYTES && entry.base_offset > offset;
+            (position, offset) = (entry.position, entry.base_offset);
+            follows && position < meta.size_bytes && offset < meta.next_offset
+        })
+    }
+
     pub(crate) fn encode(&self, key: SegmentKey) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.entries.len() * ENTRY_BYTES);
         for (at, entry) in (0_u32..).zip(&self.entries) {
@@ -85,20 +102,16 @@ impl SegmentIndex {
         out
     }
 
-    /// The last named batch that begins at or before `offset`; `None`: start at the beginning.
-    pub(crate) fn before_offset(&self, offset: Offset) -> Option<IndexEntry> {
-        let at = self
-            .entries
-            .partition_point(|entry| entry.base_offset <= offset);
-        at.checked_sub(1).map(|at| self.entries[at])
+    /// How many entries come before the last batch that may hold `offset`, or the batch itself.
+    pub(crate) fn count_to_offset(&self, offset: Offset) -> usize {
+        self.entries
+            .partition_point(|entry| entry.base_offset <= offset)
     }
 
-    /// The last named batch before which all is older than `time_ms`.
-    pub(crate) fn before_time(&self, time_ms: i64) -> Option<IndexEntry> {
-        let at = self
-            .entries
-            .partition_point(|entry| entry.max_before_ms < time_ms);
-        at.checked_sub(1).map(|at| self.entries[at])
+    /// How many entries name batches before which all is older than `time_ms`.
+    pub(crate) fn count_to_time(&self, time_ms: i64) -> usize {
+        self.entries
+            .partition_point(|entry| entry.max_before_ms < time_ms)
     }
 }
 
@@ -110,9 +123,16 @@ pub(crate) struct BatchFacts {
     pub(crate) size_bytes: u64,
     /// `i64::MIN`: no records.
     pub(crate) max_timestamp_ms: i64,
+    pub(crate) leader_epoch: i32,
 }
 
 impl BatchFacts {
+    /// The first bytes of the batch as they stand in the segment.
+    pub(crate) fn head(&self) -> [u8; PATCHED_BYTES] {
+        let size_bytes = usize::try_from(self.size_bytes).expect("a batch is in memory");
+        patched_head(self.base_offset, size_bytes, self.leader_epoch)
+    }
+
     /// Of a batch whose offsets were checked.
     pub(crate) fn of(header: &BatchHeader) -> Self {
         let base_offset = Offset::from_wire(header.base_offset).expect("the offset was checked");
@@ -125,6 +145,7 @@ impl BatchFacts {
             } else {
                 header.max_timestamp_ms
             },
+            leader_epoch: header.leader_epoch,
         }
     }
 }
@@ -137,12 +158,15 @@ impl SegmentMeta {
             base_offset: batch.base_offset,
             position: self.size_bytes,
             max_before_ms: self.max_timestamp_ms,
+            heads_crc: self.heads_crc,
         };
         let is_due = self.size_bytes - self.indexed_bytes >= INTERVAL_BYTES;
         if is_due {
             self.indexed_bytes = self.size_bytes;
             self.index_count += 1;
+            self.heads_crc = 0;
         }
+        self.heads_crc = crc32c::crc32c_append(self.heads_crc, &batch.head());
         self.size_bytes += batch.size_bytes;
         self.next_offset = batch.last_offset.plus(1);
         if batch.max_timestamp_ms > self.max_timestamp_ms {
@@ -172,6 +196,7 @@ mod tests {
             base_offset: Offset(n * 10),
             position: n * 20_000,
             max_before_ms,
+            heads_crc: 77,
         };
         SegmentIndex {
             entries: vec![entry(1, 5), entry(2, 5), entry(3, 9)],
@@ -198,17 +223,11 @@ mod tests {
     }
 
     #[test]
-    fn lookups_find_the_last_entry_before() {
+    fn lookups_count_the_entries_before() {
         let index = index();
-        let at = |offset| index.before_offset(Offset(offset)).map(|e| e.position);
-        assert_eq!(
-            (at(9), at(10), at(29), at(99)),
-            (None, Some(20_000), Some(40_000), Some(60_000))
-        );
-        let time = |time_ms| index.before_time(time_ms).map(|e| e.position);
-        assert_eq!(
-            (time(5), time(6), time(9), time(10)),
-            (None, Some(40_000), Some(40_000), Some(60_000))
-        );
+        let at = |offset| index.count_to_offset(Offset(offset));
+        assert_eq!([at(9), at(10), at(29), at(99)], [0, 1, 2, 3]);
+        let time = |time_ms| index.count_to_time(time_ms);
+        assert_eq!([time(5), time(6), time(9), time(10)], [0, 2, 2, 3]);
     }
 }

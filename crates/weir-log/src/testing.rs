@@ -298,6 +298,8 @@ pub(crate) struct MemShared {
     files: Mutex<BTreeMap<String, Arc<Mutex<Vec<u8>>>>>,
     /// Bytes that may still be written; negative: no limit.
     pub(crate) left_bytes: AtomicI64,
+    /// Reads wait for this.
+    pub(crate) reads_hang: Mutex<()>,
     /// Sync fails when set to 1.
     pub(crate) sync_fails: AtomicU64,
     pub(crate) open_count: AtomicU64,
@@ -403,6 +405,7 @@ impl Disk for MemDisk {
 
 impl DiskFile for MemFile {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        drop(self.shared.reads_hang.lock().unwrap());
         let bytes = self.bytes.lock().unwrap();
         let from = usize::try_from(offset).unwrap().min(bytes.len());
         let count = buf.len().min(bytes.len() - from);

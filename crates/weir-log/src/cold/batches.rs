@@ -59,9 +59,7 @@ fn read_segment(
     }
     let key = SegmentKey::new(partition.id(), segment);
     let mut reader = SegmentReader::open(files, key, *segment)?;
-    if let Some(entry) = files.index(key, segment)?.before_offset(from) {
-        reader.seek(entry.position, entry.base_offset);
-    }
+    reader.seek(from, i64::MIN);
     reader.take_read_ahead();
     let mut answer = nothing(from);
     let mut run_from = reader.position();
@@ -98,7 +96,7 @@ fn step(
     if !is_first {
         // Only a whole batch's head may have to be loaded to learn its size, and loading moves
         // the window: what it holds is taken first.
-        if !reader.is_in_window(weir_model::batch::HEADER_BYTES as u64) {
+        if !reader.is_head_in_window() {
             push(&mut answer.chunks, reader.read_since(*run_from));
             *run_from = reader.position();
         }

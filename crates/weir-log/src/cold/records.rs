@@ -65,16 +65,7 @@ fn find_in_segment(
     }
     let key = SegmentKey::new(partition.id(), segment);
     let mut reader = SegmentReader::open(files, key, *segment)?;
-    let index = files.index(key, segment)?;
-    let entries = [index.before_offset(from), index.before_time(time_ms)];
-    let entry = entries
-        .into_iter()
-        .flatten()
-        .filter(|entry| entry.position < segment.size_bytes)
-        .max_by_key(|entry| entry.position);
-    if let Some(entry) = entry {
-        reader.seek(entry.position, entry.base_offset);
-    }
+    reader.seek(from, time_ms);
     while let Some((header, batch)) = reader.next()? {
         if header.record_count > 0
             && header.max_timestamp_ms >= time_ms

@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use weir_model::{
-    Offset, PartitionId,
-    batch::{BatchHeader, patched_head},
-};
+use weir_model::{Offset, PartitionId, batch::BatchHeader};
 
 use super::{
     rewrite::{Fate, Times, fate},
@@ -218,11 +215,15 @@ impl Passes<'_> {
         while let Some((header, batch)) = reader.next().map_err(read_error)? {
             let was_compacted = base_offset(&header) < dirty_from;
             match fate(&header, &batch, survey, times, was_compacted) {
-                Fate::Keep => push(self.writer(out, buffer)?, &header, &batch)?,
+                Fate::Keep => {
+                    let facts = BatchFacts::of(&header);
+                    self.writer(out, buffer)?.push(&facts, &batch)?;
+                }
                 Fate::Drop => {}
                 Fate::Rewrite(bytes) => {
                     let header = BatchHeader::parse(&bytes).expect("the batch was made just now");
-                    push(self.writer(out, buffer)?, &header, &bytes)?;
+                    let facts = BatchFacts::of(&header);
+                    self.writer(out, buffer)?.push(&facts, &bytes)?;
                 }
             }
         }
@@ -304,11 +305,6 @@ impl Output {
         *buffer = written.buffer;
         Ok(written.meta)
     }
-}
-
-fn push(writer: &mut SegmentWriter, header: &BatchHeader, batch: &[u8]) -> Result<(), FlushError> {
-    let head = patched_head(base_offset(header), batch.len(), header.leader_epoch);
-    writer.push(&BatchFacts::of(header), &head, batch)
 }
 
 fn read_error(error: ReadError) -> FlushError {

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     cold::find_in_memory,
-    tail::{TailBatch, TailBudget, TailQueue, assemble},
+    tail::{Picked, TailBatch, TailBudget, TailQueue},
 };
 
 /// Most watchers of one partition.
@@ -142,7 +142,8 @@ impl PartitionLog {
     /// Reads whole batches from the one with `from` on, up to `max_bytes`; with `min_one` the
     /// first one whatever its size.
     pub fn read(self: &Arc<Self>, from: Offset, max_bytes: usize, min_one: bool) -> Read {
-        let picked = {
+        let mut picked = Picked::from(from);
+        let mut goes_on = {
             let state = self.lock();
             let (start, end) = (state.start, state.end);
             if from < start || from > end {
@@ -160,9 +161,12 @@ impl PartitionLog {
                     min_one,
                 });
             }
-            state.tail.pick(from, max_bytes, min_one)
+            state.tail.pick(&mut picked, max_bytes, min_one)
         };
-        Read::Batches(assemble(picked, from))
+        while goes_on {
+            goes_on = self.lock().tail.pick(&mut picked, max_bytes, min_one);
+        }
+        Read::Batches(picked.assemble())
     }
 
     /// Calls `watcher` at every append from now on, until it declines. Read once more after this:
@@ -205,7 +209,8 @@ impl PartitionLog {
         self.lookup(Offset(0), Wanted::AtOrAfter(time_ms))
     }
 
-    /// The record with the latest time; the first of several.
+    /// The record with the latest time; the first of several. After a trim within a segment the
+    /// segment's other records count only if its latest batch was not trimmed.
     pub fn max_timestamp(self: &Arc<Self>) -> Lookup {
         self.lookup(Offset(0), Wanted::Latest)
     }
@@ -418,12 +423,13 @@ impl State {
             .map(|batch| batch.pin.position_bytes())
     }
 
-    /// The latest record's batch among those not wholly trimmed.
+    /// The latest record's batch among those not trimmed.
     fn latest_kept(&self) -> Option<(i64, Offset)> {
         let stored = latest_of(
             self.manifest.segments[self.manifest.segment_at(self.start)..]
                 .iter()
-                .map(|segment| (segment.max_timestamp_ms, segment.max_timestamp_offset)),
+                .map(|segment| (segment.max_timestamp_ms, segment.max_timestamp_offset))
+                .filter(|(_, offset)| *offset >= self.start),
         );
         let in_memory = latest_of(
             self.tail
@@ -439,7 +445,8 @@ fn latest_stored(manifest: &PartitionManifest) -> Option<(i64, Offset)> {
         manifest
             .segments
             .iter()
-            .map(|segment| (segment.max_timestamp_ms, segment.max_timestamp_offset)),
+            .map(|segment| (segment.max_timestamp_ms, segment.max_timestamp_offset))
+            .filter(|(_, offset)| *offset >= manifest.start),
     )
 }
 

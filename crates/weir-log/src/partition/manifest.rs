@@ -8,7 +8,7 @@ pub const MAX_SEGMENTS: usize = 1 << 20;
 
 const VERSION: u8 = 1;
 const HEAD_BYTES: usize = 13;
-const SEGMENT_BYTES: usize = 64;
+const SEGMENT_BYTES: usize = 68;
 
 /// One segment file. Its bytes beyond `size_bytes` count for nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +31,9 @@ pub struct SegmentMeta {
     pub max_timestamp_offset: Offset,
     /// When the file was begun, ms since 1970.
     pub created_ms: i64,
+    /// CRC-32C of the batches' heads (the first 16 bytes of each, which their own checksums leave
+    /// out), from the batch that the last index entry names.
+    pub heads_crc: u32,
 }
 
 impl SegmentMeta {
@@ -46,6 +49,7 @@ impl SegmentMeta {
             max_timestamp_ms: i64::MIN,
             max_timestamp_offset: base_offset,
             created_ms,
+            heads_crc: 0,
         }
     }
 
@@ -64,6 +68,7 @@ impl SegmentMeta {
         out.extend_from_slice(&self.max_timestamp_ms.to_le_bytes());
         out.extend_from_slice(&self.max_timestamp_offset.0.to_le_bytes());
         out.extend_from_slice(&self.created_ms.to_le_bytes());
+        out.extend_from_slice(&self.heads_crc.to_le_bytes());
     }
 
     fn decode(bytes: &[u8; SEGMENT_BYTES]) -> Self {
@@ -80,6 +85,7 @@ impl SegmentMeta {
             max_timestamp_ms: time(40),
             max_timestamp_offset: Offset(word(48)),
             created_ms: time(56),
+            heads_crc: half(64),
         }
     }
 }
@@ -227,6 +233,7 @@ mod tests {
         let mut second = SegmentMeta::empty(Offset(20), 0, -1);
         second.next_offset = Offset(21);
         second.max_timestamp_ms = 5;
+        second.heads_crc = 0xdead_beef;
         PartitionManifest {
             start: Offset(12),
             segments: vec![first, second],

@@ -75,7 +75,7 @@ impl SegmentFiles {
         {
             return Ok(index);
         }
-        let index = match self.load_index(key, count) {
+        let index = match self.load_index(key, meta) {
             Some(index) => index,
             None => self.rebuild_index(key, meta)?,
         };
@@ -86,15 +86,16 @@ impl SegmentFiles {
         Ok(index)
     }
 
-    fn load_index(&self, key: SegmentKey, count: usize) -> Option<SegmentIndex> {
+    fn load_index(&self, key: SegmentKey, meta: &SegmentMeta) -> Option<SegmentIndex> {
         let file = self.disk.open(&key.index_path(), FileKind::Read).ok()?;
-        let size_bytes = count * ENTRY_BYTES;
+        let size_bytes = meta.index_count as usize * ENTRY_BYTES;
         if file.size_bytes().ok()? < size_bytes as u64 {
             return None;
         }
         let mut bytes = vec![0; size_bytes];
         let read = file.read_at(&mut bytes, 0).ok()?;
-        (read == size_bytes).then(|| SegmentIndex::decode(key, &bytes))?
+        let index = (read == size_bytes).then(|| SegmentIndex::decode(key, &bytes))?;
+        index.filter(|index| index.fits(meta))
     }
 
     /// Reads the segment through and writes the index again, as far as the manifest counts it.
@@ -104,13 +105,13 @@ impl SegmentFiles {
         meta: &SegmentMeta,
     ) -> Result<SegmentIndex, ReadError> {
         tracing::warn!(path = key.index_path(), "index is missing or damaged");
-        let mut reader = SegmentReader::open(self, key, *meta)?;
+        let mut reader = SegmentReader::open_without_index(self, key, *meta)?;
         let mut walked = SegmentMeta::empty(meta.base_offset, meta.generation, 0);
         let mut index = SegmentIndex::default();
         while let Some((header, _)) = reader.next()? {
             index.entries.extend(walked.add(&BatchFacts::of(&header)));
         }
-        if index.entries.len() != meta.index_count as usize {
+        if index.entries.len() != meta.index_count as usize || walked.heads_crc != meta.heads_crc {
             return Err(reader.corrupt("the batches are not those that were indexed"));
         }
         let path = key.index_path();

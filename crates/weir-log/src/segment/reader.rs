@@ -5,12 +5,15 @@ use std::{io, sync::Arc};
 use bytes::Bytes;
 use weir_model::{
     Offset,
-    batch::{BatchError, BatchHeader, HEADER_BYTES, LENGTH_PREFIX_BYTES, verify_crc},
+    batch::{
+        BatchError, BatchHeader, HEADER_BYTES, LENGTH_PREFIX_BYTES, PATCHED_BYTES, verify_crc,
+    },
 };
 
 use super::{SegmentFiles, SegmentKey};
 use crate::{
     disk::DiskFile,
+    index::{INTERVAL_BYTES, SegmentIndex},
     partition::{ReadError, SegmentMeta},
 };
 
@@ -65,11 +68,28 @@ pub(crate) struct SegmentReader<'a> {
     window: Window,
     position: u64,
     expect: Expect,
+    /// For the heads' checksums; without it they are not checked.
+    index: Option<Arc<SegmentIndex>>,
+    /// Index entries before the part of the segment that is checked next.
+    entry_count: usize,
+    /// Where that part begins, in bytes.
+    heads_checked_to: u64,
 }
 
 impl<'a> SegmentReader<'a> {
     /// At the beginning of the segment.
     pub(crate) fn open(
+        files: &'a SegmentFiles,
+        key: SegmentKey,
+        meta: SegmentMeta,
+    ) -> Result<Self, ReadError> {
+        let mut reader = Self::open_without_index(files, key, meta)?;
+        reader.index = Some(files.index(key, &meta)?);
+        Ok(reader)
+    }
+
+    /// At the beginning of the segment, to make its index.
+    pub(crate) fn open_without_index(
         files: &'a SegmentFiles,
         key: SegmentKey,
         meta: SegmentMeta,
@@ -90,13 +110,28 @@ impl<'a> SegmentReader<'a> {
             window: Window::default(),
             position: 0,
             expect,
+            index: None,
+            entry_count: 0,
+            heads_checked_to: 0,
         })
     }
 
-    /// Goes to a batch that the index names, using what was read ahead.
-    pub(crate) fn seek(&mut self, position: u64, base_offset: Offset) {
-        self.position = position;
-        self.expect = Expect::Exactly(base_offset);
+    /// Goes to a batch from which on all that hold `offset` or later ones are met, and all of
+    /// `time_ms` or later.
+    pub(crate) fn seek(&mut self, offset: Offset, time_ms: i64) {
+        let Some(index) = &self.index else {
+            return;
+        };
+        let count = index
+            .count_to_offset(offset)
+            .max(index.count_to_time(time_ms))
+            .min(self.meta.index_count as usize);
+        if let Some(entry) = count.checked_sub(1).map(|last| index.entries[last]) {
+            self.entry_count = count;
+            self.position = entry.position;
+            self.heads_checked_to = entry.position;
+            self.expect = Expect::Exactly(entry.base_offset);
+        }
     }
 
     /// Goes back to a batch that was read last.
@@ -131,6 +166,17 @@ impl<'a> SegmentReader<'a> {
         self.window.covers(self.position, size_bytes)
     }
 
+    /// Whether what it takes to learn the next batch's length is in memory with what was read
+    /// last.
+    pub(crate) fn is_head_in_window(&self) -> bool {
+        let size_bytes = if self.is_head_checked() {
+            HEADER_BYTES as u64
+        } else {
+            self.heads_span(self.next_part().0)
+        };
+        self.is_in_window(size_bytes.max(HEADER_BYTES as u64))
+    }
+
     /// Bytes from `position` to the next batch, which must be in memory.
     pub(crate) fn read_since(&self, position: u64) -> Bytes {
         self.window.slice(position, self.position - position)
@@ -145,17 +191,70 @@ impl<'a> SegmentReader<'a> {
         if left < HEADER_BYTES as u64 {
             return Err(self.corrupt("the segment ends inside a batch"));
         }
+        self.check_heads()?;
         self.load(HEADER_BYTES as u64)?;
-        let head = self.window.slice(self.position, HEADER_BYTES as u64);
+        self.size_at(self.position, self.meta.size_bytes).map(Some)
+    }
+
+    /// Length of the batch at `position`, whose head is in memory, and which must end at `end` or
+    /// before.
+    fn size_at(&self, position: u64, end: u64) -> Result<u64, ReadError> {
+        let head = self.window.slice(position, PATCHED_BYTES as u64);
         let length: [u8; 4] = head[8..LENGTH_PREFIX_BYTES]
             .try_into()
             .expect("the slice has the array's length");
         u64::try_from(i32::from_be_bytes(length))
             .ok()
             .map(|length| length + LENGTH_PREFIX_BYTES as u64)
-            .filter(|size_bytes| (HEADER_BYTES as u64..=left).contains(size_bytes))
-            .map(Some)
+            .filter(|size_bytes| (HEADER_BYTES as u64..=end - position).contains(size_bytes))
             .ok_or_else(|| self.corrupt("a batch's length is out of range"))
+    }
+
+    fn is_head_checked(&self) -> bool {
+        self.index.is_none() || self.position < self.heads_checked_to
+    }
+
+    /// Where the next index entry's batch begins, and the heads' checksum up to there.
+    fn next_part(&self) -> (u64, u32) {
+        let entries = self.index.as_ref().map_or(&[][..], |index| &index.entries);
+        let counted = &entries[..entries.len().min(self.meta.index_count as usize)];
+        counted
+            .get(self.entry_count)
+            .map_or((self.meta.size_bytes, self.meta.heads_crc), |entry| {
+                (entry.position, entry.heads_crc)
+            })
+    }
+
+    /// How much from the position on holds all heads before `end`: a part's last batch begins
+    /// less than an interval behind its first.
+    fn heads_span(&self, end: u64) -> u64 {
+        (end - self.position).min(INTERVAL_BYTES + PATCHED_BYTES as u64)
+    }
+
+    /// Checks the heads up to the next index entry: the batches' own checksums leave them out.
+    fn check_heads(&mut self) -> Result<(), ReadError> {
+        if self.is_head_checked() {
+            return Ok(());
+        }
+        let (end, expected) = self.next_part();
+        let span = self.heads_span(end);
+        self.load(span)?;
+        let damaged = || self.corrupt("the head of this or one of the next batches is damaged");
+        let (mut at, mut crc) = (self.position, 0);
+        while at < end {
+            if at + PATCHED_BYTES as u64 > self.position + span {
+                return Err(damaged());
+            }
+            let head = self.window.slice(at, PATCHED_BYTES as u64);
+            crc = crc32c::crc32c_append(crc, &head);
+            at += self.size_at(at, end).map_err(|_| damaged())?;
+        }
+        if crc != expected {
+            return Err(damaged());
+        }
+        self.heads_checked_to = end;
+        self.entry_count += 1;
+        Ok(())
     }
 
     /// The next batch, checked; `None` at the segment's end.

@@ -108,18 +108,13 @@ impl SegmentWriter {
         self.meta.next_offset = next_offset;
     }
 
-    /// Appends a batch: `head`, and what follows the head in `batch`.
-    pub(crate) fn push(
-        &mut self,
-        facts: &BatchFacts,
-        head: &[u8; PATCHED_BYTES],
-        batch: &[u8],
-    ) -> Result<(), FlushError> {
+    /// Appends a batch with its head as `facts` have it.
+    pub(crate) fn push(&mut self, facts: &BatchFacts, batch: &[u8]) -> Result<(), FlushError> {
         assert_eq!(facts.size_bytes, batch.len() as u64, "the batch is whole");
         if let Some(entry) = self.meta.add(facts) {
             entry.encode(self.key, self.meta.index_count - 1, &mut self.index);
         }
-        self.buffer.extend_from_slice(head);
+        self.buffer.extend_from_slice(&facts.head());
         self.buffer.extend_from_slice(&batch[PATCHED_BYTES..]);
         if self.buffer.len() >= WRITE_BYTES {
             self.write_buffer()?;

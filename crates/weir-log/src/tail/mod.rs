@@ -5,4 +5,4 @@ mod queue;
 
 pub use budget::{TailBudget, TailPin};
 pub use queue::TailBatch;
-pub(crate) use queue::{TailQueue, assemble};
+pub(crate) use queue::{Picked, TailQueue};

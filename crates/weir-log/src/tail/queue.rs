@@ -18,6 +18,12 @@ pub(super) const ENTRY_BYTES: usize = size_of::<Entry>();
 /// cost more than the copy.
 const MAX_COPIED_BYTES: usize = 4096;
 
+/// Queues with room for more entries than this shrink before they are empty.
+const SHRINK_ABOVE_COUNT: usize = 1024;
+
+/// Most batches picked at once: so many that the partition's lock is held briefly.
+const MAX_PICKED_COUNT: usize = 1024;
+
 /// One record batch v2, committed.
 #[derive(Clone, Debug)]
 pub struct TailBatch {
@@ -84,11 +90,12 @@ impl TailQueue {
         })
     }
 
-    /// Takes the first batch out; gives memory back once nothing is left.
+    /// Takes the first batch out; gives memory back as the queue empties.
     pub(crate) fn pop_front(&mut self) -> Option<TailBatch> {
         let entry = self.entries.pop_front()?;
-        if self.entries.is_empty() {
-            self.entries = VecDeque::new();
+        let (len, capacity) = (self.entries.len(), self.entries.capacity());
+        if len == 0 || (capacity > SHRINK_ABOVE_COUNT && len < capacity / 4) {
+            self.entries.shrink_to(len * 2);
         }
         Some(entry.batch)
     }
@@ -115,74 +122,97 @@ impl TailQueue {
             .find(|batch| batch.max_timestamp_ms >= time_ms)
     }
 
-    /// As many batches from `from` on as fit in `max_bytes`, by reference.
-    pub(crate) fn pick(&self, from: Offset, max_bytes: usize, min_one: bool) -> Vec<Picked> {
-        let mut size_bytes = 0;
-        let mut picked = Vec::new();
-        for batch in self.batches_from(from) {
-            size_bytes += batch.bytes.len();
-            if size_bytes > max_bytes && !(min_one && picked.is_empty()) {
-                break;
+    /// Adds batches from where `picked` ends, as long as they fit. Returns whether to go on: there
+    /// may be more that fit.
+    pub(crate) fn pick(&self, picked: &mut Picked, max_bytes: usize, min_one: bool) -> bool {
+        if self
+            .first_offset()
+            .is_none_or(|first| picked.next_offset < first)
+        {
+            return false;
+        }
+        for (count, batch) in self.batches_from(picked.next_offset).enumerate() {
+            let size_bytes = picked.size_bytes + batch.bytes.len();
+            let is_needed = min_one && picked.batches.is_empty();
+            if size_bytes > max_bytes && !is_needed {
+                return false;
             }
-            picked.push(Picked {
+            if count == MAX_PICKED_COUNT {
+                return true;
+            }
+            picked.size_bytes = size_bytes;
+            picked.next_offset = batch.last_offset.plus(1);
+            picked.batches.push(PickedBatch {
                 base_offset: batch.base_offset,
-                last_offset: batch.last_offset,
                 leader_epoch: batch.leader_epoch,
                 bytes: batch.bytes.clone(),
             });
         }
-        picked
+        false
     }
 }
 
-/// A batch on its way to a reader.
+/// Batches on their way to a reader.
 pub(crate) struct Picked {
+    batches: Vec<PickedBatch>,
+    size_bytes: usize,
+    next_offset: Offset,
+}
+
+struct PickedBatch {
     base_offset: Offset,
-    last_offset: Offset,
     leader_epoch: i32,
     bytes: Bytes,
 }
 
-impl Picked {
+impl PickedBatch {
     fn is_copied(&self) -> bool {
         self.bytes.len() < MAX_COPIED_BYTES
     }
-}
 
-/// Patches heads: one buffer for all heads and small batches, slices for the rest.
-pub(crate) fn assemble(picked: Vec<Picked>, from: Offset) -> ReadBatches {
-    let mut copied = BytesMut::with_capacity(copied_bytes(&picked));
-    let next_offset = picked.last().map_or(from, |last| last.last_offset.plus(1));
-    let mut chunks = Vec::with_capacity(1 + 2 * picked.iter().filter(|p| !p.is_copied()).count());
-    let mut size_bytes = 0;
-    for batch in picked {
-        let size = batch.bytes.len();
-        size_bytes += size;
-        copied.extend_from_slice(&patched_head(batch.base_offset, size, batch.leader_epoch));
-        if batch.is_copied() {
-            copied.extend_from_slice(&batch.bytes[PATCHED_BYTES..]);
-        } else {
-            chunks.push(copied.split().freeze());
-            chunks.push(batch.bytes.slice(PATCHED_BYTES..));
-        }
-    }
-    if !copied.is_empty() {
-        chunks.push(copied.freeze());
-    }
-    ReadBatches {
-        chunks,
-        size_bytes,
-        next_offset,
-    }
-}
-
-fn copied_bytes(picked: &[Picked]) -> usize {
-    let size = |batch: &Picked| {
-        if batch.is_copied() {
-            batch.bytes.len()
+    /// How much of it goes into the shared buffer.
+    fn copied_bytes(&self) -> usize {
+        if self.is_copied() {
+            self.bytes.len()
         } else {
             PATCHED_BYTES
         }
-    };
-    picked.iter().map(size).sum()
+    }
+}
+
+impl Picked {
+    /// Nothing yet.
+    pub(crate) fn from(from: Offset) -> Self {
+        Self {
+            batches: Vec::new(),
+            size_bytes: 0,
+            next_offset: from,
+        }
+    }
+
+    /// Patches heads: one buffer for all heads and small batches, slices for the rest.
+    pub(crate) fn assemble(self) -> ReadBatches {
+        let copied_bytes = self.batches.iter().map(PickedBatch::copied_bytes).sum();
+        let slice_count = self.batches.iter().filter(|b| !b.is_copied()).count();
+        let mut copied = BytesMut::with_capacity(copied_bytes);
+        let mut chunks = Vec::with_capacity(1 + 2 * slice_count);
+        for batch in self.batches {
+            let size = batch.bytes.len();
+            copied.extend_from_slice(&patched_head(batch.base_offset, size, batch.leader_epoch));
+            if batch.is_copied() {
+                copied.extend_from_slice(&batch.bytes[PATCHED_BYTES..]);
+            } else {
+                chunks.push(copied.split().freeze());
+                chunks.push(batch.bytes.slice(PATCHED_BYTES..));
+            }
+        }
+        if !copied.is_empty() {
+            chunks.push(copied.freeze());
+        }
+        ReadBatches {
+            chunks,
+            size_bytes: self.size_bytes,
+            next_offset: self.next_offset,
+        }
+    }
 }

@@ -4,4 +4,5 @@ mod cold;
 mod flush;
 mod model;
 mod tail;
+mod threads;
 mod times;

@@ -52,6 +52,17 @@ fn a_read_stops_at_its_limit() {
 }
 
 #[test]
+fn many_small_batches_are_read_at_once() {
+    let bench = bench(u64::MAX);
+    for _ in 0..3000 {
+        bench.append(sized(1, 1));
+    }
+    let read = bench.read(5, 1 << 20, true).unwrap();
+    assert_eq!((read.next_offset, read.chunks.len()), (Offset(3000), 1));
+    assert_eq!(headers(&read.chunks.concat()).len(), 2995);
+}
+
+#[test]
 fn only_flushed_batches_are_evicted_and_the_oldest_of_all_partitions_first() {
     let bench = bench(5_000_000);
     let other = bench
