@@ -27,6 +27,9 @@ use crate::{
 /// Most tries of one producer under way at one time.
 const MAX_IN_FLIGHT: usize = 5;
 
+/// Tries beyond two per record before a record counts as never answered.
+const RETRY_MARGIN_COUNT: u64 = 10;
+
 /// Runs `plan` from an empty disk to a last check.
 pub fn run(plan: &GroupPlan, _options: Options, trace: &Trace) -> Outcome {
     let mut run = Run::new(plan, trace);
@@ -228,7 +231,7 @@ impl<'a> Run<'a> {
                 .producers
                 .get(&(group, id))
                 .map_or(0, |p| p.sent.len() as u64);
-            for _ in 0..=wanted {
+            for _ in 0..2 * wanted + RETRY_MARGIN_COUNT {
                 if self.answered(group, id) == wanted {
                     break;
                 }
@@ -236,6 +239,8 @@ impl<'a> Run<'a> {
                 let settled = self.node().settle();
                 self.unless_explained("settling", settled)?;
                 self.hear()?;
+                let prepared = self.node().prepare_spares();
+                self.unless_explained("preparing spares", prepared)?;
                 for group in (0..self.plan.group_count).map(GroupId) {
                     let saved = self.node().checkpoint(group);
                     self.unless_explained("a checkpoint", saved)?;
