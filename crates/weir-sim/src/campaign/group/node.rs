@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use weir_log::{
     Checkpoint, CheckpointStore, Clock,
-    wal::{GroupCommit, SpareMaker, Wal, WalConfig},
+    wal::{GroupCommit, SpareMaker, Wal, WalConfig, WalPort},
 };
 use weir_model::{GroupId, NodeId, Term};
 use weir_raft::{Context, GroupSeed, Handle, Input, Members, NotCommitted, Worker, WorkerConfig};
@@ -172,6 +172,7 @@ impl Node {
             group,
             index: seen.applied,
         });
+        self.queue.release(group, seen.applied);
         Ok(())
     }
 
