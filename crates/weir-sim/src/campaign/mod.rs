@@ -4,3 +4,4 @@ pub mod group;
 mod host;
 pub mod partition;
 pub mod wal;
+mod wal_bug;

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use weir_log::wal::{HardState, RecoveredGroup, WalEntry, WalRecord};
 use weir_model::{GroupId, Term};
 
+use super::{Broken, broken};
 use crate::verdict::oracle_name;
 
 /// What a group's records add up to.
@@ -56,20 +57,6 @@ fn group_of(record: &WalRecord) -> GroupId {
         WalRecord::Entries { group, .. }
         | WalRecord::HardState { group, .. }
         | WalRecord::Reset { group, .. } => *group,
-    }
-}
-
-/// A rule that did not hold, before its step is known.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Broken {
-    pub(crate) oracle: &'static str,
-    pub(crate) detail: String,
-}
-
-pub(crate) fn broken(oracle: &'static str, detail: impl Into<String>) -> Broken {
-    Broken {
-        oracle,
-        detail: detail.into(),
     }
 }
 

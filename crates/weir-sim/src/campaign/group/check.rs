@@ -7,7 +7,7 @@ use weir_model::GroupId;
 
 use super::machine::{Answer, Journal, Record};
 use crate::{
-    oracle::wal_model::{Broken, broken},
+    oracle::{Broken, broken},
     verdict::oracle_name,
 };
 

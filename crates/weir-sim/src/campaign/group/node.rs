@@ -17,7 +17,10 @@ use super::{
     GroupPlan,
     machine::{Answer, Journal, Record},
 };
-use crate::campaign::host::Host;
+use crate::{
+    campaign::{host::Host, wal_bug::with_bug},
+    options::Options,
+};
 
 const NODE: NodeId = NodeId(1);
 
@@ -49,7 +52,11 @@ pub(super) struct Node {
 }
 
 impl Node {
-    pub(super) fn open(plan: &GroupPlan, host: &Host) -> Result<Self, String> {
+    #[allow(
+        clippy::needless_update,
+        reason = "with the feature `seeded-bugs` of weir-log there is one more field"
+    )]
+    pub(super) fn open(plan: &GroupPlan, options: Options, host: &Host) -> Result<Self, String> {
         let disk = Arc::new(host.disk.clone());
         let config = WalConfig {
             file_size_bytes: plan.file_size_bytes,
@@ -59,7 +66,7 @@ impl Node {
             ..WalConfig::default()
         };
         let log_disk = Arc::<crate::world::disk::SimDisk>::clone(&disk);
-        let opened = Wal::open(log_disk, &host.entropy, config);
+        let opened = Wal::open(log_disk, &host.entropy, with_bug(config, options));
         let (wal, mut recovered, _) = opened.map_err(|error| error.to_string())?;
         let checkpoints = CheckpointStore::new(disk).map_err(|error| error.to_string())?;
         let mut saved = checkpoints.load_all().map_err(|error| error.to_string())?;

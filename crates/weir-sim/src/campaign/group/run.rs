@@ -16,7 +16,7 @@ use super::{
 use crate::{
     campaign::host::Host,
     options::Options,
-    oracle::wal_model::{Broken, broken},
+    oracle::{Broken, broken},
     verdict::{Failure, Outcome, Verdict, oracle_name},
     world::{
         Rng, Trace,
@@ -31,8 +31,8 @@ const MAX_IN_FLIGHT: usize = 5;
 const RETRY_MARGIN_COUNT: u64 = 10;
 
 /// Runs `plan` from an empty disk to a last check.
-pub fn run(plan: &GroupPlan, _options: Options, trace: &Trace) -> Outcome {
-    let mut run = Run::new(plan, trace);
+pub fn run(plan: &GroupPlan, options: Options, trace: &Trace) -> Outcome {
+    let mut run = Run::new(plan, options, trace);
     let failure = run.all_steps().err();
     if let Some(failure) = &failure {
         run.host.trace.note("failure", &failure.detail);
@@ -49,6 +49,7 @@ pub fn run(plan: &GroupPlan, _options: Options, trace: &Trace) -> Outcome {
 
 struct Run<'a> {
     plan: &'a GroupPlan,
+    options: Options,
     host: Host,
     producers: Producers,
     /// Absent while the process is down.
@@ -57,13 +58,14 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(plan: &'a GroupPlan, trace: &Trace) -> Self {
+    fn new(plan: &'a GroupPlan, options: Options, trace: &Trace) -> Self {
         let config = DiskConfig {
             capacity_bytes: plan.capacity_bytes,
             supports_direct: plan.supports_direct,
         };
         Self {
             plan,
+            options,
             host: Host::new(config, plan.seed, trace.clone()),
             producers: Producers::new(),
             node: None,
@@ -73,13 +75,7 @@ impl<'a> Run<'a> {
 
     fn all_steps(&mut self) -> Result<(), Failure> {
         let last = self.plan.steps.len();
-        let at = |step| {
-            move |broken: Broken| Failure {
-                oracle: broken.oracle.to_owned(),
-                first_bad_step: step,
-                detail: broken.detail,
-            }
-        };
+        let at = |step| move |broken: Broken| broken.at(step);
         self.start(None).map_err(at(0))?;
         for (number, step) in self.plan.steps.iter().enumerate() {
             self.host.trace.begin_step(number, || format!("{step:?}"));
@@ -307,7 +303,7 @@ impl<'a> Run<'a> {
 
     /// Opens the node and lets it lead.
     fn open(&mut self) -> Result<BTreeMap<GroupId, Seen>, String> {
-        let mut node = Node::open(self.plan, &self.host)?;
+        let mut node = Node::open(self.plan, self.options, &self.host)?;
         node.settle()?;
         let seen = node.see_all(self.plan.group_count)?;
         self.node = Some(node);

@@ -13,7 +13,7 @@ use super::{
     run::{Model, Run},
 };
 use crate::{
-    oracle::wal_model::{Broken, broken},
+    oracle::{Broken, broken},
     verdict::oracle_name,
 };
 

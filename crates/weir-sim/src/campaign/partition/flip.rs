@@ -1,7 +1,7 @@
 //! One bit of a stored file changes: a read names the place, or was not touched by it.
 
 use super::{check::Flipped, run::Run};
-use crate::{oracle::wal_model::Broken, world::Rng};
+use crate::{oracle::Broken, world::Rng};
 
 impl Run<'_> {
     pub(super) fn flip(&mut self, salt: u64) -> Result<(), Broken> {

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     campaign::host::Host,
     options::Options,
-    oracle::wal_model::{Broken, broken},
+    oracle::{Broken, broken},
     verdict::{Failure, Outcome, Verdict, oracle_name},
     world::{
         Rng, Trace,
@@ -108,13 +108,7 @@ impl<'a> Run<'a> {
 
     fn all_steps(&mut self) -> Result<(), Failure> {
         let last = self.plan.steps.len();
-        let at = |step| {
-            move |broken: Broken| Failure {
-                oracle: broken.oracle.to_owned(),
-                first_bad_step: step,
-                detail: broken.detail,
-            }
-        };
+        let at = |step| move |broken: Broken| broken.at(step);
         self.start(None).map_err(at(0))?;
         for (number, step) in self.plan.steps.iter().enumerate() {
             self.host.trace.begin_step(number, || format!("{step:?}"));

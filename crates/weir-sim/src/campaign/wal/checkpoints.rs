@@ -8,7 +8,7 @@ use weir_model::{GroupId, Term};
 
 use super::run::Run;
 use crate::{
-    oracle::wal_model::{Broken, broken},
+    oracle::{Broken, broken},
     verdict::oracle_name,
     world::Rng,
 };

@@ -5,7 +5,7 @@ use weir_model::GroupId;
 
 use super::run::Run;
 use crate::{
-    oracle::wal_model::{Broken, broken},
+    oracle::{Broken, broken},
     verdict::oracle_name,
     world::{Rng, disk::WrittenRange},
 };

@@ -12,7 +12,10 @@ use weir_log::{
 use weir_model::GroupId;
 
 use super::WalPlan;
-use crate::{campaign::host::Host, options::Options};
+use crate::{
+    campaign::{host::Host, wal_bug::with_bug},
+    options::Options,
+};
 
 /// An answer to a submission, by its number.
 type Answer = (u64, Result<(), WalError>);
@@ -96,25 +99,4 @@ fn config(plan: &WalPlan, options: Options) -> WalConfig {
         ..WalConfig::default()
     };
     with_bug(config, options)
-}
-
-#[cfg(feature = "seeded-bugs")]
-fn with_bug(config: WalConfig, options: Options) -> WalConfig {
-    use crate::options::Bug;
-    use weir_log::wal::SeededBug;
-
-    let seeded_bug = options.bug.map(|bug| match bug {
-        Bug::AckBeforeSync => SeededBug::AckBeforeSync,
-        Bug::SkipTornTailCheck => SeededBug::SkipTornTailCheck,
-        Bug::AcceptRecycled => SeededBug::AcceptRecycled,
-    });
-    WalConfig {
-        seeded_bug,
-        ..config
-    }
-}
-
-#[cfg(not(feature = "seeded-bugs"))]
-fn with_bug(config: WalConfig, _options: Options) -> WalConfig {
-    config
 }

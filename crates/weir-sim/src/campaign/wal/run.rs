@@ -8,7 +8,7 @@ use super::{WalPlan, WalStep, checkpoints::Checkpoints, log::OpenLog};
 use crate::{
     campaign::host::Host,
     options::Options,
-    oracle::wal_model::{Broken, WalModel, broken},
+    oracle::{Broken, broken, wal_model::WalModel},
     verdict::{Failure, Outcome, Verdict, oracle_name},
     world::{
         Rng, Trace,
@@ -67,13 +67,7 @@ impl<'a> Run<'a> {
 
     fn all_steps(&mut self) -> Result<(), Failure> {
         let last = self.plan.steps.len();
-        let at = |step| {
-            move |broken: Broken| Failure {
-                oracle: broken.oracle.to_owned(),
-                first_bad_step: step,
-                detail: broken.detail,
-            }
-        };
+        let at = |step| move |broken: Broken| broken.at(step);
         self.start(None).map_err(at(0))?;
         for (number, step) in self.plan.steps.iter().enumerate() {
             self.host.trace.begin_step(number, || format!("{step:?}"));
