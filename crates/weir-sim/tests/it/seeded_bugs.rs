@@ -36,3 +36,20 @@ fn each_seeded_bug_is_found_within_200_seeds() {
         assert!(!found.is_empty(), "{} was not found", bug.name());
     }
 }
+
+#[cfg(feature = "seeded-bugs")]
+#[test]
+fn an_early_acknowledgement_is_missed_by_producers_too() {
+    use weir_sim::{Bug, Campaign, Options, run_seeds};
+
+    let options = Options {
+        with_trace: false,
+        bug: Some(Bug::AckBeforeSync),
+    };
+    let failures = run_seeds(&[Campaign::Group], 1, 50, options, &|_| {}).failures;
+    let lost = weir_sim::oracle_name::LOST;
+    assert!(
+        failures.iter().any(|(_, _, f)| f.oracle == lost),
+        "{failures:?}"
+    );
+}
