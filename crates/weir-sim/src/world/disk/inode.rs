@@ -187,7 +187,9 @@ impl Inode {
             }
         }
         self.live.resize(len, 0);
-        self.used_bytes = self.used_bytes.min(len as u64);
+        if taken.len_count > 0 {
+            self.used_bytes = len as u64;
+        }
         taken
     }
 

@@ -125,13 +125,17 @@ impl SimDisk {
             .filter(|(path, _)| path.starts_with(dir))
             .map(|(path, id)| (id, path))
             .collect();
-        let there = state.written.iter().filter_map(|(id, offset, len_bytes)| {
-            Some(WrittenRange {
-                path: (*names.get(id)?).to_owned(),
-                offset: *offset,
-                len_bytes: *len_bytes,
-            })
-        });
+        let there = state
+            .written
+            .iter()
+            .filter_map(|(id, offset, len_bytes, serial)| {
+                Some(WrittenRange {
+                    path: (*names.get(id)?).to_owned(),
+                    offset: *offset,
+                    len_bytes: *len_bytes,
+                    serial: *serial,
+                })
+            });
         there.collect()
     }
 

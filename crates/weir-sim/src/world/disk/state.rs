@@ -29,6 +29,8 @@ pub struct WrittenRange {
     pub offset: u64,
     /// Number of bytes.
     pub len_bytes: u64,
+    /// Which write of the disk it was: the same place may be written again.
+    pub serial: u64,
 }
 
 /// What the gate lets an operation do.
@@ -55,8 +57,9 @@ pub(super) struct State {
     pub(super) is_off: bool,
     /// Errors that were injected since they were last asked for.
     pub(super) error_count: u64,
-    /// The latest writes: file, offset, length.
-    pub(super) written: VecDeque<(InodeId, u64, u64)>,
+    /// The latest writes: file, offset, length, serial number.
+    pub(super) written: VecDeque<(InodeId, u64, u64, u64)>,
+    write_count: u64,
     next_inode: InodeId,
 }
 
@@ -82,6 +85,7 @@ impl State {
             is_off: false,
             error_count: 0,
             written: VecDeque::new(),
+            write_count: 0,
             next_inode: 1,
         }
     }
@@ -203,15 +207,15 @@ impl State {
         inode.set_len(len);
         let freed = inode.used_bytes.saturating_sub(size_bytes);
         inode.used_bytes -= freed;
-        self.used_bytes -= freed;
+        self.used_bytes = self.used_bytes.saturating_sub(freed);
     }
 
     /// A name is about to go: its file's space is free again.
     pub(super) fn forget_space_of(&mut self, path: &str) {
         if let Some(id) = self.names.get(path) {
-            let inode = self.inode(id);
-            let freed = std::mem::take(&mut inode.used_bytes);
-            self.used_bytes -= freed;
+            // Kept in the file itself: a power cut may bring it back.
+            let freed = self.inode(id).used_bytes;
+            self.used_bytes = self.used_bytes.saturating_sub(freed);
         }
     }
 
@@ -278,11 +282,13 @@ impl State {
     pub(super) fn note_written(&mut self, id: InodeId, offset: u64, len_bytes: u64) {
         let end = offset + len_bytes;
         self.written
-            .retain(|(file, at, len)| *file != id || at + len <= offset || *at >= end);
+            .retain(|(file, at, len, _)| *file != id || at + len <= offset || *at >= end);
         if self.written.len() == MAX_WRITTEN_RANGE_COUNT {
             self.written.pop_front();
         }
-        self.written.push_back((id, offset, len_bytes));
+        self.write_count += 1;
+        self.written
+            .push_back((id, offset, len_bytes, self.write_count));
     }
 
     fn restart(&mut self) {
@@ -291,7 +297,12 @@ impl State {
         self.error_count = 0;
         self.armed.clear();
         self.written.clear();
-        self.used_bytes = self.inodes.values().map(|inode| inode.used_bytes).sum();
+        let inodes = &self.inodes;
+        let named = self.names.iter();
+        self.used_bytes = named
+            .filter_map(|(_, id)| inodes.get(&id))
+            .map(|inode| inode.used_bytes)
+            .sum();
     }
 
     fn drop_unnamed(&mut self) {
