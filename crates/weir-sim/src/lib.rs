@@ -10,6 +10,7 @@ mod oracle;
 mod panic_catch;
 mod plan;
 mod replay;
+mod shrink;
 mod verdict;
 pub mod world;
 
@@ -18,4 +19,5 @@ pub use many::{Progress, Totals, run_seeds};
 pub use options::{Bug, Options};
 pub use plan::{Campaign, Plan};
 pub use replay::run_plan;
+pub use shrink::shrink;
 pub use verdict::{Failure, Outcome, Verdict, oracle_name};

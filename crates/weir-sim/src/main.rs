@@ -4,7 +4,7 @@ use std::{io::Write, path::PathBuf, process::ExitCode, sync::Mutex, time::Instan
 
 use clap::{Args, Parser, Subcommand};
 use weir_sim::{
-    Bug, Campaign, Options, Outcome, Plan, Totals, run_plan, run_seeds, write_artefacts,
+    Bug, Campaign, Options, Outcome, Plan, Totals, run_plan, run_seeds, shrink, write_artefacts,
 };
 
 /// Seeded simulator of WeirMQ nodes.
@@ -21,6 +21,8 @@ enum Command {
     Run(RunArgs),
     /// Runs a kept plan.
     Replay(ReplayArgs),
+    /// Drops steps of a failing plan while the same rule fails, and prints what is left.
+    Shrink(ReplayArgs),
 }
 
 #[derive(Args)]
@@ -61,6 +63,7 @@ fn main() -> anyhow::Result<ExitCode> {
     let all_held = match Cli::parse().command {
         Command::Run(args) => run(&args)?,
         Command::Replay(args) => replay(&args)?,
+        Command::Shrink(args) => shrink_plan(&args)?,
     };
     Ok(if all_held {
         ExitCode::SUCCESS
@@ -165,6 +168,25 @@ fn last_line(totals: &Totals, elapsed_ms: u128) -> String {
         totals.counts.get("disk_ops"),
         totals.hash,
     )
+}
+
+fn shrink_plan(args: &ReplayArgs) -> anyhow::Result<bool> {
+    let plan: Plan = serde_json::from_slice(&std::fs::read(&args.plan)?)?;
+    let options = Options {
+        with_trace: false,
+        bug: args.bug,
+    };
+    let Some(shortest) = shrink(&plan, options) else {
+        eprintln!("the plan is clean");
+        return Ok(true);
+    };
+    eprintln!(
+        "{} steps, {} are left",
+        plan.step_count(),
+        shortest.step_count()
+    );
+    println!("{}", serde_json::to_string_pretty(&shortest)?);
+    Ok(false)
 }
 
 fn replay(args: &ReplayArgs) -> anyhow::Result<bool> {

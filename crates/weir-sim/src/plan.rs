@@ -53,4 +53,30 @@ impl Plan {
             Campaign::Group => Self::Group(GroupPlan::draw(seed)),
         }
     }
+
+    /// Number of its steps.
+    pub fn step_count(&self) -> usize {
+        match self {
+            Self::Wal(plan) => plan.steps.len(),
+            Self::Partition(plan) => plan.steps.len(),
+            Self::Group(plan) => plan.steps.len(),
+        }
+    }
+
+    /// The plan without `count` steps from the step `from` on.
+    #[must_use]
+    pub fn without(&self, from: usize, count: usize) -> Self {
+        let mut cut = self.clone();
+        match &mut cut {
+            Self::Wal(plan) => remove(&mut plan.steps, from, count),
+            Self::Partition(plan) => remove(&mut plan.steps, from, count),
+            Self::Group(plan) => remove(&mut plan.steps, from, count),
+        }
+        cut
+    }
+}
+
+fn remove<T>(steps: &mut Vec<T>, from: usize, count: usize) {
+    let to = from.saturating_add(count).min(steps.len());
+    steps.drain(from.min(to)..to);
 }

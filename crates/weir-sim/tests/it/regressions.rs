@@ -22,3 +22,8 @@ fn a_frame_whose_sync_failed_is_not_trusted_from_the_page_cache() {
 fn a_flipped_bit_in_a_stored_leader_epoch_is_not_served() {
     replays_clean("partition-leader-epoch-bit-flip");
 }
+
+#[test]
+fn a_log_of_one_oversize_file_takes_new_work() {
+    replays_clean("group-oversize-file-refuses-for-ever");
+}

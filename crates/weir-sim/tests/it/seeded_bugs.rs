@@ -53,3 +53,19 @@ fn an_early_acknowledgement_is_missed_by_producers_too() {
         "{failures:?}"
     );
 }
+
+#[cfg(feature = "seeded-bugs")]
+#[test]
+fn a_shrunk_plan_breaks_the_same_rule_in_fewer_steps() {
+    use weir_sim::{Bug, Campaign, Options, Plan, run_plan, shrink};
+
+    let options = Options {
+        with_trace: false,
+        bug: Some(Bug::AckBeforeSync),
+    };
+    let plan = Plan::draw(Campaign::Wal, 1);
+    let shortest = shrink(&plan, options).expect("seed 1 finds this bug");
+    let oracle = |plan| run_plan(plan, options).verdict.failure.map(|f| f.oracle);
+    assert_eq!(oracle(&shortest), oracle(&plan));
+    assert!(shortest.step_count() < plan.step_count());
+}
