@@ -214,6 +214,11 @@ impl<'a> Run<'a> {
             self.host.counts.add("not_accepted", 1);
             return;
         }
+        self.submit_always(records);
+    }
+
+    /// As groups do with what they owe to work taken in before.
+    fn submit_always(&mut self, records: Vec<WalRecord>) {
         let number = self.model.submit(records.clone());
         self.host.counts.add("submissions", 1);
         self.log().submit(number, records);
@@ -261,7 +266,31 @@ impl<'a> Run<'a> {
             let detail = format!("{left_count} submissions wait although there is space");
             return Err(broken(oracle_name::NO_FAULT_NO_ERROR, detail));
         }
-        Ok(())
+        self.release_everything()
+    }
+
+    /// Once all is committed and released, the log takes new work.
+    fn release_everything(&mut self) -> Result<(), Broken> {
+        for group in (0..self.plan.group_count).map(GroupId) {
+            let known = self.model.submitted(group);
+            let state = HardState {
+                commit: known.last_index(),
+                ..known.hard_state
+            };
+            self.submit_always(vec![WalRecord::HardState { group, state }]);
+        }
+        self.flush()?;
+        let groups = (0..self.plan.group_count).map(GroupId);
+        groups.for_each(|group| self.release(group, 100));
+        self.log().run_once();
+        let spares = self.log().prepare_spares();
+        self.explained("preparing spares", spares)?;
+        self.collect()?;
+        if self.has_failed || self.is_short_of_space() || self.log().accepts() {
+            return Ok(());
+        }
+        let detail = "new work is refused although everything is released".to_owned();
+        Err(broken(oracle_name::NO_FAULT_NO_ERROR, detail))
     }
 
     /// Takes the acknowledgements that came.
