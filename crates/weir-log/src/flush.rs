@@ -15,7 +15,7 @@ use crate::{
         FlushError, FlushJob, PartitionManifest, SegmentMeta, SegmentPolicy, log::Replacement,
         tidy::tidy,
     },
-    segment::{SegmentKey, SegmentWriter, write_error},
+    segment::{PARTITIONS_DIR, SegmentKey, SegmentWriter, write_error},
     tail::TailBatch,
 };
 
@@ -88,6 +88,9 @@ impl<'a> Flush<'a> {
             return Ok(manifest);
         }
         if plan.manifest.end() < job.up_to {
+            if plan.manifest.segments.is_empty() {
+                self.expect_new_dir()?;
+            }
             tidy(self.disk, &job.partition)?;
             self.append(job, plan.manifest.end(), &mut manifest.segments)?;
         }
@@ -97,6 +100,16 @@ impl<'a> Flush<'a> {
         assert_eq!(manifest.check(), Ok(()), "a flush makes a sound manifest");
         assert_eq!(manifest.end(), job.up_to, "a flush reaches its end");
         Ok(manifest)
+    }
+
+    /// A partition without segments may have a directory whose name is not durable: an earlier
+    /// flush may have made it and failed.
+    fn expect_new_dir(&mut self) -> Result<(), FlushError> {
+        if self.unsynced_dirs.insert(PARTITIONS_DIR.to_owned()) {
+            let made = self.disk.create_dir(PARTITIONS_DIR);
+            made.map_err(|error| write_error(PARTITIONS_DIR, &error))?;
+        }
+        Ok(())
     }
 
     /// Writes the batches from `from` on.
@@ -186,7 +199,7 @@ impl<'a> Flush<'a> {
     fn sync(&mut self) -> Result<(), FlushError> {
         if self.sync_everything {
             let synced = self.disk.sync_everything();
-            return synced.map_err(|error| write_error(crate::segment::PARTITIONS_DIR, &error));
+            return synced.map_err(|error| write_error(PARTITIONS_DIR, &error));
         }
         for (path, file) in &self.unsynced {
             file.sync_data()

@@ -51,6 +51,10 @@ pub trait Disk: Send + Sync + 'static {
     fn list_dirs(&self, dir: &str) -> io::Result<Vec<String>>;
     /// Makes a directory and its parents, durably.
     fn create_dir(&self, dir: &str) -> io::Result<()>;
+    /// Makes a directory and its parents; durable once the parent is synced. For making many.
+    fn create_dir_unsynced(&self, dir: &str) -> io::Result<()> {
+        self.create_dir(dir)
+    }
     /// Removes an empty directory.
     fn remove_dir(&self, dir: &str) -> io::Result<()>;
     /// Renames a file, replacing the target.

@@ -151,6 +151,10 @@ impl Disk for RealDisk {
         Ok(())
     }
 
+    fn create_dir_unsynced(&self, dir: &str) -> io::Result<()> {
+        fs::create_dir_all(self.path(dir))
+    }
+
     fn remove_dir(&self, dir: &str) -> io::Result<()> {
         fs::remove_dir(self.path(dir))
     }

@@ -16,3 +16,5 @@ pub use log::{MAX_WATCHERS, PartitionLog, Watcher};
 pub use manifest::{MAX_SEGMENTS, ManifestError, PartitionManifest, SegmentMeta};
 pub use read::{ColdLookup, ColdRead, Lookup, Read, ReadBatches, TimestampOffset};
 pub use store::{FlushJob, PartitionStore, SegmentPolicy, StoreConfig};
+
+pub use crate::tail::{TailBatch, TailPin};

@@ -8,7 +8,7 @@ use crate::{
     segment::{SegmentKey, write_error},
 };
 
-/// Makes the directory, and removes what an earlier life of the node left in it: files that came
+/// Makes the directory, not durably yet, and removes what an earlier life of the node left in it: files that came
 /// back after a power cut, and files that no checkpoint came to name.
 pub(crate) fn tidy(disk: &Arc<dyn Disk>, partition: &PartitionLog) -> Result<(), FlushError> {
     // Held until it is done: neither flusher nor compactor may make files while the other tidies.
@@ -19,7 +19,7 @@ pub(crate) fn tidy(disk: &Arc<dyn Disk>, partition: &PartitionLog) -> Result<(),
     let id = partition.id();
     let dir = SegmentKey::dir(id);
     let failed = |error: io::Error| write_error(&dir, &error);
-    disk.create_dir(&dir).map_err(failed)?;
+    disk.create_dir_unsynced(&dir).map_err(failed)?;
     let named: BTreeSet<String> = partition
         .manifest()
         .segments
