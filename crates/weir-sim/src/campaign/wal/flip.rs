@@ -1,6 +1,6 @@
 //! One bit of what was acknowledged changes: the log names the place, or was not touched by it.
 
-use weir_log::wal::WalRecord;
+use weir_log::{CheckpointError, wal::WalRecord};
 use weir_model::GroupId;
 
 use super::run::Run;
@@ -13,12 +13,45 @@ use crate::{
 /// Commits behind the flipped place, so that it is not the log's tail.
 const COMMITS_BEHIND: u64 = 2;
 
+const CHECKPOINT_SUFFIX: &str = ".ckpt";
+
+/// How often a checkpoint is hit instead of the log.
+const CHECKPOINT_PER_MILLE: u64 = 200;
+
 impl Run<'_> {
+    /// One bit of a checkpoint changes: loading names the file.
+    fn flip_checkpoint(&mut self, rng: &mut Rng) -> Result<(), Broken> {
+        let mut files = self.host.disk.files();
+        files.retain(|(path, size)| path.ends_with(CHECKPOINT_SUFFIX) && *size > 0);
+        if files.is_empty() {
+            return Ok(());
+        }
+        let (path, size_bytes) = files[rng.index(files.len())].clone();
+        let (offset, bit) = (rng.below(size_bytes), u32::from(rng.chance(500)) * 7);
+        self.stop(false, offset);
+        self.host.disk.flip_bit(&path, offset, bit);
+        let opened = self.open();
+        let log = opened.map_err(|error| broken(oracle_name::NO_FAULT_NO_ERROR, error))?;
+        let loaded = log.checkpoints.load_all().map(|found| found.len());
+        drop(log);
+        if !matches!(&loaded, Err(CheckpointError::Corrupt { file }) if *file == path) {
+            let detail = format!("byte {offset} of {path} changed, loading gives {loaded:?}");
+            return Err(broken(oracle_name::CORRUPTION, detail));
+        }
+        self.host.counts.add("flips_named", 1);
+        self.stop(false, offset);
+        self.host.disk.flip_bit(&path, offset, bit);
+        self.start(None)
+    }
+
     pub(super) fn flip(&mut self, salt: u64) -> Result<(), Broken> {
         let mut rng = Rng::new(salt);
         self.flush()?;
         if self.host.may_fail() {
             return Ok(());
+        }
+        if rng.chance(CHECKPOINT_PER_MILLE) {
+            return self.flip_checkpoint(&mut rng);
         }
         let before = self.ranges();
         for _ in 0..COMMITS_BEHIND {

@@ -354,7 +354,7 @@ impl<'a> Run<'a> {
         self.has_failed = false;
     }
 
-    fn start(&mut self, recovery_fault: Option<Fault>) -> Result<(), Broken> {
+    pub(super) fn start(&mut self, recovery_fault: Option<Fault>) -> Result<(), Broken> {
         if let Some(fault) = recovery_fault {
             self.host.disk.arm(fault);
         }
