@@ -38,6 +38,11 @@ impl LiveFiles {
         assert!(before.is_none(), "a file number is used once");
     }
 
+    /// Whether the newest file is the only one.
+    pub(super) fn is_one_file(&self) -> bool {
+        self.files.len() == 1
+    }
+
     /// Length of all files.
     pub(super) fn total_bytes(&self) -> u64 {
         self.files.values().map(|file| file.bytes).sum()

@@ -25,9 +25,8 @@ impl Room {
         self.disk_full.load(Relaxed)
     }
 
-    pub(super) fn set_live_bytes(&self, bytes: u64, file_size_bytes: u64, max_total_bytes: u64) {
+    pub(super) fn set_live_bytes(&self, bytes: u64, is_too_long: bool) {
         self.counters.live_bytes.store(bytes, Relaxed);
-        let is_too_long = bytes.saturating_add(file_size_bytes) > max_total_bytes;
         if self.too_long.swap(is_too_long, Relaxed) != is_too_long {
             tracing::info!(is_too_long, bytes, "length of the write-ahead log");
         }

@@ -352,11 +352,11 @@ impl Wal {
     }
 
     fn publish_length(&self) {
-        self.room.set_live_bytes(
-            self.live.total_bytes(),
-            self.config.file_size_bytes,
-            self.config.max_total_bytes,
-        );
+        let bytes = self.live.total_bytes();
+        // Only new work makes the log leave its newest file: alone, it must not refuse any.
+        let is_too_long = !self.live.is_one_file()
+            && bytes.saturating_add(self.config.file_size_bytes) > self.config.max_total_bytes;
+        self.room.set_live_bytes(bytes, is_too_long);
     }
 
     fn fail_unless_full(&mut self, stage: &'static str, error: &io::Error) -> CommitError {

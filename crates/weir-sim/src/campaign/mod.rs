@@ -1,0 +1,7 @@
+//! The campaigns: what part of the production code runs, and what it is asked to do.
+
+pub mod group;
+mod host;
+pub mod partition;
+pub mod wal;
+mod wal_bug;

@@ -1,0 +1,216 @@
+//! `weir-sim`: runs seeds, replays plans, prints what was injected and what was found.
+
+use std::{io::Write, path::PathBuf, process::ExitCode, sync::Mutex, time::Instant};
+
+use clap::{Args, Parser, Subcommand};
+use weir_sim::{
+    Bug, Campaign, Options, Outcome, Plan, Totals, run_plan, run_seeds, shrink, write_artefacts,
+};
+
+/// Seeded simulator of WeirMQ nodes.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs seeds, each twice, over all cores.
+    Run(RunArgs),
+    /// Runs a kept plan.
+    Replay(ReplayArgs),
+    /// Drops steps of a failing plan while the same rule fails, and prints what is left.
+    Shrink(ReplayArgs),
+}
+
+#[derive(Args)]
+struct RunArgs {
+    /// How many seeds.
+    #[arg(long, default_value_t = 1_000)]
+    seeds: u64,
+    /// The first seed.
+    #[arg(long, default_value_t = 1)]
+    from: u64,
+    /// One campaign; all of them otherwise.
+    #[arg(long)]
+    campaign: Option<Campaign>,
+    /// Prints what happens, in order. Meant for a single seed.
+    #[arg(long)]
+    trace: bool,
+    /// Runs with a bug put in on purpose (feature `seeded-bugs`).
+    #[arg(long)]
+    bug: Option<Bug>,
+    /// Where failing seeds leave plan, trace and verdict.
+    #[arg(long, default_value = "target/sim")]
+    out: PathBuf,
+}
+
+#[derive(Args)]
+struct ReplayArgs {
+    /// The plan, as a failing seed leaves it.
+    plan: PathBuf,
+    /// Runs with a bug put in on purpose (feature `seeded-bugs`).
+    #[arg(long)]
+    bug: Option<Bug>,
+}
+
+/// Failing seeds that are run again for their artefacts.
+const MAX_REPORTED_COUNT: usize = 20;
+
+fn main() -> anyhow::Result<ExitCode> {
+    let all_held = match Cli::parse().command {
+        Command::Run(args) => run(&args)?,
+        Command::Replay(args) => replay(&args)?,
+        Command::Shrink(args) => shrink_plan(&args)?,
+    };
+    Ok(if all_held {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn run(args: &RunArgs) -> anyhow::Result<bool> {
+    anyhow::ensure!(
+        args.bug.is_none() || cfg!(feature = "seeded-bugs"),
+        "--bug needs a build with --features seeded-bugs"
+    );
+    let campaigns = args.campaign.map_or_else(Campaign::all, |one| vec![one]);
+    let options = Options {
+        with_trace: false,
+        bug: args.bug,
+    };
+    if args.trace {
+        for campaign in &campaigns {
+            for place in 0..args.seeds {
+                let plan = Plan::draw(*campaign, args.from.wrapping_add(place));
+                let with_trace = true;
+                print_trace(&run_plan(
+                    &plan,
+                    Options {
+                        with_trace,
+                        ..options
+                    },
+                ))?;
+            }
+        }
+    }
+    let start = Instant::now();
+    let last_shown = Mutex::new(start);
+    let progress = |done: u64| {
+        let mut last = last_shown
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if last.elapsed().as_secs() >= 2 {
+            *last = Instant::now();
+            eprintln!(
+                "{done} of {} seeds, {} s",
+                args.seeds,
+                start.elapsed().as_secs()
+            );
+        }
+    };
+    let totals = run_seeds(&campaigns, args.from, args.seeds, options, &progress);
+    report(args, &totals)?;
+    let elapsed_ms = start.elapsed().as_millis();
+    println!("{}", last_line(&totals, elapsed_ms));
+    Ok(totals.failures.is_empty())
+}
+
+fn report(args: &RunArgs, totals: &Totals) -> anyhow::Result<()> {
+    println!("counted: {}", totals.counts);
+    for (campaign, seed, failure) in totals.failures.iter().take(MAX_REPORTED_COUNT) {
+        let options = Options {
+            with_trace: true,
+            bug: args.bug,
+        };
+        let plan = Plan::draw(*campaign, *seed);
+        let outcome = run_plan(&plan, options);
+        let root = args.out.join(campaign.name());
+        let dir = write_artefacts(&root, *seed, &plan, &outcome)?;
+        println!(
+            "seed {seed} {}: {} at step {}: {}",
+            campaign.name(),
+            failure.oracle,
+            failure.first_bad_step,
+            failure.detail
+        );
+        println!("  kept in {}", dir.display());
+        println!("  {}", replay_command(*campaign, *seed, args.bug));
+    }
+    Ok(())
+}
+
+fn replay_command(campaign: Campaign, seed: u64, bug: Option<Bug>) -> String {
+    let features = if bug.is_some() {
+        " --features seeded-bugs"
+    } else {
+        ""
+    };
+    let bug = bug.map_or_else(String::new, |bug| format!(" --bug {}", bug.name()));
+    format!(
+        "cargo run --release -p weir-sim{features} -- run --seeds 1 --from {seed} --campaign {}{bug} --trace",
+        campaign.name()
+    )
+}
+
+fn last_line(totals: &Totals, elapsed_ms: u128) -> String {
+    let failed_seeds: std::collections::BTreeSet<u64> =
+        totals.failures.iter().map(|(_, seed, _)| *seed).collect();
+    let failed = failed_seeds.len() as u64;
+    format!(
+        "seeds {} clean {} failed {failed} restarts {} disk_ops {} hash {:016x} ms {elapsed_ms}",
+        totals.seed_count,
+        totals.seed_count - failed,
+        totals.counts.get("restarts"),
+        totals.counts.get("disk_ops"),
+        totals.hash,
+    )
+}
+
+fn shrink_plan(args: &ReplayArgs) -> anyhow::Result<bool> {
+    let plan: Plan = serde_json::from_slice(&std::fs::read(&args.plan)?)?;
+    let options = Options {
+        with_trace: false,
+        bug: args.bug,
+    };
+    let Some(shortest) = shrink(&plan, options) else {
+        eprintln!("the plan is clean");
+        return Ok(true);
+    };
+    eprintln!(
+        "{} steps, {} are left",
+        plan.step_count(),
+        shortest.step_count()
+    );
+    println!("{}", serde_json::to_string_pretty(&shortest)?);
+    Ok(false)
+}
+
+fn replay(args: &ReplayArgs) -> anyhow::Result<bool> {
+    let plan: Plan = serde_json::from_slice(&std::fs::read(&args.plan)?)?;
+    let options = Options {
+        with_trace: true,
+        bug: args.bug,
+    };
+    let outcome = run_plan(&plan, options);
+    print_trace(&outcome)?;
+    println!("counted: {}", outcome.counts);
+    Ok(outcome.verdict.failure.is_none())
+}
+
+fn print_trace(outcome: &Outcome) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(outcome.trace.as_bytes())?;
+    writeln!(out, "trace hash {:016x}", outcome.verdict.trace_hash)?;
+    if let Some(failure) = &outcome.verdict.failure {
+        writeln!(
+            out,
+            "{} at step {}: {}",
+            failure.oracle, failure.first_bad_step, failure.detail
+        )?;
+    }
+    Ok(())
+}

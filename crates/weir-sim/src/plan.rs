@@ -1,0 +1,82 @@
+//! A plan is all there is to a run: it can be kept, cut and run again.
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+use crate::campaign::{group::GroupPlan, partition::PartitionPlan, wal::WalPlan};
+
+/// What part of the production code runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "kebab-case")]
+pub enum Campaign {
+    /// The write-ahead log and checkpoints.
+    Wal,
+    /// The partition store.
+    Partition,
+    /// Groups of one voter over the log.
+    Group,
+}
+
+impl Campaign {
+    /// All of them.
+    pub fn all() -> Vec<Self> {
+        Self::value_variants().to_vec()
+    }
+
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Wal => "wal",
+            Self::Partition => "partition",
+            Self::Group => "group",
+        }
+    }
+}
+
+/// One run, whichever campaign it belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Plan {
+    /// A run of the write-ahead log and checkpoints.
+    Wal(WalPlan),
+    /// A run of the partition store.
+    Partition(PartitionPlan),
+    /// A run of groups.
+    Group(GroupPlan),
+}
+
+impl Plan {
+    /// The plan of `seed`.
+    pub fn draw(campaign: Campaign, seed: u64) -> Self {
+        match campaign {
+            Campaign::Wal => Self::Wal(WalPlan::draw(seed)),
+            Campaign::Partition => Self::Partition(PartitionPlan::draw(seed)),
+            Campaign::Group => Self::Group(GroupPlan::draw(seed)),
+        }
+    }
+
+    /// Number of its steps.
+    pub fn step_count(&self) -> usize {
+        match self {
+            Self::Wal(plan) => plan.steps.len(),
+            Self::Partition(plan) => plan.steps.len(),
+            Self::Group(plan) => plan.steps.len(),
+        }
+    }
+
+    /// The plan without `count` steps from the step `from` on.
+    #[must_use]
+    pub fn without(&self, from: usize, count: usize) -> Self {
+        let mut cut = self.clone();
+        match &mut cut {
+            Self::Wal(plan) => remove(&mut plan.steps, from, count),
+            Self::Partition(plan) => remove(&mut plan.steps, from, count),
+            Self::Group(plan) => remove(&mut plan.steps, from, count),
+        }
+        cut
+    }
+}
+
+fn remove<T>(steps: &mut Vec<T>, from: usize, count: usize) {
+    let to = from.saturating_add(count).min(steps.len());
+    steps.drain(from.min(to)..to);
+}

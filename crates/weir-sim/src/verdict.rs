@@ -1,0 +1,56 @@
+//! What a run ends with.
+
+use serde::{Deserialize, Serialize};
+
+use crate::world::Counts;
+
+/// A rule that did not hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The rule's name.
+    pub oracle: String,
+    /// The step of the plan at which it was seen, from 0.
+    pub first_bad_step: usize,
+    /// What was expected and what was found.
+    pub detail: String,
+}
+
+/// What the oracles say of one run, as it is kept in `verdict.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// Hash of everything that happened.
+    pub trace_hash: u64,
+    /// The first rule that did not hold; absent: all held.
+    pub failure: Option<Failure>,
+}
+
+/// One run.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// What the oracles say.
+    pub verdict: Verdict,
+    /// Faults, operations and restarts.
+    pub counts: Counts,
+    /// Lines of the trace, where they were asked for.
+    pub trace: String,
+}
+
+/// Rules that hold in every campaign, by name.
+pub mod oracle_name {
+    /// Production code panicked.
+    pub const PANIC: &str = "panic";
+    /// The same plan gave another trace.
+    pub const DETERMINISM: &str = "same_seed_same_trace";
+    /// Something acknowledged is gone or changed.
+    pub const LOST: &str = "nothing_acknowledged_lost";
+    /// Something is there that nobody wrote, or not in that order.
+    pub const INVENTED: &str = "nothing_invented";
+    /// Term, vote or commit went back.
+    pub const HARD_STATE: &str = "hard_state_never_regresses";
+    /// Damage was served, cut in silence, or named wrongly.
+    pub const CORRUPTION: &str = "corruption_is_named";
+    /// An error without a fault.
+    pub const NO_FAULT_NO_ERROR: &str = "no_fault_no_error";
+    /// An acknowledgement after a failed sync.
+    pub const ACK_AFTER_FAILURE: &str = "no_acknowledgement_after_failure";
+}

@@ -1,0 +1,29 @@
+//! Plans that once showed a bug. Each stays, and stays clean.
+
+use std::{fs, path::Path};
+
+use weir_sim::{Options, Plan, run_plan};
+
+#[track_caller]
+fn replays_clean(name: &str) {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("regressions");
+    let bytes = fs::read(dir.join(name).with_extension("json")).expect("a kept plan is there");
+    let plan: Plan = serde_json::from_slice(&bytes).expect("a kept plan is readable");
+    let outcome = run_plan(&plan, Options::default());
+    assert_eq!(outcome.verdict.failure, None);
+}
+
+#[test]
+fn a_frame_whose_sync_failed_is_not_trusted_from_the_page_cache() {
+    replays_clean("wal-stale-page-after-failed-sync");
+}
+
+#[test]
+fn a_flipped_bit_in_a_stored_leader_epoch_is_not_served() {
+    replays_clean("partition-leader-epoch-bit-flip");
+}
+
+#[test]
+fn a_log_of_one_oversize_file_takes_new_work() {
+    replays_clean("group-oversize-file-refuses-for-ever");
+}

@@ -1,0 +1,71 @@
+//! `cargo test -p weir-sim --features seeded-bugs each_seeded_bug`
+
+#[cfg(feature = "seeded-bugs")]
+#[test]
+fn each_seeded_bug_is_found_within_200_seeds() {
+    use weir_sim::{Bug, Campaign, Options, run_seeds};
+
+    for bug in [
+        Bug::AckBeforeSync,
+        Bug::SkipTornTailCheck,
+        Bug::AcceptRecycled,
+    ] {
+        let run = |bug| {
+            run_seeds(
+                &[Campaign::Wal],
+                1,
+                200,
+                Options {
+                    with_trace: false,
+                    bug,
+                },
+                &|_| {},
+            )
+        };
+        let dirty = run(None).failures;
+        let mut found = run(Some(bug)).failures;
+        found.retain(|(_, seed, _)| dirty.iter().all(|(_, other, _)| other != seed));
+        let first = found
+            .first()
+            .map(|(_, seed, failure)| (seed, &failure.oracle));
+        println!(
+            "{}: found by {} of 200 seeds, first {first:?}",
+            bug.name(),
+            found.len()
+        );
+        assert!(!found.is_empty(), "{} was not found", bug.name());
+    }
+}
+
+#[cfg(feature = "seeded-bugs")]
+#[test]
+fn an_early_acknowledgement_is_missed_by_producers_too() {
+    use weir_sim::{Bug, Campaign, Options, run_seeds};
+
+    let options = Options {
+        with_trace: false,
+        bug: Some(Bug::AckBeforeSync),
+    };
+    let failures = run_seeds(&[Campaign::Group], 1, 50, options, &|_| {}).failures;
+    let lost = weir_sim::oracle_name::LOST;
+    assert!(
+        failures.iter().any(|(_, _, f)| f.oracle == lost),
+        "{failures:?}"
+    );
+}
+
+#[cfg(feature = "seeded-bugs")]
+#[test]
+fn a_shrunk_plan_breaks_the_same_rule_in_fewer_steps() {
+    use weir_sim::{Bug, Campaign, Options, Plan, run_plan, shrink};
+
+    let options = Options {
+        with_trace: false,
+        bug: Some(Bug::AckBeforeSync),
+    };
+    let plan = Plan::draw(Campaign::Wal, 1);
+    let shortest = shrink(&plan, options).expect("seed 1 finds this bug");
+    let oracle = |plan| run_plan(plan, options).verdict.failure.map(|f| f.oracle);
+    assert_eq!(oracle(&shortest), oracle(&plan));
+    assert!(shortest.step_count() < plan.step_count());
+}

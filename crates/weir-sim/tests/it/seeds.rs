@@ -1,0 +1,30 @@
+use weir_sim::{Campaign, Options, Plan, run_plan, run_seeds};
+
+/// Seeds that every test run goes through; the campaign proper has thousands.
+const SEED_COUNT: u64 = 100;
+
+#[test]
+fn the_first_seeds_are_clean_and_the_same_twice() {
+    let totals = run_seeds(&Campaign::all(), 1, SEED_COUNT, Options::default(), &|_| {});
+    assert_eq!(totals.seed_count, SEED_COUNT);
+    assert_eq!(totals.failures, []);
+    for fault in ["crash_at_op", "power_cuts", "sectors_lost", "sync_error"] {
+        assert!(totals.counts.get(fault) > 0, "{fault} never happened");
+    }
+}
+
+#[test]
+fn one_seed_gives_one_trace_and_another_seed_another() {
+    for campaign in Campaign::all() {
+        let trace = |seed| {
+            let options = Options {
+                with_trace: true,
+                bug: None,
+            };
+            let outcome = run_plan(&Plan::draw(campaign, seed), options);
+            (outcome.verdict.trace_hash, outcome.trace)
+        };
+        assert_eq!(trace(7), trace(7));
+        assert_ne!(trace(7), trace(8));
+    }
+}
