@@ -1,2 +1,36 @@
-//! placeholder
-fn main() {}
+//! Benchmarks of WeirMQ: production code beside what the same disk gives to others.
+
+mod batch;
+mod client;
+mod cpu;
+mod drive;
+mod fio;
+mod group;
+mod idle;
+mod options;
+mod partitions;
+mod reads;
+mod report;
+mod scratch;
+mod suite;
+mod wal;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use options::{Arguments, Bench};
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().bench {
+        Bench::Log(options) => suite::log(&options),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("weir-bench: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
