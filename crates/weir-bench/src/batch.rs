@@ -1,13 +1,15 @@
 //! Record batches to produce.
 
 use bytes::Bytes;
+use weir_log::{Clock, disk::SystemClock};
 use weir_model::{
     Offset,
     batch::{HEADER_BYTES, MAGIC, PATCHED_BYTES, patched_head},
     record::write_record,
 };
 
-/// One uncompressed batch of about `size_bytes` with `record_count` records.
+/// One uncompressed batch of about `size_bytes` with `record_count` records of this moment: older
+/// ones would be retention's.
 pub(crate) fn batch(size_bytes: usize, record_count: u32) -> Bytes {
     let records = usize::try_from(record_count).expect("a count fits in memory's range");
     let value_bytes = (size_bytes.saturating_sub(HEADER_BYTES) / records).saturating_sub(12);
@@ -21,6 +23,9 @@ pub(crate) fn batch(size_bytes: usize, record_count: u32) -> Bytes {
     batch[..PATCHED_BYTES].copy_from_slice(&head);
     batch[16] = MAGIC.to_be_bytes()[0];
     batch[23..27].copy_from_slice(&last_delta.to_be_bytes());
+    let now_ms = SystemClock::default().now().0.to_be_bytes();
+    batch[27..35].copy_from_slice(&now_ms);
+    batch[35..43].copy_from_slice(&now_ms);
     batch[43..51].copy_from_slice(&(-1_i64).to_be_bytes());
     batch[51..53].copy_from_slice(&(-1_i16).to_be_bytes());
     batch[53..57].copy_from_slice(&(-1_i32).to_be_bytes());

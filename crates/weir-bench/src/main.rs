@@ -5,11 +5,8 @@ mod client;
 mod cpu;
 mod drive;
 mod fio;
-mod group;
-mod idle;
+mod node;
 mod options;
-mod partitions;
-mod reads;
 mod report;
 mod scratch;
 mod suite;
@@ -20,6 +17,10 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use options::{Arguments, Bench};
+
+/// As in the node's binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().bench {

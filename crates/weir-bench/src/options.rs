@@ -74,8 +74,8 @@ impl LogOptions {
                 slice: Duration::from_millis(700),
                 round_count: 1,
                 lone_count: 1_500,
-                produced_bytes: 768 * MIB,
-                flush_bytes: 96 * MIB,
+                warm_bytes: 1024 * MIB,
+                produced_bytes: 1536 * MIB,
                 partition_round_count: 1,
                 idle: Duration::from_secs(3),
                 client_message_count: 1_000_000,
@@ -85,8 +85,8 @@ impl LogOptions {
                 slice: Duration::from_secs(2),
                 round_count: 2,
                 lone_count: 6_000,
-                produced_bytes: 2048 * MIB,
-                flush_bytes: 256 * MIB,
+                warm_bytes: 1024 * MIB,
+                produced_bytes: 3072 * MIB,
                 partition_round_count: 2,
                 idle: Duration::from_secs(10),
                 client_message_count: 5_000_000,
@@ -106,8 +106,8 @@ pub(crate) struct Pace {
     pub(crate) lone_count: u32,
     /// Bytes appended to 1, 100 and 10,000 partitions each.
     pub(crate) produced_bytes: u64,
-    /// A flush to segments begins at this much.
-    pub(crate) flush_bytes: u64,
+    /// Bytes that go through a node before it is measured: files of its log come back by then.
+    pub(crate) warm_bytes: u64,
     /// How often 1, 100 and 10,000 partitions take turns.
     pub(crate) partition_round_count: u32,
     /// How long idle groups are watched.

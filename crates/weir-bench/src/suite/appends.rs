@@ -16,30 +16,23 @@ use crate::{
 /// Entries of this size are held against fio, in bytes.
 const HELD_SIZE: usize = 64 << 10;
 
-/// A lone append, and many writers.
+/// A lone append, and many writers; gives the acknowledgements per second of the latter, in the
+/// order of [`SIZES`] and [`WRITER_COUNTS`].
 pub(super) fn write_ahead_log(
     options: &LogOptions,
     pace: Pace,
     dir: &Path,
     report: &mut Report,
-) -> Result<()> {
+) -> Result<Vec<f64>> {
     let scratch = Scratch::new(dir, "wal")?;
     let host = LogHost::open(scratch.path())?;
     let most = WRITER_COUNTS[WRITER_COUNTS.len() - 1];
     let mut appender = Appender::new(host.queue.clone(), most);
     wal::warm_up(&mut appender)?;
     if options.wants(Part::Lone) {
-        report.part("lone append, p50 (p99)", "bare 4 KiB write + fdatasync");
-        let lone = wal::measure_lone(&host, &mut appender, pace.lone_count)?;
-        let (ours, bare) = (&lone.appends, &lone.bare);
-        report.row(Row {
-            what: "100 B, one writer".to_owned(),
-            ours: quantiles(ours),
-            beside: quantiles(bare),
-            ratio: Some(ours.value_at_quantile(0.5) as f64 / bare.value_at_quantile(0.5) as f64),
-            hold: Some(Hold::AtMost(1.5)),
-        });
+        lone(&host, &mut appender, pace, report)?;
     }
+    let mut rates = Vec::new();
     if options.wants(Part::Wal) {
         let fio = Fio::find(scratch.path(), FILE_BYTES, host.is_direct());
         if fio.is_none() {
@@ -49,25 +42,35 @@ pub(super) fn write_ahead_log(
             );
         }
         let beside = match host.is_direct() {
-            true => "fio, direct, bs/bytes per fdatasync",
-            false => "fio, buffered (no direct I/O here), bs/bytes per fdatasync",
+            true => "fio, direct, as many bytes per fdatasync",
+            false => "fio, buffered, as many bytes per fdatasync",
         };
         report.part("write-ahead log", beside);
-        for size in SIZES {
+        for (size_bytes, size_name) in SIZES {
             for writer_count in WRITER_COUNTS {
-                appends(
-                    &mut appender,
-                    fio.as_ref(),
-                    writer_count,
-                    size,
-                    pace,
-                    report,
-                )?;
+                let turns =
+                    take_turns(&mut appender, fio.as_ref(), writer_count, size_bytes, pace)?;
+                rates.push(appends(&turns, writer_count, size_name, report));
             }
         }
     }
     drop(appender);
-    host.close()
+    host.close()?;
+    Ok(rates)
+}
+
+fn lone(host: &LogHost, appender: &mut Appender, pace: Pace, report: &mut Report) -> Result<()> {
+    report.part("lone append, p50 (p99)", "bare 4 KiB write + fdatasync");
+    let lone = wal::measure_lone(host, appender, pace.lone_count)?;
+    let (ours, bare) = (&lone.appends, &lone.bare);
+    report.row(Row {
+        what: "100 B, one writer".to_owned(),
+        ours: quantiles(ours),
+        beside: quantiles(bare),
+        ratio: Some(ours.value_at_quantile(0.5) as f64 / bare.value_at_quantile(0.5) as f64),
+        hold: Some(Hold::AtMost(1.5)),
+    });
+    Ok(())
 }
 
 fn quantiles(times: &hdrhistogram::Histogram<u64>) -> String {
@@ -75,78 +78,85 @@ fn quantiles(times: &hdrhistogram::Histogram<u64>) -> String {
     format!("{:.1} us ({:.1} us)", us(0.5), us(0.99))
 }
 
-/// Ours and fio take turns. fio syncs after as many bytes as ours did: with one write of all of
-/// them, and for the size that is held also with one write per entry; the better one counts.
-fn appends(
+/// What both sides reached in turns.
+#[derive(Default)]
+struct Turns {
+    ours: Appends,
+    /// fio with one write per entry.
+    by_entry: Vec<FioRun>,
+    /// fio with one write for all that ours synced at once, as ours writes.
+    by_group: Vec<FioRun>,
+}
+
+/// Ours and fio take turns; fio syncs after as many bytes as ours did.
+fn take_turns(
     appender: &mut Appender,
     fio: Option<&Fio>,
     writer_count: usize,
-    (size_bytes, size_name): (usize, &str),
+    size_bytes: usize,
     pace: Pace,
-    report: &mut Report,
-) -> Result<()> {
-    let mut ours = Appends::default();
-    let mut whole = Vec::new();
-    let mut single = Vec::new();
+) -> Result<Turns> {
+    let mut turns = Turns::default();
     for _ in 0..pace.round_count {
         let round = wal::measure(appender, writer_count, size_bytes, pace.slice)?;
-        ours = ours.and(round);
+        turns.ours = turns.ours.and(round);
         let Some(fio) = fio else { continue };
-        whole.push(fio.write(round.frame_blocks_bytes(), 1, pace.slice)?);
         if size_bytes == HELD_SIZE {
             let per_sync = round.group_count().round().max(1.0) as u64;
-            if per_sync > 1 {
-                single.push(fio.write(size_bytes as u64, per_sync, pace.slice)?);
-            }
+            turns
+                .by_entry
+                .push(fio.write(size_bytes as u64, per_sync, pace.slice)?);
+        }
+        if size_bytes != HELD_SIZE || writer_count > 1 {
+            turns
+                .by_group
+                .push(fio.write(round.frame_blocks_bytes(), 1, pace.slice)?);
         }
     }
-    let is_held = size_bytes == HELD_SIZE;
-    let frame_bytes = ours.frame_blocks_bytes() as f64;
-    let (whole, single) = (mean(&whole), mean(&single));
-    let best = match (whole, single) {
-        (Some(whole), Some(single)) => Some(whole.bytes_per_s.max(single.bytes_per_s)),
-        (whole, _) => whole.map(|run| run.bytes_per_s),
-    };
-    report.row(Row {
-        what: format!("{size_name}, {writer_count} writers"),
-        ours: format!(
-            "{}, {}, {:.1}/sync",
-            mb_per_s(ours.bytes_per_s()),
-            per_s(ours.driven.acks_per_s(), "acks"),
-            ours.group_count()
-        ),
-        beside: beside(size_name, frame_bytes, whole, single),
-        // Entries that fill blocks are compared by bytes, small ones by blocks synced.
-        ratio: best.map(|best| match is_held {
-            true => ours.bytes_per_s() / best,
-            false => ours.frames_per_s() * frame_bytes / best,
-        }),
-        hold: is_held.then_some(Hold::AtLeast(0.8)),
-    });
-    Ok(())
+    Ok(turns)
 }
 
-fn beside(
-    size_name: &str,
-    frame_bytes: f64,
-    whole: Option<FioRun>,
-    single: Option<FioRun>,
-) -> String {
-    let Some(whole) = whole else {
-        return String::new();
-    };
-    let frame = format!("{:.0} KiB", frame_bytes / 1024.0);
-    let speed = mb_per_s(whole.bytes_per_s);
-    let syncs = per_s(whole.blocks_per_s, "syncs");
-    match single {
-        Some(single) => {
-            format!(
-                "{speed} {frame}; {} bs {size_name}",
-                mb_per_s(single.bytes_per_s)
-            )
+/// Prints one line, or two where fio can write entry by entry; gives our acknowledgements per
+/// second. Entries that fill blocks are compared by their bytes, small ones by blocks synced.
+fn appends(turns: &Turns, writer_count: usize, size_name: &str, report: &mut Report) -> f64 {
+    let ours = turns.ours;
+    let frame_bytes = ours.frame_blocks_bytes() as f64;
+    let figures = format!(
+        "{}, {}, {:.1}/sync",
+        mb_per_s(ours.bytes_per_s()),
+        per_s(ours.driven.acks_per_s(), "acks"),
+        ours.group_count()
+    );
+    let by_entry = mean(&turns.by_entry).map(|run| Row {
+        beside: format!("{}, bs {size_name}", mb_per_s(run.bytes_per_s)),
+        ratio: Some(ours.bytes_per_s() / run.bytes_per_s),
+        hold: Some(Hold::AtLeast(0.8)),
+        ..Row::default()
+    });
+    let by_group = mean(&turns.by_group).map(|run| {
+        let syncs = per_s(run.blocks_per_s, "syncs");
+        let block = format!("bs {:.0} KiB", frame_bytes / 1024.0);
+        Row {
+            beside: format!("{}, {syncs}, {block}", mb_per_s(run.bytes_per_s)),
+            ratio: Some(ours.frames_per_s() * frame_bytes / run.bytes_per_s),
+            ..Row::default()
         }
-        None => format!("{speed}, {syncs} {frame}"),
+    });
+    let mut rows: Vec<Row> = by_entry.into_iter().chain(by_group).collect();
+    if rows.is_empty() {
+        rows.push(Row::default());
     }
+    for (at, row) in rows.into_iter().enumerate() {
+        let (what, ours) = match at {
+            0 => (
+                format!("{size_name}, {writer_count} writers"),
+                figures.clone(),
+            ),
+            _ => ("  beside one write per group".to_owned(), String::new()),
+        };
+        report.row(Row { what, ours, ..row });
+    }
+    ours.driven.acks_per_s()
 }
 
 fn mean(runs: &[FioRun]) -> Option<FioRun> {

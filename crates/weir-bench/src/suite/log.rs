@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{appends, node};
+use super::{appends, groups, partitions};
 use crate::{
     client,
     options::{LogOptions, Part},
@@ -15,6 +15,10 @@ pub(super) const WRITER_COUNTS: [usize; 3] = [1, 16, 256];
 /// Sizes of entries, in bytes, and their names.
 pub(super) const SIZES: [(usize, &str); 3] =
     [(100, "100 B"), (1 << 10, "1 KiB"), (64 << 10, "64 KiB")];
+/// Size of a batch where throughput counts, in bytes.
+pub(super) const LARGE_BYTES: usize = 64 << 10;
+/// Records of such a batch.
+pub(super) const LARGE_RECORD_COUNT: u32 = 64;
 
 /// Runs what was asked for. `true`: nothing fell short.
 pub(crate) fn log(options: &LogOptions) -> Result<bool> {
@@ -22,20 +26,21 @@ pub(crate) fn log(options: &LogOptions) -> Result<bool> {
     let scratch = Scratch::new(&options.dir, "log")?;
     let dir = scratch.path();
     let mut report = Report::new();
+    let mut alone = Vec::new();
     if options.wants(Part::Lone) || options.wants(Part::Wal) {
-        appends::write_ahead_log(options, pace, dir, &mut report)?;
+        alone = appends::write_ahead_log(options, pace, dir, &mut report)?;
     }
     if options.wants(Part::Group) {
-        node::group(pace, dir, &mut report)?;
+        groups::one_voter(pace, dir, &alone, &mut report)?;
     }
     if options.wants(Part::Partitions) {
-        node::side_by_side(pace, dir, &mut report)?;
+        partitions::side_by_side(pace, dir, &mut report)?;
     }
     if options.wants(Part::Reads) {
-        node::reads(pace, dir, &mut report)?;
+        partitions::reads(pace, dir, &mut report)?;
     }
     if options.wants(Part::Idle) {
-        node::idle_groups(pace, dir, &mut report)?;
+        groups::idle(pace, dir, &mut report)?;
     }
     if options.wants(Part::Client) {
         client::measure(options, pace, dir, &mut report)?;

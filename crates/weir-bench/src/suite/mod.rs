@@ -1,7 +1,8 @@
 //! What is measured in which order, and what must hold.
 
 mod appends;
+mod groups;
 mod log;
-mod node;
+mod partitions;
 
 pub(crate) use log::log;
