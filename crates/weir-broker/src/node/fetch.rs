@@ -53,9 +53,14 @@ struct Pass {
 
 impl Node {
     pub(super) fn fetch(self: &Arc<Self>, fetch: Fetch, reply: Reply) {
-        let places = fetch
-            .partitions
-            .iter()
+        let Fetch {
+            min_bytes,
+            max_bytes,
+            max_wait_ms,
+            partitions,
+        } = fetch;
+        let places = partitions
+            .into_iter()
             .map(|partition| Place {
                 log: self.readable(&partition.topic, partition.index, partition.leader_epoch),
                 from: Offset::from_wire(partition.offset).ok_or(ErrorKind::OffsetOutOfRange),
@@ -65,12 +70,12 @@ impl Node {
         let task = Arc::new(FetchTask {
             node: Arc::clone(self),
             places,
-            min_bytes: fetch.min_bytes,
-            max_bytes: fetch.max_bytes.min(MAX_ANSWER_BYTES),
+            min_bytes,
+            max_bytes: max_bytes.min(MAX_ANSWER_BYTES),
             reply: Mutex::new(Some(reply)),
             missing_bytes: AtomicI64::new(0),
         });
-        let wait_ms = fetch.max_wait_ms.min(MAX_WAIT_MS);
+        let wait_ms = max_wait_ms.min(MAX_WAIT_MS);
         let deadline = (wait_ms > 0).then(|| self.elapsed().plus(wait_ms));
         Pass::new(task, deadline.is_none(), deadline).run();
     }
