@@ -45,8 +45,14 @@ impl<T: Clone> Join<T> {
         answers[at] = answer;
         if self.open_count.fetch_sub(1, Ordering::AcqRel) == 1 {
             let answers = std::mem::take(&mut *answers);
-            let reply = self.reply.lock().unwrap_or_else(PoisonError::into_inner).take();
-            reply.expect("each part settles once").send((self.outcome)(answers));
+            let reply = self
+                .reply
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take();
+            reply
+                .expect("each part settles once")
+                .send((self.outcome)(answers));
         }
     }
 }

@@ -3,12 +3,26 @@
 //! Knows neither sockets nor protocols.
 
 pub mod api;
-pub mod applied;
+mod checkpointer;
+pub mod config;
 pub mod encoding;
+mod engine;
 pub mod group;
+mod join;
+mod machine;
 pub mod mailbox;
 pub mod metadata;
+mod metadata_host;
+mod node;
+mod outcome;
 pub mod producer;
+mod purgatory;
+mod registry;
+mod shard;
 
-pub use applied::Applied;
+pub use checkpointer::CheckpointFailed;
+pub use config::NodeConfig;
+pub use engine::{Engine, NodeFailed, OnFailure, OpenError, Running};
 pub use mailbox::{Mailbox, Reply, Ticket};
+pub use node::Node;
+pub use weir_raft::Applied;

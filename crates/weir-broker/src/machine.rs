@@ -4,9 +4,7 @@ use bytes::Bytes;
 use weir_log::Millis;
 use weir_raft::{Applied, ApplyError, Context, StateMachine};
 
-use crate::{
-    metadata_host::MetadataHost, outcome::AppliedOutcome, shard::Shard,
-};
+use crate::{metadata_host::MetadataHost, outcome::AppliedOutcome, shard::Shard};
 
 /// Group 0 runs [`Machine::Metadata`], every other group [`Machine::Shard`].
 pub(crate) enum Machine {

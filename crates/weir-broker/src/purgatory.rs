@@ -19,6 +19,11 @@ struct Waiting {
     closed: bool,
 }
 
+/// Milliseconds of the clock that never jumps.
+pub(crate) fn elapsed(clock: &dyn Clock) -> Millis {
+    Millis(i64::try_from(clock.monotonic_ns() / 1_000_000).unwrap_or(i64::MAX))
+}
+
 /// One per node. A fetch that is answered before its deadline leaves a weak reference until
 /// then: some bytes for as long as its client wanted to wait.
 ///
@@ -33,8 +38,15 @@ pub(crate) struct Purgatory {
 impl Purgatory {
     pub(crate) fn add(&self, deadline: Millis, task: &Arc<FetchTask>) {
         let mut waiting = self.lock();
-        let is_first = waiting.by_deadline.first_key_value().is_none_or(|(at, _)| deadline < *at);
-        waiting.by_deadline.entry(deadline).or_default().push(Arc::downgrade(task));
+        let is_first = waiting
+            .by_deadline
+            .first_key_value()
+            .is_none_or(|(at, _)| deadline < *at);
+        waiting
+            .by_deadline
+            .entry(deadline)
+            .or_default()
+            .push(Arc::downgrade(task));
         drop(waiting);
         if is_first {
             self.changed.notify_one();
@@ -48,7 +60,11 @@ impl Purgatory {
             let later = waiting.by_deadline.split_off(&now.plus(1));
             std::mem::replace(&mut waiting.by_deadline, later)
         };
-        for task in due.into_values().flatten().filter_map(|task| task.upgrade()) {
+        for task in due
+            .into_values()
+            .flatten()
+            .filter_map(|task| task.upgrade())
+        {
             task.expire();
         }
     }
@@ -56,21 +72,30 @@ impl Purgatory {
     /// Answers what is due until [`close`](Self::close).
     pub(crate) fn run(&self, clock: &dyn Clock) {
         loop {
-            let now = clock.now();
+            let now = elapsed(clock);
             self.expire(now);
             let waiting = self.lock();
             if waiting.closed {
                 return;
             }
-            let next = waiting.by_deadline.first_key_value().map(|(at, _)| at.since(now));
+            let next = waiting
+                .by_deadline
+                .first_key_value()
+                .map(|(at, _)| at.since(now));
             let sleep = Duration::from_millis(next.unwrap_or(MAX_SLEEP_MS).min(MAX_SLEEP_MS));
-            drop(self.changed.wait_timeout(waiting, sleep).unwrap_or_else(PoisonError::into_inner));
+            drop(
+                self.changed
+                    .wait_timeout(waiting, sleep)
+                    .unwrap_or_else(PoisonError::into_inner),
+            );
         }
     }
 
+    /// Ends [`run`](Self::run) and answers everybody who waits.
     pub(crate) fn close(&self) {
         self.lock().closed = true;
         self.changed.notify_one();
+        self.expire(Millis(i64::MAX));
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {

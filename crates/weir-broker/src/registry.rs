@@ -21,7 +21,9 @@ pub(crate) struct PartitionRegistry {
 
 impl Default for PartitionRegistry {
     fn default() -> Self {
-        Self { parts: (0..PART_COUNT).map(|_| RwLock::default()).collect() }
+        Self {
+            parts: (0..PART_COUNT).map(|_| RwLock::default()).collect(),
+        }
     }
 }
 
@@ -31,19 +33,38 @@ impl PartitionRegistry {
         part.get(&id).map(Arc::clone)
     }
 
-    pub(crate) fn insert(&self, partition: &Arc<PartitionLog>) {
-        let id = partition.id();
-        let mut part = self.part(id).write().unwrap_or_else(PoisonError::into_inner);
-        part.insert(id, Arc::clone(partition));
+    /// The partition, made by `open` where it is not there yet: by whoever comes first, the
+    /// shard that appends or a reader that waits.
+    pub(crate) fn get_or_open(
+        &self,
+        id: PartitionId,
+        open: impl FnOnce() -> Arc<PartitionLog>,
+    ) -> Arc<PartitionLog> {
+        if let Some(partition) = self.get(id) {
+            return partition;
+        }
+        let mut part = self
+            .part(id)
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(part.entry(id).or_insert_with(open))
     }
 
-    pub(crate) fn remove(&self, id: PartitionId) {
-        self.part(id).write().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    /// All partitions.
+    pub(crate) fn all(&self) -> Vec<Arc<PartitionLog>> {
+        let logs_of = |part: &RwLock<BTreeMap<_, Arc<PartitionLog>>>| {
+            let part = part.read().unwrap_or_else(PoisonError::into_inner);
+            part.values().map(Arc::clone).collect::<Vec<_>>()
+        };
+        self.parts.iter().flat_map(logs_of).collect()
     }
 
     fn part(&self, id: PartitionId) -> &RwLock<BTreeMap<PartitionId, Arc<PartitionLog>>> {
         // Serial and index both spread: partitions of one topic and topics of one partition.
-        let mixed = id.topic_serial().wrapping_mul(31).wrapping_add(u64::from(id.index()));
+        let mixed = id
+            .topic_serial()
+            .wrapping_mul(31)
+            .wrapping_add(u64::from(id.index()));
         &self.parts[usize::try_from(mixed % PART_COUNT as u64).expect("a small remainder fits")]
     }
 }

@@ -11,7 +11,7 @@ use weir_log::partition::{PartitionLog, PartitionStore};
 use weir_model::{GroupId, PartitionId};
 use weir_raft::Handle;
 
-pub(crate) use self::{checkpoint::{RestoreError, ShardPlan}, command::ShardCommand};
+pub(crate) use self::{checkpoint::ShardPlan, command::ShardCommand};
 use crate::{
     group::{Coordinator, GroupTable, OffsetTable},
     machine::Machine,
@@ -42,8 +42,6 @@ pub(crate) struct Shard {
     partitions: BTreeMap<PartitionId, Partition>,
     groups: GroupTable,
     offsets: OffsetTable,
-    /// Dropped since the last checkpoint: their files go once no checkpoint names them.
-    dropped: Vec<PartitionId>,
     /// Volatile, the leader's own.
     pub(crate) coordinator: Coordinator<Reply>,
 }

@@ -1,2 +1,57 @@
-//! placeholder
-fn main() {}
+//! WeirMQ: one broker for every client.
+
+mod command;
+mod data_dir;
+mod exit_code;
+mod wiring;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::{command::quickstart, command::serve};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A message broker that unmodified Kafka clients connect to.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run one node.
+    Serve(serve::ServeArguments),
+    /// Run one node, send it some messages, read them back, and go on serving.
+    Quickstart(serve::ServeArguments),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    tracing_subscriber::fmt()
+        .with_env_filter(log_filter())
+        .with_writer(std::io::stderr)
+        .init();
+    let result = match arguments.command {
+        Command::Serve(arguments) => serve::run(&arguments, serve::announce_ready),
+        Command::Quickstart(arguments) => serve::run(&arguments, quickstart::show),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("weir: {error:#}");
+            exit_code::of(&error)
+        }
+    }
+}
+
+/// `WEIR_LOG` in `tracing`'s form, such as `weir_broker=debug`. Default: changes of state that
+/// somebody may act on.
+fn log_filter() -> tracing_subscriber::EnvFilter {
+    tracing_subscriber::EnvFilter::try_from_env("WEIR_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"))
+}

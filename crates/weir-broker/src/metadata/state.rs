@@ -10,7 +10,7 @@ use super::{
     topic_config::TopicConfig,
     topology::Topology,
 };
-use crate::applied::Applied;
+use weir_raft::Applied;
 
 /// Most nodes of a cluster.
 pub const MAX_NODES: usize = 1024;

@@ -53,9 +53,14 @@ struct Pass {
 
 impl Node {
     pub(super) fn fetch(self: &Arc<Self>, fetch: Fetch, reply: Reply) {
-        let places = fetch
-            .partitions
-            .iter()
+        let Fetch {
+            min_bytes,
+            max_bytes,
+            max_wait_ms,
+            partitions,
+        } = fetch;
+        let places = partitions
+            .into_iter()
             .map(|partition| Place {
                 log: self.readable(&partition.topic, partition.index, partition.leader_epoch),
                 from: Offset::from_wire(partition.offset).ok_or(ErrorKind::OffsetOutOfRange),
@@ -65,13 +70,13 @@ impl Node {
         let task = Arc::new(FetchTask {
             node: Arc::clone(self),
             places,
-            min_bytes: fetch.min_bytes,
-            max_bytes: fetch.max_bytes.min(MAX_ANSWER_BYTES),
+            min_bytes,
+            max_bytes: max_bytes.min(MAX_ANSWER_BYTES),
             reply: Mutex::new(Some(reply)),
             missing_bytes: AtomicI64::new(0),
         });
-        let wait_ms = fetch.max_wait_ms.min(MAX_WAIT_MS);
-        let deadline = (wait_ms > 0).then(|| self.clock.now().plus(wait_ms));
+        let wait_ms = max_wait_ms.min(MAX_WAIT_MS);
+        let deadline = (wait_ms > 0).then(|| self.elapsed().plus(wait_ms));
         Pass::new(task, deadline.is_none(), deadline).run();
     }
 }
@@ -85,17 +90,26 @@ impl FetchTask {
     }
 
     fn is_answered(&self) -> bool {
-        self.reply.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+        self.reply
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_none()
     }
 
     fn take_reply(&self) -> Option<Reply> {
-        self.reply.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.reply
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
     }
 
     /// Puts watchers on all partitions. What arrived since the pass is seen by the next look.
     fn park(self: &Arc<Self>, taken_bytes: usize, deadline: Millis) {
         let missing = self.min_bytes.saturating_sub(taken_bytes);
-        self.missing_bytes.store(i64::try_from(missing).unwrap_or(i64::MAX), Ordering::Release);
+        self.missing_bytes.store(
+            i64::try_from(missing).unwrap_or(i64::MAX),
+            Ordering::Release,
+        );
         self.node.purgatory.add(deadline, self);
         for place in &self.places {
             if let Ok(log) = &place.log {
@@ -106,7 +120,10 @@ impl FetchTask {
                 }
             }
         }
-        let ends_moved = self.places.iter().any(|place| place.has_more_than(taken_bytes));
+        let ends_moved = self
+            .places
+            .iter()
+            .any(|place| place.has_more_than(taken_bytes));
         if ends_moved {
             Pass::new(Arc::clone(self), false, None).run();
         }
@@ -143,7 +160,14 @@ impl Watcher for Watch {
 impl Pass {
     fn new(task: Arc<FetchTask>, must_answer: bool, deadline: Option<Millis>) -> Self {
         let answers = Vec::with_capacity(task.places.len());
-        Self { task, answers, taken_bytes: 0, has_error: false, must_answer, deadline }
+        Self {
+            task,
+            answers,
+            taken_bytes: 0,
+            has_error: false,
+            must_answer,
+            deadline,
+        }
     }
 
     fn run(mut self) {
@@ -164,7 +188,7 @@ impl Pass {
                 Read::AtEnd => self.answer_batches(ReadBatches::default()),
                 Read::OutOfRange { .. } => self.answer_error(ErrorKind::OffsetOutOfRange),
                 Read::Cold(cold) => {
-                    let store = Arc::clone(&self.task.node.store);
+                    let store = Arc::clone(&self.task.node.env.store);
                     return store.read_cold(
                         cold,
                         Box::new(move |result| {
@@ -194,7 +218,10 @@ impl Pass {
 
     fn answer_batches(&mut self, batches: ReadBatches) {
         self.taken_bytes += batches.size_bytes;
-        let batches = FetchedBatches { chunks: batches.chunks, size_bytes: batches.size_bytes };
+        let batches = FetchedBatches {
+            chunks: batches.chunks,
+            size_bytes: batches.size_bytes,
+        };
         self.answer(Ok(batches));
     }
 
@@ -209,7 +236,11 @@ impl Pass {
             Ok(log) => (log.end_offset(), log.start_offset()),
             Err(_) => (Offset(0), Offset(0)),
         };
-        self.answers.push(Fetched { batches, high_watermark, log_start });
+        self.answers.push(Fetched {
+            batches,
+            high_watermark,
+            log_start,
+        });
     }
 
     fn finish(self) {

@@ -1,9 +1,9 @@
 //! Consumer groups: every request goes to the shard that coordinates the group.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use weir_log::Millis;
-use weir_model::{ErrorKind, GroupId, Offset, PartitionId, TopicId};
+use weir_model::{ErrorKind, GroupId, Offset, PartitionId, TopicName};
 use weir_raft::{Context, Input};
 
 use super::Node;
@@ -42,72 +42,114 @@ impl Node {
         call: impl FnOnce(&mut Shard, &mut ShardContext<'_>, Reply) + Send + 'static,
     ) {
         let shard = self.coordinating_shard(group);
-        let visit = Box::new(move |machine: &mut Machine, context: &mut ShardContext<'_>| {
-            match machine {
+        let visit = Box::new(
+            move |machine: &mut Machine, context: &mut ShardContext<'_>| match machine {
                 Machine::Shard(shard) if context.leads => call(shard, context, reply),
                 Machine::Shard(_) | Machine::Metadata(_) => {
                     reply.send(refuse(ErrorKind::CoordinatorLoading));
                 }
-            }
+            },
+        );
+        self.handle_of(shard).send(Input::Visit {
+            group: shard,
+            visit,
         });
-        self.handle_of(shard).send(Input::Visit { group: shard, visit });
     }
 
     pub(super) fn join_group(&self, join: Join, reply: Reply) {
-        let suffix = u128::from(self.entropy.next_u64()) << 64 | u128::from(self.entropy.next_u64());
+        let suffix =
+            u128::from(self.entropy.next_u64()) << 64 | u128::from(self.entropy.next_u64());
         let member = join.member.clone();
         let refuse = |error| Outcome::Join(Err(JoinRefused { error, member }));
-        self.coordinate(&join.group.clone(), reply, refuse, move |shard, context, reply| {
-            let mut actions = Vec::new();
-            shard.coordinator.join(context.now, join, reply, suffix, &mut actions);
-            shard.act(actions, context);
-        });
+        self.coordinate(
+            &join.group.clone(),
+            reply,
+            refuse,
+            move |shard, context, reply| {
+                let mut actions = Vec::new();
+                shard
+                    .coordinator
+                    .join(context.now, join, reply, suffix, &mut actions);
+                shard.act(actions, context);
+            },
+        );
     }
 
     pub(super) fn sync_group(&self, sync: Sync, reply: Reply) {
         let refuse = |error| Outcome::Sync(Err(error));
-        self.coordinate(&sync.group.clone(), reply, refuse, move |shard, context, reply| {
-            let mut actions = Vec::new();
-            shard.coordinator.sync(context.now, sync, reply, &mut actions);
-            shard.act(actions, context);
-        });
+        self.coordinate(
+            &sync.group.clone(),
+            reply,
+            refuse,
+            move |shard, context, reply| {
+                let mut actions = Vec::new();
+                shard
+                    .coordinator
+                    .sync(context.now, sync, reply, &mut actions);
+                shard.act(actions, context);
+            },
+        );
     }
 
     pub(super) fn heartbeat(&self, heartbeat: Heartbeat, reply: Reply) {
         let refuse = |error| Outcome::Heartbeat(Err(error));
-        self.coordinate(&heartbeat.group.clone(), reply, refuse, move |shard, context, reply| {
-            let answer = shard.coordinator.heartbeat(context.now, &heartbeat);
-            reply.send(Outcome::Heartbeat(answer));
-        });
+        self.coordinate(
+            &heartbeat.group.clone(),
+            reply,
+            refuse,
+            move |shard, context, reply| {
+                let answer = shard.coordinator.heartbeat(context.now, &heartbeat);
+                reply.send(Outcome::Heartbeat(answer));
+            },
+        );
     }
 
     pub(super) fn leave_group(&self, leave: Leave, reply: Reply) {
         let refuse = |error| Outcome::Leave(Err(error));
-        self.coordinate(&leave.group.clone(), reply, refuse, move |shard, context, reply| {
-            let mut actions = Vec::new();
-            let answer = shard.coordinator.leave(context.now, &leave, &mut actions);
-            reply.send(Outcome::Leave(answer));
-            shard.act(actions, context);
-        });
+        self.coordinate(
+            &leave.group.clone(),
+            reply,
+            refuse,
+            move |shard, context, reply| {
+                let mut actions = Vec::new();
+                let answer = shard.coordinator.leave(context.now, &leave, &mut actions);
+                reply.send(Outcome::Leave(answer));
+                shard.act(actions, context);
+            },
+        );
     }
 
     pub(super) fn commit_offsets(&self, commit: OffsetCommit, reply: Reply) {
         let now = self.clock.now();
         let count = commit.offsets.len();
-        let resolved: Vec<Result<(PartitionId, StoredOffset), ErrorKind>> =
-            commit.offsets.iter().map(|offset| self.to_stored(offset, now)).collect();
+        let resolved: Vec<Result<(PartitionId, StoredOffset), ErrorKind>> = commit
+            .offsets
+            .iter()
+            .map(|offset| self.to_stored(offset, now))
+            .collect();
         let refuse = move |error| Outcome::OffsetCommit(vec![Err(error); count]);
-        self.coordinate(&commit.group.clone(), reply, refuse, move |shard, context, reply| {
-            let OffsetCommit { group, generation, member, instance, .. } = commit;
-            let instance = instance.as_deref();
-            let coordinator = &mut shard.coordinator;
-            let allowed =
-                coordinator.check_commit(context.now, &group, generation, &member, instance);
-            match allowed {
-                Ok(()) => propose_commit(group, resolved, context, reply),
-                Err(error) => reply.send(Outcome::OffsetCommit(vec![Err(error); count])),
-            }
-        });
+        self.coordinate(
+            &commit.group.clone(),
+            reply,
+            refuse,
+            move |shard, context, reply| {
+                let OffsetCommit {
+                    group,
+                    generation,
+                    member,
+                    instance,
+                    ..
+                } = commit;
+                let instance = instance.as_deref();
+                let coordinator = &mut shard.coordinator;
+                let allowed =
+                    coordinator.check_commit(context.now, &group, generation, &member, instance);
+                match allowed {
+                    Ok(()) => propose_commit(group, resolved, context, reply),
+                    Err(error) => reply.send(Outcome::OffsetCommit(vec![Err(error); count])),
+                }
+            },
+        );
     }
 
     fn to_stored(
@@ -128,20 +170,30 @@ impl Node {
 
     pub(super) fn fetch_offsets(self: &Arc<Self>, wanted: Vec<OffsetFetch>, reply: Reply) {
         let unsettled = Err(ErrorKind::TimedOut);
-        let task = Arc::new(Gather::new(wanted.len(), unsettled, reply, Outcome::OffsetFetch));
+        let task = Arc::new(Gather::new(
+            wanted.len(),
+            unsettled,
+            reply,
+            Outcome::OffsetFetch,
+        ));
         for (at, wanted) in wanted.into_iter().enumerate() {
             let (task, node) = (Arc::clone(&task), Arc::clone(self));
             let shard = self.coordinating_shard(&wanted.group);
-            let visit = Box::new(move |machine: &mut Machine, context: &mut ShardContext<'_>| {
-                let answer = match machine {
-                    Machine::Shard(shard) if context.leads => Ok(node.stored(shard, wanted)),
-                    Machine::Shard(_) | Machine::Metadata(_) => {
-                        Err(ErrorKind::CoordinatorLoading)
-                    }
-                };
-                task.settle(at, answer);
+            let visit = Box::new(
+                move |machine: &mut Machine, context: &mut ShardContext<'_>| {
+                    let answer = match machine {
+                        Machine::Shard(shard) if context.leads => Ok(node.stored(shard, wanted)),
+                        Machine::Shard(_) | Machine::Metadata(_) => {
+                            Err(ErrorKind::CoordinatorLoading)
+                        }
+                    };
+                    task.settle(at, answer);
+                },
+            );
+            self.handle_of(shard).send(Input::Visit {
+                group: shard,
+                visit,
             });
-            self.handle_of(shard).send(Input::Visit { group: shard, visit });
         }
     }
 
@@ -157,15 +209,23 @@ impl Node {
                     fetched(topic, index, stored)
                 })
                 .collect(),
-            None => shard
-                .stored_offsets(&wanted.group)
-                .filter_map(|(partition, stored)| {
-                    let topic = self.topology.load().topic_by_serial(partition.topic_serial())?.id;
-                    let index = i32::try_from(partition.index()).ok()?;
-                    Some(fetched(TopicRef::Id(TopicId(topic.0)), index, Some(stored)))
-                })
-                .collect(),
+            None => self.all_stored(shard, &wanted.group),
         }
+    }
+
+    /// All that a group keeps, sorted by topic and partition.
+    fn all_stored(&self, shard: &Shard, group: &str) -> Vec<FetchedOffset> {
+        let topology = self.topology.load();
+        let sorted: BTreeMap<(TopicName, i32), &StoredOffset> = shard
+            .stored_offsets(group)
+            .filter_map(|(partition, stored)| {
+                let topic = topology.by_serial(partition.topic_serial())?.name.clone();
+                let index = i32::try_from(partition.index()).ok()?;
+                Some(((topic, index), stored))
+            })
+            .collect();
+        let answer = |((topic, index), stored)| fetched(TopicRef::Name(topic), index, Some(stored));
+        sorted.into_iter().map(answer).collect()
     }
 }
 
@@ -178,9 +238,13 @@ fn fetched(topic: TopicRef, index: i32, stored: Option<&StoredOffset>) -> Fetche
             leader_epoch: stored.leader_epoch,
             metadata: stored.metadata.clone(),
         },
-        None => {
-            FetchedOffset { topic, index, offset: None, leader_epoch: -1, metadata: String::new() }
-        }
+        None => FetchedOffset {
+            topic,
+            index,
+            offset: None,
+            leader_epoch: -1,
+            metadata: String::new(),
+        },
     }
 }
 
@@ -199,13 +263,16 @@ fn propose_commit(
     if offsets.is_empty() {
         return reply.send(Outcome::OffsetCommit(answers));
     }
-    let command = ShardCommand::group(&GroupCommand::CommitOffsets(CommitOffsets { group, offsets }));
+    let command = ShardCommand::group(&GroupCommand::CommitOffsets(CommitOffsets {
+        group,
+        offsets,
+    }));
     let done = move |outcome: Result<AppliedOutcome, weir_raft::NotCommitted>| {
         let mut kept = match outcome {
             Ok(AppliedOutcome::Offsets(kept)) => Ok(kept.into_iter()),
-            Ok(AppliedOutcome::Metadata(_) | AppliedOutcome::Appended(_) | AppliedOutcome::Done) => {
-                Err(ErrorKind::InvalidRequest)
-            }
+            Ok(
+                AppliedOutcome::Metadata(_) | AppliedOutcome::Appended(_) | AppliedOutcome::Done,
+            ) => Err(ErrorKind::InvalidRequest),
             Err(error) => Err(error.kind()),
         };
         for answer in answers.iter_mut().filter(|answer| answer.is_ok()) {

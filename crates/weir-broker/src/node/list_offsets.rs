@@ -17,7 +17,12 @@ type Listing = Join<Result<ListedOffset, ErrorKind>>;
 impl Node {
     pub(super) fn list_offsets(self: &Arc<Self>, wanted: Vec<ListOffset>, reply: Reply) {
         let unsettled = Err(ErrorKind::TimedOut);
-        let task = Arc::new(Join::new(wanted.len(), unsettled, reply, Outcome::ListOffsets));
+        let task = Arc::new(Join::new(
+            wanted.len(),
+            unsettled,
+            reply,
+            Outcome::ListOffsets,
+        ));
         for (at, wanted) in wanted.into_iter().enumerate() {
             self.list_offset(&wanted, &task, at);
         }
@@ -30,7 +35,11 @@ impl Node {
         };
         let leader_epoch = self.leader_epoch(&wanted.topic, wanted.index);
         let special = |offset: Offset| {
-            Ok(ListedOffset { offset: Some(offset), timestamp_ms: -1, leader_epoch })
+            Ok(ListedOffset {
+                offset: Some(offset),
+                timestamp_ms: -1,
+                leader_epoch,
+            })
         };
         let lookup = match wanted.at {
             OffsetSpec::Earliest => return task.settle(at, special(log.start_offset())),
@@ -46,7 +55,7 @@ impl Node {
                 let done = move |result: Result<_, ReadError>| {
                     task.settle(at, result.map(listed).map_err(|error| kind_of(&error)));
                 };
-                self.store.lookup_cold(cold, Box::new(done));
+                self.env.store.lookup_cold(cold, Box::new(done));
             }
         }
     }
@@ -59,7 +68,11 @@ fn listed(found: Option<TimestampOffset>) -> ListedOffset {
             timestamp_ms: found.timestamp_ms,
             leader_epoch: found.leader_epoch,
         },
-        None => ListedOffset { offset: None, timestamp_ms: -1, leader_epoch: -1 },
+        None => ListedOffset {
+            offset: None,
+            timestamp_ms: -1,
+            leader_epoch: -1,
+        },
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{
     api::{Outcome, Produce, ProducePartition, Produced},
     join::Join,
     mailbox::Reply,
-    metadata::{TimestampType, TopicConfig},
+    metadata::{TopicConfig, topic_config::TimestampType},
     outcome::AppliedOutcome,
     shard::ShardCommand,
 };
@@ -42,7 +42,7 @@ impl Node {
                 Ok(checked) => {
                     let task = Arc::clone(&task);
                     let command = ShardCommand::append(checked.partition, checked.batch);
-                    let done = Box::new(move |outcome| task.settle(at, appended(outcome)));
+                    let done = Box::new(move |outcome| task.settle(at, appended(&outcome)));
                     self.propose(checked.group, command, done);
                 }
                 Err(error) => task.settle(at, refused(error)),
@@ -52,14 +52,18 @@ impl Node {
 
     fn check(&self, produce: ProducePartition, now: Millis) -> Result<Checked, ErrorKind> {
         let route = self.route(&produce.topic, produce.index)?;
-        let batch = check_batch(produce.batch, &route.config, now)?;
-        Ok(Checked { group: route.group, partition: route.partition, batch })
+        let batch = check_batch(produce.batch, &route.topic.settings, now)?;
+        Ok(Checked {
+            group: route.group,
+            partition: route.partition,
+            batch,
+        })
     }
 }
 
-fn appended(outcome: Result<AppliedOutcome, NotCommitted>) -> Produced {
+fn appended(outcome: &Result<AppliedOutcome, NotCommitted>) -> Produced {
     match outcome {
-        Ok(AppliedOutcome::Appended(produced)) => produced,
+        Ok(AppliedOutcome::Appended(produced)) => *produced,
         Ok(AppliedOutcome::Metadata(_) | AppliedOutcome::Offsets(_) | AppliedOutcome::Done) => {
             refused(ErrorKind::InvalidRequest)
         }
@@ -68,7 +72,10 @@ fn appended(outcome: Result<AppliedOutcome, NotCommitted>) -> Produced {
 }
 
 fn refused(error: ErrorKind) -> Produced {
-    Produced { base_offset: Err(error), log_start: Offset(0) }
+    Produced {
+        base_offset: Err(error),
+        log_start: Offset(0),
+    }
 }
 
 /// Checks one batch as Kafka's `LogValidator` does; gives it as it is to be stored.
@@ -78,7 +85,7 @@ fn check_batch(batch: Bytes, config: &TopicConfig, now: Millis) -> Result<Bytes,
         // Kafka allows one batch a partition since Produce version 3.
         return Err(ErrorKind::InvalidRecord);
     }
-    if batch.len() > config.max_message_bytes {
+    if batch.len() > usize::try_from(config.max_message_bytes).unwrap_or(usize::MAX) {
         return Err(ErrorKind::MessageTooLarge);
     }
     batch::verify_crc(&batch).map_err(kind_of)?;

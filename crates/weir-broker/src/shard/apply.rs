@@ -19,8 +19,11 @@ impl Shard {
         at: &Applied,
         command: Bytes,
     ) -> Result<AppliedOutcome, ApplyError> {
-        let command = ShardCommand::decode(command)
-            .map_err(|reason| ApplyError { group: at.group, index: at.index, reason })?;
+        let command = ShardCommand::decode(command).map_err(|reason| ApplyError {
+            group: at.group,
+            index: at.index,
+            reason,
+        })?;
         Ok(match command {
             ShardCommand::Append { partition, batch } => {
                 AppliedOutcome::Appended(self.append(at, partition, batch))
@@ -38,10 +41,6 @@ impl Shard {
                 }
                 AppliedOutcome::Done
             }
-            ShardCommand::DropTopic { serial } => {
-                self.drop_topic(serial);
-                AppliedOutcome::Done
-            }
         })
     }
 
@@ -49,22 +48,16 @@ impl Shard {
         let env = &self.env;
         let partition = self.partitions.entry(id).or_insert_with(|| {
             let log = env.open_partition(id, PartitionManifest::default());
-            Partition { log, producers: ProducerTable::default() }
+            Partition {
+                log,
+                producers: ProducerTable::default(),
+            }
         });
         let base_offset = partition.append(at, batch, |bytes| env.store.pin(bytes, 1));
-        Produced { base_offset, log_start: partition.log.start_offset() }
-    }
-
-    fn drop_topic(&mut self, serial: u64) {
-        let of_topic = PartitionId::new(serial, 0)
-            ..=PartitionId::new(serial, PartitionId::MAX_INDEX_COUNT - 1);
-        let ids: Vec<PartitionId> = self.partitions.range(of_topic).map(|(id, _)| *id).collect();
-        for id in ids {
-            self.partitions.remove(&id);
-            self.env.registry.remove(id);
-            self.dropped.push(id);
+        Produced {
+            base_offset,
+            log_start: partition.log.start_offset(),
         }
-        self.offsets.forget_topic(serial);
     }
 }
 

@@ -12,7 +12,7 @@ use weir_model::{GroupId, Offset, PartitionId};
 use super::{Partition, Shard, ShardEnv};
 use crate::{
     encoding::{DecodeError, Reader, Writer},
-    group::{Coordinator, GroupConfig, GroupTable, OffsetTable},
+    group::{Coordinator, GroupConfig, GroupTable, OffsetTable, StoredOffset},
     producer::ProducerTable,
 };
 
@@ -24,8 +24,6 @@ pub(crate) struct ShardPlan {
     offsets: Bytes,
     groups: Bytes,
     partitions: Vec<PlannedPartition>,
-    /// Partitions that the checkpoint names no more.
-    pub(crate) dropped: Vec<PartitionId>,
 }
 
 struct PlannedPartition {
@@ -42,7 +40,10 @@ pub(crate) enum RestoreError {
     Decode(#[from] DecodeError),
     /// A partition's manifest.
     #[error("partition {partition}: {reason}")]
-    Manifest { partition: PartitionId, reason: String },
+    Manifest {
+        partition: PartitionId,
+        reason: String,
+    },
 }
 
 impl Shard {
@@ -54,7 +55,6 @@ impl Shard {
             partitions: BTreeMap::new(),
             groups: GroupTable::default(),
             offsets: OffsetTable::default(),
-            dropped: Vec::new(),
             coordinator: Coordinator::new(config),
         }
     }
@@ -74,18 +74,23 @@ impl Shard {
         for _ in 0..reader.count(PARTITION_MIN_BYTES)? {
             let partition = PartitionId(reader.u64()?);
             let manifest = PartitionManifest::decode(reader.bytes()?).map_err(|error| {
-                RestoreError::Manifest { partition, reason: error.to_string() }
+                RestoreError::Manifest {
+                    partition,
+                    reason: error.to_string(),
+                }
             })?;
             let producers = ProducerTable::decode(reader.bytes()?)?;
             let log = shard.env.open_partition(partition, manifest);
-            shard.partitions.insert(partition, Partition { log, producers });
+            shard
+                .partitions
+                .insert(partition, Partition { log, producers });
         }
         reader.finish()?;
         Ok(shard)
     }
 
     /// What a checkpoint at this moment needs.
-    pub(crate) fn plan(&mut self) -> ShardPlan {
+    pub(crate) fn plan(&self) -> ShardPlan {
         let planned = |partition: &Partition| PlannedPartition {
             log: Arc::clone(&partition.log),
             end: partition.log.end_offset(),
@@ -95,25 +100,34 @@ impl Shard {
             offsets: self.offsets.encode(),
             groups: self.groups.encode(),
             partitions: self.partitions.values().map(planned).collect(),
-            dropped: std::mem::take(&mut self.dropped),
         }
     }
 
-    /// The shard's id.
-    pub(crate) fn id(&self) -> GroupId {
-        self.id
+    /// What the group keeps of the partition.
+    pub(crate) fn stored_offset(
+        &self,
+        group: &str,
+        partition: PartitionId,
+    ) -> Option<&StoredOffset> {
+        self.offsets.fetch(group, partition)
     }
 
-    /// All partitions with their logs.
-    pub(crate) fn logs(&self) -> Vec<Arc<PartitionLog>> {
-        self.partitions.values().map(|partition| Arc::clone(&partition.log)).collect()
+    /// All that the group keeps, in ascending order of partition.
+    pub(crate) fn stored_offsets(
+        &self,
+        group: &str,
+    ) -> impl Iterator<Item = (PartitionId, &StoredOffset)> {
+        self.offsets.fetch_all(group)
     }
 }
 
 impl ShardPlan {
     /// What must be flushed before the checkpoint.
     pub(crate) fn jobs(&self, policy: impl Fn(PartitionId) -> SegmentPolicy) -> Vec<FlushJob> {
-        let dirty = self.partitions.iter().filter(|planned| planned.log.is_dirty());
+        let dirty = self
+            .partitions
+            .iter()
+            .filter(|planned| planned.log.is_dirty());
         dirty
             .map(|planned| FlushJob {
                 partition: Arc::clone(&planned.log),
@@ -125,8 +139,10 @@ impl ShardPlan {
 
     /// The checkpoint, with the manifests that the flush gave.
     pub(crate) fn encode(&self, flushed: &[(PartitionId, PartitionManifest)]) -> Bytes {
-        let flushed: BTreeMap<PartitionId, &PartitionManifest> =
-            flushed.iter().map(|(id, manifest)| (*id, manifest)).collect();
+        let flushed: BTreeMap<PartitionId, &PartitionManifest> = flushed
+            .iter()
+            .map(|(id, manifest)| (*id, manifest))
+            .collect();
         let mut writer = Writer::new();
         writer.u8(VERSION);
         writer.bytes(&self.offsets);
@@ -148,14 +164,14 @@ impl ShardPlan {
 }
 
 impl ShardEnv {
-    /// A partition of this node, in memory; its files are touched when they are needed.
+    /// A partition of this node, in memory; its files are touched when they are needed. The
+    /// manifest counts only where the partition is not there yet.
     pub(crate) fn open_partition(
         &self,
         id: PartitionId,
         manifest: PartitionManifest,
     ) -> Arc<PartitionLog> {
-        let log = self.store.partition(id, manifest);
-        self.registry.insert(&log);
-        log
+        self.registry
+            .get_or_open(id, || self.store.partition(id, manifest))
     }
 }

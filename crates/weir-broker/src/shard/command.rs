@@ -5,7 +5,6 @@
 //! | 1 | append | partition u64, record batch |
 //! | 2 | group | see [`crate::group::GroupCommand`] |
 //! | 3 | trim | partition u64, new start u64 |
-//! | 4 | drop topic | topic serial u64 |
 //!
 //! Numbers are little-endian. Tags are never used again for something else.
 
@@ -18,19 +17,22 @@ use crate::group::GroupCommand;
 const APPEND: u8 = 1;
 const GROUP: u8 = 2;
 const TRIM: u8 = 3;
-const DROP_TOPIC: u8 = 4;
 
 /// A change of a shard.
 #[derive(Debug)]
 pub(crate) enum ShardCommand {
     /// Append a batch that the leader has checked.
-    Append { partition: PartitionId, batch: Bytes },
+    Append {
+        partition: PartitionId,
+        batch: Bytes,
+    },
     /// Change a consumer group or its offsets.
     Group(GroupCommand),
     /// Move a partition's start up.
-    Trim { partition: PartitionId, start: Offset },
-    /// Forget all partitions of a topic.
-    DropTopic { serial: u64 },
+    Trim {
+        partition: PartitionId,
+        start: Offset,
+    },
 }
 
 impl ShardCommand {
@@ -39,11 +41,17 @@ impl ShardCommand {
         let mut head = BytesMut::with_capacity(9);
         head.put_u8(APPEND);
         head.put_u64_le(partition.0);
-        Command { head: head.freeze(), payload: batch }
+        Command {
+            head: head.freeze(),
+            payload: batch,
+        }
     }
 
     pub(crate) fn group(command: &GroupCommand) -> Command {
-        Command { head: Bytes::from_static(&[GROUP]), payload: command.encode() }
+        Command {
+            head: Bytes::from_static(&[GROUP]),
+            payload: command.encode(),
+        }
     }
 
     pub(crate) fn trim(partition: PartitionId, start: Offset) -> Command {
@@ -51,14 +59,10 @@ impl ShardCommand {
         head.put_u8(TRIM);
         head.put_u64_le(partition.0);
         head.put_u64_le(start.0);
-        Command { head: head.freeze(), payload: Bytes::new() }
-    }
-
-    pub(crate) fn drop_topic(serial: u64) -> Command {
-        let mut head = BytesMut::with_capacity(9);
-        head.put_u8(DROP_TOPIC);
-        head.put_u64_le(serial);
-        Command { head: head.freeze(), payload: Bytes::new() }
+        Command {
+            head: head.freeze(),
+            payload: Bytes::new(),
+        }
     }
 
     /// The command in `bytes`, or what is wrong with them: this build cannot go on with the log.
@@ -67,7 +71,10 @@ impl ShardCommand {
         let command = match bytes.try_get_u8().map_err(ended)? {
             APPEND => {
                 let partition = PartitionId(bytes.try_get_u64_le().map_err(ended)?);
-                return Ok(Self::Append { partition, batch: bytes });
+                return Ok(Self::Append {
+                    partition,
+                    batch: bytes,
+                });
             }
             GROUP => {
                 let command = GroupCommand::decode(&bytes).map_err(|error| error.to_string())?;
@@ -77,7 +84,6 @@ impl ShardCommand {
                 partition: PartitionId(bytes.try_get_u64_le().map_err(ended)?),
                 start: Offset(bytes.try_get_u64_le().map_err(ended)?),
             },
-            DROP_TOPIC => Self::DropTopic { serial: bytes.try_get_u64_le().map_err(ended)? },
             tag => return Err(format!("unknown shard command {tag}")),
         };
         if bytes.is_empty() {
@@ -99,7 +105,10 @@ mod tests {
     #[test]
     fn commands_read_back() {
         let partition = PartitionId(7);
-        let append = joined(&ShardCommand::append(partition, Bytes::from_static(b"batch")));
+        let append = joined(&ShardCommand::append(
+            partition,
+            Bytes::from_static(b"batch"),
+        ));
         assert!(matches!(
             ShardCommand::decode(append),
             Ok(ShardCommand::Append { partition: PartitionId(7), batch }) if batch == "batch"
@@ -107,18 +116,21 @@ mod tests {
         let trim = joined(&ShardCommand::trim(partition, Offset(9)));
         assert!(matches!(
             ShardCommand::decode(trim),
-            Ok(ShardCommand::Trim { partition: PartitionId(7), start: Offset(9) })
+            Ok(ShardCommand::Trim {
+                partition: PartitionId(7),
+                start: Offset(9)
+            })
         ));
-        let forget = joined(&ShardCommand::drop_topic(3));
-        let decoded = ShardCommand::decode(forget);
-        assert!(matches!(decoded, Ok(ShardCommand::DropTopic { serial: 3 })));
     }
 
     #[test]
     fn a_cut_or_a_longer_command_is_refused() {
         let trim = joined(&ShardCommand::trim(PartitionId(7), Offset(9)));
         for cut in 0..trim.len() {
-            assert!(ShardCommand::decode(trim.slice(..cut)).is_err(), "cut at {cut}");
+            assert!(
+                ShardCommand::decode(trim.slice(..cut)).is_err(),
+                "cut at {cut}"
+            );
         }
         let longer = [&trim[..], b"x"].concat();
         assert!(ShardCommand::decode(longer.into()).is_err());

@@ -46,12 +46,7 @@ impl Shard {
         }
     }
 
-    fn persist(
-        &mut self,
-        persist: PersistId,
-        record: GroupRecord,
-        context: &mut ShardContext<'_>,
-    ) {
+    fn persist(&mut self, persist: PersistId, record: GroupRecord, context: &mut ShardContext<'_>) {
         let group = record.group.clone();
         let command = ShardCommand::group(&GroupCommand::PutGroup(record));
         let (shard, handle) = (self.id, self.env.handle.clone());
@@ -72,13 +67,18 @@ fn tell_persisted(
     persist: PersistId,
     result: Result<(), ErrorKind>,
 ) {
-    let visit = Box::new(move |machine: &mut Machine, context: &mut ShardContext<'_>| {
-        if let Machine::Shard(shard) = machine {
-            let mut actions = Vec::new();
-            let coordinator = &mut shard.coordinator;
-            coordinator.persisted(context.now, &group, persist, result, &mut actions);
-            shard.act(actions, context);
-        }
+    let visit = Box::new(
+        move |machine: &mut Machine, context: &mut ShardContext<'_>| {
+            if let Machine::Shard(shard) = machine {
+                let mut actions = Vec::new();
+                let coordinator = &mut shard.coordinator;
+                coordinator.persisted(context.now, &group, persist, result, &mut actions);
+                shard.act(actions, context);
+            }
+        },
+    );
+    handle.send(Input::Visit {
+        group: shard,
+        visit,
     });
-    handle.send(Input::Visit { group: shard, visit });
 }

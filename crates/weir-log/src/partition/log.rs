@@ -14,6 +14,8 @@ use crate::{
 
 /// Most watchers of one partition.
 pub const MAX_WATCHERS: usize = 10_000;
+/// Fewer watchers than this are not looked through for those that are over.
+const MIN_PRUNED_WATCHERS: usize = 16;
 
 /// Most batches that the flusher takes at once.
 const MAX_UNFLUSHED_COUNT: usize = 1024;
@@ -22,6 +24,9 @@ const MAX_UNFLUSHED_COUNT: usize = 1024;
 pub trait Watcher: Send + Sync {
     /// A batch of `size_bytes` was appended. Returns whether to be called again.
     fn appended(&self, size_bytes: usize) -> bool;
+    /// Whether it need not be called any more. Asked from time to time, under the partition's
+    /// lock: must not call back.
+    fn is_over(&self) -> bool;
 }
 
 /// One partition's log. Appended to by one worker, read by anyone, flushed by one flusher.
@@ -46,6 +51,8 @@ struct State {
     latest: Option<(i64, Offset)>,
     queued_for_eviction: bool,
     watchers: Vec<Arc<dyn Watcher>>,
+    /// Those that are over go when there are this many: an idle partition calls none of them.
+    prune_watchers_at: usize,
 }
 
 /// Segments that compaction wrote anew, until a flush takes them into the manifest.
@@ -82,6 +89,7 @@ impl PartitionLog {
             staged_is_planned: false,
             queued_for_eviction: false,
             watchers: Vec::new(),
+            prune_watchers_at: MIN_PRUNED_WATCHERS,
         };
         Arc::new(Self {
             id,
@@ -173,6 +181,10 @@ impl PartitionLog {
     /// what was appended before is not reported.
     pub fn watch(&self, watcher: Arc<dyn Watcher>) -> Result<(), WatchersFull> {
         let mut state = self.lock();
+        if state.watchers.len() >= state.prune_watchers_at {
+            state.watchers.retain(|watcher| !watcher.is_over());
+            state.prune_watchers_at = (2 * state.watchers.len()).max(MIN_PRUNED_WATCHERS);
+        }
         if state.watchers.len() >= MAX_WATCHERS {
             return Err(WatchersFull);
         }

@@ -136,6 +136,22 @@ impl Watcher for Counter {
         self.calls.fetch_add(1, Ordering::Relaxed);
         self.keep
     }
+
+    fn is_over(&self) -> bool {
+        self.calls.load(Ordering::Relaxed) > 0 && !self.keep
+    }
+}
+
+#[test]
+fn watchers_that_are_over_make_room_on_a_partition_that_stays_idle() {
+    let bench = bench(u64::MAX);
+    for _ in 0..3 * MAX_WATCHERS {
+        let over = Arc::new(Counter {
+            calls: AtomicUsize::new(1),
+            keep: false,
+        });
+        bench.log.watch(over).unwrap();
+    }
 }
 
 #[test]

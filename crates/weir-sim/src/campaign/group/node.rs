@@ -11,7 +11,9 @@ use weir_log::{
     wal::{GroupCommit, SpareMaker, Wal, WalConfig, WalPort},
 };
 use weir_model::{GroupId, NodeId, Term};
-use weir_raft::{Context, GroupSeed, Handle, Input, Members, NotCommitted, Worker, WorkerConfig};
+use weir_raft::{
+    Admission, Context, GroupSeed, Handle, Input, Members, NotCommitted, Worker, WorkerConfig,
+};
 
 use super::{
     GroupPlan,
@@ -75,7 +77,7 @@ impl Node {
         let config = WorkerConfig {
             node: NODE,
             wal: Arc::<GroupCommit>::clone(&queue),
-            hold_back: Box::new(|| false),
+            admit: Box::new(|| Admission::Take),
         };
         let mut worker = Worker::new(config, handle.clone());
         for group in (0..plan.group_count).map(GroupId) {

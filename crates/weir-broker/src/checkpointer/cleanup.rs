@@ -1,0 +1,108 @@
+//! Retention and compaction of all partitions that this node leads, from time to time.
+
+use std::sync::Arc;
+
+use weir_log::{
+    FlushError, PartitionLog,
+    compaction::{self, Compaction, CompactionPolicy, MAX_KEY_MAP_BYTES},
+    retention::{self, RetentionPolicy},
+};
+use weir_model::{GroupId, Offset};
+use weir_raft::Input;
+
+use super::{CheckpointFailed, Checkpointer};
+use crate::{metadata::TopicRecord, shard::ShardCommand};
+
+/// Share of a log that must be new before it is compacted, in percent (Kafka's
+/// `min.cleanable.dirty.ratio`).
+const MIN_DIRTY_PERCENT: u8 = 50;
+
+impl Checkpointer {
+    /// Looks after all partitions where it is time to.
+    pub(super) fn clean_up(&mut self) -> Result<(), CheckpointFailed> {
+        let now = self.node.elapsed();
+        if self.next_cleanup.is_some_and(|at| now < at) || self.is_busy() {
+            return Ok(());
+        }
+        let is_first = self.next_cleanup.is_none();
+        self.next_cleanup = Some(now.plus(self.node.config.cleanup_interval_ms));
+        if is_first {
+            return Ok(());
+        }
+        let topology = self.node.topology.load_full();
+        for log in self.node.env.registry.all() {
+            let topic = topology.by_serial(log.id().topic_serial());
+            let Some((topic, group)) = topic.and_then(|topic| {
+                let index = i32::try_from(log.id().index()).ok()?;
+                Some((topic, topic.partition(index)?.1))
+            }) else {
+                continue;
+            };
+            self.retain(&log, topic, group);
+            self.compact(&log, topic)?;
+        }
+        Ok(())
+    }
+
+    /// Proposes a new start where segments are too old or too many.
+    fn retain(&mut self, log: &Arc<PartitionLog>, topic: &TopicRecord, group: GroupId) {
+        if !topic.settings.cleanup_policy.delete {
+            return;
+        }
+        let policy = RetentionPolicy {
+            retention_ms: topic.settings.retention_ms,
+            retention_bytes: topic.settings.retention_bytes,
+        };
+        let now = self.node.clock.now();
+        let start = log.start_offset();
+        if let Some(start) = retention::new_start(&log.manifest(), start, policy, now) {
+            self.trim(log, group, start);
+        }
+    }
+
+    fn trim(&mut self, log: &PartitionLog, group: GroupId, start: Offset) {
+        tracing::info!(partition = %log.id(), %start, topic_group = %group, "retention");
+        let command = ShardCommand::trim(log.id(), start);
+        self.node.handle_of(group).send(Input::Propose {
+            group,
+            command,
+            done: None,
+        });
+        self.is_forced = true;
+    }
+
+    fn compact(
+        &mut self,
+        log: &Arc<PartitionLog>,
+        topic: &TopicRecord,
+    ) -> Result<(), CheckpointFailed> {
+        if !topic.settings.cleanup_policy.compact {
+            return Ok(());
+        }
+        let policy = CompactionPolicy {
+            delete_retention_ms: topic.settings.delete_retention_ms,
+            min_dirty_percent: MIN_DIRTY_PERCENT,
+            segment_bytes: u64::from(topic.settings.segment_bytes),
+            key_map_bytes: MAX_KEY_MAP_BYTES,
+            now: self.node.clock.now(),
+        };
+        match compaction::run(&self.node.env.store, log, policy) {
+            Ok(Compaction::Nothing) => Ok(()),
+            Ok(Compaction::Staged {
+                before_bytes,
+                after_bytes,
+                ..
+            }) => {
+                tracing::info!(partition = %log.id(), before_bytes, after_bytes, "compaction");
+                self.is_forced = true;
+                Ok(())
+            }
+            // Compaction can wait: for space, or until damage that readers are told of is mended.
+            Err(error @ (FlushError::Full { .. } | FlushError::Corrupt { .. })) => {
+                tracing::warn!(partition = %log.id(), %error, "compaction put off");
+                Ok(())
+            }
+            Err(error @ FlushError::Failed { .. }) => Err(error.into()),
+        }
+    }
+}

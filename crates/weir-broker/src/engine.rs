@@ -1,0 +1,170 @@
+//! A node put together from what its disk holds, and run: on threads, or step by step.
+
+mod open;
+mod running;
+
+use std::sync::Arc;
+
+use weir_log::{
+    CheckpointError,
+    wal::{GroupCommit, RecoveryError, SpareMaker, Wal},
+};
+use weir_model::GroupId;
+use weir_raft::{FoundError, Input, Worker, WorkerFailed};
+
+pub use self::running::{OnFailure, Running};
+use crate::{
+    checkpointer::{CheckpointFailed, CheckpointState, Checkpointer},
+    machine::Machine,
+    metadata::{MetadataCommand, NodeRecord},
+    metadata_host,
+    node::Node,
+};
+
+/// Why a node cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The write-ahead log cannot be read.
+    #[error(transparent)]
+    Wal(#[from] RecoveryError),
+    /// A checkpoint cannot be read.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// There are checkpoints, but the write-ahead log that goes on from them is gone.
+    #[error("there are {checkpoint_count} checkpoints but no write-ahead log")]
+    WalGone {
+        /// Groups with a checkpoint.
+        checkpoint_count: usize,
+    },
+    /// A checkpoint's content is damaged, though its checksum is right.
+    #[error("group {group}: checkpoint cannot be taken up: {reason}")]
+    State {
+        /// The group.
+        group: GroupId,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The log and the checkpoint do not fit.
+    #[error(transparent)]
+    Group(#[from] FoundError),
+    /// The disk has a group that the configuration does not.
+    #[error("the data has group {group}, the configuration has {shard_count} shards")]
+    SurplusGroup {
+        /// The group.
+        group: GroupId,
+        /// Configured shards.
+        shard_count: u32,
+    },
+    /// Left-over files could not be removed.
+    #[error("left-over partitions cannot be removed: {0}")]
+    Leftover(#[source] std::io::Error),
+    /// A setting is out of its range.
+    #[error("{what} is out of range")]
+    Config {
+        /// Which setting.
+        what: &'static str,
+    },
+}
+
+/// Why a node cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeFailed {
+    /// A worker failed, by the disk or by a command it cannot apply.
+    #[error(transparent)]
+    Worker(#[from] WorkerFailed),
+    /// Checkpoints failed.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointFailed),
+    /// Files for the write-ahead log cannot be made.
+    #[error("files for the write-ahead log cannot be made: {0}")]
+    Spares(#[from] std::io::Error),
+}
+
+/// A node that is open and not running.
+pub struct Engine {
+    node: Arc<Node>,
+    wal: Wal,
+    queue: Arc<GroupCommit>,
+    spares: SpareMaker,
+    workers: Vec<Worker<Machine>>,
+    checkpointer: Checkpointer,
+    checkpoint_state: Arc<CheckpointState>,
+}
+
+impl Engine {
+    /// The node's API. Requests are answered while the engine runs.
+    pub fn node(&self) -> Arc<Node> {
+        Arc::clone(&self.node)
+    }
+
+    /// One round of everything, on this thread. `true`: something was done, another round may
+    /// find more.
+    pub fn step(&mut self) -> Result<bool, NodeFailed> {
+        let mut has_worked = false;
+        for (worker, handle) in self.workers.iter_mut().zip(&self.node.handles) {
+            has_worked |= handle.has_input();
+            worker.turn(self.node.clock.now())?;
+        }
+        self.spares.prepare()?;
+        has_worked |= self.queue.run_once(&mut self.wal);
+        self.checkpointer.turn()?;
+        self.node.purgatory.expire(self.node.elapsed());
+        Ok(has_worked || self.node.handles.iter().any(weir_raft::Handle::has_input))
+    }
+
+    /// Takes a checkpoint of every group, in the next steps.
+    pub fn checkpoint(&mut self) {
+        self.checkpointer.force();
+    }
+
+    /// Tells the cluster of this node. To be repeated until [`Node::is_ready`].
+    pub fn announce(node: &Node) {
+        let random = [node.entropy.next_u64(), node.entropy.next_u64()];
+        let name = MetadataCommand::NameCluster {
+            cluster_id: cluster_id(random),
+        };
+        let register = MetadataCommand::RegisterNode(NodeRecord {
+            id: node.config.node,
+            kafka_host: node.config.kafka_host.clone(),
+            kafka_port: node.config.kafka_port,
+        });
+        for command in [name, register] {
+            let command = metadata_host::command(&command);
+            let group = GroupId::METADATA;
+            node.handle_of(group).send(Input::Propose {
+                group,
+                command,
+                done: None,
+            });
+        }
+    }
+}
+
+/// 128 random bits as Kafka prints a cluster's id: 22 characters of URL-safe base64.
+fn cluster_id(random: [u64; 2]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let bits = u128::from(random[0]) << 64 | u128::from(random[1]);
+    let sextet = |at: u32| {
+        let shifted = if at < 21 {
+            bits >> (122 - 6 * at)
+        } else {
+            bits << 4
+        };
+        char::from(ALPHABET[usize::try_from(shifted & 63).expect("six bits fit")])
+    };
+    (0..22).map(sextet).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cluster_id;
+
+    #[test]
+    fn a_cluster_id_is_base64_of_its_bits() {
+        assert_eq!(cluster_id([0, 0]), "A".repeat(22));
+        assert_eq!(
+            cluster_id([u64::MAX, u64::MAX]),
+            format!("{}w", "_".repeat(21))
+        );
+    }
+}

@@ -1,0 +1,275 @@
+//! A node from what its disk holds.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, atomic::Ordering},
+};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use weir_log::{
+    Checkpoint, CheckpointStore, Clock, Disk, Entropy, PartitionStore,
+    wal::{GroupCommit, RecoveredGroup, Wal, WalPort},
+};
+use weir_model::{GroupId, Term};
+use weir_raft::{Admission, GroupSeed, GroupStatus, Handle, Members, Worker, WorkerConfig};
+
+use super::{Engine, OpenError};
+use crate::{
+    checkpointer::{self, CheckpointState, Checkpointer},
+    config::{MAX_SHARD_COUNT, NodeConfig},
+    machine::Machine,
+    metadata::Topology,
+    metadata_host::MetadataHost,
+    node::{Node, NodeParts},
+    registry::PartitionRegistry,
+    shard::{Shard, ShardEnv},
+};
+
+/// Parts of the tail's budget that may be filled with what is not flushed yet: above, proposals
+/// wait. Out of [`HOLD_WHOLE`].
+const HOLD_PARTS: u64 = 7;
+const HOLD_WHOLE: u64 = 8;
+
+/// Workers and what their groups share, while groups are opened.
+struct Opening {
+    config: NodeConfig,
+    entropy: Arc<dyn Entropy>,
+    topology: Arc<ArcSwap<Topology>>,
+    store: Arc<PartitionStore>,
+    registry: Arc<PartitionRegistry>,
+    handles: Vec<Handle<Machine>>,
+    workers: Vec<Worker<Machine>>,
+    statuses: Vec<Arc<GroupStatus>>,
+}
+
+impl Engine {
+    /// Reads what is there, or founds a cluster of one where nothing is.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        config: NodeConfig,
+    ) -> Result<Self, OpenError> {
+        check(&config)?;
+        let checkpoints = CheckpointStore::new(Arc::clone(&disk))?;
+        let loaded = checkpoints.load_all()?;
+        let (wal, recovered, report) = Wal::open(Arc::clone(&disk), &*entropy, config.wal.clone())?;
+        if report.is_first_start() && !loaded.is_empty() {
+            return Err(OpenError::WalGone {
+                checkpoint_count: loaded.len(),
+            });
+        }
+        tracing::info!("write-ahead log is read\n{report}");
+        let saved: BTreeMap<GroupId, u64> = loaded
+            .iter()
+            .map(|(group, checkpoint)| (*group, checkpoint.index))
+            .collect();
+        let queue = GroupCommit::new(&wal);
+        let checkpoint_state = Arc::new(CheckpointState::default());
+        let store = PartitionStore::open(disk, Arc::clone(&clock), config.store);
+        let mut opening = Opening::new(config, entropy, store, &queue, &checkpoint_state);
+        opening.open_groups(loaded, recovered)?;
+        opening.remove_leftovers()?;
+        for (group, index) in &saved {
+            queue.release(*group, *index);
+        }
+        let (node, workers) = opening.finish(clock);
+        let checkpointer = Checkpointer::new(
+            Arc::clone(&node),
+            Arc::clone(&queue),
+            checkpoints,
+            Arc::clone(&checkpoint_state),
+            saved,
+        );
+        let spares = wal.spare_maker();
+        Ok(Self {
+            node,
+            wal,
+            queue,
+            spares,
+            workers,
+            checkpointer,
+            checkpoint_state,
+        })
+    }
+}
+
+impl Opening {
+    fn new(
+        config: NodeConfig,
+        entropy: Arc<dyn Entropy>,
+        store: Arc<PartitionStore>,
+        queue: &Arc<GroupCommit>,
+        state: &Arc<CheckpointState>,
+    ) -> Self {
+        let handles: Vec<Handle<Machine>> = (0..config.worker_count)
+            .map(|_| Handle::default())
+            .collect();
+        let worker = |handle: &Handle<Machine>| {
+            let worker = WorkerConfig {
+                node: config.node,
+                wal: Arc::<GroupCommit>::clone(queue),
+                admit: admission(&config, queue, &store, state),
+            };
+            Worker::new(worker, handle.clone())
+        };
+        Self {
+            workers: handles.iter().map(worker).collect(),
+            config,
+            entropy,
+            topology: Arc::default(),
+            store,
+            registry: Arc::default(),
+            handles,
+            statuses: Vec::new(),
+        }
+    }
+
+    fn open_groups(
+        &mut self,
+        mut loaded: BTreeMap<GroupId, Checkpoint>,
+        mut recovered: BTreeMap<GroupId, RecoveredGroup>,
+    ) -> Result<(), OpenError> {
+        for group in (0..=self.config.shard_count).map(GroupId) {
+            let checkpoint = loaded.remove(&group);
+            let recovered = recovered.remove(&group).unwrap_or_default();
+            self.open_group(group, checkpoint, recovered)?;
+        }
+        match loaded.keys().chain(recovered.keys()).next() {
+            Some(group) => Err(OpenError::SurplusGroup {
+                group: *group,
+                shard_count: self.config.shard_count,
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn open_group(
+        &mut self,
+        group: GroupId,
+        checkpoint: Option<Checkpoint>,
+        recovered: RecoveredGroup,
+    ) -> Result<(), OpenError> {
+        let damaged = |reason: String| OpenError::State { group, reason };
+        let (at, members, body) = match checkpoint {
+            Some(Checkpoint { index, term, body }) => {
+                let parts = checkpointer::decode_body(body);
+                let (members, body) = parts.ok_or_else(|| damaged("members".to_owned()))?;
+                ((index, term), members, Some(body))
+            }
+            None => ((0, Term(0)), Members::alone(self.config.node), None),
+        };
+        let worker = group.0 % self.config.worker_count;
+        let worker = usize::try_from(worker).expect("a u32 fits");
+        let machine = self
+            .machine(group, worker, body.as_ref())
+            .map_err(damaged)?;
+        let seed = GroupSeed {
+            group,
+            members,
+            checkpoint: at,
+            recovered,
+            machine,
+            election_seed: self.entropy.next_u64(),
+        };
+        let status = self.workers[worker].add_group(seed)?;
+        self.statuses.push(status);
+        Ok(())
+    }
+
+    fn machine(
+        &self,
+        group: GroupId,
+        worker: usize,
+        body: Option<&Bytes>,
+    ) -> Result<Machine, String> {
+        if group == GroupId::METADATA {
+            let host = MetadataHost::open(body.map(|body| &body[..]), Arc::clone(&self.topology));
+            return host
+                .map(|host| Machine::Metadata(Box::new(host)))
+                .map_err(|error| error.to_string());
+        }
+        let (env, config) = (self.env(worker), self.config.groups);
+        let shard = match body {
+            Some(body) => {
+                Shard::restore(group, env, config, body).map_err(|error| error.to_string())?
+            }
+            None => Shard::empty(group, env, config),
+        };
+        Ok(Machine::Shard(Box::new(shard)))
+    }
+
+    fn env(&self, worker: usize) -> ShardEnv {
+        ShardEnv {
+            store: Arc::clone(&self.store),
+            registry: Arc::clone(&self.registry),
+            handle: self.handles[worker].clone(),
+        }
+    }
+
+    /// Removes files of partitions that no checkpoint names.
+    fn remove_leftovers(&self) -> Result<(), OpenError> {
+        let known: BTreeSet<_> = self.registry.all().iter().map(|log| log.id()).collect();
+        self.store
+            .remove_unknown(&known)
+            .map_err(OpenError::Leftover)
+    }
+
+    fn finish(self, clock: Arc<dyn Clock>) -> (Arc<Node>, Vec<Worker<Machine>>) {
+        let env = self.env(0);
+        let parts = NodeParts {
+            config: self.config,
+            clock,
+            entropy: self.entropy,
+            env,
+            topology: self.topology,
+            handles: self.handles,
+            statuses: self.statuses,
+        };
+        (Node::new(parts), self.workers)
+    }
+}
+
+fn check(config: &NodeConfig) -> Result<(), OpenError> {
+    let in_range = |is_in_range: bool, what: &'static str| {
+        if is_in_range {
+            Ok(())
+        } else {
+            Err(OpenError::Config { what })
+        }
+    };
+    in_range(config.node.0 != 0, "node id")?;
+    in_range(
+        (1..=MAX_SHARD_COUNT).contains(&config.shard_count),
+        "shard count",
+    )?;
+    in_range(
+        (1..=MAX_SHARD_COUNT).contains(&config.worker_count),
+        "worker count",
+    )?;
+    in_range(
+        config.default_partition_count >= 1,
+        "default partition count",
+    )
+}
+
+/// Full disks refuse, full memory waits for the flush that is under way.
+fn admission(
+    config: &NodeConfig,
+    queue: &Arc<GroupCommit>,
+    store: &Arc<PartitionStore>,
+    state: &Arc<CheckpointState>,
+) -> Box<dyn Fn() -> Admission + Send> {
+    let hold_bytes = config.store.tail_budget_bytes / HOLD_WHOLE * HOLD_PARTS;
+    let (queue, store, state) = (Arc::clone(queue), Arc::clone(store), Arc::clone(state));
+    Box::new(move || {
+        if state.is_full.load(Ordering::Acquire) || !queue.accepts() {
+            Admission::Refuse
+        } else if store.unflushed_bytes() > hold_bytes {
+            Admission::Hold
+        } else {
+            Admission::Take
+        }
+    })
+}

@@ -1,0 +1,174 @@
+//! A node on threads of its own.
+
+use std::{
+    io,
+    sync::Arc,
+    thread::{Builder, JoinHandle},
+    time::Duration,
+};
+
+use weir_log::wal::{GroupCommit, SpareMaker, Wal};
+use weir_model::GroupId;
+use weir_raft::Input;
+
+use super::{Engine, NodeFailed};
+use crate::{
+    checkpointer::{CheckpointFailed, CheckpointState, Checkpointer},
+    node::Node,
+};
+
+/// Pause between two looks at whether the node is ready.
+const READY_INTERVAL: Duration = Duration::from_millis(1);
+/// Looks between two announcements.
+const ANNOUNCE_INTERVAL_COUNT: u32 = 50;
+
+/// Called at most once per thread, when the node cannot go on. Nothing that was not acknowledged
+/// before is acknowledged after.
+pub type OnFailure = Arc<dyn Fn(NodeFailed) + Send + Sync>;
+
+/// A node whose threads run.
+pub struct Running {
+    node: Arc<Node>,
+    queue: Arc<GroupCommit>,
+    spares: SpareMaker,
+    checkpoint_state: Arc<CheckpointState>,
+    workers: Vec<JoinHandle<()>>,
+    wal_thread: JoinHandle<Wal>,
+    spare_thread: JoinHandle<()>,
+    checkpoint_thread: JoinHandle<Option<Checkpointer>>,
+    purgatory_thread: JoinHandle<()>,
+}
+
+impl Engine {
+    /// Runs the node on threads.
+    pub fn start(self, on_failure: OnFailure) -> io::Result<Running> {
+        let Self {
+            node,
+            wal,
+            queue,
+            spares,
+            workers,
+            checkpointer,
+            checkpoint_state,
+        } = self;
+        let wal_queue = Arc::clone(&queue);
+        let wal_thread = spawn("weir-wal", move || wal_queue.run(wal))?;
+        let (maker, failure) = (spares.clone(), Arc::clone(&on_failure));
+        let spare_thread = spawn("weir-wal-files", move || {
+            if let Err(error) = maker.run() {
+                failure(error.into());
+            }
+        })?;
+        let workers = workers.into_iter().zip(&node.handles).enumerate();
+        let workers = workers.map(|(at, (worker, handle))| {
+            let failure = Arc::clone(&on_failure);
+            let failed = move |error: weir_raft::WorkerFailed| failure(error.into());
+            let name = format!("weir-worker-{at}");
+            weir_raft::thread::spawn(
+                name,
+                worker,
+                handle.clone(),
+                Arc::clone(&node.clock),
+                failed,
+            )
+        });
+        let workers = workers.collect::<io::Result<Vec<_>>>()?;
+        let failure = on_failure;
+        let checkpoint_thread = spawn("weir-checkpoint", move || {
+            let failed = |error: CheckpointFailed| failure(error.into());
+            checkpointer.run().map_err(failed).ok()
+        })?;
+        let waiting = Arc::clone(&node);
+        let purgatory_thread = spawn("weir-waits", move || waiting.purgatory.run(&*waiting.clock))?;
+        Ok(Running {
+            node,
+            queue,
+            spares,
+            checkpoint_state,
+            workers,
+            wal_thread,
+            spare_thread,
+            checkpoint_thread,
+            purgatory_thread,
+        })
+    }
+}
+
+impl Running {
+    /// The node's API.
+    pub fn node(&self) -> Arc<Node> {
+        Arc::clone(&self.node)
+    }
+
+    /// What the write-ahead log did since the start.
+    pub fn wal_figures(&self) -> weir_log::wal::WalFigures {
+        self.queue.figures()
+    }
+
+    /// Waits until requests can be served. `false`: not within `limit`.
+    pub fn wait_ready(&self, limit: Duration) -> bool {
+        let looks = u32::try_from(limit.as_millis()).unwrap_or(u32::MAX);
+        for look in 0..looks {
+            if self.node.is_ready() {
+                return true;
+            }
+            let leads = self.node.leads(GroupId::METADATA);
+            if leads && look % ANNOUNCE_INTERVAL_COUNT == 0 {
+                Engine::announce(&self.node);
+            }
+            std::thread::park_timeout(READY_INTERVAL);
+        }
+        false
+    }
+
+    /// Ends in order: waits are answered, everything is flushed so that the next start is quick,
+    /// groups stop, the log is closed. Doors must be closed before.
+    pub fn stop(self) {
+        self.node.purgatory.close();
+        self.checkpoint_state.close();
+        if let Ok(Some(mut checkpointer)) = self.checkpoint_thread.join() {
+            last_checkpoint(&mut checkpointer);
+        }
+        for handle in &self.node.handles {
+            handle.send(Input::Stop);
+        }
+        self.workers.into_iter().for_each(joined);
+        self.queue.close();
+        joined(self.wal_thread);
+        self.spares.close();
+        joined(self.spare_thread);
+        joined(self.purgatory_thread);
+        self.node.env.store.close();
+    }
+}
+
+/// One more checkpoint of all that changed. A full or failing disk is no reason not to stop: the
+/// write-ahead log has everything.
+fn last_checkpoint(checkpointer: &mut Checkpointer) {
+    /// Looks before giving up.
+    const MAX_LOOKS: u32 = 30_000;
+    checkpointer.hurry();
+    for _ in 0..MAX_LOOKS {
+        if let Err(error) = checkpointer.turn() {
+            tracing::error!(%error, "no checkpoint at the end");
+            return;
+        }
+        if !checkpointer.is_busy() || checkpointer.is_held_up() {
+            return;
+        }
+        std::thread::park_timeout(READY_INTERVAL);
+    }
+}
+
+fn spawn<T: Send + 'static>(
+    name: &str,
+    run: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<JoinHandle<T>> {
+    Builder::new().name(name.to_owned()).spawn(run)
+}
+
+fn joined<T>(thread: JoinHandle<T>) {
+    if thread.join().is_err() {
+        tracing::error!("a thread panicked");
+    }
+}

@@ -1,0 +1,204 @@
+//! One node as its doors see it: every request is checked here and goes to the group that can
+//! answer it.
+
+pub(crate) mod fetch;
+mod groups;
+mod list_offsets;
+mod produce;
+mod producer_ids;
+mod topics;
+
+use std::sync::{Arc, Mutex};
+
+use arc_swap::ArcSwap;
+use weir_log::{Clock, Entropy, Millis, PartitionManifest, partition::PartitionLog};
+use weir_model::{ErrorKind, GroupId, NodeId, PartitionId};
+use weir_raft::{Done, GroupStatus, Handle, Input};
+
+use self::producer_ids::ProducerIds;
+use crate::{
+    api::{Backend, Request, TopicRef},
+    config::NodeConfig,
+    machine::Machine,
+    mailbox::Reply,
+    metadata::{TopicRecord, Topology},
+    outcome::AppliedOutcome,
+    purgatory::Purgatory,
+    shard::ShardEnv,
+};
+
+/// The node's API. All state is in the groups; what is here only finds the way to them.
+pub struct Node {
+    pub(crate) config: NodeConfig,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) env: ShardEnv,
+    pub(crate) topology: Arc<ArcSwap<Topology>>,
+    pub(crate) handles: Vec<Handle<Machine>>,
+    /// By group id.
+    pub(crate) statuses: Vec<Arc<GroupStatus>>,
+    pub(crate) purgatory: Purgatory,
+    /// A mutex: taken once per new producer.
+    pub(crate) producer_ids: Mutex<ProducerIds>,
+}
+
+/// Where a partition lives.
+struct Route {
+    topic: Arc<TopicRecord>,
+    partition: PartitionId,
+    group: GroupId,
+}
+
+/// What a node's parts need to be put together.
+pub(crate) struct NodeParts {
+    pub(crate) config: NodeConfig,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) env: ShardEnv,
+    pub(crate) topology: Arc<ArcSwap<Topology>>,
+    pub(crate) handles: Vec<Handle<Machine>>,
+    pub(crate) statuses: Vec<Arc<GroupStatus>>,
+}
+
+impl Node {
+    pub(crate) fn new(parts: NodeParts) -> Arc<Self> {
+        let NodeParts {
+            config,
+            clock,
+            entropy,
+            env,
+            topology,
+            handles,
+            statuses,
+        } = parts;
+        Arc::new(Self {
+            config,
+            clock,
+            entropy,
+            env,
+            topology,
+            handles,
+            statuses,
+            purgatory: Purgatory::default(),
+            producer_ids: Mutex::default(),
+        })
+    }
+
+    /// This node's id.
+    pub fn id(&self) -> NodeId {
+        self.config.node
+    }
+
+    /// Whether every group has a leader and the node is known to the cluster.
+    pub fn is_ready(&self) -> bool {
+        self.statuses.iter().all(|status| status.leader().is_some())
+            && self.topology.load().nodes().contains_key(&self.config.node)
+            && !self.topology.load().cluster_id().is_empty()
+    }
+
+    /// Whether this node leads the group.
+    pub(crate) fn leads(&self, group: GroupId) -> bool {
+        self.status(group).leader() == Some(self.config.node)
+    }
+
+    /// Answers every request that waits for more, so that connections can end.
+    pub fn release_waits(&self) {
+        self.purgatory.close();
+    }
+
+    /// Milliseconds of a clock that never jumps, for waits on this node alone.
+    pub(crate) fn elapsed(&self) -> Millis {
+        crate::purgatory::elapsed(&*self.clock)
+    }
+
+    pub(crate) fn handle_of(&self, group: GroupId) -> &Handle<Machine> {
+        let count = u32::try_from(self.handles.len()).expect("a node has few workers");
+        &self.handles[(group.0 % count) as usize]
+    }
+
+    pub(crate) fn propose(
+        &self,
+        group: GroupId,
+        command: weir_raft::Command,
+        done: Done<AppliedOutcome>,
+    ) {
+        self.handle_of(group).send(Input::Propose {
+            group,
+            command,
+            done: Some(done),
+        });
+    }
+
+    fn route(&self, topic: &TopicRef, index: i32) -> Result<Route, ErrorKind> {
+        let topology = self.topology.load();
+        let topic = topology.topic(topic)?;
+        let found = topic
+            .partition(index)
+            .ok_or(ErrorKind::UnknownTopicOrPartition)?;
+        Ok(Route {
+            topic: Arc::clone(topic),
+            partition: found.0,
+            group: found.1,
+        })
+    }
+
+    /// The log of a partition that this node leads. `leader_epoch` is what the client knows; -1
+    /// where it does not say.
+    fn readable(
+        &self,
+        topic: &TopicRef,
+        index: i32,
+        leader_epoch: i32,
+    ) -> Result<Arc<PartitionLog>, ErrorKind> {
+        let route = self.route(topic, index)?;
+        let status = self.status(route.group);
+        if !self.leads(route.group) {
+            return Err(ErrorKind::NotLeader);
+        }
+        let current = status.term().leader_epoch();
+        if leader_epoch >= 0 && leader_epoch < current {
+            return Err(ErrorKind::FencedLeaderEpoch);
+        }
+        if leader_epoch > current {
+            return Err(ErrorKind::UnknownLeaderEpoch);
+        }
+        Ok(self
+            .env
+            .open_partition(route.partition, PartitionManifest::default()))
+    }
+
+    /// Index of the last entry that the group applied on this node.
+    pub(crate) fn applied(&self, group: GroupId) -> u64 {
+        self.status(group).applied()
+    }
+
+    fn status(&self, group: GroupId) -> &GroupStatus {
+        &self.statuses[usize::try_from(group.0).expect("a u32 fits")]
+    }
+
+    fn leader_epoch(&self, topic: &TopicRef, index: i32) -> i32 {
+        self.route(topic, index)
+            .map_or(-1, |route| self.status(route.group).term().leader_epoch())
+    }
+}
+
+/// The same node for every door.
+impl Backend for Arc<Node> {
+    fn submit(&self, request: Request, reply: Reply) {
+        match request {
+            Request::Produce(produce) => self.produce(produce, reply),
+            Request::Fetch(fetch) => self.fetch(fetch, reply),
+            Request::ListOffsets(wanted) => self.list_offsets(wanted, reply),
+            Request::Metadata(metadata) => self.metadata(metadata, reply),
+            Request::CreateTopics(create) => self.create_topics(create, reply),
+            Request::InitProducerId => self.init_producer_id(reply),
+            Request::FindCoordinator(groups) => self.find_coordinators(&groups, reply),
+            Request::JoinGroup(join) => self.join_group(join, reply),
+            Request::SyncGroup(sync) => self.sync_group(sync, reply),
+            Request::Heartbeat(heartbeat) => self.heartbeat(heartbeat, reply),
+            Request::LeaveGroup(leave) => self.leave_group(leave, reply),
+            Request::OffsetCommit(commit) => self.commit_offsets(commit, reply),
+            Request::OffsetFetch(wanted) => self.fetch_offsets(wanted, reply),
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Ids for idempotent producers: taken from blocks that the metadata group gives to this node.
+
+use std::sync::{Arc, PoisonError};
+
+use weir_model::{ErrorKind, GroupId, ProducerId};
+use weir_raft::NotCommitted;
+
+use super::Node;
+use crate::{
+    api::Outcome,
+    mailbox::Reply,
+    metadata::{MetadataCommand, MetadataOutcome},
+    metadata_host,
+    outcome::AppliedOutcome,
+};
+
+/// Ids that are asked for at once.
+const BLOCK_COUNT: u32 = 1000;
+/// Epoch of a new producer.
+const FIRST_EPOCH: i16 = 0;
+
+/// What is left of the node's block. A restart forgets it: ids are plenty.
+#[derive(Debug, Default)]
+pub(crate) struct ProducerIds {
+    next: i64,
+    end: i64,
+}
+
+impl Node {
+    pub(super) fn init_producer_id(self: &Arc<Self>, reply: Reply) {
+        if let Some(id) = self.take_producer_id() {
+            return reply.send(Outcome::ProducerId(Ok((id, FIRST_EPOCH))));
+        }
+        let allocate = MetadataCommand::AllocateProducerIds {
+            node: self.config.node,
+            count: BLOCK_COUNT,
+        };
+        let node = Arc::clone(self);
+        let done = move |outcome: Result<AppliedOutcome, NotCommitted>| {
+            let answer = node.take_block(outcome);
+            reply.send(Outcome::ProducerId(answer.map(|id| (id, FIRST_EPOCH))));
+        };
+        self.propose(
+            GroupId::METADATA,
+            metadata_host::command(&allocate),
+            Box::new(done),
+        );
+    }
+
+    fn take_producer_id(&self) -> Option<ProducerId> {
+        let mut ids = self
+            .producer_ids
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        (ids.next < ids.end).then(|| {
+            ids.next += 1;
+            ProducerId(ids.next - 1)
+        })
+    }
+
+    fn take_block(
+        &self,
+        outcome: Result<AppliedOutcome, NotCommitted>,
+    ) -> Result<ProducerId, ErrorKind> {
+        match outcome.map_err(NotCommitted::kind)? {
+            AppliedOutcome::Metadata(MetadataOutcome::ProducerIds { first, count, .. }) => {
+                let mut ids = self
+                    .producer_ids
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner);
+                // Of two blocks that were asked for at once the later one is used on.
+                (ids.next, ids.end) = (first.0 + 1, first.0 + i64::from(count));
+                Ok(first)
+            }
+            AppliedOutcome::Metadata(MetadataOutcome::Refused(error)) => Err(error),
+            AppliedOutcome::Metadata(
+                MetadataOutcome::ClusterNamed(_)
+                | MetadataOutcome::NodeRegistered(_)
+                | MetadataOutcome::TopicCreated(_)
+                | MetadataOutcome::TopicDeleted(_),
+            )
+            | AppliedOutcome::Appended(_)
+            | AppliedOutcome::Offsets(_)
+            | AppliedOutcome::Done => Err(ErrorKind::InvalidRequest),
+        }
+    }
+}

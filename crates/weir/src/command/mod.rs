@@ -1,0 +1,5 @@
+//! One module per subcommand.
+
+pub(crate) mod exchange;
+pub(crate) mod quickstart;
+pub(crate) mod serve;

@@ -1,0 +1,36 @@
+//! What the process ends with.
+
+use std::process::ExitCode;
+
+use weir_broker::{NodeFailed, OpenError};
+
+use crate::data_dir::DataDirError;
+
+/// The request was refused, such as a data directory in use.
+const REFUSED: u8 = 1;
+/// Usage or configuration, as clap ends with.
+const USAGE: u8 = 2;
+/// The storage failed or is damaged.
+const STORAGE: u8 = 3;
+
+/// The code of an error.
+pub(crate) fn of(error: &anyhow::Error) -> ExitCode {
+    if error.is::<NodeFailed>() {
+        return STORAGE.into();
+    }
+    if let Some(error) = error.downcast_ref::<OpenError>() {
+        return match error {
+            OpenError::Config { .. } | OpenError::SurplusGroup { .. } => USAGE.into(),
+            OpenError::Wal(_)
+            | OpenError::Checkpoint(_)
+            | OpenError::WalGone { .. }
+            | OpenError::State { .. }
+            | OpenError::Group(_)
+            | OpenError::Leftover(_) => STORAGE.into(),
+        };
+    }
+    if let Some(DataDirError::Io { .. }) = error.downcast_ref::<DataDirError>() {
+        return STORAGE.into();
+    }
+    REFUSED.into()
+}
