@@ -26,6 +26,13 @@ impl Scratch {
     }
 }
 
+/// Waits until the file system of `dir` has nothing left to write, so that one measurement does
+/// not pay for the one before it.
+pub(crate) fn settle(dir: &Path) -> Result<()> {
+    let dir = fs::File::open(dir)?;
+    Ok(rustix::fs::syncfs(dir)?)
+}
+
 impl Drop for Scratch {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir_all(&self.path) {

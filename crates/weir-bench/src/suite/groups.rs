@@ -12,7 +12,7 @@ use crate::{
     node::{NodeHost, NodeWriters, TopicRefs},
     options::Pace,
     report::{Hold, Report, Row, mb_per_s, per_s},
-    scratch::Scratch,
+    scratch::{Scratch, settle},
 };
 
 /// Shards of each of the two nodes whose idle cost is taken: each has a group for metadata too.
@@ -44,6 +44,7 @@ pub(super) fn one_voter(pace: Pace, dir: &Path, alone: &[f64], report: &mut Repo
         16,
         Limit::Count(warm_count),
     )?;
+    settle(scratch.path())?;
     let mut alone = alone.iter();
     for (size_bytes, size_name) in SIZES {
         for writer_count in WRITER_COUNTS {

@@ -17,7 +17,7 @@ use crate::{
     node::{self, Filled, NodeHost, NodeWriters, TopicRefs},
     options::Pace,
     report::{Hold, Report, Row, mb_per_s},
-    scratch::Scratch,
+    scratch::{Scratch, settle},
     wal::FILE_BYTES,
 };
 
@@ -77,6 +77,7 @@ fn produce_twice(pace: Pace, dir: &Path, partition_count: u32) -> Result<Produce
     let other = host.create("warm-up", 1)?;
     produce(&host, other, pace.warm_bytes)?;
     let topic = host.create("bench", partition_count)?;
+    settle(scratch.path())?;
     let produced = Produced {
         new: produce(&host, topic.clone(), pace.produced_bytes)?,
         again: produce(&host, topic, pace.produced_bytes)?,
