@@ -37,7 +37,7 @@ pub(crate) struct LogOptions {
     /// The node's binary.
     #[arg(long, default_value = "target/release/weir")]
     pub(crate) weir: PathBuf,
-    /// Only these parts.
+    /// Only these parts, separated by commas.
     #[arg(long, value_enum, value_delimiter = ',')]
     pub(crate) only: Vec<Part>,
 }
@@ -71,13 +71,13 @@ impl LogOptions {
     pub(crate) fn pace(&self) -> Pace {
         if self.quick {
             Pace {
-                slice: Duration::from_millis(700),
+                slice: Duration::from_millis(500),
                 round_count: 1,
                 lone_count: 1_500,
-                warm_bytes: 1024 * MIB,
-                produced_bytes: 1536 * MIB,
+                warm_bytes: 640 * MIB,
+                produced_bytes: 1024 * MIB,
                 partition_round_count: 1,
-                idle: Duration::from_secs(3),
+                idle: Duration::from_secs(2),
                 client_message_count: 1_000_000,
             }
         } else {

@@ -44,10 +44,10 @@ pub(super) fn one_voter(pace: Pace, dir: &Path, alone: &[f64], report: &mut Repo
         16,
         Limit::Count(warm_count),
     )?;
-    settle(scratch.path())?;
     let mut alone = alone.iter();
     for (size_bytes, size_name) in SIZES {
         for writer_count in WRITER_COUNTS {
+            settle(scratch.path())?;
             let batch = batch(size_bytes, 1);
             let batch_bytes = batch.len() as f64;
             let mut writers = NodeWriters::new(&host, topic.clone(), batch);

@@ -44,11 +44,16 @@ pub(super) fn side_by_side(pace: Pace, dir: &Path, report: &mut Report) -> Resul
     let title = format!("node, {} MiB by 64 KiB", pace.produced_bytes >> 20);
     report.part(&title, "one partition");
     let mut reached = [Produced::default(); PARTITION_COUNTS.len()];
-    for _ in 0..pace.partition_round_count {
-        for (so_far, count) in reached.iter_mut().zip(PARTITION_COUNTS) {
-            let round = produce_twice(pace, dir, count)?;
-            so_far.new = so_far.new.and(round.new);
-            so_far.again = so_far.again.and(round.again);
+    for round in 0..pace.partition_round_count {
+        let mut order = [0, 1, 2];
+        if round % 2 == 1 {
+            // A disk that grows slower, or faster, does so for all of them.
+            order.reverse();
+        }
+        for at in order {
+            let produced = produce_twice(pace, dir, PARTITION_COUNTS[at], round)?;
+            reached[at].new = reached[at].new.and(produced.new);
+            reached[at].again = reached[at].again.and(produced.again);
         }
     }
     for (name, of) in [
@@ -70,8 +75,9 @@ pub(super) fn side_by_side(pace: Pace, dir: &Path, report: &mut Report) -> Resul
     Ok(())
 }
 
-fn produce_twice(pace: Pace, dir: &Path, partition_count: u32) -> Result<Produced> {
-    let scratch = Scratch::new(dir, "partitions")?;
+fn produce_twice(pace: Pace, dir: &Path, partition_count: u32, round: u32) -> Result<Produced> {
+    let name = format!("partitions-{partition_count}-{round}");
+    let scratch = Scratch::with_lasting_names(dir, &name)?;
     let host = NodeHost::open(scratch.path(), NodeConfig::default())?;
     // The log's files come back before anything is measured.
     let other = host.create("warm-up", 1)?;
