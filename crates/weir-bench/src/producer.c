@@ -34,7 +34,7 @@ static double now_s(void) {
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-/* The first message finds out whether the topic is there; it is not timed. */
+/* Hands over `count` messages and waits until all are answered. */
 static void produce(rd_kafka_t *rk, rd_kafka_topic_t *topic, char *value, size_t size,
                     unsigned long long count) {
     for (unsigned long long sent = 0; sent < count;) {
@@ -78,6 +78,7 @@ int main(int argc, char **argv) {
     }
     rd_kafka_topic_t *topic = rd_kafka_topic_new(rk, argv[2], NULL);
 
+    /* The first message has the topic made. */
     produce(rk, topic, value, size, 1);
     double start = now_s();
     produce(rk, topic, value, size, count);
