@@ -71,8 +71,8 @@ impl LogOptions {
     pub(crate) fn pace(&self) -> Pace {
         if self.quick {
             Pace {
-                slice: Duration::from_millis(500),
-                round_count: 1,
+                slice: Duration::from_millis(300),
+                round_count: 3,
                 lone_count: 1_500,
                 warm_bytes: 640 * MIB,
                 produced_bytes: 1024 * MIB,
@@ -82,8 +82,8 @@ impl LogOptions {
             }
         } else {
             Pace {
-                slice: Duration::from_secs(2),
-                round_count: 2,
+                slice: Duration::from_millis(800),
+                round_count: 5,
                 lone_count: 6_000,
                 warm_bytes: 1024 * MIB,
                 produced_bytes: 3072 * MIB,

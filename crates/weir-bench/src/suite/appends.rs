@@ -83,9 +83,16 @@ fn quantiles(times: &hdrhistogram::Histogram<u64>) -> String {
 struct Turns {
     ours: Appends,
     /// fio with one write per entry.
-    by_entry: Vec<FioRun>,
+    by_entry: Vec<Turn>,
     /// fio with one write for all that ours synced at once, as ours writes.
-    by_group: Vec<FioRun>,
+    by_group: Vec<Turn>,
+}
+
+/// fio's turn, and ours right before it over fio's.
+#[derive(Clone, Copy)]
+struct Turn {
+    run: FioRun,
+    ratio: f64,
 }
 
 /// Ours and fio take turns; fio syncs after as many bytes as ours did.
@@ -103,14 +110,14 @@ fn take_turns(
         let Some(fio) = fio else { continue };
         if size_bytes == HELD_SIZE {
             let per_sync = round.group_count().round().max(1.0) as u64;
-            turns
-                .by_entry
-                .push(fio.write(size_bytes as u64, per_sync, pace.slice)?);
+            let run = fio.write(size_bytes as u64, per_sync, pace.slice)?;
+            let ratio = round.bytes_per_s() / run.bytes_per_s;
+            turns.by_entry.push(Turn { run, ratio });
         }
         if size_bytes != HELD_SIZE || writer_count > 1 {
-            turns
-                .by_group
-                .push(fio.write(round.frame_blocks_bytes(), 1, pace.slice)?);
+            let run = fio.write(round.frame_blocks_bytes(), 1, pace.slice)?;
+            let ratio = round.frames_per_s() / run.blocks_per_s;
+            turns.by_group.push(Turn { run, ratio });
         }
     }
     Ok(turns)
@@ -127,18 +134,18 @@ fn appends(turns: &Turns, writer_count: usize, size_name: &str, report: &mut Rep
         per_s(ours.driven.acks_per_s(), "acks"),
         ours.group_count()
     );
-    let by_entry = mean(&turns.by_entry).map(|run| Row {
+    let by_entry = typical(&turns.by_entry).map(|Turn { run, ratio }| Row {
         beside: format!("{}, bs {size_name}", mb_per_s(run.bytes_per_s)),
-        ratio: Some(ours.bytes_per_s() / run.bytes_per_s),
+        ratio: Some(ratio),
         hold: Some(Hold::AtLeast(0.8)),
         ..Row::default()
     });
-    let by_group = mean(&turns.by_group).map(|run| {
+    let by_group = typical(&turns.by_group).map(|Turn { run, ratio }| {
         let syncs = per_s(run.blocks_per_s, "syncs");
         let block = format!("bs {:.0} KiB", frame_bytes / 1024.0);
         Row {
             beside: format!("{}, {syncs}, {block}", mb_per_s(run.bytes_per_s)),
-            ratio: Some(ours.frames_per_s() * frame_bytes / run.bytes_per_s),
+            ratio: Some(ratio),
             ..Row::default()
         }
     });
@@ -159,10 +166,42 @@ fn appends(turns: &Turns, writer_count: usize, size_name: &str, report: &mut Rep
     ours.driven.acks_per_s()
 }
 
-fn mean(runs: &[FioRun]) -> Option<FioRun> {
-    let count = runs.len() as f64;
-    (!runs.is_empty()).then(|| FioRun {
-        bytes_per_s: runs.iter().map(|run| run.bytes_per_s).sum::<f64>() / count,
-        blocks_per_s: runs.iter().map(|run| run.blocks_per_s).sum::<f64>() / count,
-    })
+/// The mean of the figures and the median of the ratios: a disk that others keep busy for a while
+/// spoils a turn, not the ratio.
+fn typical(turns: &[Turn]) -> Option<Turn> {
+    let mut ratios: Vec<f64> = turns.iter().map(|turn| turn.ratio).collect();
+    ratios.sort_by(f64::total_cmp);
+    let ratio = match ratios.len() {
+        0 => return None,
+        count if count % 2 == 1 => ratios[count / 2],
+        count => f64::midpoint(ratios[count / 2 - 1], ratios[count / 2]),
+    };
+    let mean = |of: fn(&FioRun) -> f64| {
+        turns.iter().map(|turn| of(&turn.run)).sum::<f64>() / turns.len() as f64
+    };
+    let run = FioRun {
+        bytes_per_s: mean(|run| run.bytes_per_s),
+        blocks_per_s: mean(|run| run.blocks_per_s),
+    };
+    Some(Turn { run, ratio })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spoilt_turn_does_not_move_the_ratio() {
+        let turn = |ratio| Turn {
+            run: FioRun::default(),
+            ratio,
+        };
+        let ratio = |ratios: &[f64]| {
+            let turns: Vec<Turn> = ratios.iter().map(|ratio| turn(*ratio)).collect();
+            typical(&turns).map(|turn| turn.ratio)
+        };
+        assert_eq!(ratio(&[0.9, 100.0, 0.8]), Some(0.9));
+        assert_eq!(ratio(&[1.0, 0.5, 100.0, 0.0]), Some(0.75));
+        assert_eq!(ratio(&[]), None);
+    }
 }

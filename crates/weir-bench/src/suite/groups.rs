@@ -1,6 +1,6 @@
 //! The write-ahead log's appends once more, each a batch through a group of one voter.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use anyhow::Result;
 use weir_broker::NodeConfig;
@@ -19,6 +19,9 @@ use crate::{
 const IDLE_SHARD_COUNT: u32 = 150;
 /// Groups of both.
 const IDLE_GROUP_COUNT: u32 = 2 * (IDLE_SHARD_COUNT + 1);
+
+/// Elections are over and spare files are made after this.
+const IDLE_AFTER: Duration = Duration::from_secs(2);
 
 /// What a node reached.
 struct Reached {
@@ -103,7 +106,7 @@ pub(super) fn idle(pace: Pace, dir: &Path, report: &mut Report) -> Result<()> {
     let scratch = Scratch::new(dir, "idle")?;
     let nodes = ["first", "second"].map(|name| idle_node(&scratch.path().join(name)));
     let nodes = nodes.into_iter().collect::<Result<Vec<NodeHost>>>()?;
-    std::thread::sleep(pace.slice);
+    std::thread::sleep(IDLE_AFTER);
     let before = crate::cpu::own_threads()?;
     std::thread::sleep(pace.idle);
     let spent = crate::cpu::own_threads()?.saturating_sub(before);
