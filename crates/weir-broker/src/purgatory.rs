@@ -13,9 +13,15 @@ use crate::node::fetch::FetchTask;
 /// Longest sleep, in ms: how late a clock that jumped is noticed.
 const MAX_SLEEP_MS: u64 = 1_000;
 
+/// A fetch that partitions watch for is kept by its watchers; any other one by this.
+enum Parked {
+    Watched(Weak<FetchTask>),
+    Unwatched(Arc<FetchTask>),
+}
+
 #[derive(Default)]
 struct Waiting {
-    by_deadline: BTreeMap<Millis, Vec<Weak<FetchTask>>>,
+    by_deadline: BTreeMap<Millis, Vec<Parked>>,
     closed: bool,
 }
 
@@ -36,7 +42,13 @@ pub(crate) struct Purgatory {
 }
 
 impl Purgatory {
-    pub(crate) fn add(&self, deadline: Millis, task: &Arc<FetchTask>) {
+    /// Keeps the fetch until its deadline. `is_watched`: somebody else holds it until then.
+    pub(crate) fn add(&self, deadline: Millis, task: &Arc<FetchTask>, is_watched: bool) {
+        let parked = if is_watched {
+            Parked::Watched(Arc::downgrade(task))
+        } else {
+            Parked::Unwatched(Arc::clone(task))
+        };
         let mut waiting = self.lock();
         let is_first = waiting
             .by_deadline
@@ -46,7 +58,7 @@ impl Purgatory {
             .by_deadline
             .entry(deadline)
             .or_default()
-            .push(Arc::downgrade(task));
+            .push(parked);
         drop(waiting);
         if is_first {
             self.changed.notify_one();
@@ -60,12 +72,15 @@ impl Purgatory {
             let later = waiting.by_deadline.split_off(&now.plus(1));
             std::mem::replace(&mut waiting.by_deadline, later)
         };
-        for task in due
-            .into_values()
-            .flatten()
-            .filter_map(|task| task.upgrade())
-        {
-            task.expire();
+        for parked in due.into_values().flatten() {
+            match parked {
+                Parked::Unwatched(task) => task.expire(),
+                Parked::Watched(task) => {
+                    if let Some(task) = task.upgrade() {
+                        task.expire();
+                    }
+                }
+            }
         }
     }
 

@@ -253,8 +253,19 @@ impl<S: StateMachine> Group<S> {
             self.propose_bundle();
         }
         self.status
-            .publish(self.raw.raft.term, self.raw.raft.leader_id, self.applied.0);
+            .publish(self.raw.raft.term, self.known_leader(), self.applied.0);
         Ok(())
+    }
+
+    /// The leader, as far as others may act on it: this node leads only once it has applied
+    /// everything that earlier leaders committed.
+    fn known_leader(&self) -> u64 {
+        let raft = &self.raw.raft;
+        if raft.leader_id == raft.id && !self.leads {
+            raft::INVALID_ID
+        } else {
+            raft.leader_id
+        }
     }
 
     /// Hands a ready's changes to the log window and to `out`; gives its committed entries.

@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use crate::campaign::{group::GroupPlan, partition::PartitionPlan, wal::WalPlan};
+use crate::campaign::{group::GroupPlan, node::NodePlan, partition::PartitionPlan, wal::WalPlan};
 
 /// What part of the production code runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -15,12 +15,14 @@ pub enum Campaign {
     Partition,
     /// Groups of one voter over the log.
     Group,
+    /// The whole node of one voter.
+    Node,
 }
 
 impl Campaign {
-    /// All of them.
+    /// Those that run where none is named.
     pub fn all() -> Vec<Self> {
-        Self::value_variants().to_vec()
+        vec![Self::Wal, Self::Partition, Self::Group]
     }
 
     /// Its name on the command line.
@@ -29,6 +31,7 @@ impl Campaign {
             Self::Wal => "wal",
             Self::Partition => "partition",
             Self::Group => "group",
+            Self::Node => "node",
         }
     }
 }
@@ -42,6 +45,8 @@ pub enum Plan {
     Partition(PartitionPlan),
     /// A run of groups.
     Group(GroupPlan),
+    /// A run of the whole node.
+    Node(NodePlan),
 }
 
 impl Plan {
@@ -51,6 +56,7 @@ impl Plan {
             Campaign::Wal => Self::Wal(WalPlan::draw(seed)),
             Campaign::Partition => Self::Partition(PartitionPlan::draw(seed)),
             Campaign::Group => Self::Group(GroupPlan::draw(seed)),
+            Campaign::Node => Self::Node(NodePlan::draw(seed)),
         }
     }
 
@@ -60,6 +66,7 @@ impl Plan {
             Self::Wal(plan) => plan.steps.len(),
             Self::Partition(plan) => plan.steps.len(),
             Self::Group(plan) => plan.steps.len(),
+            Self::Node(plan) => plan.steps.len(),
         }
     }
 
@@ -71,6 +78,7 @@ impl Plan {
             Self::Wal(plan) => remove(&mut plan.steps, from, count),
             Self::Partition(plan) => remove(&mut plan.steps, from, count),
             Self::Group(plan) => remove(&mut plan.steps, from, count),
+            Self::Node(plan) => remove(&mut plan.steps, from, count),
         }
         cut
     }

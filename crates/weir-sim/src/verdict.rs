@@ -51,6 +51,8 @@ pub mod oracle_name {
     pub const CORRUPTION: &str = "corruption_is_named";
     /// An error without a fault.
     pub const NO_FAULT_NO_ERROR: &str = "no_fault_no_error";
+    /// The node does not go on although nothing stands in its way any more.
+    pub const PROGRESS: &str = "faults_end_progress_resumes";
     /// An acknowledgement after a failed sync.
     pub const ACK_AFTER_FAILURE: &str = "no_acknowledgement_after_failure";
 }

@@ -110,16 +110,19 @@ impl FetchTask {
             i64::try_from(missing).unwrap_or(i64::MAX),
             Ordering::Release,
         );
-        self.node.purgatory.add(deadline, self);
-        for place in &self.places {
-            if let Ok(log) = &place.log {
-                let watcher = Arc::new(Watch(Arc::clone(self)));
-                if log.watch(watcher).is_err() {
-                    // Too many wait on this partition: the deadline answers.
-                    tracing::debug!(partition = %log.id(), "too many waiting fetches");
-                }
+        let mut is_watched = false;
+        for log in self
+            .places
+            .iter()
+            .filter_map(|place| place.log.as_ref().ok())
+        {
+            match log.watch(Arc::new(Watch(Arc::clone(self)))) {
+                Ok(()) => is_watched = true,
+                // Too many wait on this partition: the deadline answers.
+                Err(full) => tracing::debug!(partition = %log.id(), %full, "fetch not watched"),
             }
         }
+        self.node.purgatory.add(deadline, self, is_watched);
         let ends_moved = self
             .places
             .iter()

@@ -1,5 +1,7 @@
 //! The machine that a campaign's node runs on, and what it knows of faults.
 
+use std::sync::Arc;
+
 use weir_log::{Clock, Millis};
 
 use crate::world::{
@@ -19,7 +21,7 @@ pub(super) struct Host {
     pub(super) clock: SimClock,
     pub(super) trace: Trace,
     /// Goes on over restarts, as the machine's own does.
-    pub(super) entropy: SimEntropy,
+    pub(super) entropy: Arc<SimEntropy>,
     pub(super) counts: Counts,
     /// Errors that the disk gave since the last start.
     error_count: u64,
@@ -32,7 +34,7 @@ impl Host {
             disk: SimDisk::new(config, clock.clone(), trace.clone()),
             clock,
             trace,
-            entropy: SimEntropy::new(seed ^ ENTROPY_SALT),
+            entropy: Arc::new(SimEntropy::new(seed ^ ENTROPY_SALT)),
             counts: Counts::default(),
             error_count: 0,
         }

@@ -2,6 +2,7 @@
 
 pub mod group;
 mod host;
+pub mod node;
 pub mod partition;
 pub mod wal;
 mod wal_bug;

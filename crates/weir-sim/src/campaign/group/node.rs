@@ -68,7 +68,7 @@ impl Node {
             ..WalConfig::default()
         };
         let log_disk = Arc::<crate::world::disk::SimDisk>::clone(&disk);
-        let opened = Wal::open(log_disk, &host.entropy, with_bug(config, options));
+        let opened = Wal::open(log_disk, &*host.entropy, with_bug(config, options));
         let (wal, mut recovered, _) = opened.map_err(|error| error.to_string())?;
         let checkpoints = CheckpointStore::new(disk).map_err(|error| error.to_string())?;
         let mut saved = checkpoints.load_all().map_err(|error| error.to_string())?;

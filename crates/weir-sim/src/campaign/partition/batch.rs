@@ -46,18 +46,11 @@ pub(super) fn make_batch(
             &mut bytes,
         );
     }
-    let last_delta = record_count - 1;
-    let max_timestamp_ms = time_ms + i64::from(last_delta);
     let head = patched_head(base_offset, bytes.len(), leader_epoch);
     bytes[..PATCHED_BYTES].copy_from_slice(&head);
-    bytes[16] = MAGIC.to_be_bytes()[0];
-    bytes[23..27].copy_from_slice(&last_delta.to_be_bytes());
-    bytes[27..35].copy_from_slice(&time_ms.to_be_bytes());
-    bytes[35..43].copy_from_slice(&max_timestamp_ms.to_be_bytes());
-    bytes[43..51].copy_from_slice(&(-1_i64).to_be_bytes());
-    bytes[57..61].copy_from_slice(&record_count.to_be_bytes());
-    let crc = crc32c::crc32c(&bytes[21..]);
-    bytes[17..21].copy_from_slice(&crc.to_be_bytes());
+    let last_delta = record_count - 1;
+    let max_timestamp_ms = time_ms + i64::from(last_delta);
+    write_header(&mut bytes, time_ms, record_count, None);
     ModelBatch {
         base_offset,
         last_offset: base_offset.plus(u64::from(last_delta)),
@@ -66,4 +59,27 @@ pub(super) fn make_batch(
         max_timestamp_ms,
         bytes: Bytes::from(bytes),
     }
+}
+
+/// Fills in the header that a client writes before its records, which are one millisecond
+/// apart. `producer` is an idempotent producer's id, epoch and first sequence.
+pub(in crate::campaign) fn write_header(
+    bytes: &mut [u8],
+    time_ms: i64,
+    record_count: u32,
+    producer: Option<(i64, i16, i32)>,
+) {
+    let last_delta = record_count - 1;
+    let (id, epoch, sequence) = producer.unwrap_or((-1, -1, -1));
+    let max_timestamp_ms = time_ms + i64::from(last_delta);
+    bytes[16] = MAGIC.to_be_bytes()[0];
+    bytes[23..27].copy_from_slice(&last_delta.to_be_bytes());
+    bytes[27..35].copy_from_slice(&time_ms.to_be_bytes());
+    bytes[35..43].copy_from_slice(&max_timestamp_ms.to_be_bytes());
+    bytes[43..51].copy_from_slice(&id.to_be_bytes());
+    bytes[51..53].copy_from_slice(&epoch.to_be_bytes());
+    bytes[53..57].copy_from_slice(&sequence.to_be_bytes());
+    bytes[57..61].copy_from_slice(&record_count.to_be_bytes());
+    let crc = crc32c::crc32c(&bytes[21..]);
+    bytes[17..21].copy_from_slice(&crc.to_be_bytes());
 }

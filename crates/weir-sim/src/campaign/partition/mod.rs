@@ -1,6 +1,6 @@
 //! The production partition store under faults: flush, checkpoint, install, read, retention.
 
-mod batch;
+pub(super) mod batch;
 mod check;
 mod compacted;
 mod flip;

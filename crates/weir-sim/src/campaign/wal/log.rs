@@ -39,7 +39,7 @@ impl OpenLog {
         let config = config(plan, options);
         let opened = Wal::open(
             Arc::<crate::world::disk::SimDisk>::clone(&disk),
-            &host.entropy,
+            &*host.entropy,
             config,
         );
         let (wal, recovered, report) = opened.map_err(|error| error.to_string())?;
