@@ -75,6 +75,12 @@ pub enum NodeFailed {
     /// Checkpoints failed.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointFailed),
+    /// A thread panicked: an invariant is broken.
+    #[error("thread {thread} panicked")]
+    Panicked {
+        /// The thread's name.
+        thread: &'static str,
+    },
     /// Files for the write-ahead log cannot be made.
     #[error("files for the write-ahead log cannot be made: {0}")]
     Spares(#[from] std::io::Error),

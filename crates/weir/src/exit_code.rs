@@ -13,10 +13,18 @@ const USAGE: u8 = 2;
 /// The storage failed or is damaged.
 const STORAGE: u8 = 3;
 
+/// A broken invariant.
+const BUG: u8 = 70;
+
 /// The code of an error.
 pub(crate) fn of(error: &anyhow::Error) -> ExitCode {
-    if error.is::<NodeFailed>() {
-        return STORAGE.into();
+    if let Some(failed) = error.downcast_ref::<NodeFailed>() {
+        return match failed {
+            NodeFailed::Worker(_) | NodeFailed::Checkpoint(_) | NodeFailed::Spares(_) => {
+                STORAGE.into()
+            }
+            NodeFailed::Panicked { .. } => BUG.into(),
+        };
     }
     if let Some(error) = error.downcast_ref::<OpenError>() {
         return match error {

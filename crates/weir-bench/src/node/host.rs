@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
 use weir_broker::{
-    Engine, Node, NodeConfig, Running,
+    Engine, Node, NodeConfig, OnFailure, Running,
     api::{Backend, CreateTopics, NewTopic, Outcome, Request, TopicRef},
 };
 use weir_log::{
@@ -38,7 +38,8 @@ impl NodeHost {
         let disk = Arc::new(RealDisk::open(dir)?);
         let clock = Arc::new(SystemClock::default());
         let engine = Engine::open(disk, clock, Arc::new(SystemEntropy), config)?;
-        let running = engine.start(Arc::new(|why| eprintln!("weir-bench: node failed: {why}")))?;
+        let on_failure: OnFailure = Arc::new(|why| eprintln!("weir-bench: node failed: {why}"));
+        let running = engine.start(&on_failure)?;
         ensure!(
             running.wait_ready(READY_LIMIT),
             "the node does not get ready"

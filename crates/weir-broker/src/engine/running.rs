@@ -39,9 +39,35 @@ pub struct Running {
     purgatory_thread: JoinHandle<()>,
 }
 
+/// Reports the panic of the thread that owns it: a broken invariant ends the node, not just a
+/// thread.
+struct PanicGuard {
+    thread: &'static str,
+    on_failure: OnFailure,
+}
+
+impl PanicGuard {
+    fn new(thread: &'static str, on_failure: &OnFailure) -> Self {
+        Self {
+            thread,
+            on_failure: Arc::clone(on_failure),
+        }
+    }
+}
+
+impl Drop for PanicGuard {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            (self.on_failure)(NodeFailed::Panicked {
+                thread: self.thread,
+            });
+        }
+    }
+}
+
 impl Engine {
     /// Runs the node on threads.
-    pub fn start(self, on_failure: OnFailure) -> io::Result<Running> {
+    pub fn start(self, on_failure: &OnFailure) -> io::Result<Running> {
         let Self {
             node,
             wal,
@@ -52,17 +78,18 @@ impl Engine {
             checkpoint_state,
         } = self;
         let wal_queue = Arc::clone(&queue);
-        let wal_thread = spawn("weir-wal", move || wal_queue.run(wal))?;
-        let (maker, failure) = (spares.clone(), Arc::clone(&on_failure));
-        let spare_thread = spawn("weir-wal-files", move || {
+        let wal_thread = spawn("weir-wal", on_failure, move |_| wal_queue.run(wal))?;
+        let maker = spares.clone();
+        let spare_thread = spawn("weir-wal-files", on_failure, move |guard| {
             if let Err(error) = maker.run() {
-                failure(error.into());
+                (guard.on_failure)(error.into());
             }
         })?;
         let workers = workers.into_iter().zip(&node.handles).enumerate();
         let workers = workers.map(|(at, (worker, handle))| {
-            let failure = Arc::clone(&on_failure);
-            let failed = move |error: weir_raft::WorkerFailed| failure(error.into());
+            // Lives in the closure, and so in the worker's thread.
+            let guard = PanicGuard::new("weir-worker", on_failure);
+            let failed = move |error: weir_raft::WorkerFailed| (guard.on_failure)(error.into());
             let name = format!("weir-worker-{at}");
             weir_raft::thread::spawn(
                 name,
@@ -73,13 +100,14 @@ impl Engine {
             )
         });
         let workers = workers.collect::<io::Result<Vec<_>>>()?;
-        let failure = on_failure;
-        let checkpoint_thread = spawn("weir-checkpoint", move || {
-            let failed = |error: CheckpointFailed| failure(error.into());
+        let checkpoint_thread = spawn("weir-checkpoint", on_failure, move |guard| {
+            let failed = |error: CheckpointFailed| (guard.on_failure)(error.into());
             checkpointer.run().map_err(failed).ok()
         })?;
         let waiting = Arc::clone(&node);
-        let purgatory_thread = spawn("weir-waits", move || waiting.purgatory.run(&*waiting.clock))?;
+        let purgatory_thread = spawn("weir-waits", on_failure, move |_| {
+            waiting.purgatory.run(&*waiting.clock);
+        })?;
         Ok(Running {
             node,
             queue,
@@ -161,14 +189,38 @@ fn last_checkpoint(checkpointer: &mut Checkpointer) {
 }
 
 fn spawn<T: Send + 'static>(
-    name: &str,
-    run: impl FnOnce() -> T + Send + 'static,
+    name: &'static str,
+    on_failure: &OnFailure,
+    run: impl FnOnce(&PanicGuard) -> T + Send + 'static,
 ) -> io::Result<JoinHandle<T>> {
-    Builder::new().name(name.to_owned()).spawn(run)
+    let guard = PanicGuard::new(name, on_failure);
+    Builder::new()
+        .name(name.to_owned())
+        .spawn(move || run(&guard))
 }
 
 fn joined<T>(thread: JoinHandle<T>) {
     if thread.join().is_err() {
         tracing::error!("a thread panicked");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    #[test]
+    fn a_panic_of_any_thread_is_the_nodes_failure() {
+        let (tell, told) = channel();
+        let on_failure: OnFailure = Arc::new(move |failure| tell.send(failure).unwrap());
+        let quiet = spawn("quiet", &on_failure, |_| ()).unwrap();
+        assert!(quiet.join().is_ok());
+        let broken = spawn("broken", &on_failure, |_| assert_eq!(1, 2, "on purpose")).unwrap();
+        assert!(broken.join().is_err());
+        let failure = told.try_recv().unwrap();
+        assert!(matches!(failure, NodeFailed::Panicked { thread: "broken" }));
+        assert!(told.try_recv().is_err());
     }
 }

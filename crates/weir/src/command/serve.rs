@@ -8,7 +8,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{mpsc, watch},
 };
-use weir_broker::NodeFailed;
+use weir_broker::{NodeFailed, OnFailure};
 use weir_door::Listener;
 use weir_door_kafka::{KafkaConfig, KafkaDoor};
 
@@ -53,12 +53,12 @@ async fn serve(arguments: &ServeArguments, when_ready: WhenReady) -> anyhow::Res
     let address = listener.local_addr();
     let engine = wiring::open(&arguments.data_dir, address)?;
     let (tell_failed, mut failed) = mpsc::unbounded_channel::<NodeFailed>();
-    let on_failure = Arc::new(move |failure| {
+    let on_failure: OnFailure = Arc::new(move |failure| {
         // The receiver is gone only where the process ends already.
         let _ = tell_failed.send(failure);
     });
     let running = engine
-        .start(on_failure)
+        .start(&on_failure)
         .context("no threads for the node")?;
     anyhow::ensure!(
         running.wait_ready(READY_LIMIT),
