@@ -13,10 +13,26 @@ use crate::node::fetch::FetchTask;
 /// Longest sleep, in ms: how late a clock that jumped is noticed.
 const MAX_SLEEP_MS: u64 = 1_000;
 
+/// A fetch that waits. Watchers of partitions keep the others alive.
+enum Parked {
+    Watched(Weak<FetchTask>),
+    Alone(Arc<FetchTask>),
+}
+
 #[derive(Default)]
 struct Waiting {
-    by_deadline: BTreeMap<Millis, Vec<Weak<FetchTask>>>,
+    by_deadline: BTreeMap<Millis, Vec<Parked>>,
     closed: bool,
+}
+
+impl Parked {
+    /// The fetch, unless it was answered.
+    fn task(self) -> Option<Arc<FetchTask>> {
+        match self {
+            Self::Watched(task) => task.upgrade(),
+            Self::Alone(task) => Some(task),
+        }
+    }
 }
 
 /// Milliseconds of the clock that never jumps.
@@ -36,7 +52,17 @@ pub(crate) struct Purgatory {
 }
 
 impl Purgatory {
+    /// A fetch that watchers keep alive until it is answered.
     pub(crate) fn add(&self, deadline: Millis, task: &Arc<FetchTask>) {
+        self.park(deadline, Parked::Watched(Arc::downgrade(task)));
+    }
+
+    /// A fetch that nothing else can answer.
+    pub(crate) fn add_alone(&self, deadline: Millis, task: Arc<FetchTask>) {
+        self.park(deadline, Parked::Alone(task));
+    }
+
+    fn park(&self, deadline: Millis, parked: Parked) {
         let mut waiting = self.lock();
         let is_first = waiting
             .by_deadline
@@ -46,7 +72,7 @@ impl Purgatory {
             .by_deadline
             .entry(deadline)
             .or_default()
-            .push(Arc::downgrade(task));
+            .push(parked);
         drop(waiting);
         if is_first {
             self.changed.notify_one();
@@ -60,11 +86,7 @@ impl Purgatory {
             let later = waiting.by_deadline.split_off(&now.plus(1));
             std::mem::replace(&mut waiting.by_deadline, later)
         };
-        for task in due
-            .into_values()
-            .flatten()
-            .filter_map(|task| task.upgrade())
-        {
+        for task in due.into_values().flatten().filter_map(Parked::task) {
             task.expire();
         }
     }

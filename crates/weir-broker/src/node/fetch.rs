@@ -106,14 +106,20 @@ impl FetchTask {
             Ordering::Release,
         );
         self.node.purgatory.add(deadline, self);
+        let mut has_watcher = false;
         for place in &self.places {
             if let Ok(log) = &place.log {
                 let watcher = Arc::new(Watch(Arc::clone(self)));
-                if log.watch(watcher).is_err() {
+                match log.watch(watcher) {
+                    Ok(()) => has_watcher = true,
                     // Too many wait on this partition: the deadline answers.
-                    tracing::debug!(partition = %log.id(), "too many waiting fetches");
+                    Err(_) => tracing::debug!(partition = %log.id(), "too many waiting fetches"),
                 }
             }
+        }
+        if !has_watcher {
+            let purgatory = &self.node.purgatory;
+            purgatory.add_alone(deadline, Arc::clone(self));
         }
         let ends_moved = self
             .places
