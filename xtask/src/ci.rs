@@ -52,6 +52,7 @@ pub(crate) fn run() -> Result<bool> {
     })?;
     tally.add(campaign_tally(linted.clean, linted.skipped as u64));
     tally.add(unit_tests()?);
+    tally.add(seeded_bugs()?);
     tally.add(campaign("build", &mut delegate::build_node(), minutes(15))?);
     let mut sim = delegate::sim_command(200, 0, &[]);
     tally.add(campaign("sim", &mut sim, minutes(12))?);
@@ -69,9 +70,25 @@ pub(crate) fn run() -> Result<bool> {
 }
 
 fn unit_tests() -> Result<Tally> {
-    step_begins("cargo test --workspace");
+    cargo_test(&["--workspace", "--no-fail-fast"])
+}
+
+/// The simulator must find every bug that is built in for it.
+fn seeded_bugs() -> Result<Tally> {
+    cargo_test(&[
+        "--release",
+        "--package",
+        "weir-sim",
+        "--features",
+        "seeded-bugs",
+        "each_seeded_bug",
+    ])
+}
+
+fn cargo_test(arguments: &[&str]) -> Result<Tally> {
+    step_begins(&format!("cargo test {}", arguments.join(" ")));
     let mut command = process::cargo();
-    command.args(["test", "--workspace", "--no-fail-fast"]);
+    command.arg("test").args(arguments);
     let mut tally = Tally::default();
     let watched = process::watch(&mut command, minutes(25), |line| {
         if let Some(counted) = Tally::of_test_line(line) {

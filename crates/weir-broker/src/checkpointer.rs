@@ -191,6 +191,8 @@ impl Checkpointer {
         self.is_forced
             || self.is_hurried
             || unflushed >= config.store.tail_budget_bytes / FLUSH_PART
+            // On a disk that is nearly full, segments take the place of log files.
+            || !self.wal.accepts()
             || self.wal.figures().live_bytes >= config.wal.max_total_bytes / WAL_PART
     }
 
@@ -226,12 +228,17 @@ impl Checkpointer {
         let is_full = match self.store(&plans) {
             Ok(()) => false,
             Err(error) if is_full(&error) => {
-                tracing::warn!(%error, "disk full: writes are refused until there is space");
+                if self.retry_at.is_none() {
+                    tracing::warn!(%error, "disk full: writes are refused until there is space");
+                }
                 self.pending = plans;
                 true
             }
             Err(error) => return Err(error),
         };
+        if self.retry_at.is_some() && !is_full {
+            tracing::warn!("disk has space again: writes are taken");
+        }
         self.state.is_full.store(is_full, Ordering::Release);
         self.retry_at = is_full.then(|| now.plus(FULL_RETRY_MS));
         for handle in &self.node.handles {

@@ -13,26 +13,16 @@ use crate::node::fetch::FetchTask;
 /// Longest sleep, in ms: how late a clock that jumped is noticed.
 const MAX_SLEEP_MS: u64 = 1_000;
 
-/// A fetch that waits. Watchers of partitions keep the others alive.
+/// A fetch that partitions watch for is kept by its watchers; any other one by this.
 enum Parked {
     Watched(Weak<FetchTask>),
-    Alone(Arc<FetchTask>),
+    Unwatched(Arc<FetchTask>),
 }
 
 #[derive(Default)]
 struct Waiting {
     by_deadline: BTreeMap<Millis, Vec<Parked>>,
     closed: bool,
-}
-
-impl Parked {
-    /// The fetch, unless it was answered.
-    fn task(self) -> Option<Arc<FetchTask>> {
-        match self {
-            Self::Watched(task) => task.upgrade(),
-            Self::Alone(task) => Some(task),
-        }
-    }
 }
 
 /// Milliseconds of the clock that never jumps.
@@ -52,17 +42,13 @@ pub(crate) struct Purgatory {
 }
 
 impl Purgatory {
-    /// A fetch that watchers keep alive until it is answered.
-    pub(crate) fn add(&self, deadline: Millis, task: &Arc<FetchTask>) {
-        self.park(deadline, Parked::Watched(Arc::downgrade(task)));
-    }
-
-    /// A fetch that nothing else can answer.
-    pub(crate) fn add_alone(&self, deadline: Millis, task: Arc<FetchTask>) {
-        self.park(deadline, Parked::Alone(task));
-    }
-
-    fn park(&self, deadline: Millis, parked: Parked) {
+    /// Keeps the fetch until its deadline. `is_watched`: somebody else holds it until then.
+    pub(crate) fn add(&self, deadline: Millis, task: &Arc<FetchTask>, is_watched: bool) {
+        let parked = if is_watched {
+            Parked::Watched(Arc::downgrade(task))
+        } else {
+            Parked::Unwatched(Arc::clone(task))
+        };
         let mut waiting = self.lock();
         let is_first = waiting
             .by_deadline
@@ -86,8 +72,15 @@ impl Purgatory {
             let later = waiting.by_deadline.split_off(&now.plus(1));
             std::mem::replace(&mut waiting.by_deadline, later)
         };
-        for task in due.into_values().flatten().filter_map(Parked::task) {
-            task.expire();
+        for parked in due.into_values().flatten() {
+            match parked {
+                Parked::Unwatched(task) => task.expire(),
+                Parked::Watched(task) => {
+                    if let Some(task) = task.upgrade() {
+                        task.expire();
+                    }
+                }
+            }
         }
     }
 

@@ -66,7 +66,7 @@ impl<'a> Flush<'a> {
                 Ok(manifests)
             });
         if let Err(FlushError::Full { path }) = &flushed {
-            tracing::warn!(path, "disk is full, flush is taken back");
+            tracing::debug!(path, "disk is full, flush is taken back");
             self.take_back();
         }
         flushed

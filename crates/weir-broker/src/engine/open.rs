@@ -68,13 +68,7 @@ impl Engine {
         let queue = GroupCommit::new(&wal);
         let checkpoint_state = Arc::new(CheckpointState::default());
         let store = PartitionStore::open(disk, Arc::clone(&clock), config.store);
-        let mut opening = Opening::new(
-            config,
-            Arc::clone(&entropy),
-            store,
-            &queue,
-            &checkpoint_state,
-        );
+        let mut opening = Opening::new(config, entropy, store, &queue, &checkpoint_state);
         opening.open_groups(loaded, recovered)?;
         opening.remove_leftovers()?;
         for (group, index) in &saved {

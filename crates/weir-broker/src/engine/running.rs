@@ -73,7 +73,7 @@ impl Engine {
             )
         });
         let workers = workers.collect::<io::Result<Vec<_>>>()?;
-        let failure = Arc::clone(&on_failure);
+        let failure = on_failure;
         let checkpoint_thread = spawn("weir-checkpoint", move || {
             let failed = |error: CheckpointFailed| failure(error.into());
             checkpointer.run().map_err(failed).ok()

@@ -9,8 +9,8 @@ use super::{
     state::{MAX_NODES, MAX_PARTITIONS_PER_TOPIC, MAX_PRODUCER_ID_BLOCK_COUNT, MAX_SERIAL},
 };
 use crate::{
+    Applied,
     api::TopicRef,
-    applied::Applied,
     encoding::{DecodeError, trial},
 };
 

@@ -53,9 +53,14 @@ struct Pass {
 
 impl Node {
     pub(super) fn fetch(self: &Arc<Self>, fetch: Fetch, reply: Reply) {
-        let places = fetch
-            .partitions
-            .iter()
+        let Fetch {
+            min_bytes,
+            max_bytes,
+            max_wait_ms,
+            partitions,
+        } = fetch;
+        let places = partitions
+            .into_iter()
             .map(|partition| Place {
                 log: self.readable(&partition.topic, partition.index, partition.leader_epoch),
                 from: Offset::from_wire(partition.offset).ok_or(ErrorKind::OffsetOutOfRange),
@@ -65,12 +70,12 @@ impl Node {
         let task = Arc::new(FetchTask {
             node: Arc::clone(self),
             places,
-            min_bytes: fetch.min_bytes,
-            max_bytes: fetch.max_bytes.min(MAX_ANSWER_BYTES),
+            min_bytes,
+            max_bytes: max_bytes.min(MAX_ANSWER_BYTES),
             reply: Mutex::new(Some(reply)),
             missing_bytes: AtomicI64::new(0),
         });
-        let wait_ms = fetch.max_wait_ms.min(MAX_WAIT_MS);
+        let wait_ms = max_wait_ms.min(MAX_WAIT_MS);
         let deadline = (wait_ms > 0).then(|| self.elapsed().plus(wait_ms));
         Pass::new(task, deadline.is_none(), deadline).run();
     }
@@ -105,22 +110,19 @@ impl FetchTask {
             i64::try_from(missing).unwrap_or(i64::MAX),
             Ordering::Release,
         );
-        self.node.purgatory.add(deadline, self);
-        let mut has_watcher = false;
-        for place in &self.places {
-            if let Ok(log) = &place.log {
-                let watcher = Arc::new(Watch(Arc::clone(self)));
-                match log.watch(watcher) {
-                    Ok(()) => has_watcher = true,
-                    // Too many wait on this partition: the deadline answers.
-                    Err(_) => tracing::debug!(partition = %log.id(), "too many waiting fetches"),
-                }
+        let mut is_watched = false;
+        for log in self
+            .places
+            .iter()
+            .filter_map(|place| place.log.as_ref().ok())
+        {
+            match log.watch(Arc::new(Watch(Arc::clone(self)))) {
+                Ok(()) => is_watched = true,
+                // Too many wait on this partition: the deadline answers.
+                Err(full) => tracing::debug!(partition = %log.id(), %full, "fetch not watched"),
             }
         }
-        if !has_watcher {
-            let purgatory = &self.node.purgatory;
-            purgatory.add_alone(deadline, Arc::clone(self));
-        }
+        self.node.purgatory.add(deadline, self, is_watched);
         let ends_moved = self
             .places
             .iter()

@@ -42,7 +42,7 @@ impl Node {
                 Ok(checked) => {
                     let task = Arc::clone(&task);
                     let command = ShardCommand::append(checked.partition, checked.batch);
-                    let done = Box::new(move |outcome| task.settle(at, appended(outcome)));
+                    let done = Box::new(move |outcome| task.settle(at, appended(&outcome)));
                     self.propose(checked.group, command, done);
                 }
                 Err(error) => task.settle(at, refused(error)),
@@ -61,9 +61,9 @@ impl Node {
     }
 }
 
-fn appended(outcome: Result<AppliedOutcome, NotCommitted>) -> Produced {
+fn appended(outcome: &Result<AppliedOutcome, NotCommitted>) -> Produced {
     match outcome {
-        Ok(AppliedOutcome::Appended(produced)) => produced,
+        Ok(AppliedOutcome::Appended(produced)) => *produced,
         Ok(AppliedOutcome::Metadata(_) | AppliedOutcome::Offsets(_) | AppliedOutcome::Done) => {
             refused(ErrorKind::InvalidRequest)
         }

@@ -166,7 +166,7 @@ impl Node {
         for (at, topic) in create.topics.into_iter().enumerate() {
             let task = Arc::clone(&task);
             self.create_topic(topic, create.validate_only, move |created| {
-                task.settle(at, created)
+                task.settle(at, created);
             });
         }
     }

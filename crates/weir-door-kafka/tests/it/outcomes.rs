@@ -11,6 +11,7 @@ use weir_model::{ErrorKind, Offset, ProducerId, TopicId, TopicName};
 use crate::samples::TOPIC_ID;
 
 /// `kind` says no.
+// Table: one arm per request.
 pub(crate) fn outcome(request: &Request, kind: Option<ErrorKind>) -> Outcome {
     fn or<T>(kind: Option<ErrorKind>, value: T) -> Result<T, ErrorKind> {
         kind.map_or(Ok(value), Err)

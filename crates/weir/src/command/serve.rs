@@ -72,10 +72,11 @@ async fn serve(arguments: &ServeArguments, when_ready: WhenReady) -> anyhow::Res
         Arc::new(running.node()),
         stopped,
     ));
-    let arguments = arguments.clone();
-    tokio::task::spawn_blocking(move || when_ready(&arguments, address)).await??;
+    // Heard from the moment on that others may know of the node.
     let mut terminate = signal(SignalKind::terminate()).context("no signals")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("no signals")?;
+    let arguments = arguments.clone();
+    tokio::task::spawn_blocking(move || when_ready(&arguments, address)).await??;
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

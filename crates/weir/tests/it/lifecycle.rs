@@ -1,0 +1,90 @@
+//! From the first start to the last.
+
+use crate::process::{Process, TestDir, weir, weir_on};
+
+fn offsets(lines: &[String]) -> Vec<String> {
+    let offset = |line: &String| {
+        let rest = line.trim().strip_prefix("offset ")?;
+        rest.split(':').next().map(str::to_owned)
+    };
+    lines.iter().filter_map(offset).collect()
+}
+
+#[test]
+fn a_ready_node_says_version_directory_door_and_address() {
+    let dir = TestDir::new();
+    let mut node = Process::start("serve", dir.path());
+    let lines = node.read_to("kafka");
+    assert!(lines[0].starts_with("WeirMQ"));
+    assert!(lines[1].starts_with("data") && lines[1].contains("weir-it-"));
+    assert!(lines[2].contains("127.0.0.1:") && !lines[2].ends_with(":0"));
+}
+
+#[test]
+fn a_second_process_on_the_same_directory_is_refused() {
+    let dir = TestDir::new();
+    let mut node = Process::start("serve", dir.path());
+    node.read_to("kafka");
+    let refused = weir("serve", dir.path()).output().unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("in use by another weir process"));
+}
+
+#[test]
+fn a_terminated_node_ends_cleanly_and_goes_on_where_it_was() {
+    let dir = TestDir::new();
+    for start in [0, 3, 6] {
+        let mut node = Process::start("quickstart", dir.path());
+        let lines = node.read_to("Ctrl-C");
+        let expected: Vec<String> = (start..start + 3).map(|at: i32| at.to_string()).collect();
+        assert_eq!(offsets(&lines), expected);
+        node.signal("TERM");
+        assert_eq!(node.wait().code(), Some(0));
+    }
+}
+
+#[test]
+fn a_killed_node_goes_on_where_it_was() {
+    let dir = TestDir::new();
+    for start in [0, 3, 6] {
+        let mut node = Process::start("quickstart", dir.path());
+        let lines = node.read_to("Ctrl-C");
+        assert_eq!(offsets(&lines).first(), Some(&start.to_string()));
+        node.signal("KILL");
+        assert_eq!(node.wait().code(), None);
+    }
+}
+
+#[test]
+fn damage_in_the_log_is_named_and_the_node_does_not_start() {
+    let dir = TestDir::new();
+    let mut node = Process::start("quickstart", dir.path());
+    node.read_to("Ctrl-C");
+    node.signal("KILL");
+    node.wait();
+    let log = dir.path().join("wal/00000000000000000001.wal");
+    let mut bytes = std::fs::read(&log).unwrap();
+    // In the header of the first frame, behind the file's own header block. More frames follow.
+    bytes[4096 + 8] ^= 1;
+    std::fs::write(&log, bytes).unwrap();
+    let refused = weir("serve", dir.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(3), "{said}");
+    assert!(
+        said.contains("00000000000000000001.wal") && said.contains("4096"),
+        "{said}"
+    );
+}
+
+#[test]
+fn an_address_in_use_is_named() {
+    let dir = TestDir::new();
+    let mut node = Process::start("serve", dir.path());
+    let address = node.read_to("kafka").pop().unwrap();
+    let address = address.split_whitespace().last().unwrap().to_owned();
+    let other = TestDir::new();
+    let refused = weir_on("serve", other.path(), &address).output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains(&address), "{said}");
+}
