@@ -20,9 +20,9 @@ pub enum Campaign {
 }
 
 impl Campaign {
-    /// Those that run where none is named.
+    /// All of them.
     pub fn all() -> Vec<Self> {
-        vec![Self::Wal, Self::Partition, Self::Group]
+        Self::value_variants().to_vec()
     }
 
     /// Its name on the command line.

@@ -254,7 +254,7 @@ impl Run<'_> {
                 self.damaged.insert(place);
                 Ok(())
             }
-            _ => self.explained(error, "a fetch"),
+            _ => self.explained(error, &format!("a fetch of {place:?}")),
         }
     }
 
@@ -347,12 +347,14 @@ impl Run<'_> {
             | ErrorKind::TimedOut
             | ErrorKind::CoordinatorLoading
             | ErrorKind::NotCoordinator => true,
-            // Topics are loaded with the metadata group.
-            ErrorKind::UnknownTopicOrPartition => !self.node().is_ready(),
+            // Topics and nodes are known once the metadata group has its leader.
+            ErrorKind::UnknownTopicOrPartition | ErrorKind::InvalidReplicationFactor => {
+                !self.node().is_ready()
+            }
             _ => false,
         };
         let is_full = error == ErrorKind::StorageFull && !self.has_roomy_log();
-        if is_full || (is_of_the_node && self.host.may_fail()) {
+        if is_full || (is_of_the_node && self.may_fail()) {
             return Ok(());
         }
         let detail = format!("{what}: {error:?}");
@@ -362,7 +364,7 @@ impl Run<'_> {
     /// Once nothing is left to do, only those wait who asked to.
     pub(super) fn check_answered(&mut self) -> Result<(), Broken> {
         let now_ms = self.elapsed_ms();
-        if self.host.may_fail() || !self.node().is_ready() {
+        if self.may_fail() || !self.node().is_ready() {
             return Ok(());
         }
         let mut late = self

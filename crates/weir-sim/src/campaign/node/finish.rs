@@ -16,7 +16,7 @@ const RETRY_MARGIN_COUNT: usize = 20;
 impl Run<'_> {
     pub(super) fn finish(&mut self) -> Result<(), Broken> {
         self.host.disk.disarm();
-        self.host.disk.set_foreign_bytes(0);
+        self.free_disk();
         if self.hard_count() == self.hard_count_at_start && !self.must_stop {
             self.recover_without_restart()?;
         } else {

@@ -32,7 +32,7 @@ impl Run<'_> {
             self.settle()?;
             self.hear()?;
         }
-        if self.host.may_fail() || self.must_stop {
+        if self.may_fail() || self.must_stop {
             return Ok(());
         }
         let after = self.log_writes();

@@ -64,6 +64,10 @@ pub(super) struct Run<'a> {
     /// Absent while the process is down.
     pub(super) node: Option<Served>,
     pub(super) must_stop: bool,
+    /// Others fill the disk.
+    pub(super) is_full: bool,
+    /// Others filled the disk at some time since the start.
+    was_full: bool,
     /// Faults that a node does not get over, at the last start.
     pub(super) hard_count_at_start: u64,
 }
@@ -90,6 +94,8 @@ impl<'a> Run<'a> {
             wall_off_ms: 0,
             node: None,
             must_stop: false,
+            is_full: false,
+            was_full: false,
             hard_count_at_start: 0,
         }
     }
@@ -102,7 +108,6 @@ impl<'a> Run<'a> {
             self.host.trace.begin_step(number, || format!("{step:?}"));
             self.step(step).map_err(at(number))?;
             self.hear().map_err(at(number))?;
-            self.latest_wall_ms = self.latest_wall_ms.max(self.host.clock.now_ms());
             if self.host.disk.is_off() || self.must_stop {
                 let salt = self.plan.seed ^ number as u64;
                 self.restart(!salt.is_multiple_of(4), salt, None)
@@ -157,6 +162,7 @@ impl<'a> Run<'a> {
             } => self.commit(group, member, (topic, index)),
             NodeStep::Committed { group } => self.ask_committed(group),
             NodeStep::Turn => {
+                self.look_at_clock();
                 let turned = self.node().step().map(drop);
                 self.unless_explained("a step", turned)?;
             }
@@ -175,6 +181,8 @@ impl<'a> Run<'a> {
             NodeStep::Foreign { percent } => {
                 let bytes = self.plan.capacity_bytes / 100 * percent;
                 self.host.disk.set_foreign_bytes(bytes);
+                self.was_full |= percent > 0;
+                self.is_full = percent > 0;
             }
             NodeStep::Restart {
                 power_cut,
@@ -278,7 +286,12 @@ impl<'a> Run<'a> {
         self.ask(Request::ListOffsets(specs.map(wanted).to_vec()), asked);
     }
 
+    fn look_at_clock(&mut self) {
+        self.latest_wall_ms = self.latest_wall_ms.max(self.host.clock.now_ms());
+    }
+
     fn jump(&mut self, off_ms: i64) {
+        self.look_at_clock();
         let now = self.host.clock.now();
         let right_ms = now.0 - self.wall_off_ms;
         self.wall_off_ms = off_ms;
@@ -287,6 +300,7 @@ impl<'a> Run<'a> {
     }
 
     pub(super) fn settle(&mut self) -> Result<(), Broken> {
+        self.look_at_clock();
         let settled = self.node().get_ready().and_then(|_| self.node().settle());
         self.unless_explained("settling", settled)
     }
@@ -302,7 +316,7 @@ impl<'a> Run<'a> {
         };
         self.host.trace.note("error", &error);
         self.must_stop = true;
-        if self.host.may_fail() {
+        if self.may_fail() {
             return Ok(());
         }
         let detail = format!("{what}: {error}");
@@ -329,12 +343,24 @@ impl<'a> Run<'a> {
         self.groups.iter_mut().for_each(Group::forget_in_flight);
         self.host.restart(power_cut, salt);
         self.hard_count_at_start = self.hard_count();
+        self.was_full = self.is_full;
+    }
+
+    pub(super) fn free_disk(&mut self) {
+        self.host.disk.set_foreign_bytes(0);
+        self.is_full = false;
+    }
+
+    /// Whether an error may be seen.
+    pub(super) fn may_fail(&mut self) -> bool {
+        self.host.may_fail() || self.was_full
     }
 
     /// Faults so far that a node need not get over without a restart.
     pub(super) fn hard_count(&self) -> u64 {
         let counts = self.host.disk.counts();
         let kinds = [
+            "no_space",
             "write_error",
             "short_write",
             "sync_error",
@@ -350,11 +376,11 @@ impl<'a> Run<'a> {
         }
         let mut opened = self.open();
         if let Err(error) = &opened
-            && self.host.may_fail()
+            && self.may_fail()
         {
             self.host.trace.note("not_opened", error);
             self.host.counts.add("recoveries_failed", 1);
-            self.host.disk.set_foreign_bytes(0);
+            self.free_disk();
             let salt = recovery_fault.map_or(0, |fault| fault.salt);
             self.stop(!salt.is_multiple_of(4), salt);
             opened = self.open();
@@ -362,7 +388,7 @@ impl<'a> Run<'a> {
         opened.map_err(|error| broken(oracle_name::NO_FAULT_NO_ERROR, error))?;
         self.hear()?;
         if !self.node().is_ready() {
-            if self.host.may_fail() {
+            if self.may_fail() {
                 self.host.counts.add("starts_not_ready", 1);
                 return Ok(());
             }
