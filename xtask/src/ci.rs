@@ -5,6 +5,9 @@ use anyhow::Result;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+/// Seeds of the simulation: under a minute on two cores.
+const SIM_SEED_COUNT: u64 = 2000;
+
 /// What the steps amounted to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Tally {
@@ -54,7 +57,7 @@ pub(crate) fn run() -> Result<bool> {
     tally.add(unit_tests()?);
     tally.add(seeded_bugs()?);
     tally.add(campaign("build", &mut delegate::build_node(), minutes(15))?);
-    let mut sim = delegate::sim_command(200, 0, &[]);
+    let mut sim = delegate::sim_command(SIM_SEED_COUNT, 1, &[]);
     tally.add(campaign("sim", &mut sim, minutes(12))?);
     let crash = ["--kills", "20", "--cuts", "20"].map(str::to_owned);
     let mut crash = delegate::interop_command("crash", &crash);
