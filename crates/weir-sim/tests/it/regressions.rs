@@ -27,3 +27,13 @@ fn a_flipped_bit_in_a_stored_leader_epoch_is_not_served() {
 fn a_log_of_one_oversize_file_takes_new_work() {
     replays_clean("group-oversize-file-refuses-for-ever");
 }
+
+#[test]
+fn a_node_leads_only_once_it_has_applied_its_log() {
+    replays_clean("node-leader-before-it-applied");
+}
+
+#[test]
+fn a_fetch_that_nothing_watches_is_answered_at_its_deadline() {
+    replays_clean("node-fetch-that-nothing-watches");
+}

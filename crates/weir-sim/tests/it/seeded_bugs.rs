@@ -46,12 +46,14 @@ fn an_early_acknowledgement_is_missed_by_producers_too() {
         with_trace: false,
         bug: Some(Bug::AckBeforeSync),
     };
-    let failures = run_seeds(&[Campaign::Group], 1, 50, options, &|_| {}).failures;
-    let lost = weir_sim::oracle_name::LOST;
-    assert!(
-        failures.iter().any(|(_, _, f)| f.oracle == lost),
-        "{failures:?}"
-    );
+    for campaign in [Campaign::Group, Campaign::Node] {
+        let failures = run_seeds(&[campaign], 1, 50, options, &|_| {}).failures;
+        let lost = weir_sim::oracle_name::LOST;
+        assert!(
+            failures.iter().any(|(_, _, f)| f.oracle == lost),
+            "{campaign:?}: {failures:?}"
+        );
+    }
 }
 
 #[cfg(feature = "seeded-bugs")]
