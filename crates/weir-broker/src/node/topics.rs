@@ -202,6 +202,10 @@ impl Node {
     fn plan_topic(&self, topic: NewTopic) -> Result<CreateTopic, ErrorKind> {
         let name = TopicName::new(&topic.name).map_err(|_| ErrorKind::InvalidTopic)?;
         let topology = self.topology.load();
+        if topology.nodes().is_empty() {
+            // Not even this node is registered: the metadata group is not led yet.
+            return Err(ErrorKind::NotLeader);
+        }
         if topology.by_name(&name).is_some() {
             return Err(ErrorKind::TopicExists);
         }

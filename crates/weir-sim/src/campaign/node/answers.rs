@@ -131,6 +131,7 @@ impl Run<'_> {
         }
     }
 
+    // Table: one arm per kind of answer.
     fn hear_one(&mut self, asked: Asked, outcome: Outcome) -> Result<(), Broken> {
         match (asked, outcome) {
             (Asked::Create { topic }, Outcome::CreateTopics(created)) => match created.first() {

@@ -117,6 +117,7 @@ impl<'a> Run<'a> {
         self.finish().map_err(at(last))
     }
 
+    // Table: one arm per kind of step.
     fn step(&mut self, step: &NodeStep) -> Result<(), Broken> {
         match *step {
             NodeStep::Create { topic } => self.create(topic),
