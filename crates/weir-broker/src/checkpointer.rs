@@ -9,7 +9,6 @@ mod cleanup;
 
 use std::{
     collections::BTreeMap,
-    io,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -19,7 +18,8 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use weir_log::{
-    Checkpoint, CheckpointError, CheckpointStore, FlushError, Millis, SegmentPolicy,
+    Checkpoint, CheckpointError, CheckpointStore, FlushError, Millis, PartitionManifest,
+    SegmentPolicy,
     wal::{GroupCommit, WalPort},
 };
 use weir_model::{GroupId, PartitionId, Term};
@@ -92,6 +92,8 @@ pub(crate) struct Checkpointer {
     is_forced: bool,
     /// All groups that changed are due.
     is_hurried: bool,
+    /// Nothing more may be written: what the disk holds is not known.
+    has_failed: bool,
     /// When a full disk is tried again.
     retry_at: Option<Millis>,
     next_cleanup: Option<Millis>,
@@ -126,6 +128,7 @@ impl Checkpointer {
             pending: Vec::new(),
             is_forced: false,
             is_hurried: false,
+            has_failed: false,
             retry_at: None,
             next_cleanup: None,
         }
@@ -150,6 +153,15 @@ impl Checkpointer {
 
     /// One look: asks for plans where it is time, and finishes those that are complete.
     pub(crate) fn turn(&mut self) -> Result<(), CheckpointFailed> {
+        if self.has_failed {
+            return Ok(());
+        }
+        let turned = self.try_turn();
+        self.has_failed = turned.is_err();
+        turned
+    }
+
+    fn try_turn(&mut self) -> Result<(), CheckpointFailed> {
         self.clean_up()?;
         if self.awaited_count == 0 && self.pending.is_empty() && self.is_due() {
             let include_unchanged = std::mem::take(&mut self.is_forced);
@@ -225,13 +237,12 @@ impl Checkpointer {
 
     fn finish(&mut self, now: Millis) -> Result<(), CheckpointFailed> {
         let plans = std::mem::take(&mut self.pending);
-        let is_full = match self.store(&plans) {
+        let is_full = match self.store(plans) {
             Ok(()) => false,
             Err(error) if is_full(&error) => {
                 if self.retry_at.is_none() {
                     tracing::warn!(%error, "disk full: writes are refused until there is space");
                 }
-                self.pending = plans;
                 true
             }
             Err(error) => return Err(error),
@@ -247,7 +258,29 @@ impl Checkpointer {
         Ok(())
     }
 
-    fn store(&mut self, plans: &[Plan]) -> Result<(), CheckpointFailed> {
+    /// Flushes and stores; on a full disk what is not stored yet stays pending.
+    fn store(&mut self, plans: Vec<Plan>) -> Result<(), CheckpointFailed> {
+        let mut manifests: BTreeMap<PartitionId, PartitionManifest> = match self.flush(&plans) {
+            Ok(manifests) => manifests.into_iter().collect(),
+            Err(error) => {
+                self.pending = plans;
+                return Err(error.into());
+            }
+        };
+        let mut plans = plans.into_iter();
+        while let Some(plan) = plans.next() {
+            if let Err(error) = self.save(&plan, &manifests) {
+                self.pending = std::iter::once(plan).chain(plans).collect();
+                return Err(error.into());
+            }
+            // At once: a flush that is repeated for later groups must not touch what this
+            // checkpoint names.
+            self.let_go(&plan, &mut manifests);
+        }
+        Ok(())
+    }
+
+    fn flush(&self, plans: &[Plan]) -> Result<Vec<(PartitionId, PartitionManifest)>, FlushError> {
         let topology = self.node.topology.load();
         let policy = |partition: PartitionId| {
             let topic = topology.by_serial(partition.topic_serial());
@@ -261,30 +294,36 @@ impl Checkpointer {
             MachinePlan::Metadata(_) => None,
         });
         let jobs: Vec<_> = shard_plans.flat_map(|shard| shard.jobs(policy)).collect();
-        let manifests = self.node.env.store.flush(&jobs)?;
-        for plan in plans {
-            let body = match &plan.machine {
-                MachinePlan::Metadata(body) => body.clone(),
-                MachinePlan::Shard(shard) => shard.encode(&manifests),
-            };
-            let body = encode_body(&plan.members, &body);
-            let checkpoint = Checkpoint {
-                index: plan.index,
-                term: plan.term,
-                body,
-            };
-            self.checkpoints.save(plan.group, &checkpoint)?;
-        }
-        self.node.env.store.installed(manifests);
-        for plan in plans {
-            self.let_go(plan);
-        }
-        Ok(())
+        self.node.env.store.flush(&jobs)
+    }
+
+    fn save(
+        &self,
+        plan: &Plan,
+        manifests: &BTreeMap<PartitionId, PartitionManifest>,
+    ) -> Result<(), CheckpointError> {
+        let body = match &plan.machine {
+            MachinePlan::Metadata(body) => body.clone(),
+            MachinePlan::Shard(shard) => shard.encode(manifests),
+        };
+        let body = encode_body(&plan.members, &body);
+        let checkpoint = Checkpoint {
+            index: plan.index,
+            term: plan.term,
+            body,
+        };
+        self.checkpoints.save(plan.group, &checkpoint)
     }
 
     /// What the checkpoint covers need not be kept elsewhere.
-    fn let_go(&mut self, plan: &Plan) {
+    fn let_go(&mut self, plan: &Plan, manifests: &mut BTreeMap<PartitionId, PartitionManifest>) {
         let (group, index) = (plan.group, plan.index);
+        if let MachinePlan::Shard(shard) = &plan.machine {
+            self.node
+                .env
+                .store
+                .installed(shard.take_manifests(manifests));
+        }
         self.saved.insert(group, index);
         self.wal.release(group, index);
         self.node
@@ -321,16 +360,12 @@ pub(crate) fn decode_body(mut body: Bytes) -> Option<(Members, Bytes)> {
 
 fn is_full(error: &CheckpointFailed) -> bool {
     match error {
-        CheckpointFailed::Flush(FlushError::Full { .. }) => true,
-        CheckpointFailed::Store(CheckpointError::Io { source, .. }) => {
-            matches!(
-                source.kind(),
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-            )
-        }
+        CheckpointFailed::Flush(FlushError::Full { .. })
+        | CheckpointFailed::Store(CheckpointError::Full { .. }) => true,
         CheckpointFailed::Flush(FlushError::Failed { .. } | FlushError::Corrupt { .. })
         | CheckpointFailed::Store(
-            CheckpointError::Corrupt { .. }
+            CheckpointError::Io { .. }
+            | CheckpointError::Corrupt { .. }
             | CheckpointError::UnknownVersion { .. }
             | CheckpointError::TooLarge { .. },
         ) => false,

@@ -39,6 +39,12 @@ pub enum CheckpointError {
         /// The system's words.
         source: io::Error,
     },
+    /// The disk is full. The old checkpoint is certainly still there.
+    #[error("disk is full while writing checkpoint {file}")]
+    Full {
+        /// Path below the data directory.
+        file: String,
+    },
     /// A checkpoint is damaged.
     #[error("checkpoint {file} is damaged")]
     Corrupt {
@@ -74,8 +80,8 @@ impl CheckpointStore {
         Ok(Self { disk })
     }
 
-    /// Replaces the group's checkpoint. Durable when it returns; after an error the old one is
-    /// there, or the new one, whole.
+    /// Replaces the group's checkpoint. Durable when it returns; after [`CheckpointError::Full`]
+    /// the old one is there, after another error the old one or the new one, whole.
     pub fn save(&self, group: GroupId, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
         let bytes = checkpoint.body.len();
         if bytes > MAX_CHECKPOINT_BYTES {
@@ -85,7 +91,15 @@ impl CheckpointStore {
         if let Err(error) = self.write(&unfinished, group, checkpoint) {
             // What is left of it is removed by the next start.
             let _ = self.disk.remove(&unfinished);
-            return Err(io_error("writing", &unfinished, error));
+            let is_full = matches!(
+                error.kind(),
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+            );
+            return Err(if is_full {
+                CheckpointError::Full { file: unfinished }
+            } else {
+                io_error("writing", &unfinished, error)
+            });
         }
         let renamed = self.disk.rename(&unfinished, &path);
         renamed.map_err(|error| io_error("rename", &path, error))?;

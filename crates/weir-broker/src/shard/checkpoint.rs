@@ -137,12 +137,17 @@ impl ShardPlan {
             .collect()
     }
 
+    /// Takes this shard's partitions out of what a flush gave.
+    pub(crate) fn take_manifests(
+        &self,
+        flushed: &mut BTreeMap<PartitionId, PartitionManifest>,
+    ) -> Vec<(PartitionId, PartitionManifest)> {
+        let ids = self.partitions.iter().map(|planned| planned.log.id());
+        ids.filter_map(|id| flushed.remove_entry(&id)).collect()
+    }
+
     /// The checkpoint, with the manifests that the flush gave.
-    pub(crate) fn encode(&self, flushed: &[(PartitionId, PartitionManifest)]) -> Bytes {
-        let flushed: BTreeMap<PartitionId, &PartitionManifest> = flushed
-            .iter()
-            .map(|(id, manifest)| (*id, manifest))
-            .collect();
+    pub(crate) fn encode(&self, flushed: &BTreeMap<PartitionId, PartitionManifest>) -> Bytes {
         let mut writer = Writer::new();
         writer.u8(VERSION);
         writer.bytes(&self.offsets);

@@ -37,3 +37,8 @@ fn a_node_leads_only_once_it_has_applied_its_log() {
 fn a_fetch_that_nothing_watches_is_answered_at_its_deadline() {
     replays_clean("node-fetch-that-nothing-watches");
 }
+
+#[test]
+fn a_checkpoint_that_fails_leaves_the_files_of_those_stored_before_it() {
+    replays_clean("node-failed-checkpoint-behind-a-stored-one");
+}

@@ -170,7 +170,8 @@ impl Run<'_> {
         let is_short = topic
             .retention_bytes
             .is_some_and(|least| known.start > 0 && left_bytes < least);
-        let latest_ms = self.latest_wall_ms;
+        // A slow operation moves the clock behind the last look at it.
+        let latest_ms = self.latest_wall_ms.max(self.host.clock.now_ms());
         let taken = known.by_offset.range(..known.start);
         let mut taken = taken.filter_map(|(_, serial)| self.books.sent(*serial));
         let is_early = topic.retention_ms.is_some_and(|age_ms| {
