@@ -132,7 +132,7 @@ impl Run<'_> {
         let Some(known) = self.books.partitions.get(&place) else {
             return Ok(());
         };
-        let mut last: BTreeMap<Option<usize>, u64> = BTreeMap::new();
+        let mut last: BTreeMap<Option<usize>, (u64, u64)> = BTreeMap::new();
         for (offset, serial) in &known.by_offset {
             let Some(sent) = self.books.sent(*serial) else {
                 continue;
@@ -141,11 +141,13 @@ impl Run<'_> {
                 Some((producer, number)) => (Some(producer), number as u64),
                 None => (None, *serial),
             };
-            let before = last.insert(producer, number);
+            let before = last.insert(producer, (number, *offset));
             let is_next = match (producer, before) {
-                (Some(_), Some(before)) => number == before + 1,
+                // What retention took may never have been seen.
+                (Some(_), Some((before, at))) if at < known.start => number > before,
+                (Some(_), Some((before, _))) => number == before + 1,
                 (Some(_), None) => number == 0 || known.start > 0,
-                (None, before) => before.is_none_or(|before| number > before),
+                (None, before) => before.is_none_or(|(before, _)| number > before),
             };
             if !is_next {
                 let detail = format!(
