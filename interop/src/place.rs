@@ -99,7 +99,7 @@ pub(crate) fn java_class_path() -> Result<String> {
     let jars = kept().join("java");
     let stamp = jars.join("pom.xml");
     if std::fs::read(&stamp).ok() != Some(std::fs::read(&pom)?) {
-        println!("setup: Kafka's console tools from Maven Central");
+        println!("setup: Kafka's console tools from Maven");
         let mut command = Command::new("mvn");
         command.args(["-q", "-B", "-f"]).arg(&pom);
         command.args(["dependency:copy-dependencies", "-DincludeScope=runtime"]);
