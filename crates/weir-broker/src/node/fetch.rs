@@ -208,7 +208,7 @@ impl Pass {
     fn answer_cold(&mut self, result: Result<ReadBatches, ReadError>) {
         match result {
             Ok(batches) => self.answer_batches(batches),
-            // Nothing for now: the client asks again.
+            // An empty answer: the client asks again.
             Err(ReadError::Busy) => self.answer_batches(ReadBatches::default()),
             Err(ReadError::Closed) => self.answer_error(ErrorKind::ShuttingDown),
             Err(ReadError::OutOfRange { .. }) => self.answer_error(ErrorKind::OffsetOutOfRange),

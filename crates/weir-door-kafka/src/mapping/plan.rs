@@ -9,7 +9,10 @@ use crate::codec::{response::EncodeError, shape::DecodeError, versions::Api};
 
 /// What a wire request becomes. Lives for a moment on the stack, so that a box for the larger
 /// variant would cost more than it saves.
-#[allow(clippy::large_enum_variant)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "one per request, moved once: a box would cost more than the bytes"
+)]
 #[derive(Debug)]
 pub enum Mapped {
     /// A request for the node, and what its answer needs.
