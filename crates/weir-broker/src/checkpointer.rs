@@ -23,7 +23,7 @@ use weir_log::{
     wal::{GroupCommit, WalPort},
 };
 use weir_model::{GroupId, PartitionId, Term};
-use weir_raft::{Context, Input, Members};
+use weir_raft::{Context, GroupCheckpoint, Input, Members};
 
 use crate::{machine::Machine, node::Node, outcome::AppliedOutcome, shard::ShardPlan};
 
@@ -269,13 +269,16 @@ impl Checkpointer {
         };
         let mut plans = plans.into_iter();
         while let Some(plan) = plans.next() {
-            if let Err(error) = self.save(&plan, &manifests) {
-                self.pending = std::iter::once(plan).chain(plans).collect();
-                return Err(error.into());
-            }
+            let body = match self.save(&plan, &manifests) {
+                Ok(body) => body,
+                Err(error) => {
+                    self.pending = std::iter::once(plan).chain(plans).collect();
+                    return Err(error.into());
+                }
+            };
             // At once: a flush that is repeated for later groups must not touch what this
             // checkpoint names.
-            self.let_go(&plan, &mut manifests);
+            self.let_go(plan, body, &mut manifests);
         }
         Ok(())
     }
@@ -301,22 +304,28 @@ impl Checkpointer {
         &self,
         plan: &Plan,
         manifests: &BTreeMap<PartitionId, PartitionManifest>,
-    ) -> Result<(), CheckpointError> {
-        let body = match &plan.machine {
+    ) -> Result<Bytes, CheckpointError> {
+        let machine = match &plan.machine {
             MachinePlan::Metadata(body) => body.clone(),
             MachinePlan::Shard(shard) => shard.encode(manifests),
         };
-        let body = encode_body(&plan.members, &body);
+        let body = encode_body(&plan.members, &machine);
         let checkpoint = Checkpoint {
             index: plan.index,
             term: plan.term,
             body,
         };
-        self.checkpoints.save(plan.group, &checkpoint)
+        self.checkpoints.save(plan.group, &checkpoint)?;
+        Ok(machine)
     }
 
     /// What the checkpoint covers need not be kept elsewhere.
-    fn let_go(&mut self, plan: &Plan, manifests: &mut BTreeMap<PartitionId, PartitionManifest>) {
+    fn let_go(
+        &mut self,
+        plan: Plan,
+        body: Bytes,
+        manifests: &mut BTreeMap<PartitionId, PartitionManifest>,
+    ) {
         let (group, index) = (plan.group, plan.index);
         if let MachinePlan::Shard(shard) = &plan.machine {
             self.node
@@ -326,9 +335,15 @@ impl Checkpointer {
         }
         self.saved.insert(group, index);
         self.wal.release(group, index);
+        let checkpoint = GroupCheckpoint {
+            index,
+            term: plan.term,
+            members: plan.members,
+            body,
+        };
         self.node
             .handle_of(group)
-            .send(Input::Checkpointed { group, index });
+            .send(Input::Checkpointed { group, checkpoint });
     }
 }
 
@@ -345,7 +360,7 @@ fn plan(group: GroupId, machine: &mut Machine, context: &Context<'_, AppliedOutc
     }
 }
 
-fn encode_body(members: &Members, machine: &Bytes) -> Bytes {
+pub(crate) fn encode_body(members: &Members, machine: &Bytes) -> Bytes {
     let mut body = BytesMut::with_capacity(machine.len() + 64);
     members.encode(&mut body);
     body.extend_from_slice(machine);

@@ -1,5 +1,6 @@
 //! A node put together from what its disk holds, and run: on threads, or step by step.
 
+mod found;
 mod open;
 mod running;
 
@@ -9,12 +10,13 @@ use weir_log::{
     CheckpointError,
     wal::{GroupCommit, RecoveryError, SpareMaker, Wal},
 };
-use weir_model::GroupId;
+use weir_model::{GroupId, NodeId};
 use weir_raft::{FoundError, Input, Worker, WorkerFailed};
 
 pub use self::running::{OnFailure, Running};
 use crate::{
     checkpointer::{CheckpointFailed, CheckpointState, Checkpointer},
+    identity::IdentityError,
     machine::Machine,
     metadata::{MetadataCommand, NodeRecord},
     metadata_host,
@@ -30,11 +32,20 @@ pub enum OpenError {
     /// A checkpoint cannot be read.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
-    /// There are checkpoints, but the write-ahead log that goes on from them is gone.
-    #[error("there are {checkpoint_count} checkpoints but no write-ahead log")]
-    WalGone {
-        /// Groups with a checkpoint.
-        checkpoint_count: usize,
+    /// The node belongs to a cluster, but its write-ahead log is gone.
+    #[error("this node belongs to a cluster, but has no write-ahead log")]
+    WalGone,
+    /// Who the node is cannot be read or written.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The disk belongs to no node: a cluster must be founded or joined first.
+    #[error("the data directory belongs to no cluster yet")]
+    NoCluster,
+    /// The disk belongs to a node already.
+    #[error("the data directory belongs to node {node} of a cluster already")]
+    HasCluster {
+        /// The node.
+        node: NodeId,
     },
     /// A checkpoint's content is damaged, though its checksum is right.
     #[error("group {group}: checkpoint cannot be taken up: {reason}")]
@@ -109,7 +120,10 @@ impl Engine {
         let mut has_worked = false;
         for (worker, handle) in self.workers.iter_mut().zip(&self.node.handles) {
             has_worked |= handle.has_input();
-            worker.turn(self.node.clock.now())?;
+            let turn = worker.turn(self.node.clock.now())?;
+            if !turn.messages.is_empty() {
+                self.node.peers.send(turn.messages);
+            }
         }
         self.spares.prepare()?;
         has_worked |= self.queue.run_once(&mut self.wal);
@@ -125,9 +139,8 @@ impl Engine {
 
     /// Tells the cluster of this node. To be repeated until [`Node::is_ready`].
     pub fn announce(node: &Node) {
-        let random = [node.entropy.next_u64(), node.entropy.next_u64()];
         let name = MetadataCommand::NameCluster {
-            cluster_id: cluster_id(random),
+            cluster_id: node.identity.cluster_id(),
         };
         let register = MetadataCommand::RegisterNode(NodeRecord {
             id: node.config.node,
@@ -143,34 +156,5 @@ impl Engine {
                 done: None,
             });
         }
-    }
-}
-
-/// 128 random bits as Kafka prints a cluster's id: 22 characters of URL-safe base64.
-fn cluster_id(random: [u64; 2]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let bits = u128::from(random[0]) << 64 | u128::from(random[1]);
-    let sextet = |at: u32| {
-        let shifted = if at < 21 {
-            bits >> (122 - 6 * at)
-        } else {
-            bits << 4
-        };
-        char::from(ALPHABET[usize::try_from(shifted & 63).expect("six bits fit")])
-    };
-    (0..22).map(sextet).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::cluster_id;
-
-    #[test]
-    fn a_cluster_id_is_base64_of_its_bits() {
-        assert_eq!(cluster_id([0, 0]), "A".repeat(22));
-        assert_eq!(
-            cluster_id([u64::MAX, u64::MAX]),
-            format!("{}w", "_".repeat(21))
-        );
     }
 }

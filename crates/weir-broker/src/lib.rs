@@ -3,11 +3,15 @@
 //! Knows neither sockets nor protocols.
 
 pub mod api;
+mod call;
+mod catch_up;
 mod checkpointer;
 pub mod config;
 pub mod encoding;
 mod engine;
+mod forward;
 pub mod group;
+mod identity;
 mod join;
 mod machine;
 pub mod mailbox;
@@ -15,14 +19,17 @@ pub mod metadata;
 mod metadata_host;
 mod node;
 mod outcome;
+pub mod peer;
 pub mod producer;
 mod purgatory;
 mod registry;
 mod shard;
+mod steward;
 
 pub use checkpointer::CheckpointFailed;
 pub use config::NodeConfig;
 pub use engine::{Engine, NodeFailed, OnFailure, OpenError, Running};
+pub use identity::{Identity, IdentityError};
 pub use mailbox::{Mailbox, Reply, Ticket};
 pub use node::Node;
-pub use weir_raft::Applied;
+pub use weir_raft::{Applied, NoPeers};

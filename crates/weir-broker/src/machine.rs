@@ -22,6 +22,20 @@ impl StateMachine for Machine {
         }
     }
 
+    fn restore(&mut self, body: Bytes) -> Result<(), String> {
+        match self {
+            Self::Metadata(metadata) => metadata.restore(&body).map_err(|error| error.to_string()),
+            Self::Shard(shard) => shard.restore_over(&body).map_err(|error| error.to_string()),
+        }
+    }
+
+    fn retire(&mut self) {
+        match self {
+            Self::Metadata(metadata) => metadata.retire(),
+            Self::Shard(shard) => shard.retire(),
+        }
+    }
+
     fn leadership(&mut self, context: &mut Context<'_, AppliedOutcome>) {
         match self {
             Self::Metadata(_) => {}

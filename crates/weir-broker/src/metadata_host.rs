@@ -56,6 +56,17 @@ impl MetadataHost {
         Ok(AppliedOutcome::Metadata(outcome))
     }
 
+    pub(crate) fn restore(&mut self, body: &[u8]) -> Result<(), DecodeError> {
+        self.state = MetadataState::decode(body)?;
+        self.view.store(self.state.topology());
+        Ok(())
+    }
+
+    pub(crate) fn retire(&mut self) {
+        self.state = MetadataState::new();
+        self.view.store(self.state.topology());
+    }
+
     pub(crate) fn encode(&self) -> Bytes {
         self.state.encode()
     }

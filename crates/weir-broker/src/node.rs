@@ -18,11 +18,14 @@ use weir_raft::{Done, GroupStatus, Handle, Input};
 use self::producer_ids::ProducerIds;
 use crate::{
     api::{Backend, Request, TopicRef},
+    catch_up::Offers,
     config::NodeConfig,
+    identity::Identity,
     machine::Machine,
     mailbox::Reply,
     metadata::{TopicRecord, Topology},
     outcome::AppliedOutcome,
+    peer::{PeerMessages, PeerPort},
     purgatory::Purgatory,
     shard::ShardEnv,
 };
@@ -33,6 +36,9 @@ pub struct Node {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) env: ShardEnv,
+    pub(crate) identity: Identity,
+    pub(crate) offers: Arc<Offers>,
+    pub(crate) peers: Arc<dyn PeerPort>,
     pub(crate) topology: Arc<ArcSwap<Topology>>,
     pub(crate) handles: Vec<Handle<Machine>>,
     /// By group id.
@@ -55,6 +61,9 @@ pub(crate) struct NodeParts {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) env: ShardEnv,
+    pub(crate) identity: Identity,
+    pub(crate) offers: Arc<Offers>,
+    pub(crate) peers: Arc<dyn PeerPort>,
     pub(crate) topology: Arc<ArcSwap<Topology>>,
     pub(crate) handles: Vec<Handle<Machine>>,
     pub(crate) statuses: Vec<Arc<GroupStatus>>,
@@ -67,6 +76,9 @@ impl Node {
             clock,
             entropy,
             env,
+            identity,
+            offers,
+            peers,
             topology,
             handles,
             statuses,
@@ -76,6 +88,9 @@ impl Node {
             clock,
             entropy,
             env,
+            identity,
+            offers,
+            peers,
             topology,
             handles,
             statuses,
@@ -88,6 +103,30 @@ impl Node {
     pub fn id(&self) -> NodeId {
         self.config.node
     }
+
+    /// Hands over messages from other nodes' groups.
+    pub fn take_messages(&self, messages: PeerMessages) {
+        for message in messages {
+            if message.group.0 <= self.config.shard_count {
+                self.handle_of(message.group).send(message.into_input());
+            }
+        }
+    }
+
+    /// Another node was lost, or answers again.
+    pub fn peer_changed(&self, node: NodeId, is_up: bool) {
+        for handle in &self.handles {
+            handle.send(Input::PeerChanged { node, is_up });
+        }
+    }
+
+    /// What all other nodes are told of this one, several times a second.
+    pub fn beacon(&self) -> bytes::Bytes {
+        bytes::Bytes::new()
+    }
+
+    /// Another node's beacon.
+    pub fn take_beacon(&self, _from: NodeId, _beacon: &bytes::Bytes) {}
 
     /// Whether every group has a leader and the node is known to the cluster.
     pub fn is_ready(&self) -> bool {

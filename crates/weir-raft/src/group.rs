@@ -14,7 +14,7 @@ use weir_model::{GroupId, NodeId, Term};
 
 use crate::{
     ApplyError, Command, Context, Done, GroupStatus, MemberChange, Members, NotCommitted,
-    StateMachine, bundle::BundleBuilder, conf, convert, group_log::GroupLog,
+    StateMachine, bundle::BundleBuilder, conf, convert, group_log::GroupLog, peer::PeerBody,
 };
 
 mod apply;
@@ -88,9 +88,12 @@ impl<S: StateMachine> Group<S> {
         self.raw.tick();
     }
 
-    pub(crate) fn step(&mut self, message: Message) {
-        // An error means that the message is of no use to this group any more.
-        let _ = self.raw.step(message);
+    pub(crate) fn step(&mut self, body: PeerBody) {
+        match body {
+            // An error means that the message is of no use to this group any more.
+            PeerBody::Raft(message) => drop(self.raw.step(*message)),
+            PeerBody::Sleep { .. } => {}
+        }
     }
 
     pub(crate) fn transfer_leadership(&mut self, to: NodeId) {

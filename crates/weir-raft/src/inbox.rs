@@ -5,11 +5,14 @@ use std::{
     time::Duration,
 };
 
-use raft::eraftpb::Message;
+use bytes::Bytes;
 use weir_log::wal::WalError;
 use weir_model::{GroupId, NodeId};
 
-use crate::{Command, Done, MemberChange, NotCommitted, StateMachine, Visit};
+use crate::{
+    Command, Done, GroupCheckpoint, MemberChange, NotCommitted, PeerMessage, SnapshotOffer,
+    StateMachine, Visit,
+};
 
 /// What a worker is told.
 pub enum Input<S: StateMachine> {
@@ -36,12 +39,36 @@ pub enum Input<S: StateMachine> {
         /// Who waits.
         done: Box<dyn FnOnce(Result<(), NotCommitted>) + Send>,
     },
-    /// Entries up to `index` are covered by a durable checkpoint.
+    /// A checkpoint is durable: entries up to its index may go, replicas that are far behind
+    /// are offered it.
     Checkpointed {
         /// The group.
         group: GroupId,
-        /// Last index covered.
-        index: u64,
+        /// The checkpoint.
+        checkpoint: GroupCheckpoint,
+    },
+    /// An offer was taken up, or could not be.
+    CaughtUp {
+        /// The offer.
+        offer: SnapshotOffer,
+        /// The machine's state as this node's checkpoint has it, which is durable; `None` where
+        /// the offer is dropped.
+        body: Option<Bytes>,
+    },
+    /// Another node was lost, or is back.
+    PeerChanged {
+        /// The node.
+        node: NodeId,
+        /// Whether it answers.
+        is_up: bool,
+    },
+    /// This node takes no part in the group any more, for certain: its replica forgets the log
+    /// and the state, and keeps term and vote.
+    Retire {
+        /// The group.
+        group: GroupId,
+        /// Called once the replica has let go of everything.
+        done: Box<dyn FnOnce() + Send>,
     },
     /// Change who takes part in a group. Called back when the change is applied here.
     ChangeMembers {
@@ -69,12 +96,7 @@ pub enum Input<S: StateMachine> {
     },
     /// A message from a peer.
     #[doc(hidden)]
-    Step {
-        /// The group.
-        group: GroupId,
-        /// The message.
-        message: Box<Message>,
-    },
+    Step(PeerMessage),
     /// Look again: whatever held proposals back may be over.
     Nudge,
     /// Refuse new work and end once everything under way is settled.

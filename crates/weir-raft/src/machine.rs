@@ -17,6 +17,13 @@ pub trait StateMachine: Send + 'static {
     /// Applies one committed command. Depends on state, command and `at` alone.
     fn apply(&mut self, at: &Applied, command: Bytes) -> Result<Self::Outcome, ApplyError>;
 
+    /// Takes over a checkpoint's state in the place of its own; `body` is as
+    /// [`Input::CaughtUp`](crate::Input::CaughtUp) had it. An error is damage.
+    fn restore(&mut self, body: Bytes) -> Result<(), String>;
+
+    /// Forgets all state: this node takes no part in the group any more.
+    fn retire(&mut self);
+
     /// This node began to lead the group, with everything committed before already applied, or
     /// ceased to.
     fn leadership(&mut self, context: &mut Context<'_, Self::Outcome>);

@@ -1,8 +1,13 @@
 //! What anyone may know of a group without asking its worker.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
 
 use weir_model::{NodeId, Term};
+
+use crate::Members;
 
 /// A group's state as of its worker's last turn. Fields are read one by one: they may be of
 /// different turns.
@@ -11,6 +16,38 @@ pub struct GroupStatus {
     term: AtomicU64,
     leader: AtomicU64,
     applied: AtomicU64,
+    /// A mutex: locked for a reference, by those who look after the cluster.
+    view: Mutex<Arc<GroupView>>,
+}
+
+/// A group as one of its replicas sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GroupView {
+    /// The replica's term.
+    pub term: Term,
+    /// Who leads in that term, where it is known.
+    pub leader: Option<NodeId>,
+    /// Index of the entry that made `members` what they are; rises with every change.
+    pub conf_index: u64,
+    /// Who takes part.
+    pub members: Members,
+    /// Last entry of the replica's log.
+    pub last_index: u64,
+    /// The others' state, as the leader knows it; empty where this replica does not lead.
+    pub followers: Vec<FollowerView>,
+}
+
+/// A replica as its group's leader sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FollowerView {
+    /// Where the replica is.
+    pub node: NodeId,
+    /// Last entry it is known to have.
+    pub matched: u64,
+    /// Whether it was heard of lately.
+    pub is_active: bool,
+    /// Whether it is to take over a checkpoint.
+    pub is_behind: bool,
 }
 
 impl GroupStatus {
@@ -32,9 +69,18 @@ impl GroupStatus {
         self.applied.load(Ordering::Acquire)
     }
 
+    /// The group in detail, not older than a few ticks.
+    pub fn view(&self) -> Arc<GroupView> {
+        Arc::clone(&self.view.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     pub(crate) fn publish(&self, term: u64, leader: u64, applied: u64) {
         self.term.store(term, Ordering::Release);
         self.leader.store(leader, Ordering::Release);
         self.applied.store(applied, Ordering::Release);
+    }
+
+    pub(crate) fn publish_view(&self, view: GroupView) {
+        *self.view.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(view);
     }
 }

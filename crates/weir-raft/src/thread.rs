@@ -4,7 +4,7 @@ use std::{io, sync::Arc, thread::JoinHandle, time::Duration};
 
 use weir_log::Clock;
 
-use crate::{Handle, StateMachine, Worker, worker::WorkerFailed};
+use crate::{Handle, PeerPort, StateMachine, Worker, worker::WorkerFailed};
 
 /// Longest sleep of an idle worker, in ms: how late it can notice a clock that jumped.
 const MAX_SLEEP_MS: u64 = 60_000;
@@ -15,6 +15,7 @@ pub fn spawn<S: StateMachine>(
     mut worker: Worker<S>,
     handle: Handle<S>,
     clock: Arc<dyn Clock>,
+    peers: Arc<dyn PeerPort>,
     failed: impl FnOnce(WorkerFailed) + Send + 'static,
 ) -> io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name(name).spawn(move || {
@@ -25,6 +26,9 @@ pub fn spawn<S: StateMachine>(
                 Ok(turn) => turn,
                 Err(error) => return failed(error),
             };
+            if !turn.messages.is_empty() {
+                peers.send(turn.messages);
+            }
             let sleep_ms = turn.next_deadline.map_or(MAX_SLEEP_MS, |at| at.since(now));
             handle.wait(Duration::from_millis(sleep_ms.min(MAX_SLEEP_MS)));
         }

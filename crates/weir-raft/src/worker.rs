@@ -5,7 +5,6 @@ use std::{
     sync::Arc,
 };
 
-use raft::eraftpb::Message;
 use weir_log::{
     Millis,
     wal::{WalError, WalPort},
@@ -13,8 +12,10 @@ use weir_log::{
 use weir_model::{GroupId, NodeId};
 
 use crate::{
-    ApplyError, FoundError, GroupSeed, GroupStatus, Handle, Input, NotCommitted, StateMachine,
+    ApplyError, FoundError, GroupSeed, GroupStatus, Handle, Input, NotCommitted, SnapshotPort,
+    StateMachine,
     group::{Group, Output},
+    peer::{PeerBody, PeerMessage},
 };
 
 /// Time between two ticks of groups with peers, in ms.
@@ -26,6 +27,8 @@ pub struct WorkerConfig {
     pub node: NodeId,
     /// The write-ahead log.
     pub wal: Arc<dyn WalPort>,
+    /// Takes up checkpoints that leaders offer to this node.
+    pub snapshots: Arc<dyn SnapshotPort>,
     /// What becomes of new proposals at the moment.
     pub admit: Box<dyn Fn() -> Admission + Send>,
 }
@@ -39,26 +42,6 @@ pub enum Admission {
     Hold,
     /// They are answered with [`NotCommitted::StorageFull`].
     Refuse,
-}
-
-/// A message to a peer, with its group.
-#[derive(Debug)]
-pub struct PeerMessage {
-    /// The node it goes to.
-    pub to: NodeId,
-    /// The group.
-    pub group: GroupId,
-    pub(crate) message: Box<Message>,
-}
-
-impl PeerMessage {
-    /// What the receiving node's worker is told.
-    pub fn into_input<S: StateMachine>(self) -> Input<S> {
-        Input::Step {
-            group: self.group,
-            message: self.message,
-        }
-    }
 }
 
 /// What a turn left to do.
@@ -232,11 +215,12 @@ impl<S: StateMachine> Worker<S> {
                 Some(group) => group.read_barrier(done),
                 None => done(Err(NotCommitted::NotLeader)),
             },
-            Input::Checkpointed { group, index } => {
+            Input::Checkpointed { group, checkpoint } => {
                 if let Some(group) = self.touch(group) {
-                    group.checkpointed(index);
+                    group.checkpointed(checkpoint.index);
                 }
             }
+            Input::CaughtUp { .. } | Input::PeerChanged { .. } | Input::Retire { .. } => {}
             Input::ChangeMembers {
                 group,
                 changes,
@@ -258,9 +242,9 @@ impl<S: StateMachine> Worker<S> {
                         .persisted(number, out);
                 }
             }
-            Input::Step { group, message } => {
-                if let Some(group) = self.touch(group) {
-                    group.step(*message);
+            Input::Step(message) => {
+                if let Some(group) = self.touch(message.group) {
+                    group.step(message.body);
                 }
             }
             Input::Nudge => {}
@@ -315,9 +299,12 @@ impl<S: StateMachine> Worker<S> {
                 Input::Propose { done: None, .. }
                 | Input::Visit { .. }
                 | Input::Checkpointed { .. }
+                | Input::CaughtUp { .. }
+                | Input::PeerChanged { .. }
+                | Input::Retire { .. }
                 | Input::TransferLeadership { .. }
                 | Input::Persisted { .. }
-                | Input::Step { .. }
+                | Input::Step(_)
                 | Input::Nudge
                 | Input::Stop => {}
             }
@@ -328,10 +315,11 @@ impl<S: StateMachine> Worker<S> {
     }
 }
 
-fn addressed((group, message): (GroupId, Message)) -> PeerMessage {
+fn addressed((group, message): (GroupId, raft::eraftpb::Message)) -> PeerMessage {
     PeerMessage {
+        from: NodeId(message.from),
         to: NodeId(message.to),
         group,
-        message: Box::new(message),
+        body: PeerBody::Raft(Box::new(message)),
     }
 }

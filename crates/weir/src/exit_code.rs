@@ -29,9 +29,11 @@ pub(crate) fn of(error: &anyhow::Error) -> ExitCode {
     if let Some(error) = error.downcast_ref::<OpenError>() {
         return match error {
             OpenError::Config { .. } | OpenError::SurplusGroup { .. } => USAGE.into(),
+            OpenError::NoCluster | OpenError::HasCluster { .. } => REFUSED.into(),
             OpenError::Wal(_)
             | OpenError::Checkpoint(_)
-            | OpenError::WalGone { .. }
+            | OpenError::WalGone
+            | OpenError::Identity(_)
             | OpenError::State { .. }
             | OpenError::Group(_)
             | OpenError::Leftover(_) => STORAGE.into(),

@@ -3,8 +3,8 @@
 use std::{net::SocketAddr, path::Path, sync::Arc, thread::available_parallelism};
 
 use anyhow::Context as _;
-use weir_broker::{Engine, NodeConfig};
-use weir_log::disk::{RealDisk, SystemClock, SystemEntropy};
+use weir_broker::{Engine, Identity, NoPeers, NodeConfig};
+use weir_log::disk::{Disk, RealDisk, SystemClock, SystemEntropy};
 
 /// Most threads that run groups: they do little but hand batches on.
 const MAX_WORKER_COUNT: u32 = 8;
@@ -25,5 +25,11 @@ pub(crate) fn open(data_dir: &Path, kafka: SocketAddr) -> anyhow::Result<Engine>
     };
     let clock = Arc::new(SystemClock::default());
     let entropy = Arc::new(SystemEntropy);
-    Ok(Engine::open(Arc::new(disk), clock, entropy, config)?)
+    let disk: Arc<dyn Disk> = Arc::new(disk);
+    if Identity::load(&*disk)?.is_none() {
+        let shards = config.shard_count;
+        Engine::found(&disk, &*entropy, &config.wal, shards, String::new())?;
+    }
+    let peers = Arc::new(NoPeers);
+    Ok(Engine::open(disk, clock, entropy, config, peers)?)
 }

@@ -4,11 +4,11 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
 use weir_broker::{
-    Engine, Node, NodeConfig, OnFailure, Running,
+    Engine, NoPeers, Node, NodeConfig, OnFailure, Running,
     api::{Backend, CreateTopics, NewTopic, Outcome, Request, TopicRef},
 };
 use weir_log::{
-    disk::{RealDisk, SystemClock, SystemEntropy},
+    disk::{Disk, RealDisk, SystemClock, SystemEntropy},
     wal::WalFigures,
 };
 use weir_model::TopicName;
@@ -35,9 +35,17 @@ pub(crate) struct NodeHost {
 impl NodeHost {
     /// Starts a node on an empty directory.
     pub(crate) fn open(dir: &Path, config: NodeConfig) -> Result<Self> {
-        let disk = Arc::new(RealDisk::open(dir)?);
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk::open(dir)?);
+        let shards = config.shard_count;
+        Engine::found(&disk, &SystemEntropy, &config.wal, shards, String::new())?;
         let clock = Arc::new(SystemClock::default());
-        let engine = Engine::open(disk, clock, Arc::new(SystemEntropy), config)?;
+        let engine = Engine::open(
+            disk,
+            clock,
+            Arc::new(SystemEntropy),
+            config,
+            Arc::new(NoPeers),
+        )?;
         let on_failure: OnFailure = Arc::new(|why| eprintln!("weir-bench: node failed: {why}"));
         let running = engine.start(&on_failure)?;
         ensure!(

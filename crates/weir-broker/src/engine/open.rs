@@ -16,12 +16,15 @@ use weir_raft::{Admission, GroupSeed, GroupStatus, Handle, Members, Worker, Work
 
 use super::{Engine, OpenError};
 use crate::{
+    catch_up::Offers,
     checkpointer::{self, CheckpointState, Checkpointer},
     config::{MAX_SHARD_COUNT, NodeConfig},
+    identity::Identity,
     machine::Machine,
     metadata::Topology,
     metadata_host::MetadataHost,
     node::{Node, NodeParts},
+    peer::PeerPort,
     registry::PartitionRegistry,
     shard::{Shard, ShardEnv},
 };
@@ -38,27 +41,30 @@ struct Opening {
     topology: Arc<ArcSwap<Topology>>,
     store: Arc<PartitionStore>,
     registry: Arc<PartitionRegistry>,
+    offers: Arc<Offers>,
     handles: Vec<Handle<Machine>>,
     workers: Vec<Worker<Machine>>,
     statuses: Vec<Arc<GroupStatus>>,
 }
 
 impl Engine {
-    /// Reads what is there, or founds a cluster of one where nothing is.
+    /// Reads what is there. Who the node is, and how many groups there are, stands on the disk,
+    /// whatever `config` says.
     pub fn open(
         disk: Arc<dyn Disk>,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
-        config: NodeConfig,
+        mut config: NodeConfig,
+        peers: Arc<dyn PeerPort>,
     ) -> Result<Self, OpenError> {
+        let identity = Identity::load(&*disk)?.ok_or(OpenError::NoCluster)?;
+        (config.node, config.shard_count) = (identity.node, identity.shard_count);
         check(&config)?;
         let checkpoints = CheckpointStore::new(Arc::clone(&disk))?;
         let loaded = checkpoints.load_all()?;
         let (wal, recovered, report) = Wal::open(Arc::clone(&disk), &*entropy, config.wal.clone())?;
-        if report.is_first_start() && !loaded.is_empty() {
-            return Err(OpenError::WalGone {
-                checkpoint_count: loaded.len(),
-            });
+        if report.is_first_start() {
+            return Err(OpenError::WalGone);
         }
         tracing::info!("write-ahead log is read\n{report}");
         let saved: BTreeMap<GroupId, u64> = loaded
@@ -74,7 +80,7 @@ impl Engine {
         for (group, index) in &saved {
             queue.release(*group, *index);
         }
-        let (node, workers) = opening.finish(clock);
+        let (node, workers) = opening.finish(clock, identity, peers);
         let checkpointer = Checkpointer::new(
             Arc::clone(&node),
             Arc::clone(&queue),
@@ -106,10 +112,12 @@ impl Opening {
         let handles: Vec<Handle<Machine>> = (0..config.worker_count)
             .map(|_| Handle::default())
             .collect();
+        let offers = Arc::new(Offers::default());
         let worker = |handle: &Handle<Machine>| {
             let worker = WorkerConfig {
                 node: config.node,
                 wal: Arc::<GroupCommit>::clone(queue),
+                snapshots: Arc::<Offers>::clone(&offers),
                 admit: admission(&config, queue, &store, state),
             };
             Worker::new(worker, handle.clone())
@@ -121,6 +129,7 @@ impl Opening {
             topology: Arc::default(),
             store,
             registry: Arc::default(),
+            offers,
             handles,
             statuses: Vec::new(),
         }
@@ -158,7 +167,7 @@ impl Opening {
                 let (members, body) = parts.ok_or_else(|| damaged("members".to_owned()))?;
                 ((index, term), members, Some(body))
             }
-            None => ((0, Term(0)), Members::alone(self.config.node), None),
+            None => ((0, Term(0)), Members::default(), None),
         };
         let worker = group.0 % self.config.worker_count;
         let worker = usize::try_from(worker).expect("a u32 fits");
@@ -216,13 +225,21 @@ impl Opening {
             .map_err(OpenError::Leftover)
     }
 
-    fn finish(self, clock: Arc<dyn Clock>) -> (Arc<Node>, Vec<Worker<Machine>>) {
+    fn finish(
+        self,
+        clock: Arc<dyn Clock>,
+        identity: Identity,
+        peers: Arc<dyn PeerPort>,
+    ) -> (Arc<Node>, Vec<Worker<Machine>>) {
         let env = self.env(0);
         let parts = NodeParts {
             config: self.config,
             clock,
             entropy: self.entropy,
             env,
+            identity,
+            peers,
+            offers: self.offers,
             topology: self.topology,
             handles: self.handles,
             statuses: self.statuses,

@@ -15,6 +15,7 @@ use super::{Engine, NodeFailed};
 use crate::{
     checkpointer::{CheckpointFailed, CheckpointState, Checkpointer},
     node::Node,
+    peer::{PeerMessages, PeerPort},
 };
 
 /// Pause between two looks at whether the node is ready.
@@ -37,6 +38,15 @@ pub struct Running {
     spare_thread: JoinHandle<()>,
     checkpoint_thread: JoinHandle<Option<Checkpointer>>,
     purgatory_thread: JoinHandle<()>,
+}
+
+/// What workers send, on its way to the node's peers.
+struct Messages(Arc<dyn PeerPort>);
+
+impl weir_raft::PeerPort for Messages {
+    fn send(&self, messages: PeerMessages) {
+        self.0.send(messages);
+    }
 }
 
 /// Reports the panic of the thread that owns it: a broken invariant ends the node, not just a
@@ -96,6 +106,7 @@ impl Engine {
                 worker,
                 handle.clone(),
                 Arc::clone(&node.clock),
+                Arc::new(Messages(Arc::clone(&node.peers))),
                 failed,
             )
         });

@@ -89,6 +89,32 @@ impl Shard {
         Ok(shard)
     }
 
+    /// Takes over a checkpoint's state in the place of its own.
+    pub(crate) fn restore_over(&mut self, body: &[u8]) -> Result<(), RestoreError> {
+        let restored = Self::restore(self.id, self.env.clone(), GroupConfig::default(), body)?;
+        self.partitions = restored.partitions;
+        self.groups = restored.groups;
+        self.offsets = restored.offsets;
+        Ok(())
+    }
+
+    /// Forgets all state.
+    pub(crate) fn retire(&mut self) {
+        self.partitions.clear();
+        self.groups = GroupTable::default();
+        self.offsets = OffsetTable::default();
+    }
+
+    /// The body of a checkpoint without any state.
+    pub(crate) fn empty_body() -> Bytes {
+        let plan = ShardPlan {
+            offsets: OffsetTable::default().encode(),
+            groups: GroupTable::default().encode(),
+            partitions: Vec::new(),
+        };
+        plan.encode(&BTreeMap::new())
+    }
+
     /// What a checkpoint at this moment needs.
     pub(crate) fn plan(&self) -> ShardPlan {
         let planned = |partition: &Partition| PlannedPartition {

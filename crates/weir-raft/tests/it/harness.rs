@@ -17,7 +17,7 @@ use weir_log::{
 use weir_model::{GroupId, NodeId, Term};
 use weir_raft::{
     Admission, Applied, ApplyError, Command, Context, GroupSeed, Handle, Input, Members,
-    NotCommitted, StateMachine, Turn, Worker, WorkerConfig,
+    NoSnapshots, NotCommitted, StateMachine, Turn, Worker, WorkerConfig,
 };
 
 pub(crate) const GROUP: GroupId = GroupId(1);
@@ -43,6 +43,16 @@ impl StateMachine for Adder {
         };
         self.sum += u64::from_le_bytes(number);
         Ok(self.sum)
+    }
+
+    fn restore(&mut self, body: Bytes) -> Result<(), String> {
+        let sum = <[u8; 8]>::try_from(&body[..]).map_err(|error| error.to_string())?;
+        self.sum = u64::from_le_bytes(sum);
+        Ok(())
+    }
+
+    fn retire(&mut self) {
+        self.sum = 0;
     }
 
     fn leadership(&mut self, context: &mut Context<'_, u64>) {
@@ -150,6 +160,7 @@ impl Node {
         let config = WorkerConfig {
             node: NodeId(id),
             wal: Arc::<MemoryWal>::clone(&wal),
+            snapshots: Arc::new(NoSnapshots),
             admit: Box::new(
                 move || match (full.accepts(), holds.load(Ordering::Relaxed)) {
                     (false, _) => Admission::Refuse,

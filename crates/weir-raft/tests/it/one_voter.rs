@@ -3,7 +3,8 @@
 use std::sync::{Arc, atomic::Ordering, mpsc::channel};
 
 use bytes::Bytes;
-use weir_raft::{Command, Input, NotCommitted};
+use weir_model::{NodeId, Term};
+use weir_raft::{Command, GroupCheckpoint, Input, Members, NotCommitted};
 
 use crate::harness::{GROUP, MemoryWal, Node};
 
@@ -156,7 +157,12 @@ fn a_checkpoint_shortens_the_log_and_leaves_the_state() {
     let applied = node.look(|_, applied| applied);
     node.handle.send(Input::Checkpointed {
         group: GROUP,
-        index: applied,
+        checkpoint: GroupCheckpoint {
+            index: applied,
+            term: Term(1),
+            members: Members::alone(NodeId(1)),
+            body: Bytes::copy_from_slice(&5_u64.to_le_bytes()),
+        },
     });
     let told = node.add(1);
     node.settle();

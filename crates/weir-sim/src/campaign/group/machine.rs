@@ -112,6 +112,15 @@ impl StateMachine for Journal {
         Ok(self.push(record))
     }
 
+    fn restore(&mut self, body: Bytes) -> Result<(), String> {
+        *self = Self::decode(&body);
+        Ok(())
+    }
+
+    fn retire(&mut self) {
+        *self = Self::default();
+    }
+
     fn leadership(&mut self, _context: &mut Context<'_, Answer>) {}
 
     fn next_deadline(&self) -> Option<Millis> {

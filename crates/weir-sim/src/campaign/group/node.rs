@@ -12,7 +12,8 @@ use weir_log::{
 };
 use weir_model::{GroupId, NodeId, Term};
 use weir_raft::{
-    Admission, Context, GroupSeed, Handle, Input, Members, NotCommitted, Worker, WorkerConfig,
+    Admission, Context, GroupCheckpoint, GroupSeed, Handle, Input, Members, NoSnapshots,
+    NotCommitted, Worker, WorkerConfig,
 };
 
 use super::{
@@ -77,6 +78,7 @@ impl Node {
         let config = WorkerConfig {
             node: NODE,
             wal: Arc::<GroupCommit>::clone(&queue),
+            snapshots: Arc::new(NoSnapshots),
             admit: Box::new(|| Admission::Take),
         };
         let mut worker = Worker::new(config, handle.clone());
@@ -177,10 +179,13 @@ impl Node {
         };
         let saved = self.checkpoints.save(group, &checkpoint);
         saved.map_err(|error| error.to_string())?;
-        self.handle.send(Input::Checkpointed {
-            group,
+        let checkpoint = GroupCheckpoint {
             index: seen.applied,
-        });
+            term: seen.applied_term,
+            members: Members::alone(NODE),
+            body: checkpoint.body,
+        };
+        self.handle.send(Input::Checkpointed { group, checkpoint });
         self.queue.release(group, seen.applied);
         Ok(())
     }

@@ -3,11 +3,11 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use weir_broker::{
-    Engine, Mailbox, Node, NodeConfig, Reply, Ticket,
+    Engine, Identity, Mailbox, NoPeers, Node, NodeConfig, Reply, Ticket,
     api::{Backend, Outcome, Request},
     group::GroupConfig,
 };
-use weir_log::{partition::StoreConfig, wal::WalConfig};
+use weir_log::{disk::Disk, partition::StoreConfig, wal::WalConfig};
 
 use super::{NodePlan, answers::Asked};
 use crate::{
@@ -31,10 +31,17 @@ pub(super) struct Served {
 
 impl Served {
     pub(super) fn open(plan: &NodePlan, options: Options, host: &Host) -> Result<Self, String> {
-        let disk = Arc::new(host.disk.clone());
+        let disk: Arc<dyn Disk> = Arc::new(host.disk.clone());
         let clock = Arc::new(host.clock.clone());
         let entropy = Arc::<crate::world::SimEntropy>::clone(&host.entropy);
-        let opened = Engine::open(disk, clock, entropy, config(plan, options));
+        let config = config(plan, options);
+        let known = Identity::load(&*disk).map_err(|error| error.to_string())?;
+        if known.is_none() {
+            let shards = config.shard_count;
+            let founded = Engine::found(&disk, &*entropy, &config.wal, shards, String::new());
+            founded.map_err(|error| error.to_string())?;
+        }
+        let opened = Engine::open(disk, clock, entropy, config, Arc::new(NoPeers));
         let engine = opened.map_err(|error| error.to_string())?;
         Ok(Self {
             node: engine.node(),

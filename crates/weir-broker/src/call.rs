@@ -1,0 +1,36 @@
+//! Calls between nodes: the first byte says which module answers.
+
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes};
+use weir_model::NodeId;
+
+use crate::{Node, catch_up, forward, peer::Answer, steward};
+
+// Tags are never used again for something else.
+/// Batches of a partition: [`catch_up`].
+pub(crate) const READ_BATCHES: u8 = 1;
+/// A command for the metadata group's leader: [`forward`].
+pub(crate) const METADATA: u8 = 2;
+/// A node that wants to join: [`forward`].
+pub(crate) const JOIN: u8 = 3;
+/// A step of the steward for a group that the callee leads: [`steward`].
+pub(crate) const STEP: u8 = 4;
+/// A person's request about the cluster: [`steward`].
+pub(crate) const ADMIN: u8 = 5;
+
+impl Node {
+    /// Answers another node's call; what is not understood has no answer. `from` is 0 where the
+    /// caller is no member of the cluster.
+    pub fn take_call(self: &Arc<Self>, from: NodeId, mut request: Bytes, answer: Answer) {
+        let Ok(tag) = request.try_get_u8() else {
+            return;
+        };
+        match tag {
+            READ_BATCHES => catch_up::serve(self, &request, answer),
+            METADATA | JOIN => forward::serve(self, from, tag, &request, answer),
+            STEP | ADMIN => steward::serve(self, from, tag, &request, answer),
+            tag => tracing::warn!(%from, tag, "a call that this version does not know"),
+        }
+    }
+}

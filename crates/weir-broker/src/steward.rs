@@ -1,0 +1,12 @@
+//! Looks after the cluster: who carries which group, and who leads it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use weir_model::NodeId;
+
+use crate::{Node, peer::Answer};
+
+/// Answers the steward's steps and people's requests.
+pub(crate) fn serve(_node: &Arc<Node>, _from: NodeId, _tag: u8, _request: &Bytes, _answer: Answer) {
+}
