@@ -76,7 +76,9 @@ impl LiveFiles {
             }
             WalRecord::Reset { group, index, .. } => {
                 self.forget_from(*group, 0);
-                self.groups.entry(*group).or_default().last_index = Some(*index);
+                let mark = self.groups.entry(*group).or_default();
+                // A log that goes on below an earlier checkpoint needs its entries again.
+                (mark.last_index, mark.released_index) = (Some(*index), *index);
             }
             WalRecord::Entries { group, entries } => {
                 let (Some(first), Some(last)) = (entries.first(), entries.last()) else {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod cluster;
 mod harness;
 mod one_voter;
 mod three_voters;
