@@ -255,6 +255,23 @@ mod tests {
     }
 
     #[test]
+    fn a_log_that_goes_on_below_an_earlier_release_keeps_its_files() {
+        let mut live = three_files();
+        live.note(1, &entries(GROUP, 1..=100));
+        live.release(GROUP, 100);
+        let reset = WalRecord::Reset {
+            group: GROUP,
+            index: 0,
+            term: Term(0),
+        };
+        live.note(1, &reset);
+        live.note(2, &entries(GROUP, 1..=50));
+        assert_eq!(live.first_live_seq(), 2);
+        live.release(GROUP, 50);
+        assert_eq!(live.first_live_seq(), 3);
+    }
+
+    #[test]
     fn a_gap_is_refused_also_within_one_commit() {
         let mut live = three_files();
         live.note(1, &entries(GROUP, 1..=9));

@@ -129,7 +129,7 @@ impl<S: StateMachine> Group<S> {
         let has_all = |(id, peer): (&u64, &raft::Progress)| {
             *id == raft.id
                 || (peer.matched == last
-                    && peer.state == ProgressState::Replicate
+                    && peer.state != ProgressState::Snapshot
                     && !self.liveness.is_down(NodeId(*id)))
         };
         self.leads
