@@ -50,7 +50,7 @@ impl Run {
             6 => self.cluster.tell(at, (at + 1) % 3, true),
             _ => {
                 // Every number is a digit of its own: a sum says which are in it.
-                if step % 20 == 0 && self.told.len() < 60 {
+                if step.is_multiple_of(20) && self.told.len() < 60 {
                     let number = 1 << self.told.len();
                     let told = self.cluster.nodes[at].add(number);
                     self.told.push((number, told));
