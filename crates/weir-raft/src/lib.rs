@@ -21,6 +21,7 @@ mod peer;
 mod snapshot;
 mod status;
 pub mod thread;
+pub mod wire;
 mod worker;
 
 pub use applied::Applied;
