@@ -24,7 +24,7 @@ pub mod producer;
 mod purgatory;
 mod registry;
 mod shard;
-mod steward;
+pub mod steward;
 
 pub use checkpointer::CheckpointFailed;
 pub use config::NodeConfig;
