@@ -25,7 +25,7 @@ mod purgatory;
 mod registry;
 mod seeded;
 mod shard;
-mod steward;
+pub mod steward;
 
 pub use catch_up::CatchUpProgress;
 pub use checkpointer::CheckpointFailed;
