@@ -12,6 +12,7 @@ mod engine;
 mod forward;
 pub mod group;
 mod identity;
+mod inspect;
 mod join;
 mod machine;
 pub mod mailbox;
@@ -32,6 +33,7 @@ pub use checkpointer::CheckpointFailed;
 pub use config::NodeConfig;
 pub use engine::{Engine, NodeFailed, OnFailure, OpenError, Running};
 pub use identity::{Identity, IdentityError};
+pub use inspect::{PartitionState, ReplicaState, ReplicaStateDone};
 pub use mailbox::{Mailbox, Reply, Ticket};
 pub use node::Node;
 #[cfg(feature = "seeded-bugs")]

@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
 use weir_log::partition::{FlushJob, PartitionLog, PartitionManifest, SegmentPolicy};
 use weir_model::{GroupId, Offset, PartitionId};
 
@@ -205,6 +205,19 @@ impl Shard {
             groups: self.groups.encode(),
             partitions: self.partitions.values().map(planned).collect(),
         }
+    }
+
+    /// Appends what all replicas must have alike at the same index; gives the partitions.
+    pub(crate) fn inspect(&self, out: &mut BytesMut) -> Vec<Arc<PartitionLog>> {
+        out.extend_from_slice(&self.offsets.encode());
+        out.extend_from_slice(&self.groups.encode());
+        for (id, partition) in &self.partitions {
+            out.put_u64_le(id.0);
+            out.put_u64_le(partition.log.end_offset().0);
+            out.extend_from_slice(&partition.producers.encode());
+        }
+        let logs = self.partitions.values();
+        logs.map(|partition| Arc::clone(&partition.log)).collect()
     }
 
     /// What the group keeps of the partition.
