@@ -23,6 +23,7 @@ mod seeded;
 mod snapshot;
 mod status;
 pub mod thread;
+pub mod wire;
 mod worker;
 
 pub use applied::Applied;
