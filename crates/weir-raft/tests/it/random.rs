@@ -143,22 +143,19 @@ impl Changing {
         self.last = views.max_by_key(|view| view.conf_index).unwrap();
         let node = NodeId(run.dice.below(3) + 1);
         match run.dice.below(60) {
-            0 => self.change(vec![MemberChange::AddLearner(node)]),
-            1 | 2 => self.change(vec![MemberChange::AddVoter(node)]),
-            3 => self.change(vec![MemberChange::Remove(node)]),
+            0 => self.change(&[MemberChange::AddLearner(node)]),
+            1 | 2 => self.change(&[MemberChange::AddVoter(node)]),
+            3 => self.change(&[MemberChange::Remove(node)]),
             4 => {
                 let other = NodeId(run.dice.below(3) + 1);
-                self.change(vec![
-                    MemberChange::AddVoter(node),
-                    MemberChange::Remove(other),
-                ]);
+                self.change(&[MemberChange::AddVoter(node), MemberChange::Remove(other)]);
             }
             5 | 6 => self.retire(usize::try_from(node.0 - 1).unwrap()),
             _ => {}
         }
     }
 
-    fn change(&mut self, changes: Vec<MemberChange>) {
+    fn change(&mut self, changes: &[MemberChange]) {
         let removed = |node: &NodeId| changes.contains(&MemberChange::Remove(*node));
         for at in 0..3 {
             let view = self.run.cluster.view(at);
@@ -175,7 +172,7 @@ impl Changing {
                 .handle
                 .send(Input::ChangeMembers {
                     group: GROUP,
-                    changes: changes.clone(),
+                    changes: changes.to_vec(),
                     done: Box::new(drop),
                 });
         }
