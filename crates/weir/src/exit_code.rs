@@ -25,9 +25,10 @@ pub(crate) struct Usage(pub(crate) String);
 pub(crate) fn of(error: &anyhow::Error) -> ExitCode {
     if let Some(failed) = error.downcast_ref::<NodeFailed>() {
         return match failed {
-            NodeFailed::Worker(_) | NodeFailed::Checkpoint(_) | NodeFailed::Spares(_) => {
-                STORAGE.into()
-            }
+            NodeFailed::Worker(_)
+            | NodeFailed::Checkpoint(_)
+            | NodeFailed::CatchUp(_)
+            | NodeFailed::Spares(_) => STORAGE.into(),
             NodeFailed::Panicked { .. } => BUG.into(),
         };
     }
