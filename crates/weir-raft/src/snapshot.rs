@@ -51,7 +51,7 @@ impl SnapshotOffer {
             term: checkpoint.term,
             members: checkpoint.members,
             body: checkpoint.body,
-            message: Box::default(),
+            offered_in: checkpoint.term,
         }
     }
 }
