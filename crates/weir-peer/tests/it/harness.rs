@@ -42,12 +42,13 @@ impl PeerHost for Host {
     }
 
     fn take_call(&self, from: NodeId, request: Bytes, answer: Answer) {
-        let _ = self.events.send(Event::Call(from, request.clone()));
+        let called = Event::Call(from, request.clone());
         if request.starts_with(b"hold") {
             self.held.lock().unwrap().push(answer);
         } else if !request.starts_with(b"drop") {
             answer(request);
         }
+        let _ = self.events.send(called);
     }
 
     fn peer_changed(&self, node: NodeId, is_up: bool) {
