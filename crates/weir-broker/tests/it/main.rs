@@ -1,0 +1,6 @@
+//! Nodes of one process that reach each other without sockets.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+mod cluster;
+mod forward;
