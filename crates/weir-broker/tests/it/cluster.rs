@@ -78,11 +78,12 @@ impl PeerPort for Port {
             })
             .is_ok();
         let answer = move |answer| {
-            done(if is_lost {
+            let answer = if is_lost {
                 Err(CallFailed::TimedOut)
             } else {
                 Ok(answer)
-            })
+            };
+            done(answer);
         };
         node.take_call(self.me, request, Box::new(answer));
     }
@@ -108,6 +109,10 @@ pub(crate) struct Cluster {
     pub(crate) members: Vec<Member>,
 }
 
+#[allow(
+    clippy::needless_update,
+    reason = "with the feature `seeded-bugs` of weir-log there is one more field"
+)]
 fn config() -> NodeConfig {
     NodeConfig {
         shard_count: 2,
