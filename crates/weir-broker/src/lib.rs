@@ -13,6 +13,7 @@ mod forward;
 mod gather;
 pub mod group;
 mod identity;
+mod inspect;
 pub mod join;
 mod machine;
 pub mod mailbox;
@@ -24,14 +25,19 @@ pub mod peer;
 pub mod producer;
 mod purgatory;
 mod registry;
+mod seeded;
 mod shard;
-mod steward;
+pub mod steward;
 pub mod view;
 
+pub use catch_up::CatchUpProgress;
 pub use checkpointer::CheckpointFailed;
 pub use config::NodeConfig;
 pub use engine::{Engine, NodeFailed, OnFailure, OpenError, Running};
 pub use identity::{Identity, IdentityError};
+pub use inspect::{PartitionState, ReplicaState, ReplicaStateDone};
 pub use mailbox::{Mailbox, Reply, Ticket};
 pub use node::Node;
+#[cfg(feature = "seeded-bugs")]
+pub use seeded::SeededBug;
 pub use weir_raft::{Applied, NoPeers};
