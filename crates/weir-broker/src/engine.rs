@@ -21,6 +21,7 @@ use crate::{
     metadata::{MetadataCommand, NodeRecord},
     metadata_host,
     node::Node,
+    steward::Steward,
 };
 
 /// Why a node cannot be opened.
@@ -105,6 +106,7 @@ pub struct Engine {
     spares: SpareMaker,
     workers: Vec<Worker<Machine>>,
     checkpointer: Checkpointer,
+    steward: Steward,
     checkpoint_state: Arc<CheckpointState>,
 }
 
@@ -128,6 +130,7 @@ impl Engine {
         self.spares.prepare()?;
         has_worked |= self.queue.run_once(&mut self.wal);
         self.checkpointer.turn()?;
+        self.steward.turn();
         self.node.purgatory.expire(self.node.elapsed());
         Ok(has_worked || self.node.handles.iter().any(weir_raft::Handle::has_input))
     }

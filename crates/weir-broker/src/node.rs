@@ -28,6 +28,7 @@ use crate::{
     peer::{PeerMessages, PeerPort},
     purgatory::Purgatory,
     shard::ShardEnv,
+    steward::StewardState,
 };
 
 /// The node's API. All state is in the groups; what is here only finds the way to them.
@@ -44,6 +45,7 @@ pub struct Node {
     /// By group id.
     pub(crate) statuses: Vec<Arc<GroupStatus>>,
     pub(crate) purgatory: Purgatory,
+    pub(crate) steward: StewardState,
     /// A mutex: taken once per new producer.
     pub(crate) producer_ids: Mutex<ProducerIds>,
 }
@@ -95,6 +97,7 @@ impl Node {
             handles,
             statuses,
             purgatory: Purgatory::default(),
+            steward: StewardState::default(),
             producer_ids: Mutex::default(),
         })
     }
@@ -211,7 +214,7 @@ impl Node {
         self.status(group).applied()
     }
 
-    fn status(&self, group: GroupId) -> &GroupStatus {
+    pub(crate) fn status(&self, group: GroupId) -> &GroupStatus {
         &self.statuses[usize::try_from(group.0).expect("a u32 fits")]
     }
 

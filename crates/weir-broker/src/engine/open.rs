@@ -27,6 +27,7 @@ use crate::{
     peer::PeerPort,
     registry::PartitionRegistry,
     shard::{Shard, ShardEnv},
+    steward::Steward,
 };
 
 /// Parts of the tail's budget that may be filled with what is not flushed yet: above, proposals
@@ -88,6 +89,7 @@ impl Engine {
             Arc::clone(&checkpoint_state),
             saved,
         );
+        let steward = Steward::new(Arc::clone(&node), Arc::clone(&queue));
         let spares = wal.spare_maker();
         Ok(Self {
             node,
@@ -96,6 +98,7 @@ impl Engine {
             spares,
             workers,
             checkpointer,
+            steward,
             checkpoint_state,
         })
     }

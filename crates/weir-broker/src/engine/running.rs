@@ -38,6 +38,7 @@ pub struct Running {
     spare_thread: JoinHandle<()>,
     checkpoint_thread: JoinHandle<Option<Checkpointer>>,
     purgatory_thread: JoinHandle<()>,
+    steward_thread: JoinHandle<()>,
 }
 
 /// What workers send, on its way to the node's peers.
@@ -85,6 +86,7 @@ impl Engine {
             spares,
             workers,
             checkpointer,
+            steward,
             checkpoint_state,
         } = self;
         let wal_queue = Arc::clone(&queue);
@@ -119,6 +121,7 @@ impl Engine {
         let purgatory_thread = spawn("weir-waits", on_failure, move |_| {
             waiting.purgatory.run(&*waiting.clock);
         })?;
+        let steward_thread = spawn("weir-steward", on_failure, move |_| steward.run())?;
         Ok(Running {
             node,
             queue,
@@ -129,6 +132,7 @@ impl Engine {
             spare_thread,
             checkpoint_thread,
             purgatory_thread,
+            steward_thread,
         })
     }
 }
@@ -160,9 +164,25 @@ impl Running {
         false
     }
 
+    /// Hands over what this node leads, so that nobody waits for an election when it stops. To be
+    /// called before the doors close, where the cluster has other nodes. Takes two seconds at
+    /// most.
+    pub fn hand_over(&self) {
+        /// Looks before giving up, and the pause between two.
+        const MAX_LOOKS: u32 = 100;
+        const INTERVAL: Duration = Duration::from_millis(20);
+        for _ in 0..MAX_LOOKS {
+            if !self.node.is_leading_anything() || self.node.hand_over() == 0 {
+                return;
+            }
+            std::thread::park_timeout(INTERVAL);
+        }
+    }
+
     /// Ends in order: waits are answered, everything is flushed so that the next start is quick,
     /// groups stop, the log is closed. Doors must be closed before.
     pub fn stop(self) {
+        self.node.steward.close();
         self.node.purgatory.close();
         self.checkpoint_state.close();
         if let Ok(Some(mut checkpointer)) = self.checkpoint_thread.join() {
@@ -177,6 +197,7 @@ impl Running {
         self.spares.close();
         joined(self.spare_thread);
         joined(self.purgatory_thread);
+        joined(self.steward_thread);
         self.node.env.store.close();
     }
 }
