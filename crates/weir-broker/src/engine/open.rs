@@ -16,7 +16,7 @@ use weir_raft::{Admission, GroupSeed, GroupStatus, Handle, Members, Worker, Work
 
 use super::{Engine, OpenError};
 use crate::{
-    catch_up::Offers,
+    catch_up::{CatchUp, Offers},
     checkpointer::{self, CheckpointState, Checkpointer},
     config::{MAX_SHARD_COUNT, NodeConfig},
     identity::Identity,
@@ -43,6 +43,7 @@ struct Opening {
     store: Arc<PartitionStore>,
     registry: Arc<PartitionRegistry>,
     offers: Arc<Offers>,
+    checkpoint_state: Arc<CheckpointState>,
     handles: Vec<Handle<Machine>>,
     workers: Vec<Worker<Machine>>,
     statuses: Vec<Arc<GroupStatus>>,
@@ -91,8 +92,10 @@ impl Engine {
         );
         let steward = Steward::new(Arc::clone(&node), Arc::clone(&queue));
         let spares = wal.spare_maker();
+        let catch_up = CatchUp::new(Arc::clone(&node), Arc::clone(&checkpoint_state));
         Ok(Self {
             node,
+            catch_up,
             wal,
             queue,
             spares,
@@ -133,6 +136,7 @@ impl Opening {
             store,
             registry: Arc::default(),
             offers,
+            checkpoint_state: Arc::clone(state),
             handles,
             statuses: Vec::new(),
         }
@@ -181,6 +185,7 @@ impl Opening {
             group,
             members,
             checkpoint: at,
+            snapshot: body,
             recovered,
             machine,
             election_seed: self.entropy.next_u64(),
@@ -216,6 +221,7 @@ impl Opening {
         ShardEnv {
             store: Arc::clone(&self.store),
             registry: Arc::clone(&self.registry),
+            checkpoints: Arc::clone(&self.checkpoint_state),
             handle: self.handles[worker].clone(),
         }
     }
