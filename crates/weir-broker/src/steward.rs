@@ -18,7 +18,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
@@ -52,8 +52,6 @@ pub(crate) struct StewardState {
     /// A mutex: taken ten times a second, to sleep.
     is_closed: Mutex<bool>,
     closed: Condvar,
-    /// Term of the metadata group in which this node leads it and has applied all before.
-    confirmed_term: AtomicU64,
     wants_balance: AtomicBool,
 }
 
@@ -148,7 +146,7 @@ impl Steward {
         if is_slow {
             self.node.hand_over();
         } else {
-            cluster::set_slow(&self.node, false);
+            self.node.set_slow(false);
         }
     }
 
@@ -168,7 +166,8 @@ impl Steward {
     }
 
     fn look_after_cluster(&mut self, now_ms: u64) {
-        if !self.may_decide() {
+        // A node counts as the leader once it has applied all that was decided before.
+        if !self.node.leads(GroupId::METADATA) {
             return;
         }
         self.rests.retain(|_, until_ms| *until_ms > now_ms);
@@ -199,28 +198,6 @@ impl Steward {
             };
             step::send(&self.node, leader, order, Box::new(done));
         }
-    }
-
-    /// Whether this node leads the metadata group, and knows all that was decided before.
-    fn may_decide(&self) -> bool {
-        let group = GroupId::METADATA;
-        if !self.node.leads(group) {
-            return false;
-        }
-        let term = self.node.status(group).term();
-        if self.node.steward.confirmed_term.load(Ordering::Acquire) == term.0 {
-            return true;
-        }
-        let node = Arc::clone(&self.node);
-        let done = Box::new(move |read: Result<(), weir_raft::NotCommitted>| {
-            if read.is_ok() {
-                let confirmed_term = &node.steward.confirmed_term;
-                confirmed_term.store(term.0, Ordering::Release);
-            }
-        });
-        let barrier = Input::ReadBarrier { group, done };
-        self.node.handle_of(group).send(barrier);
-        false
     }
 }
 

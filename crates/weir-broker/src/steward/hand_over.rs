@@ -14,7 +14,7 @@ impl Node {
     /// Answers how many those are: to be repeated until none is left, for a while. Until the
     /// next start nobody hands a group to this node unless nobody else is left.
     pub fn hand_over(&self) -> usize {
-        cluster::set_slow(self, true);
+        self.set_slow(true);
         let facts = cluster::facts(self);
         let led = facts.groups.keys().filter_map(|id| facts.group(*id));
         let led = led.filter(|group| group.leader == self.id() && self.leads(group.id));

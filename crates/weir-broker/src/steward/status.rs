@@ -39,6 +39,7 @@ fn node_status(facts: &Facts, topology: &Topology, id: NodeId, node: &NodeFacts)
         let takes_part = members.voters.contains(&id) || members.learners.contains(&id);
         takes_part && !group.is_sound(facts, id)
     };
+    let record = topology.nodes().get(&id);
     let led = |id: &GroupId| facts.group(*id);
     let lagging = facts.groups.keys().filter_map(led).filter(is_lagging);
     NodeStatus {
@@ -49,13 +50,10 @@ fn node_status(facts: &Facts, topology: &Topology, id: NodeId, node: &NodeFacts)
         },
         is_up: node.is_up,
         is_slow: node.is_slow,
-        peer_address: cluster::peer_address(topology, id),
-        kafka_address: topology
-            .nodes()
-            .get(&id)
-            .map_or_else(String::new, |record| {
-                format!("{}:{}", record.kafka_host, record.kafka_port)
-            }),
+        peer_address: record.map_or_else(String::new, |record| record.peer_address.clone()),
+        kafka_address: record.map_or_else(String::new, |record| {
+            format!("{}:{}", record.kafka_host, record.kafka_port)
+        }),
         led_group_count: count(&|group| group.view.leader == Some(id)),
         voter_count: count(&|group| group.view.members.voters.contains(&id)),
         learner_count: count(&|group| group.view.members.learners.contains(&id)),
