@@ -109,10 +109,7 @@ fn lost_answers_are_asked_for_again() {
 fn any_damage_on_the_way_is_refused_and_leaves_nothing_that_counts() {
     let mut world = World::new(50_000);
     fill(&mut world, 1, 1, 200);
-    // Not the leader epoch: nothing in an answer covers it, frames have checksums of their own.
-    let epoch = 8 * (9 + 12)..8 * (9 + 16);
-    let bits = (0..8 * 80).step_by(7).chain([8 * 100, 8 * 200]);
-    for bit in bits.filter(|bit| !epoch.contains(bit)) {
+    for bit in (0..8 * 80).step_by(7).chain([8 * 100, 8 * 200]) {
         world.spoil(move |answer| {
             let mut damaged = answer.to_vec();
             damaged[bit / 8] ^= 1 << (bit % 8);
