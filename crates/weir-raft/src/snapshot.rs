@@ -4,7 +4,6 @@
 //! names (segments), makes its own copy durable, and only then does its replica go on from there.
 
 use bytes::Bytes;
-use raft::eraftpb::Message;
 use weir_model::{GroupId, NodeId, Term};
 
 use crate::Members;
@@ -37,7 +36,8 @@ pub struct SnapshotOffer {
     pub members: Members,
     /// The machine's state as the leader's checkpoint has it.
     pub body: Bytes,
-    pub(crate) message: Box<Message>,
+    /// The term in which it was offered.
+    pub(crate) offered_in: Term,
 }
 
 impl SnapshotOffer {
@@ -51,7 +51,7 @@ impl SnapshotOffer {
             term: checkpoint.term,
             members: checkpoint.members,
             body: checkpoint.body,
-            message: Box::default(),
+            offered_in: checkpoint.term,
         }
     }
 }
