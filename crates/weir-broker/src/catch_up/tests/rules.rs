@@ -188,6 +188,28 @@ fn a_replica_that_retires_leaves_nothing_on_the_disk() {
 }
 
 #[test]
+fn a_new_member_takes_over_the_checkpoint_and_then_follows_the_log() {
+    let mut world = World::new(50_000);
+    fill(&mut world, 3, 20, 10_000);
+    drop(world.offer(SHARD));
+    fill(&mut world, 3, 2, 1000);
+    world.add_learner();
+    world.replicate();
+    world.assert_equal(3);
+    assert!(world.link.call_count.load(Ordering::Relaxed) > 0);
+    fill(&mut world, 4, 5, 1000);
+    world.replicate();
+    world.assert_equal(4);
+    world.follower.checkpoint();
+    world.replicate();
+    world.reopen_follower();
+    world.replicate();
+    fill(&mut world, 4, 5, 1000);
+    world.replicate();
+    world.assert_equal(4);
+}
+
+#[test]
 fn progress_is_told_while_it_lasts() {
     let mut config = World::config();
     config.catch_up_bytes_per_s = 100_000;
