@@ -1,0 +1,7 @@
+//! Nodes of one process that reach each other without sockets.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+mod clients;
+mod cluster;
+mod forward;
