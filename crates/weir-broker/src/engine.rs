@@ -11,7 +11,7 @@ use weir_log::{
     wal::{GroupCommit, RecoveryError, SpareMaker, Wal},
 };
 use weir_model::{GroupId, NodeId};
-use weir_raft::{FoundError, Input, Worker, WorkerFailed};
+use weir_raft::{FoundError, Input, Moment, Worker, WorkerFailed};
 
 pub use self::running::{OnFailure, Running};
 use crate::{
@@ -120,7 +120,7 @@ impl Engine {
         let mut has_worked = false;
         for (worker, handle) in self.workers.iter_mut().zip(&self.node.handles) {
             has_worked |= handle.has_input();
-            let turn = worker.turn(self.node.clock.now())?;
+            let turn = worker.turn(Moment::of(&*self.node.clock))?;
             if !turn.messages.is_empty() {
                 self.node.peers.send(turn.messages);
             }

@@ -12,8 +12,8 @@ use weir_log::{
 use weir_model::{GroupId, NodeId};
 
 use crate::{
-    ApplyError, FoundError, GroupSeed, GroupStatus, Handle, Input, NotCommitted, SnapshotPort,
-    StateMachine,
+    ApplyError, FoundError, GroupSeed, GroupStatus, Handle, Input, Moment, NotCommitted,
+    SnapshotPort, StateMachine,
     group::{Group, Output},
     peer::{PeerBody, PeerMessage},
 };
@@ -49,8 +49,8 @@ pub enum Admission {
 pub struct Turn {
     /// To be sent to peers.
     pub messages: Vec<PeerMessage>,
-    /// When the next turn is due without input.
-    pub next_deadline: Option<Millis>,
+    /// How long the next turn can wait without input, in ms.
+    pub next_turn_in_ms: Option<u64>,
     /// The worker was told to stop and has settled everything.
     pub stopped: bool,
 }
@@ -73,7 +73,8 @@ pub struct Worker<S: StateMachine> {
     groups: BTreeMap<GroupId, Group<S>>,
     dirty: BTreeSet<GroupId>,
     deadlines: BTreeMap<GroupId, Millis>,
-    next_tick: Option<Millis>,
+    /// When groups tick next, by the clock that never jumps.
+    next_tick_ms: Option<u64>,
     inputs: Vec<Input<S>>,
     held: Vec<Input<S>>,
     stopping: bool,
@@ -89,7 +90,7 @@ impl<S: StateMachine> Worker<S> {
             groups: BTreeMap::new(),
             dirty: BTreeSet::new(),
             deadlines: BTreeMap::new(),
-            next_tick: None,
+            next_tick_ms: None,
             inputs: Vec::new(),
             held: Vec::new(),
             stopping: false,
@@ -110,20 +111,21 @@ impl<S: StateMachine> Worker<S> {
     }
 
     /// Handles all that is waiting. Call again when input arrives or the deadline is reached.
-    pub fn turn(&mut self, now: Millis) -> Result<Turn, WorkerFailed> {
+    pub fn turn(&mut self, at: Moment) -> Result<Turn, WorkerFailed> {
         if let Some(failed) = &self.failed {
             return Err(failed.clone());
         }
-        self.try_turn(now).inspect_err(|failed| {
+        self.try_turn(at).inspect_err(|failed| {
             self.failed = Some(failed.clone());
             self.settle_everything(NotCommitted::StorageFailed);
         })
     }
 
-    fn try_turn(&mut self, now: Millis) -> Result<Turn, WorkerFailed> {
+    fn try_turn(&mut self, at: Moment) -> Result<Turn, WorkerFailed> {
+        let now = at.now;
         let mut out = Output::default();
         self.take_inputs(now, &mut out)?;
-        self.pass_time(now);
+        self.pass_time(at);
         for id in std::mem::take(&mut self.dirty) {
             let Some(group) = self.groups.get_mut(&id) else {
                 continue;
@@ -146,7 +148,7 @@ impl<S: StateMachine> Worker<S> {
         }
         Ok(Turn {
             messages: messages.into_iter().map(addressed).collect(),
-            next_deadline: self.next_deadline(now),
+            next_turn_in_ms: self.next_turn_in_ms(at),
             stopped: self.stopping && self.groups.values().all(Group::is_settled),
         })
     }
@@ -259,7 +261,8 @@ impl<S: StateMachine> Worker<S> {
         Some(group)
     }
 
-    fn pass_time(&mut self, now: Millis) {
+    fn pass_time(&mut self, at: Moment) {
+        let now = at.now;
         let due = |(id, deadline): (&GroupId, &Millis)| (*deadline <= now).then_some(*id);
         let due: Vec<GroupId> = self.deadlines.iter().filter_map(due).collect();
         for id in due {
@@ -267,22 +270,27 @@ impl<S: StateMachine> Worker<S> {
                 group.visit(now, |machine, context| machine.handle_timeout(context));
             }
         }
-        if self.next_tick.is_some_and(|tick| tick <= now) {
+        if self.next_tick_ms.is_some_and(|tick| tick <= at.elapsed_ms) {
             for (id, group) in &mut self.groups {
                 if group.needs_ticks() {
                     group.tick();
                     self.dirty.insert(*id);
                 }
             }
-            self.next_tick = None;
+            self.next_tick_ms = None;
         }
     }
 
-    fn next_deadline(&mut self, now: Millis) -> Option<Millis> {
-        if self.next_tick.is_none() && self.groups.values().any(Group::needs_ticks) {
-            self.next_tick = Some(now.plus(TICK_MS));
+    fn next_turn_in_ms(&mut self, at: Moment) -> Option<u64> {
+        if self.next_tick_ms.is_none() && self.groups.values().any(Group::needs_ticks) {
+            self.next_tick_ms = Some(at.elapsed_ms + TICK_MS);
         }
-        self.deadlines.values().copied().chain(self.next_tick).min()
+        let tick = self
+            .next_tick_ms
+            .map(|tick| tick.saturating_sub(at.elapsed_ms));
+        let deadline = self.deadlines.values().min();
+        let deadline = deadline.map(|deadline| deadline.since(at.now));
+        tick.into_iter().chain(deadline).min()
     }
 
     fn settle_everything(&mut self, why: NotCommitted) {

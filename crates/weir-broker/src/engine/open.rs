@@ -178,6 +178,7 @@ impl Opening {
             group,
             members,
             checkpoint: at,
+            snapshot: body,
             recovered,
             machine,
             election_seed: self.entropy.next_u64(),

@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use bytes::Bytes;
 use raft::{Config, RawNode, ReadOnlyOption, eraftpb::HardState};
 use weir_log::wal::RecoveredGroup;
 use weir_model::{GroupId, NodeId, Term};
@@ -33,6 +34,9 @@ pub struct GroupSeed<S> {
     pub members: Members,
     /// Index and term of the last entry in `machine`; zeros without a checkpoint.
     pub checkpoint: (u64, Term),
+    /// The checkpoint's body, to be offered to replicas that are far behind; `None` without a
+    /// checkpoint.
+    pub snapshot: Option<Bytes>,
     /// What the write-ahead log had.
     pub recovered: RecoveredGroup,
     /// The state machine as of the checkpoint.
@@ -47,6 +51,7 @@ impl<S: StateMachine> Group<S> {
             group,
             members,
             checkpoint,
+            snapshot: _,
             recovered,
             machine,
             election_seed,

@@ -16,7 +16,7 @@ use weir_log::{
 };
 use weir_model::{GroupId, NodeId, Term};
 use weir_raft::{
-    Admission, Applied, ApplyError, Command, Context, GroupSeed, Handle, Input, Members,
+    Admission, Applied, ApplyError, Command, Context, GroupSeed, Handle, Input, Members, Moment,
     NoSnapshots, NotCommitted, StateMachine, Turn, Worker, WorkerConfig,
 };
 
@@ -178,6 +178,7 @@ impl Node {
                 ..Members::default()
             },
             checkpoint: (0, Term(0)),
+            snapshot: None,
             recovered: wal.recovered(GROUP),
             machine: Adder::default(),
             election_seed: id * 3,
@@ -203,8 +204,15 @@ impl Node {
         }
     }
 
+    pub(crate) fn moment(&self) -> Moment {
+        Moment {
+            now: self.now,
+            elapsed_ms: self.now.since(Millis(0)),
+        }
+    }
+
     pub(crate) fn turn(&mut self) -> Turn {
-        self.worker.turn(self.now).unwrap()
+        self.worker.turn(self.moment()).unwrap()
     }
 
     pub(crate) fn add(&self, number: u64) -> Receiver<Result<u64, NotCommitted>> {
