@@ -22,6 +22,7 @@ mod peer;
 mod snapshot;
 mod status;
 pub mod thread;
+pub mod wire;
 mod worker;
 
 pub use applied::Applied;
