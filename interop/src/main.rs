@@ -7,6 +7,8 @@ mod clients;
 mod corpus;
 mod crash;
 mod feed;
+mod history;
+mod image;
 mod node;
 mod place;
 mod stop;
@@ -34,6 +36,11 @@ enum Campaign {
     Clients(clients::Options),
     /// kill -9 and power cuts under load, and a check of what was acknowledged.
     Crash(crash::Options),
+    /// Judges a recorded history; exit status 1 when anything is wrong with it.
+    Check {
+        /// Directory of `PROCESS.jsonl` files.
+        history: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
@@ -43,6 +50,7 @@ fn main() -> ExitCode {
         match arguments.campaign {
             Campaign::Clients(options) => clients::run(&options, &weir),
             Campaign::Crash(options) => crash::run(&options, &weir),
+            Campaign::Check { history } => history::judge(&history),
         }
     });
     match outcome {

@@ -24,9 +24,11 @@ pub mod peer;
 pub mod producer;
 mod purgatory;
 mod registry;
+mod seeded;
 mod shard;
-mod steward;
+pub mod steward;
 
+pub use catch_up::CatchUpProgress;
 pub use checkpointer::CheckpointFailed;
 pub use config::NodeConfig;
 pub use engine::{Engine, NodeFailed, OnFailure, OpenError, Running};
@@ -34,4 +36,6 @@ pub use identity::{Identity, IdentityError};
 pub use inspect::{PartitionState, ReplicaState, ReplicaStateDone};
 pub use mailbox::{Mailbox, Reply, Ticket};
 pub use node::Node;
+#[cfg(feature = "seeded-bugs")]
+pub use seeded::SeededBug;
 pub use weir_raft::{Applied, NoPeers};

@@ -20,9 +20,10 @@ const BUG: u8 = 70;
 pub(crate) fn of(error: &anyhow::Error) -> ExitCode {
     if let Some(failed) = error.downcast_ref::<NodeFailed>() {
         return match failed {
-            NodeFailed::Worker(_) | NodeFailed::Checkpoint(_) | NodeFailed::Spares(_) => {
-                STORAGE.into()
-            }
+            NodeFailed::Worker(_)
+            | NodeFailed::Checkpoint(_)
+            | NodeFailed::CatchUp(_)
+            | NodeFailed::Spares(_) => STORAGE.into(),
             NodeFailed::Panicked { .. } => BUG.into(),
         };
     }

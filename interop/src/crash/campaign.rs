@@ -1,8 +1,8 @@
 //! The two loops and their figures.
 
-use super::image::{FileSystem, Image};
 use super::load::Load;
 use crate::checker::Verdict;
+use crate::image::{FileSystem, Image};
 use crate::node::Node;
 use crate::place::RunDirectory;
 use crate::stop;
@@ -98,7 +98,7 @@ fn all_loops(
         return Ok(());
     }
     for file_system in &options.fs {
-        let image = Image::create(*file_system, directory)?;
+        let image = Image::create(*file_system, directory, file_system.name())?;
         let name = format!("cut-{file_system}");
         let log = directory.join(format!("{name}.log"));
         let node = Node::start(weir, &image.mount_point().join("data"), &log)?;

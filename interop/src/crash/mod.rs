@@ -1,7 +1,6 @@
 //! `cargo xtask crash`: kill -9 and power cuts under load, and a check of what was acknowledged.
 
 mod campaign;
-mod image;
 mod load;
 
 pub(crate) use campaign::{Options, run};

@@ -22,7 +22,7 @@ pub(crate) enum FileSystem {
 
 impl FileSystem {
     /// Its name, for mount and for figures.
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Ext4 => "ext4",
             Self::Xfs => "xfs",
@@ -39,18 +39,18 @@ impl FileSystem {
 }
 
 /// A mounted image; unmounted and removed when dropped.
-pub(super) struct Image {
+pub(crate) struct Image {
     file: PathBuf,
     mount_point: PathBuf,
     file_system: FileSystem,
 }
 
 impl Image {
-    /// Makes and mounts an image below `directory`.
-    pub(super) fn create(file_system: FileSystem, directory: &Path) -> Result<Self> {
+    /// Makes and mounts the image `name` below `directory`.
+    pub(crate) fn create(file_system: FileSystem, directory: &Path, name: &str) -> Result<Self> {
         let image = Self {
-            file: directory.join(format!("{}.img", file_system.name())),
-            mount_point: directory.join(file_system.name()),
+            file: directory.join(format!("{name}.img")),
+            mount_point: directory.join(name),
             file_system,
         };
         std::fs::create_dir_all(&image.mount_point)?;
@@ -61,19 +61,19 @@ impl Image {
     }
 
     /// Where it is mounted.
-    pub(super) fn mount_point(&self) -> &Path {
+    pub(crate) fn mount_point(&self) -> &Path {
         &self.mount_point
     }
 
     /// From here on nothing reaches the image; what was not synced is gone.
-    pub(super) fn cut_power(&self) -> Result<()> {
+    pub(crate) fn cut_power(&self) -> Result<()> {
         let script = place::root().join("interop/driver/power_cut.py");
         place::run(Command::new("python3").arg(script).arg(&self.mount_point))
             .context("shut the file system down")
     }
 
     /// Power is back: the file system recovers from its own log.
-    pub(super) fn power_on(&self) -> Result<()> {
+    pub(crate) fn power_on(&self) -> Result<()> {
         stop::wait_for("unmount after a power cut", UNMOUNT_LIMIT, || {
             let unmounted = administrator("umount").arg(&self.mount_point).output()?;
             Ok(unmounted.status.success().then_some(()))

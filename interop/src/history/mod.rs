@@ -1,0 +1,14 @@
+//! What real clients did and what they got back, written down as it happened, and the checker
+//! that reads it.
+
+mod check;
+mod event;
+mod judge;
+mod record;
+#[cfg(test)]
+mod tests;
+mod verdict;
+
+pub(crate) use check::check;
+pub(crate) use judge::judge;
+pub(crate) use record::Record;

@@ -1,0 +1,89 @@
+//! What a history amounts to.
+
+use std::fmt;
+
+/// How many findings are spelled out.
+const MAX_EXAMPLES: usize = 10;
+
+/// Counts of a history. Those from `lost` on must be 0.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    /// Messages sent.
+    pub sent: u64,
+    /// Of them acknowledged.
+    pub acked: u64,
+    /// Of them without an answer that says either.
+    pub unsure: u64,
+    /// Messages handed out, over all readers.
+    pub polled: u64,
+    /// Places that hold a message.
+    pub present: u64,
+    /// Longest time without any acknowledgement, in milliseconds.
+    pub longest_pause_ms: u64,
+    /// Acknowledged or read once, and absent although later offsets were read.
+    pub lost: u64,
+    /// Acknowledged or read once, behind the end of what final readers got.
+    pub unseen: u64,
+    /// Two values at one offset, or one at another place than its acknowledgement says.
+    pub inconsistent: u64,
+    /// One value at two offsets.
+    pub duplicated: u64,
+    /// Behind a value that the same producer sent later to the partition.
+    pub reordered: u64,
+    /// Read, but sent by nobody, or to another partition, or known to have failed.
+    pub unexpected: u64,
+    /// Handed out to a reader that had got that offset or a later one.
+    pub nonmonotonic: u64,
+    /// Passed over by a reader.
+    pub skipped: u64,
+    /// A group went on before an offset that it had committed.
+    pub rewound: u64,
+    /// The first findings in words.
+    pub examples: Vec<String>,
+}
+
+impl Verdict {
+    /// Nothing was found.
+    pub(crate) fn is_clean(&self) -> bool {
+        self.findings().iter().all(|(_, count)| *count == 0)
+    }
+
+    /// Every kind of finding with its count.
+    pub(crate) fn findings(&self) -> [(&'static str, u64); 9] {
+        [
+            ("lost", self.lost),
+            ("unseen", self.unseen),
+            ("inconsistent", self.inconsistent),
+            ("duplicated", self.duplicated),
+            ("reordered", self.reordered),
+            ("unexpected", self.unexpected),
+            ("nonmonotonic", self.nonmonotonic),
+            ("skipped", self.skipped),
+            ("rewound", self.rewound),
+        ]
+    }
+
+    pub(super) fn example(&mut self, text: impl FnOnce() -> String) {
+        if self.examples.len() < MAX_EXAMPLES {
+            self.examples.push(text());
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} sent, {} acked, {} unsure, {} polled, {} checked",
+            self.sent, self.acked, self.unsure, self.polled, self.present
+        )?;
+        for (name, count) in self.findings() {
+            write!(f, ", {count} {name}")?;
+        }
+        write!(
+            f,
+            ", {} ms longest without an acknowledgement",
+            self.longest_pause_ms
+        )
+    }
+}
