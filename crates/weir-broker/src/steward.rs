@@ -1,6 +1,8 @@
 //! Looks after the cluster: who carries which group, and who leads it.
 
 mod admin;
+#[allow(dead_code)]
+mod plan;
 
 use std::sync::Arc;
 

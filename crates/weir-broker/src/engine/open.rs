@@ -72,7 +72,7 @@ impl Engine {
             .iter()
             .map(|(group, checkpoint)| (*group, checkpoint.index))
             .collect();
-        let queue = GroupCommit::new(&wal);
+        let queue = GroupCommit::timed(&wal, Arc::clone(&clock));
         let checkpoint_state = Arc::new(CheckpointState::default());
         let store = PartitionStore::open(disk, Arc::clone(&clock), config.store);
         let mut opening = Opening::new(config, entropy, store, &queue, &checkpoint_state);
