@@ -11,10 +11,9 @@ use weir_broker::{
 };
 use weir_log::{disk::Disk, partition::StoreConfig, wal::WalConfig};
 use weir_model::NodeId;
-use weir_raft::PeerMessage;
+use weir_raft::wire;
 
 use super::{
-    answers::Asked,
     plan::ClusterPlan,
     port::{Caller, Port, Sent},
 };
@@ -30,7 +29,7 @@ const CALL_TIMEOUT_MS: u64 = 5_000;
 
 /// What a process hears at its next turn.
 pub(super) enum Incoming {
-    Message(PeerMessage),
+    Messages(Bytes),
     Call {
         from: NodeId,
         caller: Caller,
@@ -60,8 +59,6 @@ pub(super) struct Process {
     pub(super) node: Arc<Node>,
     pub(super) port: Port,
     mailbox: Arc<Mailbox>,
-    next_ticket: u64,
-    pub(super) asked: BTreeMap<Ticket, Asked>,
     incoming: Vec<(NodeId, Incoming)>,
     heard: BTreeMap<NodeId, Heard>,
     /// Calls under way, with when they are given up.
@@ -115,8 +112,6 @@ impl Process {
             engine,
             port,
             mailbox: Mailbox::new(Box::new(|| {})),
-            next_ticket: 0,
-            asked: BTreeMap::new(),
             incoming: Vec::new(),
             heard: BTreeMap::new(),
             calls: BTreeMap::new(),
@@ -127,13 +122,9 @@ impl Process {
         })
     }
 
-    pub(super) fn ask(&mut self, request: Request, asked: Asked) -> Ticket {
-        let ticket = Ticket(self.next_ticket);
-        self.next_ticket += 1;
-        self.asked.insert(ticket, asked);
+    pub(super) fn ask(&mut self, ticket: Ticket, request: Request) {
         self.incoming
             .push((NodeId(0), Incoming::Request { ticket, request }));
-        ticket
     }
 
     pub(super) fn hear(&mut self, from: NodeId, incoming: Incoming) {
@@ -149,19 +140,28 @@ impl Process {
     /// Takes in what waits, and does one round of everything.
     pub(super) fn step(&mut self, now_ms: u64) -> Result<bool, String> {
         for (from, incoming) in std::mem::take(&mut self.incoming) {
-            self.take_in(now_ms, from, incoming);
+            self.take_in(now_ms, from, incoming)?;
         }
         self.look_for_silence(now_ms);
         self.engine.step().map_err(|error| error.to_string())
     }
 
-    fn take_in(&mut self, now_ms: u64, from: NodeId, incoming: Incoming) {
+    fn take_in(
+        &mut self,
+        now_ms: u64,
+        from: NodeId,
+        incoming: Incoming,
+    ) -> Result<(), String> {
         if from != NodeId(0) {
             let is_up = !matches!(incoming, Incoming::Closed);
             self.note_peer(now_ms, from, is_up);
         }
         match incoming {
-            Incoming::Message(message) => self.node.take_messages(vec![message]),
+            Incoming::Messages(bytes) => {
+                let messages = wire::decode(from, self.node.id(), bytes);
+                self.node
+                    .take_messages(messages.map_err(|error| error.to_string())?);
+            }
             Incoming::Call {
                 from,
                 caller,
@@ -182,6 +182,7 @@ impl Process {
                 self.node.submit(request, reply);
             }
         }
+        Ok(())
     }
 
     fn note_peer(&mut self, now_ms: u64, peer: NodeId, is_up: bool) {
