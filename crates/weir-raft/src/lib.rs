@@ -19,6 +19,7 @@ mod inbox;
 mod machine;
 mod moment;
 mod peer;
+mod seeded;
 mod snapshot;
 mod status;
 pub mod thread;
@@ -34,6 +35,8 @@ pub use inbox::{Handle, Input};
 pub use machine::{Context, StateMachine, Visit};
 pub use moment::Moment;
 pub use peer::{NoPeers, PeerMessage, PeerPort};
+#[cfg(feature = "seeded-bugs")]
+pub use seeded::RaftBug;
 pub use snapshot::{GroupCheckpoint, NoSnapshots, SnapshotOffer, SnapshotPort};
 pub use status::{FollowerView, GroupStatus, GroupView};
 pub use worker::{Admission, Turn, Worker, WorkerConfig, WorkerFailed};

@@ -15,7 +15,7 @@ use crate::{
     ApplyError, FoundError, GroupSeed, GroupStatus, Handle, Input, Moment, NotCommitted,
     SnapshotPort, StateMachine,
     group::{Group, Output},
-    peer::{PeerBody, PeerMessage},
+    peer::PeerMessage,
 };
 
 /// Time between two ticks of groups with peers, in ms.
@@ -73,6 +73,7 @@ pub struct Worker<S: StateMachine> {
     groups: BTreeMap<GroupId, Group<S>>,
     dirty: BTreeSet<GroupId>,
     deadlines: BTreeMap<GroupId, Millis>,
+    down: BTreeSet<NodeId>,
     /// When groups tick next, by the clock that never jumps.
     next_tick_ms: Option<u64>,
     inputs: Vec<Input<S>>,
@@ -90,6 +91,7 @@ impl<S: StateMachine> Worker<S> {
             groups: BTreeMap::new(),
             dirty: BTreeSet::new(),
             deadlines: BTreeMap::new(),
+            down: BTreeSet::new(),
             next_tick_ms: None,
             inputs: Vec::new(),
             held: Vec::new(),
@@ -102,12 +104,23 @@ impl<S: StateMachine> Worker<S> {
     pub fn add_group(&mut self, seed: GroupSeed<S>) -> Result<Arc<GroupStatus>, FoundError> {
         let id = seed.group;
         let mut group = Group::open(self.config.node, seed)?;
+        for node in &self.down {
+            group.peer_changed(*node, false);
+        }
         group.campaign_if_alone();
         let status = group.status();
         let before = self.groups.insert(id, group);
         assert!(before.is_none(), "a group is opened once");
         self.dirty.insert(id);
         Ok(status)
+    }
+
+    /// Runs all groups with a bug.
+    #[cfg(feature = "seeded-bugs")]
+    pub fn seed_bug(&mut self, bug: crate::RaftBug) {
+        for group in self.groups.values_mut() {
+            group.bugs.bug = Some(bug);
+        }
     }
 
     /// Handles all that is waiting. Call again when input arrives or the deadline is reached.
@@ -140,14 +153,18 @@ impl<S: StateMachine> Worker<S> {
             records,
             readies,
             messages,
+            offers,
         } = out;
+        for offer in offers {
+            self.config.snapshots.offered(offer);
+        }
         if !records.is_empty() {
             let handle = self.handle.clone();
             let done = move |result| handle.send(Input::Persisted { readies, result });
             self.config.wal.submit(records, Box::new(done));
         }
         Ok(Turn {
-            messages: messages.into_iter().map(addressed).collect(),
+            messages,
             next_turn_in_ms: self.next_turn_in_ms(at),
             stopped: self.stopping && self.groups.values().all(Group::is_settled),
         })
@@ -219,10 +236,19 @@ impl<S: StateMachine> Worker<S> {
             },
             Input::Checkpointed { group, checkpoint } => {
                 if let Some(group) = self.touch(group) {
-                    group.checkpointed(checkpoint.index);
+                    group.checkpointed(checkpoint);
                 }
             }
-            Input::CaughtUp { .. } | Input::PeerChanged { .. } | Input::Retire { .. } => {}
+            Input::CaughtUp { offer, body } => {
+                if let Some(group) = self.touch(offer.group) {
+                    group.caught_up(offer, body, out)?;
+                }
+            }
+            Input::PeerChanged { node, is_up } => self.peer_changed(node, is_up),
+            Input::Retire { group, done } => match self.touch(group) {
+                Some(group) => group.retire(done, out)?,
+                None => done(),
+            },
             Input::ChangeMembers {
                 group,
                 changes,
@@ -246,13 +272,25 @@ impl<S: StateMachine> Worker<S> {
             }
             Input::Step(message) => {
                 if let Some(group) = self.touch(message.group) {
-                    group.step(message.body);
+                    group.step(message.from, message.body, out);
                 }
             }
             Input::Nudge => {}
             Input::Stop => self.stopping = true,
         }
         Ok(())
+    }
+
+    fn peer_changed(&mut self, node: NodeId, is_up: bool) {
+        if is_up {
+            self.down.remove(&node);
+        } else {
+            self.down.insert(node);
+        }
+        for (id, group) in &mut self.groups {
+            group.peer_changed(node, is_up);
+            self.dirty.insert(*id);
+        }
     }
 
     fn touch(&mut self, id: GroupId) -> Option<&mut Group<S>> {
@@ -320,14 +358,5 @@ impl<S: StateMachine> Worker<S> {
         self.groups
             .values_mut()
             .for_each(|group| group.settle_in_flight(why));
-    }
-}
-
-fn addressed((group, message): (GroupId, raft::eraftpb::Message)) -> PeerMessage {
-    PeerMessage {
-        from: NodeId(message.from),
-        to: NodeId(message.to),
-        group,
-        body: PeerBody::Raft(Box::new(message)),
     }
 }
