@@ -159,8 +159,8 @@ impl Running {
             if self.node.is_ready() {
                 return true;
             }
-            let leads = self.node.leads(GroupId::METADATA);
-            if leads && look % ANNOUNCE_INTERVAL_COUNT == 0 {
+            let is_led = self.node.leader_of(GroupId::METADATA).is_some();
+            if is_led && look % ANNOUNCE_INTERVAL_COUNT == 0 {
                 Engine::announce(&self.node);
             }
             std::thread::park_timeout(READY_INTERVAL);
