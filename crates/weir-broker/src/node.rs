@@ -29,6 +29,7 @@ use crate::{
     peer::{PeerMessages, PeerPort},
     purgatory::Purgatory,
     shard::ShardEnv,
+    steward::StewardState,
     view::Views,
 };
 
@@ -50,6 +51,7 @@ pub struct Node {
     /// A mutex: taken a few times a second.
     pub(crate) known: Mutex<Known>,
     pub(crate) views: Views,
+    pub(crate) steward: StewardState,
     /// A mutex: taken once per new producer.
     pub(crate) producer_ids: Mutex<ProducerIds>,
 }
@@ -108,6 +110,7 @@ impl Node {
             handles,
             statuses,
             purgatory: Purgatory::default(),
+            steward: StewardState::default(),
             producer_ids: Mutex::default(),
         })
     }

@@ -33,7 +33,13 @@ pub(crate) async fn settle(
         );
         let (disk, entropy) = (&machine.disk, &*machine.entropy);
         let (wal, shards) = (&machine.config.wal, machine.config.shard_count);
-        return Ok(Engine::found(disk, entropy, wal, shards, address.to_string())?);
+        return Ok(Engine::found(
+            disk,
+            entropy,
+            wal,
+            shards,
+            address.to_string(),
+        )?);
     }
     join(arguments, machine, address).await
 }

@@ -131,9 +131,15 @@ fn what_a_killed_leader_acknowledged_is_read_from_the_others() {
         // Whoever leads the topic's partition, all leaders have their turn.
         let killed = round;
         nodes[killed].process.kill();
-        let others: Vec<&Node> = nodes.iter().filter(|node| node.id != nodes[killed].id).collect();
+        let others: Vec<&Node> = nodes
+            .iter()
+            .filter(|node| node.id != nodes[killed].id)
+            .collect();
         assert_has(&read(&others), &sent);
-        sent.extend(send(&others, 100 * (round as u32 + 1)..100 * (round as u32 + 1) + 10));
+        sent.extend(send(
+            &others,
+            100 * (round as u32 + 1)..100 * (round as u32 + 1) + 10,
+        ));
         nodes[killed].restart();
     }
     assert_has(&read(&[&nodes[0]]), &sent);
@@ -158,7 +164,9 @@ fn a_terminated_leader_hands_over_first() {
     let sent = send(&nodes.each_ref(), 0..5);
     let terms = |status: &Value| -> Vec<u64> {
         let groups = status["groups"].as_array().unwrap().iter();
-        groups.map(|group| group["term"].as_u64().unwrap()).collect()
+        groups
+            .map(|group| group["term"].as_u64().unwrap())
+            .collect()
     };
     nodes[0].process.terminate();
     let status = nodes[1].wait_groups("another leader", |group| {
@@ -201,7 +209,12 @@ fn refusals_end_with_1_and_mistakes_with_2() {
     assert!(stderr.contains('7'), "{stderr}");
     let (code, _, stderr) = node.ask(&["remove", "1"]);
     assert_eq!(code, Some(1), "{stderr}");
-    for words in [&["drain"][..], &["drain", "x"], &["transfer", "1"], &["dance"]] {
+    for words in [
+        &["drain"][..],
+        &["drain", "x"],
+        &["transfer", "1"],
+        &["dance"],
+    ] {
         assert_eq!(node.ask(words).0, Some(2), "{words:?}");
     }
     let nobody = |mut command: Command| {

@@ -148,9 +148,11 @@ impl Process {
 
     /// Waits until it ends.
     pub(crate) fn wait(&mut self) -> ExitStatus {
-        wait_for("the process's end", || match self.child.try_wait().unwrap() {
-            Some(status) => Ok(status),
-            None => Err("running".to_owned()),
+        wait_for("the process's end", || {
+            match self.child.try_wait().unwrap() {
+                Some(status) => Ok(status),
+                None => Err("running".to_owned()),
+            }
         })
     }
 

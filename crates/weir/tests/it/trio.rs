@@ -100,12 +100,7 @@ impl Node {
     }
 }
 
-fn launch(
-    dir: &Path,
-    kafka: &str,
-    cluster: &str,
-    options: &[String],
-) -> (Process, [String; 3]) {
+fn launch(dir: &Path, kafka: &str, cluster: &str, options: &[String]) -> (Process, [String; 3]) {
     let mut command = node_on("serve", dir, kafka, cluster);
     let mut process = Process::spawn(command.args(options).env("WEIR_LOG", "info"));
     let lines = process.read_to("node");

@@ -3,12 +3,7 @@
 use weir_broker::steward::AdminRequest;
 use weir_model::NodeId;
 
-use super::{
-    plan::Act,
-    port::Caller,
-    process::Incoming,
-    run::Cluster,
-};
+use super::{plan::Act, port::Caller, process::Incoming, run::Cluster};
 
 /// The caller of a person's request: nobody waits for the answer.
 const PERSON: usize = usize::MAX;
@@ -152,7 +147,7 @@ impl Cluster<'_> {
         };
         self.groups().all(|group| {
             let processes = self.machines.iter().filter_map(|m| m.process.as_ref());
-            let views = processes.map(|process| process.node.view(group));
+            let views = processes.map(|process| process.node.own_view(group));
             let Some(latest) = views.max_by_key(|view| view.conf_index) else {
                 return false;
             };
@@ -167,9 +162,23 @@ impl Cluster<'_> {
 
     /// People take the nodes out whose disks are lost; until it is done they ask again.
     pub(super) fn remove_lost(&mut self) {
-        let lost: Vec<NodeId> = self.lost_nodes.iter().copied().collect();
-        for node in lost {
+        let mut lost = std::mem::take(&mut self.lost_nodes);
+        lost.retain(|node| !self.is_out(*node));
+        for node in &lost {
             self.request(&AdminRequest::Remove { node: node.0 });
         }
+        self.lost_nodes = lost;
+    }
+
+    /// Whether nobody counts on the node any more.
+    fn is_out(&self, node: NodeId) -> bool {
+        let mut processes = self.machines.iter().filter_map(|m| m.process.as_ref());
+        processes.all(|process| {
+            !process.node.known_nodes().contains(&node)
+                && self.groups().all(|group| {
+                    let members = &process.node.own_view(group).members;
+                    !members.voters.contains(&node) && !members.learners.contains(&node)
+                })
+        })
     }
 }

@@ -173,7 +173,9 @@ impl Cluster<'_> {
     pub(super) fn machine_of(&self, node: i32) -> Option<usize> {
         let node = Some(NodeId(u64::try_from(node).ok()?));
         let mut machines = self.machines.iter();
-        machines.find(|machine| machine.node == node).map(|m| m.number)
+        machines
+            .find(|machine| machine.node == node)
+            .map(|m| m.number)
     }
 
     /// A refusal that a client cannot go on from needs a reason.
@@ -201,7 +203,9 @@ impl Cluster<'_> {
 
     /// A process is gone, and with it all answers that it owed.
     pub(super) fn lose_requests(&mut self, machine: usize) {
-        let lost = self.open.extract_if(.., |_, asked| asked.machine == machine);
+        let lost = self
+            .open
+            .extract_if(.., |_, asked| asked.machine == machine);
         let lost: Vec<(Ticket, Asked)> = lost.collect();
         self.counts.add("answers_lost", lost.len() as u64);
         lost.into_iter().for_each(|(_, asked)| self.give_up(asked));

@@ -117,8 +117,9 @@ impl Books {
         standing.epoch = first_epoch.or(epoch);
         let is_same_epoch = epoch.is_none() || first_epoch.is_none() || epoch == first_epoch;
         if standing.serial != serial || !is_same_epoch {
-            let detail =
-                format!("{place:?}: at {offset} stood {standing:?}, now batch {serial} of {epoch:?}");
+            let detail = format!(
+                "{place:?}: at {offset} stood {standing:?}, now batch {serial} of {epoch:?}"
+            );
             return Err(broken(oracle_name::ONE_VALUE, detail));
         }
         let next = known.standing.range(offset + 1..).next();
@@ -128,9 +129,8 @@ impl Books {
         if is_free {
             return Ok(());
         }
-        let detail = format!(
-            "{place:?}: {offset} to {end} overlaps one of {before:?} and {next:?}"
-        );
+        let detail =
+            format!("{place:?}: {offset} to {end} overlaps one of {before:?} and {next:?}");
         Err(broken(oracle_name::ONE_VALUE, detail))
     }
 }

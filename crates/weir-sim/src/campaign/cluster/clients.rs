@@ -35,7 +35,9 @@ pub(super) enum Kind {
         failed: Vec<u64>,
     },
     /// Reads from any leader, with positions of its own.
-    Reader { positions: BTreeMap<Place, u64> },
+    Reader {
+        positions: BTreeMap<Place, u64>,
+    },
     Group(GroupClient),
 }
 
@@ -130,8 +132,7 @@ impl Cluster<'_> {
                 auto_create: false,
             };
             let request = Request::Metadata(metadata);
-            self.clients[client].is_refreshing =
-                self.ask(machine, client, request, What::Metadata);
+            self.clients[client].is_refreshing = self.ask(machine, client, request, What::Metadata);
         }
         None
     }

@@ -102,7 +102,12 @@ impl Cluster<'_> {
                 }
                 Sent::Call { to, request, done } => self.begin_call(number, to, request, done),
                 Sent::Answer { caller, answer } => {
-                    self.send(number, caller.machine, None, Frame::Answer { caller, answer });
+                    self.send(
+                        number,
+                        caller.machine,
+                        None,
+                        Frame::Answer { caller, answer },
+                    );
                 }
             }
         }
@@ -134,13 +139,7 @@ impl Cluster<'_> {
         }
     }
 
-    pub(super) fn send(
-        &mut self,
-        from: usize,
-        to: usize,
-        to_node: Option<NodeId>,
-        frame: Frame,
-    ) {
+    pub(super) fn send(&mut self, from: usize, to: usize, to_node: Option<NodeId>, frame: Frame) {
         if to >= self.machines.len() || from == to {
             return;
         }

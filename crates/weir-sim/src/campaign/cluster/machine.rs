@@ -5,7 +5,6 @@ use std::{collections::BTreeMap, sync::Arc};
 use weir_broker::{Engine, Identity};
 use weir_log::{Clock, Millis, disk::Disk};
 use weir_model::{GroupId, NodeId};
-use weir_raft::Members;
 
 use super::{
     plan::ClusterPlan,
@@ -115,13 +114,9 @@ impl Machine {
                 .map(|(machine, node)| (*node, address(machine, 0)))
                 .collect(),
         };
-        let members = Members {
-            voters: founders.to_vec(),
-            ..Members::default()
-        };
         let disk: Arc<dyn Disk> = Arc::new(self.host.disk.clone());
         let wal = wal_config(plan, options);
-        Engine::found_among(&disk, &*self.host.entropy, &wal, &identity, &members)
+        Engine::found_together(&disk, &*self.host.entropy, &wal, &identity)
             .map_err(|error| error.to_string())?;
         self.node = Some(identity.node);
         Ok(())

@@ -8,6 +8,7 @@ mod draw;
 mod events;
 mod finish;
 mod groups;
+mod joins;
 mod machine;
 mod plan;
 mod port;

@@ -18,7 +18,7 @@ use super::{
     port::{Caller, Port, Sent},
 };
 use crate::{
-    campaign::{bugs, host::Host},
+    campaign::{host::Host, wal_bug},
     options::Options,
 };
 
@@ -76,12 +76,7 @@ pub(super) fn address(machine: usize, generation: u32) -> String {
 }
 
 fn machine_of(address: &str) -> Option<usize> {
-    address
-        .strip_prefix('m')?
-        .split('-')
-        .next()?
-        .parse()
-        .ok()
+    address.strip_prefix('m')?.split('-').next()?.parse().ok()
 }
 
 fn machines_of(addresses: &BTreeMap<NodeId, String>) -> BTreeMap<NodeId, usize> {
@@ -106,7 +101,8 @@ impl Process {
             config(plan, options),
             Arc::new(port.clone()),
         );
-        let engine = opened.map_err(|error| error.to_string())?;
+        let mut engine = opened.map_err(|error| error.to_string())?;
+        wal_bug::seed(&mut engine, options);
         Ok(Self {
             node: engine.node(),
             engine,
@@ -146,12 +142,7 @@ impl Process {
         self.engine.step().map_err(|error| error.to_string())
     }
 
-    fn take_in(
-        &mut self,
-        now_ms: u64,
-        from: NodeId,
-        incoming: Incoming,
-    ) -> Result<(), String> {
+    fn take_in(&mut self, now_ms: u64, from: NodeId, incoming: Incoming) -> Result<(), String> {
         if from != NodeId(0) {
             let is_up = !matches!(incoming, Incoming::Closed);
             self.note_peer(now_ms, from, is_up);
@@ -251,7 +242,7 @@ pub(super) fn wal_config(plan: &ClusterPlan, options: Options) -> WalConfig {
         spare_count: 1,
         ..WalConfig::default()
     };
-    bugs::with_wal_bug(wal, options)
+    wal_bug::with_bug(wal, options)
 }
 
 #[allow(
@@ -274,5 +265,5 @@ fn config(plan: &ClusterPlan, options: Options) -> NodeConfig {
         },
         ..NodeConfig::default()
     };
-    bugs::with_node_bug(config, options)
+    wal_bug::with_node_bug(config, options)
 }

@@ -80,7 +80,11 @@ impl Cluster<'_> {
             .collect();
         let place = self.any_place().filter(|_| !self.is_ending);
         for place in waiting.into_iter().chain(place) {
-            let new_count = if self.is_ending { 0 } else { 1 + self.rng.index(3) };
+            let new_count = if self.is_ending {
+                0
+            } else {
+                1 + self.rng.index(3)
+            };
             self.produce(client, id, place, new_count);
         }
     }
@@ -205,8 +209,7 @@ impl Cluster<'_> {
             is_first: false,
         };
         let machine = self.route(client, place);
-        let is_sent =
-            machine.is_some_and(|machine| self.send_batch(machine, client, serial, what));
+        let is_sent = machine.is_some_and(|machine| self.send_batch(machine, client, serial, what));
         if let Kind::Plain { under_way, failed } = &mut self.clients[client].kind {
             if is_sent {
                 under_way.insert(serial);

@@ -155,9 +155,8 @@ impl Cluster<'_> {
         self.counts.add("barrier_reads", 1);
         let is_retained = self.plan.topics[place.0].retention_bytes.is_none();
         if end.0 < at_least || (is_retained && start.0 > 0) {
-            let detail = format!(
-                "{place:?} goes from {start} to {end}, acknowledged before was {at_least}"
-            );
+            let detail =
+                format!("{place:?} goes from {start} to {end}, acknowledged before was {at_least}");
             return Err(broken(oracle_name::STALE, detail));
         }
         Ok(())

@@ -18,8 +18,8 @@ use super::{
     weather::Weather,
 };
 use crate::{
-    oracle::{Broken, broken},
     options::Options,
+    oracle::{Broken, broken},
     verdict::{Failure, Outcome, Verdict, oracle_name},
     world::{Counts, Rng, Trace},
 };
@@ -73,6 +73,8 @@ pub(super) struct Cluster<'a> {
     pub(super) next_ticket: u64,
     /// Nodes whose disks are lost: they are to be removed.
     pub(super) lost_nodes: BTreeSet<NodeId>,
+    /// The last read of a partition, while it goes on.
+    pub(super) swept: super::finish::Sweep,
     /// Clients send nothing new.
     pub(super) is_ending: bool,
     turns_now: (u64, u64),
@@ -101,6 +103,7 @@ impl<'a> Cluster<'a> {
             open: BTreeMap::new(),
             next_ticket: 0,
             lost_nodes: BTreeSet::new(),
+            swept: super::finish::Sweep::default(),
             is_ending: false,
             turns_now: (0, 0),
         }
@@ -179,11 +182,7 @@ impl<'a> Cluster<'a> {
             };
             (at_ms, machine.number)
         };
-        self.machines
-            .iter()
-            .map(due)
-            .min()
-            .unwrap_or((u64::MAX, 0))
+        self.machines.iter().map(due).min().unwrap_or((u64::MAX, 0))
     }
 
     fn happen(&mut self, event: Event) -> Result<(), Broken> {
@@ -276,13 +275,7 @@ impl<'a> Cluster<'a> {
         self.end_process(number, power_cut, salt, down_ms);
     }
 
-    pub(super) fn end_process(
-        &mut self,
-        number: usize,
-        power_cut: bool,
-        salt: u64,
-        down_ms: u64,
-    ) {
+    pub(super) fn end_process(&mut self, number: usize, power_cut: bool, salt: u64, down_ms: u64) {
         if self.machines[number].node.is_none() {
             return;
         }
@@ -305,8 +298,9 @@ impl<'a> Cluster<'a> {
             Ok(process) => {
                 machine.process = Some(process);
                 machine.next_wake_ms = now_ms;
-                self.trace.event("start", &[number as u64], || number.to_string());
-                self.watch(number)
+                self.trace
+                    .event("start", &[number as u64], || number.to_string());
+                Ok(())
             }
             Err(error) => self.fail(number, &error),
         }

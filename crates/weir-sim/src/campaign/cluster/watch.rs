@@ -75,10 +75,14 @@ impl Cluster<'_> {
             }
             promise.saw((term.0, vote));
             let Some(leader) = leader else { continue };
-            let known = self.watch.leaders.entry((group, term.0)).or_insert_with(|| {
-                self.counts.add("terms_led", 1);
-                leader
-            });
+            let known = self
+                .watch
+                .leaders
+                .entry((group, term.0))
+                .or_insert_with(|| {
+                    self.counts.add("terms_led", 1);
+                    leader
+                });
             if *known != leader {
                 let detail = format!(
                     "group {group} term {}: node {own} says that {leader} leads, {known} does",
@@ -126,12 +130,7 @@ impl Cluster<'_> {
             if applied == 0 {
                 continue;
             }
-            let words = [
-                u64::from(group.0),
-                node.0,
-                applied,
-                u64::from(state.state),
-            ];
+            let words = [u64::from(group.0), node.0, applied, u64::from(state.state)];
             self.trace.event("state", &words, || {
                 format!("group {group} node {node}: {state:?}")
             });
@@ -149,6 +148,25 @@ impl Cluster<'_> {
                     "group {group} at {applied}: node {node} has {state:?}, node {other} {known:?}"
                 );
                 return Err(broken(oracle_name::REPLICAS, detail));
+            }
+            for (one, before) in state.partitions.iter().zip(&known.partitions) {
+                let is_same = match (&one.data, &before.data) {
+                    (Some(Err(_)), _) => false,
+                    (Some(Ok(sum)), Some(Ok(before_sum))) => {
+                        one.start != before.start || sum == before_sum
+                    }
+                    (_, _) => true,
+                };
+                if !is_same {
+                    let detail = format!(
+                        "group {group} at {applied}: node {node} has {one:?}, {other} {before:?}"
+                    );
+                    return Err(broken(oracle_name::REPLICAS, detail));
+                }
+            }
+            if state.partitions.iter().any(|one| one.data.is_some()) {
+                self.counts.add("data_compared", 1);
+                self.watch.states.insert(key, (node, state));
             }
         }
         Ok(())
