@@ -142,10 +142,7 @@ async fn serve(arguments: &ServeArguments, when_ready: WhenReady) -> anyhow::Res
 
 /// Waits until requests can be served, however long the other nodes need; `false` where the
 /// process is to end before.
-async fn wait_ready(
-    mut running: Running,
-    ending: &mut Ending,
-) -> anyhow::Result<(Running, bool)> {
+async fn wait_ready(mut running: Running, ending: &mut Ending) -> anyhow::Result<(Running, bool)> {
     for look in 1_u32.. {
         let mut looked = tokio::task::spawn_blocking(move || {
             let is_ready = running.wait_ready(READY_LOOK);
@@ -205,3 +202,5 @@ pub(crate) fn announce_ready(arguments: &ServeArguments, ready: &Ready) -> anyho
     println!("node    {}", ready.node);
     Ok(())
 }
+
+async fn hand_over(_node: &Arc<Node>) {}
