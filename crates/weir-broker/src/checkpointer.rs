@@ -144,6 +144,7 @@ impl Checkpointer {
     pub(crate) fn run(mut self) -> Result<Self, CheckpointFailed> {
         loop {
             self.turn()?;
+            self.node.sync_identity();
             let state = Arc::clone(&self.state);
             let inbox = state.lock();
             if inbox.is_closed {

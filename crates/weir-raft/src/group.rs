@@ -124,6 +124,8 @@ impl<S: StateMachine> Group<S> {
             MessageType::MsgSnapshot => return self.hear_offer(message, out),
             // Entries mean nothing without the members that they begin with.
             MessageType::MsgAppend if is_empty && message.index == 0 => return,
+            MessageType::MsgAppend if self.is_catching_up() => return,
+            MessageType::MsgHeartbeat if self.is_catching_up() => message.commit = 0,
             // Said of a log that this replica has given up since.
             MessageType::MsgHeartbeat if message.commit > self.raw.raft.raft_log.last_index() => {
                 message.commit = 0;

@@ -28,12 +28,20 @@ pub(super) type Retired = Box<dyn FnOnce() + Send>;
 
 #[derive(Default)]
 pub(super) struct CatchUp {
-    /// Index and term of the checkpoint that this node is taking up.
-    offered_here: Option<(u64, u64)>,
+    /// The checkpoint that this node is taking up.
+    offered_here: Option<OfferedHere>,
     /// What was offered to others.
     offered: BTreeMap<u64, Offered>,
     /// Called once the write of this number is on stable storage.
     retired: Vec<(u64, Retired)>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct OfferedHere {
+    index: u64,
+    term: u64,
+    /// The term of the leader that made the offer.
+    offered_in: u64,
 }
 
 #[derive(Clone, Copy)]
@@ -60,10 +68,16 @@ impl<S: StateMachine> Group<S> {
             return self.answer_offer(message.from, committed);
         }
         let members = Members::from_conf_state(metadata.get_conf_state());
-        if self.catch_up.offered_here.is_some() || !members.is_sound() {
+        // Another leader's offer counts: the earlier one may have nobody left to bring it from.
+        let held = self.catch_up.offered_here;
+        if held.is_some_and(|held| message.term <= held.offered_in) || !members.is_sound() {
             return;
         }
-        self.catch_up.offered_here = Some((metadata.index, metadata.term));
+        self.catch_up.offered_here = Some(OfferedHere {
+            index: metadata.index,
+            term: metadata.term,
+            offered_in: message.term,
+        });
         out.offers.push(SnapshotOffer {
             from: NodeId(message.from),
             group: self.id,
@@ -73,6 +87,12 @@ impl<S: StateMachine> Group<S> {
             body: snapshot.take_data(),
             offered_in: Term(message.term),
         });
+    }
+
+    /// Whether a checkpoint is being taken up: the replica stays where it is meanwhile, so that
+    /// what is brought fits what is there.
+    pub(super) fn is_catching_up(&self) -> bool {
+        self.catch_up.offered_here.is_some()
     }
 
     fn answer_offer(&mut self, to: u64, index: u64) {
@@ -91,16 +111,14 @@ impl<S: StateMachine> Group<S> {
         body: Option<Bytes>,
         out: &mut Output,
     ) -> Result<(), ApplyError> {
-        let at = (offer.index, offer.term.0);
-        if self
-            .catch_up
-            .offered_here
-            .take_if(|held| *held == at)
-            .is_none()
-        {
-            return Ok(());
-        }
-        let Some(body) = body else {
+        let ended = OfferedHere {
+            index: offer.index,
+            term: offer.term.0,
+            offered_in: offer.offered_in.0,
+        };
+        let is_expected = self.is_catching_up();
+        self.catch_up.offered_here.take_if(|held| *held == ended);
+        let Some(body) = body.filter(|_| is_expected) else {
             return Ok(());
         };
         let is_leader = self.raw.raft.state == StateRole::Leader;
@@ -110,7 +128,7 @@ impl<S: StateMachine> Group<S> {
         let (from, offered_in) = (offer.from, offer.offered_in);
         self.take_over(offer, body, out)?;
         if self.raw.raft.term == offered_in.0 {
-            self.answer_offer(from.0, at.0);
+            self.answer_offer(from.0, ended.index);
         }
         Ok(())
     }
