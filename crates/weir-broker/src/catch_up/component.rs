@@ -62,6 +62,14 @@ impl CatchUp {
         Ok(())
     }
 
+    /// Whether nothing is under way and nothing waits.
+    #[cfg(test)]
+    pub(super) fn is_idle(&self) -> bool {
+        let inbox = self.world.node.offers.lock();
+        let has_arrived = !inbox.offers.is_empty() || !inbox.events.is_empty();
+        self.active.is_empty() && self.waiting.is_empty() && !has_arrived
+    }
+
     /// One look at everything. `true`: something was done. An error: the node must stop.
     pub(crate) fn turn(&mut self) -> Result<bool, FlushError> {
         let (offers, events) = self.world.node.offers.take();
@@ -88,14 +96,13 @@ impl CatchUp {
         Ok(has_worked)
     }
 
-    /// An offer by the same leader as before adds nothing: what the earlier one leaves open comes
-    /// as entries. Another leader's makes the earlier one worthless.
+    /// Another leader's offer makes the earlier one worthless: what was brought serves it as well.
+    /// One by the same leader waits, since every offer must have its answer.
     fn take_offer(&mut self, offer: SnapshotOffer) {
         let group = offer.group;
-        if let Some(active) = self.active.get_mut(&group) {
-            if !active.is_outdated_by(&offer) {
-                return;
-            }
+        if let Some(active) = self.active.get_mut(&group)
+            && active.is_outdated_by(&offer)
+        {
             active.give_up("another node leads the group");
         }
         self.waiting.insert(group, offer);
