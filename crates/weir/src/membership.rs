@@ -3,11 +3,10 @@
 
 use std::time::Duration;
 
-use anyhow::Context as _;
 use tracing::{info, warn};
-use weir_broker::{Engine, Identity};
+use weir_broker::{Engine, Identity, join};
 use weir_log::Entropy as _;
-use weir_peer::{PeerClient, PeerTls};
+use weir_peer::PeerClient;
 
 use crate::{
     command::serve::ServeArguments, data_dir, doors::Doors, host_port::HostPort, wiring::Machine,
@@ -26,7 +25,7 @@ pub(crate) async fn settle(
     if let Some(identity) = Identity::load(&*machine.disk)? {
         say_ignored(arguments, &identity);
         data_dir::drop_incarnation(dir)?;
-        return Ok(identity);
+        return moved(identity, machine, &doors.cluster_advertised);
     }
     let (disk, entropy, wal) = (&machine.disk, &*machine.entropy, &machine.config.wal);
     if arguments.join.is_empty() {
@@ -43,6 +42,20 @@ pub(crate) async fn settle(
     Engine::join(disk, entropy, wal, &identity)?;
     // With it, a directory that lost its log would get the same id again, and vote twice.
     data_dir::drop_incarnation(dir)?;
+    Ok(identity)
+}
+
+/// The node may have another address than before; the others hear of it from this one.
+fn moved(
+    mut identity: Identity,
+    machine: &Machine,
+    address: &HostPort,
+) -> anyhow::Result<Identity> {
+    let address = address.to_string();
+    if identity.addresses.get(&identity.node) != Some(&address) {
+        identity.addresses.insert(identity.node, address);
+        identity.save(&*machine.disk)?;
+    }
     Ok(identity)
 }
 
@@ -89,8 +102,8 @@ async fn admitted(
 }
 
 async fn ask(address: &HostPort, incarnation: u128, doors: &Doors) -> anyhow::Result<Identity> {
-    let tls: Option<&PeerTls> = doors.tls.as_ref();
-    let mut client = PeerClient::connect(&address.to_string(), tls, None).await?;
-    let _ = (incarnation, &mut client);
-    None.context("PENDING")
+    let (peer, kafka) = (&doors.cluster_advertised, &doors.kafka_advertised);
+    let request = join::request(incarnation, &peer.to_string(), &kafka.host, kafka.port);
+    let mut client = PeerClient::connect(&address.to_string(), doors.tls.as_ref(), None).await?;
+    Ok(join::read_answer(client.call(request).await?)?)
 }
