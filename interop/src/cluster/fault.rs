@@ -17,6 +17,8 @@ const FAIL_STOP_LIMIT: Duration = Duration::from_secs(20);
 const SLOW_SYNC_US: u64 = 100_000;
 const SHORT_MS: (u64, u64) = (200, 1_500);
 const PAUSE_MS: (u64, u64) = (1_000, 10_000);
+/// Long enough for the files made in advance to be used up.
+const FULL_MS: (u64, u64) = (3_000, 6_000);
 const LONG_MS: (u64, u64) = (1_500, 4_000);
 
 /// What can happen to a cluster.
@@ -85,9 +87,8 @@ impl Fault {
                 let first = moments.between(min_ms, max_ms);
                 return first.min(moments.between(min_ms, max_ms));
             }
-            Self::Partition | Self::OneWay | Self::Bridge | Self::DiskFull | Self::SlowDisk => {
-                LONG_MS
-            }
+            Self::DiskFull => FULL_MS,
+            Self::Partition | Self::OneWay | Self::Bridge | Self::SlowDisk => LONG_MS,
         };
         moments.between(min_ms, max_ms)
     }

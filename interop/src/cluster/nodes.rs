@@ -186,10 +186,15 @@ impl Cluster {
     /// Waits until every started node sees all started nodes, every group led and every replica
     /// caught up.
     pub(crate) fn wait_until_whole(&mut self) -> Result<()> {
+        self.wait_until_whole_within(SETTLE_LIMIT)
+    }
+
+    /// The same, with another limit.
+    pub(crate) fn wait_until_whole_within(&mut self, limit: Duration) -> Result<()> {
         let started: Vec<_> = self.started();
         let voters = started.len().min(REPLICAS);
         let mut lack = String::new();
-        let waited = stop::wait_for("the cluster to be whole", SETTLE_LIMIT, || {
+        let waited = stop::wait_for("the cluster to be whole", limit, || {
             for member in &mut self.members {
                 member.ensure_alive()?;
             }
@@ -207,6 +212,11 @@ impl Cluster {
             Ok(Some(()))
         });
         waited.with_context(|| format!("still lacking: {lack}"))
+    }
+
+    /// Process ids of running nodes.
+    pub(crate) fn pids(&self) -> impl Iterator<Item = u32> {
+        self.members.iter().filter_map(Member::pid)
     }
 
     /// Indexes of nodes with a process.
