@@ -1,5 +1,6 @@
 //! The faults: how each is struck and how it is healed.
 
+use super::member::Member;
 use super::network::{Drop, Network};
 use super::nodes::Cluster;
 use super::strace::Strace;
@@ -218,19 +219,23 @@ impl Wounds {
         Ok(())
     }
 
-    /// Heals everything, in the order in which it was struck.
+    /// Heals everything, in the order in which it was struck, and waits until all nodes are ready.
     pub(super) fn heal(self, cluster: &mut Cluster) -> Result<()> {
         for wound in self.wounds {
             wound.heal(cluster)?;
         }
-        Ok(())
+        // Only now: without a majority of them none may be ready.
+        cluster
+            .members
+            .iter_mut()
+            .try_for_each(Member::wait_until_ready)
     }
 }
 
 impl Wound {
     fn heal(self, cluster: &mut Cluster) -> Result<()> {
         match self {
-            Self::Killed(index) => cluster.restart(index),
+            Self::Killed(index) => cluster.relaunch(index),
             Self::Paused(index) => cluster.members[index].signal(Signal::CONT),
             Self::PowerCut(nodes) => {
                 for index in &nodes {
@@ -238,7 +243,7 @@ impl Wound {
                 }
                 nodes
                     .into_iter()
-                    .try_for_each(|index| cluster.restart(index))
+                    .try_for_each(|index| cluster.relaunch(index))
             }
             Self::Filtered(nodes) => {
                 let network: &Network = cluster.network()?;
@@ -252,7 +257,7 @@ impl Wound {
                 cluster.members[index]
                     .wait_for_end("a node to stop when its disk fails", FAIL_STOP_LIMIT)?;
                 strace.detach()?;
-                cluster.restart(index)
+                cluster.relaunch(index)
             }
         }
     }

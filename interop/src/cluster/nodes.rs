@@ -134,12 +134,19 @@ impl Cluster {
             Some(address) => more.push(address),
             None => more.extend(self.serve_options.clone()),
         }
-        self.launch(index, &more)
+        self.launch(index, &more)?;
+        self.members[index].wait_until_ready()
     }
 
-    /// Starts a node again.
-    pub(crate) fn restart(&mut self, index: usize) -> Result<()> {
+    /// Starts a node again, which may need others to be ready.
+    pub(crate) fn relaunch(&mut self, index: usize) -> Result<()> {
         self.launch(index, &[])
+    }
+
+    /// Starts a node again, and waits until it is ready.
+    pub(crate) fn restart(&mut self, index: usize) -> Result<()> {
+        self.relaunch(index)?;
+        self.members[index].wait_until_ready()
     }
 
     /// Addresses for clients.
@@ -268,7 +275,7 @@ impl Cluster {
         let peer = member.peer.clone();
         let mut options = vec!["--cluster", peer.as_str()];
         options.extend(more.iter().map(String::as_str));
-        member.start(&mut command, &options)
+        member.launch(&mut command, &options)
     }
 }
 
