@@ -1,19 +1,127 @@
 //! Taking over a leader's checkpoint: what it names is brought here, range by range of batches.
+//!
+//! The worker puts an offer into [`Offers`]; [`CatchUp`] works it off, a turn at a time: the
+//! group's checkpoints are held, missing ranges are brought into segments of their own, the
+//! checkpoint is saved with this node's manifests, and only then does the replica hear of it.
+//! What an offer that was given up has brought is left to the next one.
 
-use std::sync::Arc;
+mod component;
+mod ranges;
+mod take_over;
+#[cfg(test)]
+mod tests;
+mod throttle;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use bytes::Bytes;
+use weir_model::GroupId;
 use weir_raft::{SnapshotOffer, SnapshotPort};
 
-use crate::{Node, peer::Answer};
+pub(crate) use self::{component::CatchUp, ranges::serve};
+use crate::{Node, peer::CallFailed};
 
-/// Offers that wait to be taken up.
-#[derive(Default)]
-pub(crate) struct Offers {}
-
-impl SnapshotPort for Offers {
-    fn offered(&self, _offer: SnapshotOffer) {}
+/// How far a replica of this node is with taking over its leader's checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CatchUpProgress {
+    /// The group.
+    pub group: GroupId,
+    /// Bytes brought by this take-over.
+    pub brought_bytes: u64,
+    /// Bytes that were missing when it began, roughly.
+    pub total_bytes: u64,
 }
 
-/// Answers with batches of a partition.
-pub(crate) fn serve(_node: &Arc<Node>, _request: &Bytes, _answer: Answer) {}
+/// What the component is told, from workers, the transport and the checkpointer.
+#[derive(Default)]
+pub(crate) struct Offers {
+    inbox: Mutex<Inbox>,
+    arrived: Condvar,
+    progress: Mutex<BTreeMap<GroupId, CatchUpProgress>>,
+}
+
+#[derive(Default)]
+struct Inbox {
+    /// The last one of each group.
+    offers: BTreeMap<GroupId, SnapshotOffer>,
+    /// Bounded by the calls that are under way.
+    events: Vec<Event>,
+    is_closed: bool,
+}
+
+/// Something that a take-over waits for.
+struct Event {
+    group: GroupId,
+    what: What,
+}
+
+enum What {
+    /// A call's answer.
+    Answer {
+        call: u64,
+        result: Result<Bytes, CallFailed>,
+    },
+    /// The checkpoint is durable, or could not be saved.
+    Saved { index: u64, is_saved: bool },
+}
+
+impl Offers {
+    fn tell(&self, group: GroupId, what: What) {
+        self.lock().events.push(Event { group, what });
+        self.arrived.notify_one();
+    }
+
+    /// Ends [`CatchUp::run`].
+    pub(crate) fn close(&self) {
+        self.lock().is_closed = true;
+        self.arrived.notify_all();
+    }
+
+    fn is_closed(&self) -> bool {
+        self.lock().is_closed
+    }
+
+    /// Everything that arrived.
+    fn take(&self) -> (BTreeMap<GroupId, SnapshotOffer>, Vec<Event>) {
+        let mut inbox = self.lock();
+        let offers = std::mem::take(&mut inbox.offers);
+        (offers, std::mem::take(&mut inbox.events))
+    }
+
+    /// Waits until something arrives, at most for `limit`.
+    fn wait(&self, limit: Option<Duration>) {
+        let is_idle = |inbox: &mut Inbox| {
+            inbox.offers.is_empty() && inbox.events.is_empty() && !inbox.is_closed
+        };
+        match limit {
+            Some(limit) => drop(self.arrived.wait_timeout_while(self.lock(), limit, is_idle)),
+            None => drop(self.arrived.wait_while(self.lock(), is_idle)),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inbox> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn progress(&self) -> MutexGuard<'_, BTreeMap<GroupId, CatchUpProgress>> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl SnapshotPort for Offers {
+    fn offered(&self, offer: SnapshotOffer) {
+        self.lock().offers.insert(offer.group, offer);
+        self.arrived.notify_one();
+    }
+}
+
+impl Node {
+    /// Groups whose replicas here take over a checkpoint at the moment.
+    pub fn catch_up_progress(self: &Arc<Self>) -> Vec<CatchUpProgress> {
+        self.offers.progress().values().copied().collect()
+    }
+}

@@ -6,6 +6,7 @@
 //! of the write-ahead log's entries and of memory.
 
 mod cleanup;
+mod requests;
 
 use std::{
     collections::BTreeMap,
@@ -25,6 +26,7 @@ use weir_log::{
 use weir_model::{GroupId, PartitionId, Term};
 use weir_raft::{Context, GroupCheckpoint, Input, Members};
 
+pub(crate) use self::requests::TakenOver;
 use crate::{machine::Machine, node::Node, outcome::AppliedOutcome, shard::ShardPlan};
 
 /// Sleep between two looks.
@@ -64,6 +66,7 @@ pub enum CheckpointFailed {
 #[derive(Default)]
 struct Inbox {
     plans: Vec<Plan>,
+    requests: requests::Requests,
     is_closed: bool,
 }
 
@@ -92,6 +95,8 @@ pub(crate) struct Checkpointer {
     is_forced: bool,
     /// All groups that changed are due.
     is_hurried: bool,
+    /// A group waits for a checkpoint before it is left alone.
+    is_hold_awaited: bool,
     /// Nothing more may be written: what the disk holds is not known.
     has_failed: bool,
     /// When a full disk is tried again.
@@ -128,6 +133,7 @@ impl Checkpointer {
             pending: Vec::new(),
             is_forced: false,
             is_hurried: false,
+            is_hold_awaited: false,
             has_failed: false,
             retry_at: None,
             next_cleanup: None,
@@ -144,7 +150,7 @@ impl Checkpointer {
                 drop(inbox);
                 return Ok(self);
             }
-            if inbox.plans.is_empty() {
+            if inbox.plans.is_empty() && inbox.requests.is_empty() {
                 let waited = state.arrived.wait_timeout(inbox, LOOK_INTERVAL);
                 drop(waited.unwrap_or_else(PoisonError::into_inner));
             }
@@ -163,10 +169,13 @@ impl Checkpointer {
 
     fn try_turn(&mut self) -> Result<(), CheckpointFailed> {
         self.clean_up()?;
-        if self.awaited_count == 0 && self.pending.is_empty() && self.is_due() {
-            let include_unchanged = std::mem::take(&mut self.is_forced);
-            self.is_hurried = false;
-            self.ask_for_plans(include_unchanged);
+        if self.awaited_count == 0 && self.pending.is_empty() {
+            self.serve_requests()?;
+            if self.is_due() {
+                let include_unchanged = std::mem::take(&mut self.is_forced);
+                self.is_hurried = false;
+                self.ask_for_plans(include_unchanged);
+            }
         }
         self.take_plans();
         let now = self.node.elapsed();
@@ -197,11 +206,16 @@ impl Checkpointer {
         self.is_forced || self.is_hurried || self.awaited_count > 0 || !self.pending.is_empty()
     }
 
+    fn saved_index(&self, group: GroupId) -> u64 {
+        self.saved.get(&group).copied().unwrap_or_default()
+    }
+
     fn is_due(&self) -> bool {
         let config = &self.node.config;
         let unflushed = self.node.env.store.unflushed_bytes();
         self.is_forced
             || self.is_hurried
+            || self.is_hold_awaited
             || unflushed >= config.store.tail_budget_bytes / FLUSH_PART
             // On a disk that is nearly full, segments take the place of log files.
             || !self.wal.accepts()
@@ -211,8 +225,8 @@ impl Checkpointer {
     fn ask_for_plans(&mut self, include_unchanged: bool) {
         for group in (0..=self.node.config.shard_count).map(GroupId) {
             let applied = self.node.applied(group);
-            let saved = self.saved.get(&group).copied().unwrap_or_default();
-            if applied == 0 || (applied <= saved && !include_unchanged) {
+            let is_unchanged = applied <= self.saved_index(group) && !include_unchanged;
+            if applied == 0 || is_unchanged || self.state.is_held(group) {
                 continue;
             }
             let state = Arc::clone(&self.state);
@@ -232,6 +246,9 @@ impl Checkpointer {
     fn take_plans(&mut self) {
         let arrived = std::mem::take(&mut self.state.lock().plans);
         self.awaited_count -= arrived.len();
+        // A group that took over a checkpoint and has not come up to it yet, or that has retired.
+        let counts = |plan: &Plan| plan.index > 0 && plan.index >= self.saved_index(plan.group);
+        let arrived: Vec<Plan> = arrived.into_iter().filter(counts).collect();
         self.pending.extend(arrived);
     }
 

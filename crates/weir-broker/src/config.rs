@@ -30,6 +30,12 @@ pub struct NodeConfig {
     pub store: StoreConfig,
     /// Time between two looks at retention and compaction, in ms.
     pub cleanup_interval_ms: u64,
+    /// Most bytes a second that this node brings from others to replicas that are far behind. 0:
+    /// no limit.
+    pub catch_up_bytes_per_s: u64,
+    /// The bug to run with.
+    #[cfg(feature = "seeded-bugs")]
+    pub seeded_bug: Option<crate::SeededBug>,
 }
 
 /// Default of [`NodeConfig::shard_count`].
@@ -51,6 +57,9 @@ impl Default for NodeConfig {
             wal: WalConfig::default(),
             store: StoreConfig::default(),
             cleanup_interval_ms: 30_000,
+            catch_up_bytes_per_s: 200_000_000,
+            #[cfg(feature = "seeded-bugs")]
+            seeded_bug: None,
         }
     }
 }

@@ -7,14 +7,15 @@ mod running;
 use std::sync::Arc;
 
 use weir_log::{
-    CheckpointError,
+    CheckpointError, FlushError,
     wal::{GroupCommit, RecoveryError, SpareMaker, Wal},
 };
 use weir_model::{GroupId, NodeId};
-use weir_raft::{FoundError, Input, Worker, WorkerFailed};
+use weir_raft::{FoundError, Input, Moment, Worker, WorkerFailed};
 
 pub use self::running::{OnFailure, Running};
 use crate::{
+    catch_up::CatchUp,
     checkpointer::{CheckpointFailed, CheckpointState, Checkpointer},
     identity::IdentityError,
     machine::Machine,
@@ -86,6 +87,9 @@ pub enum NodeFailed {
     /// Checkpoints failed.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointFailed),
+    /// What was brought from another node could not be stored.
+    #[error(transparent)]
+    CatchUp(#[from] FlushError),
     /// A thread panicked: an invariant is broken.
     #[error("thread {thread} panicked")]
     Panicked {
@@ -106,6 +110,7 @@ pub struct Engine {
     workers: Vec<Worker<Machine>>,
     checkpointer: Checkpointer,
     checkpoint_state: Arc<CheckpointState>,
+    pub(crate) catch_up: CatchUp,
 }
 
 impl Engine {
@@ -120,7 +125,7 @@ impl Engine {
         let mut has_worked = false;
         for (worker, handle) in self.workers.iter_mut().zip(&self.node.handles) {
             has_worked |= handle.has_input();
-            let turn = worker.turn(self.node.clock.now())?;
+            let turn = worker.turn(Moment::of(&*self.node.clock))?;
             if !turn.messages.is_empty() {
                 self.node.peers.send(turn.messages);
             }
@@ -128,6 +133,7 @@ impl Engine {
         self.spares.prepare()?;
         has_worked |= self.queue.run_once(&mut self.wal);
         self.checkpointer.turn()?;
+        has_worked |= self.catch_up.turn()?;
         self.node.purgatory.expire(self.node.elapsed());
         Ok(has_worked || self.node.handles.iter().any(weir_raft::Handle::has_input))
     }

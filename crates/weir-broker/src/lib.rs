@@ -12,6 +12,7 @@ mod engine;
 mod forward;
 pub mod group;
 mod identity;
+mod inspect;
 mod join;
 mod machine;
 pub mod mailbox;
@@ -23,13 +24,18 @@ pub mod peer;
 pub mod producer;
 mod purgatory;
 mod registry;
+mod seeded;
 mod shard;
-mod steward;
+pub mod steward;
 
+pub use catch_up::CatchUpProgress;
 pub use checkpointer::CheckpointFailed;
 pub use config::NodeConfig;
 pub use engine::{Engine, NodeFailed, OnFailure, OpenError, Running};
 pub use identity::{Identity, IdentityError};
+pub use inspect::{PartitionState, ReplicaState, ReplicaStateDone};
 pub use mailbox::{Mailbox, Reply, Ticket};
 pub use node::Node;
+#[cfg(feature = "seeded-bugs")]
+pub use seeded::SeededBug;
 pub use weir_raft::{Applied, NoPeers};

@@ -211,7 +211,7 @@ impl Node {
         self.status(group).applied()
     }
 
-    fn status(&self, group: GroupId) -> &GroupStatus {
+    pub(crate) fn status(&self, group: GroupId) -> &GroupStatus {
         &self.statuses[usize::try_from(group.0).expect("a u32 fits")]
     }
 

@@ -50,6 +50,14 @@ impl PartitionRegistry {
         Arc::clone(part.entry(id).or_insert_with(open))
     }
 
+    pub(crate) fn remove(&self, id: PartitionId) {
+        let mut part = self
+            .part(id)
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        part.remove(&id);
+    }
+
     /// All partitions.
     pub(crate) fn all(&self) -> Vec<Arc<PartitionLog>> {
         let logs_of = |part: &RwLock<BTreeMap<_, Arc<PartitionLog>>>| {

@@ -11,8 +11,12 @@ use weir_log::partition::{PartitionLog, PartitionStore};
 use weir_model::{GroupId, PartitionId};
 use weir_raft::Handle;
 
-pub(crate) use self::{checkpoint::ShardPlan, command::ShardCommand};
+pub(crate) use self::{
+    checkpoint::{ShardBody, ShardPlan},
+    command::ShardCommand,
+};
 use crate::{
+    checkpointer::CheckpointState,
     group::{Coordinator, GroupTable, OffsetTable},
     machine::Machine,
     mailbox::Reply,
@@ -25,6 +29,7 @@ use crate::{
 pub(crate) struct ShardEnv {
     pub(crate) store: Arc<PartitionStore>,
     pub(crate) registry: Arc<PartitionRegistry>,
+    pub(crate) checkpoints: Arc<CheckpointState>,
     /// Of the worker that runs the shard.
     pub(crate) handle: Handle<Machine>,
 }

@@ -107,6 +107,17 @@ impl CheckpointStore {
         synced.map_err(|error| io_error("sync", DIR, error))
     }
 
+    /// Removes the group's checkpoint, durably. Fine where there is none.
+    pub fn remove(&self, group: GroupId) -> Result<(), CheckpointError> {
+        let path = path(group);
+        match self.disk.remove(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            removed => removed.map_err(|error| io_error("removal", &path, error))?,
+        }
+        let synced = self.disk.sync_dir(DIR);
+        synced.map_err(|error| io_error("sync", DIR, error))
+    }
+
     fn write(&self, path: &str, group: GroupId, checkpoint: &Checkpoint) -> io::Result<()> {
         let file = self.disk.open(path, FileKind::CreateBuffered)?;
         file.set_size(0)?;

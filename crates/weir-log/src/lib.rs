@@ -13,6 +13,7 @@ pub mod compaction;
 pub mod disk;
 mod flush;
 mod index;
+pub mod ingest;
 mod lru;
 pub mod partition;
 pub mod retention;

@@ -1,7 +1,9 @@
 //! Who takes part in a group, in words that do not name raft-rs.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use raft::eraftpb::{ConfChangeSingle, ConfChangeType, ConfChangeV2, ConfState};
+use raft::eraftpb::{
+    ConfChangeSingle, ConfChangeTransition, ConfChangeType, ConfChangeV2, ConfState,
+};
 use weir_model::NodeId;
 
 /// Most nodes of any role in one group.
@@ -29,6 +31,51 @@ impl Members {
             voters: vec![node],
             ..Self::default()
         }
+    }
+
+    /// Whether `node` takes part, in whatever role.
+    pub fn names(&self, node: NodeId) -> bool {
+        self.all().any(|member| member == node)
+    }
+
+    /// Whether a change is half way through.
+    pub fn is_joint(&self) -> bool {
+        !self.voters_outgoing.is_empty()
+    }
+
+    /// Everyone, some twice.
+    pub(crate) fn all(&self) -> impl Iterator<Item = NodeId> + '_ {
+        let voters = self.voters.iter().chain(&self.voters_outgoing);
+        voters
+            .chain(&self.learners)
+            .chain(&self.learners_next)
+            .copied()
+    }
+
+    /// Whether a group can have these members: raft-rs takes no others.
+    pub(crate) fn is_sound(&self) -> bool {
+        let lists = [
+            &self.voters,
+            &self.learners,
+            &self.voters_outgoing,
+            &self.learners_next,
+        ];
+        let is_set = |list: &&Vec<NodeId>| {
+            let mut sorted = (*list).clone();
+            sorted.sort_unstable();
+            sorted.dedup();
+            sorted.len() == list.len() && list.len() <= MAX_MEMBERS_COUNT
+        };
+        let votes =
+            |node: &NodeId| self.voters.contains(node) || self.voters_outgoing.contains(node);
+        let next = &self.learners_next;
+        lists.iter().all(is_set)
+            && !self.voters.is_empty()
+            && !self.names(NodeId(raft::INVALID_ID))
+            && !self.learners.iter().any(votes)
+            && next.iter().all(|node| self.voters_outgoing.contains(node))
+            && !next.iter().any(|node| self.voters.contains(node))
+            && (self.is_joint() || !self.auto_leave)
     }
 
     /// Appends the encoding: four lists (count u8, ids u64), auto-leave u8.
@@ -115,8 +162,17 @@ pub(crate) fn to_conf_change(changes: &[MemberChange]) -> ConfChangeV2 {
             ..ConfChangeSingle::default()
         }
     };
+    // Who is removed may forget the log once the group is out of the joint configuration: only
+    // that says that the others have everything without it.
+    let removes = |change: &MemberChange| matches!(change, MemberChange::Remove(_));
+    let transition = if changes.iter().any(removes) {
+        ConfChangeTransition::Implicit
+    } else {
+        ConfChangeTransition::Auto
+    };
     let changes: Vec<ConfChangeSingle> = changes.iter().map(single).collect();
     ConfChangeV2 {
+        transition,
         changes: changes.into(),
         ..ConfChangeV2::default()
     }
@@ -125,6 +181,25 @@ pub(crate) fn to_conf_change(changes: &[MemberChange]) -> ConfChangeV2 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn members_that_no_group_can_have_are_told_from_sound_ones() {
+        let alone = Members::alone(NodeId(1));
+        assert!(alone.is_sound());
+        let broken: [fn(&mut Members); 6] = [
+            |members| members.voters.clear(),
+            |members| members.voters.push(NodeId(1)),
+            |members| members.learners.push(NodeId(1)),
+            |members| members.learners.push(NodeId(0)),
+            |members| members.learners_next.push(NodeId(2)),
+            |members| members.auto_leave = true,
+        ];
+        for (at, damage) in broken.iter().enumerate() {
+            let mut members = alone.clone();
+            damage(&mut members);
+            assert!(!members.is_sound(), "damage {at}");
+        }
+    }
 
     #[test]
     fn members_read_back_and_every_cut_is_refused() {

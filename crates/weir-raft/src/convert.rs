@@ -9,28 +9,39 @@ const KIND_NORMAL: u8 = 0;
 const KIND_CONF_CHANGE: u8 = 1;
 const KIND_CONF_CHANGE_V2: u8 = 2;
 
-pub(crate) fn to_wal(entry: &Entry) -> WalEntry {
-    let kind = match entry.entry_type {
+/// What the write-ahead log and the wire call an entry's type.
+pub(crate) fn entry_kind(entry_type: EntryType) -> u8 {
+    match entry_type {
         EntryType::EntryNormal => KIND_NORMAL,
         EntryType::EntryConfChange => KIND_CONF_CHANGE,
         EntryType::EntryConfChangeV2 => KIND_CONF_CHANGE_V2,
-    };
+    }
+}
+
+/// The reverse of [`entry_kind`].
+pub(crate) fn entry_type(kind: u8) -> Option<EntryType> {
+    match kind {
+        KIND_NORMAL => Some(EntryType::EntryNormal),
+        KIND_CONF_CHANGE => Some(EntryType::EntryConfChange),
+        KIND_CONF_CHANGE_V2 => Some(EntryType::EntryConfChangeV2),
+        _ => None,
+    }
+}
+
+pub(crate) fn to_wal(entry: &Entry) -> WalEntry {
     WalEntry {
         index: entry.index,
         term: Term(entry.term),
-        kind,
+        kind: entry_kind(entry.entry_type),
         context: entry.context.clone(),
         data: entry.data.clone(),
     }
 }
 
 pub(crate) fn from_wal(entry: WalEntry) -> Result<Entry, String> {
-    let entry_type = match entry.kind {
-        KIND_NORMAL => EntryType::EntryNormal,
-        KIND_CONF_CHANGE => EntryType::EntryConfChange,
-        KIND_CONF_CHANGE_V2 => EntryType::EntryConfChangeV2,
-        other => return Err(format!("entry {} has unknown kind {other}", entry.index)),
-    };
+    let kind = entry.kind;
+    let entry_type =
+        entry_type(kind).ok_or_else(|| format!("entry {} has unknown kind {kind}", entry.index))?;
     Ok(Entry {
         entry_type,
         term: entry.term.0,

@@ -8,6 +8,12 @@ pub enum NotCommitted {
     /// This node does not lead the group. The command was not proposed.
     #[error("not the leader")]
     NotLeader,
+    /// An earlier change of who takes part is not through yet. This one was not proposed.
+    #[error("a change of members is under way")]
+    ChangeInProgress,
+    /// No group can be changed in this way. It was not proposed.
+    #[error("not a possible change of members")]
+    ImpossibleChange,
     /// Leadership was lost on the way. The command may be committed yet.
     #[error("leadership lost before the commit was seen")]
     LeadershipLost,
@@ -30,6 +36,8 @@ impl NotCommitted {
     pub fn kind(self) -> ErrorKind {
         match self {
             Self::NotLeader | Self::LeadershipLost => ErrorKind::NotLeader,
+            Self::ChangeInProgress => ErrorKind::Overloaded,
+            Self::ImpossibleChange => ErrorKind::InvalidRequest,
             Self::StorageFull => ErrorKind::StorageFull,
             Self::StorageFailed => ErrorKind::StorageFailed,
             Self::TooLarge => ErrorKind::MessageTooLarge,

@@ -6,21 +6,32 @@ use std::{
 };
 
 use raft::{
-    RawNode, Ready, StateRole,
+    Config, RawNode, Ready, StateRole,
     eraftpb::{Entry, Message, MessageType},
 };
 use weir_log::{Millis, wal::WalRecord};
 use weir_model::{GroupId, NodeId, Term};
 
 use crate::{
-    ApplyError, Command, Context, Done, GroupStatus, MemberChange, Members, NotCommitted,
-    StateMachine, bundle::BundleBuilder, conf, convert, group_log::GroupLog, peer::PeerBody,
+    ApplyError, Command, Context, Done, GroupStatus, Members, NotCommitted, SnapshotOffer,
+    StateMachine,
+    bundle::BundleBuilder,
+    convert,
+    group_log::GroupLog,
+    peer::{PeerBody, PeerMessage},
+    seeded::Bugs,
 };
 
 mod apply;
+mod catch_up;
+mod guard;
+mod liveness;
+mod members;
 mod open;
+mod view;
 
-pub use open::GroupSeed;
+pub use self::open::GroupSeed;
+use self::{catch_up::CatchUp, liveness::Liveness, view::Viewed};
 
 type Waiters<O> = Vec<Option<Done<O>>>;
 pub(crate) type Answer = Box<dyn FnOnce(Result<(), NotCommitted>) + Send>;
@@ -36,14 +47,18 @@ struct InFlight<O> {
 pub(crate) struct Output {
     pub(crate) records: Vec<WalRecord>,
     pub(crate) readies: Vec<(GroupId, u64)>,
-    pub(crate) messages: Vec<(GroupId, Message)>,
+    pub(crate) messages: Vec<PeerMessage>,
+    pub(crate) offers: Vec<SnapshotOffer>,
 }
 
 pub(crate) struct Group<S: StateMachine> {
     id: GroupId,
+    config: Config,
     raw: RawNode<GroupLog>,
     machine: S,
     members: Members,
+    /// Index of the entry, or of the checkpoint, that made `members` what they are.
+    conf_index: u64,
     bundle: BundleBuilder<S::Outcome>,
     in_flight: VecDeque<InFlight<S::Outcome>>,
     proposals: Vec<(Command, Option<Done<S::Outcome>>)>,
@@ -51,12 +66,20 @@ pub(crate) struct Group<S: StateMachine> {
     leads: bool,
     /// Messages that must not leave before the ready of this number is on stable storage.
     after_persist: VecDeque<(u64, Vec<Message>)>,
+    /// Ready numbers are raft-rs's own plus this: it begins anew where a checkpoint is taken over.
+    number_base: u64,
     submitted: u64,
     persisted: u64,
+    /// The write-ahead log must be told where the log begins before it gets an entry.
+    reset_due: bool,
     barriers: BTreeMap<u64, Answer>,
     barriers_at: VecDeque<(u64, u64)>,
     next_barrier: u64,
     member_change: Option<(u64, u64, Answer)>,
+    catch_up: CatchUp,
+    liveness: Liveness,
+    pub(crate) bugs: Bugs,
+    viewed: Viewed,
     status: Arc<GroupStatus>,
 }
 
@@ -79,25 +102,43 @@ impl<S: StateMachine> Group<S> {
             && self.members.voters_outgoing.is_empty()
     }
 
-    /// Whether time must pass for this group: a lone leader has nobody to send heartbeats to.
-    pub(crate) fn needs_ticks(&self) -> bool {
-        !(self.is_alone() && self.raw.raft.state == StateRole::Leader)
+    fn node(&self) -> NodeId {
+        NodeId(self.raw.raft.id)
     }
 
-    pub(crate) fn tick(&mut self) {
-        self.raw.tick();
+    fn has_peers(&self) -> bool {
+        self.members.all().any(|node| node != self.node())
     }
 
-    pub(crate) fn step(&mut self, body: PeerBody) {
-        match body {
-            // An error means that the message is of no use to this group any more.
-            PeerBody::Raft(message) => drop(self.raw.step(*message)),
-            PeerBody::Sleep { .. } => {}
+    pub(crate) fn step(&mut self, from: NodeId, body: PeerBody, out: &mut Output) {
+        let mut message = match body {
+            PeerBody::Raft(message) => *message,
+            PeerBody::Sleep { term, commit } => return self.follow_to_sleep(from, term, commit),
+        };
+        if !guard::is_sane(&message, from, &self.raw.raft) {
+            return;
         }
-    }
-
-    pub(crate) fn transfer_leadership(&mut self, to: NodeId) {
-        self.raw.transfer_leader(to.0);
+        self.hear(&message);
+        let is_empty = self.members.voters.is_empty();
+        match message.get_msg_type() {
+            MessageType::MsgSnapshot => return self.hear_offer(message, out),
+            // Entries mean nothing without the members that they begin with.
+            MessageType::MsgAppend if is_empty && message.index == 0 => return,
+            MessageType::MsgAppend if self.is_catching_up() => return,
+            MessageType::MsgHeartbeat if self.is_catching_up() => message.commit = 0,
+            // Said of a log that this replica has given up since.
+            MessageType::MsgHeartbeat if message.commit > self.raw.raft.raft_log.last_index() => {
+                message.commit = 0;
+            }
+            _ => {}
+        }
+        let (kind, peer) = (message.get_msg_type(), message.from);
+        // An error means that the message is of no use to this group any more.
+        drop(self.raw.step(message));
+        self.bugs.after_step(&mut self.raw.raft);
+        if kind == MessageType::MsgAppendResponse {
+            self.follow_catch_up(peer);
+        }
     }
 
     pub(crate) fn propose(
@@ -112,6 +153,7 @@ impl<S: StateMachine> Group<S> {
         if self.raw.raft.state != StateRole::Leader {
             return settle(done, NotCommitted::NotLeader);
         }
+        self.wake();
         if !self.bundle.has_room_for(command) {
             self.propose_bundle();
         }
@@ -176,39 +218,14 @@ impl<S: StateMachine> Group<S> {
         if !self.leads {
             return done(Err(NotCommitted::NotLeader));
         }
+        if self.bugs.answers_reads_at_once() {
+            return done(Ok(()));
+        }
+        self.wake();
         self.next_barrier += 1;
         self.barriers.insert(self.next_barrier, done);
         self.raw
             .read_index(self.next_barrier.to_le_bytes().to_vec());
-    }
-
-    /// Proposes a joint change of who takes part; the group leaves the joint configuration by
-    /// itself. One change at a time.
-    pub(crate) fn change_members(&mut self, changes: &[MemberChange], done: Answer) {
-        if self.raw.raft.state != StateRole::Leader || self.member_change.is_some() {
-            return done(Err(NotCommitted::NotLeader));
-        }
-        self.propose_bundle();
-        if self
-            .raw
-            .propose_conf_change(Vec::new(), conf::to_conf_change(changes))
-            .is_err()
-        {
-            return done(Err(NotCommitted::NotLeader));
-        }
-        let at = (self.raw.raft.raft_log.last_index(), self.raw.raft.term);
-        self.member_change = Some((at.0, at.1, done));
-    }
-
-    fn answer_member_change(&mut self, at: (u64, u64)) {
-        if let Some((index, term, done)) = self.member_change.take_if(|change| change.0 <= at.0) {
-            let ours = (index, term) == at;
-            done(if ours {
-                Ok(())
-            } else {
-                Err(NotCommitted::LeadershipLost)
-            });
-        }
     }
 
     /// The records of ready `number`, and of all before it, are on stable storage.
@@ -218,8 +235,22 @@ impl<S: StateMachine> Group<S> {
             "readies persist in order"
         );
         self.persisted = number;
-        self.raw.on_persist_ready(number);
+        if let Some(number) = number.checked_sub(self.number_base) {
+            self.raw.on_persist_ready(number);
+            self.bugs.after_persist(&mut self.raw.raft);
+        }
         self.release_messages(out);
+        self.finish_retirements();
+    }
+
+    fn send(&self, messages: Vec<Message>, out: &mut Output) {
+        out.messages
+            .extend(messages.into_iter().map(|message| PeerMessage {
+                from: NodeId(message.from),
+                to: NodeId(message.to),
+                group: self.id,
+                body: PeerBody::Raft(Box::new(message)),
+            }));
     }
 
     fn release_messages(&mut self, out: &mut Output) {
@@ -232,21 +263,15 @@ impl<S: StateMachine> Group<S> {
                 .after_persist
                 .pop_front()
                 .expect("the front was just seen");
-            out.messages
-                .extend(messages.into_iter().map(|message| (self.id, message)));
+            self.send(messages, out);
         }
-    }
-
-    pub(crate) fn checkpointed(&mut self, index: u64) {
-        assert!(
-            index <= self.applied.0,
-            "only applied entries are in a checkpoint"
-        );
-        self.raw.mut_store().compact(index);
     }
 
     /// Does everything that can be done now.
     pub(crate) fn advance(&mut self, now: Millis, out: &mut Output) -> Result<(), ApplyError> {
+        if self.reset_due {
+            self.reset_wal(out);
+        }
         self.propose_bundle();
         while self.raw.has_ready() {
             let ready = self.raw.ready();
@@ -254,34 +279,20 @@ impl<S: StateMachine> Group<S> {
             self.apply_all(committed)?;
             self.follow_leadership(now);
             self.propose_bundle();
+            self.step_down_where_removed();
         }
-        self.status
-            .publish(self.raw.raft.term, self.known_leader(), self.applied.0);
+        self.compact();
+        self.fall_asleep(out);
+        self.publish();
         Ok(())
-    }
-
-    /// The leader, as far as others may act on it: this node leads only once it has applied
-    /// everything that earlier leaders committed.
-    fn known_leader(&self) -> u64 {
-        let raft = &self.raw.raft;
-        if raft.leader_id == raft.id && !self.leads {
-            raft::INVALID_ID
-        } else {
-            raft.leader_id
-        }
     }
 
     /// Hands a ready's changes to the log window and to `out`; gives its committed entries.
     fn store(&mut self, mut ready: Ready, out: &mut Output) -> Vec<Entry> {
-        let number = ready.number();
+        let number = self.number_base + ready.number();
         let committed = ready.take_committed_entries();
         let entries = ready.take_entries();
-        out.messages.extend(
-            ready
-                .take_messages()
-                .into_iter()
-                .map(|message| (self.id, message)),
-        );
+        self.send(ready.take_messages(), out);
         for state in ready.take_read_states() {
             if let Ok(id) = <[u8; 8]>::try_from(state.request_ctx.as_slice()) {
                 self.barriers_at
@@ -292,7 +303,9 @@ impl<S: StateMachine> Group<S> {
         // A commit index alone is not worth a sync: it travels with the next entries, and is
         // found again without it.
         if ready.must_sync() {
-            let state = convert::hard_state_to_wal(&self.raw.raft.hard_state());
+            let mut state = self.raw.raft.hard_state();
+            self.bugs.forget_vote(&mut state);
+            let state = convert::hard_state_to_wal(&state);
             out.records.push(WalRecord::HardState {
                 group: self.id,
                 state,

@@ -7,28 +7,37 @@ use std::collections::VecDeque;
 
 use raft::{
     GetEntriesContext, RaftState, Storage, StorageError,
-    eraftpb::{ConfState, Entry, HardState, Snapshot},
+    eraftpb::{ConfState, Entry, HardState, Snapshot, SnapshotMetadata},
 };
 
-/// The entries after `checkpoint_index`, without gaps.
+use crate::GroupCheckpoint;
+
+/// The entries after `floor_index`, without gaps. The floor is at or below the last checkpoint:
+/// replicas that are a little behind get entries rather than a checkpoint.
 pub(crate) struct GroupLog {
-    checkpoint_index: u64,
-    checkpoint_term: u64,
+    floor_index: u64,
+    floor_term: u64,
     entries: VecDeque<Entry>,
+    /// What is offered to replicas below the floor.
+    checkpoint: Option<GroupCheckpoint>,
+    /// Bytes of the entries that the checkpoint covers.
+    covered_bytes: u64,
     initial: RaftState,
 }
 
 impl GroupLog {
     pub(crate) fn new(
-        checkpoint: (u64, u64),
+        floor: (u64, u64),
         hard_state: HardState,
         conf_state: ConfState,
         entries: Vec<Entry>,
     ) -> Self {
         let log = Self {
-            checkpoint_index: checkpoint.0,
-            checkpoint_term: checkpoint.1,
+            floor_index: floor.0,
+            floor_term: floor.1,
             entries: entries.into(),
+            checkpoint: None,
+            covered_bytes: 0,
             initial: RaftState {
                 hard_state,
                 conf_state,
@@ -44,7 +53,7 @@ impl GroupLog {
             return;
         };
         assert!(
-            first > self.checkpoint_index,
+            first > self.floor_index.max(self.checkpoint_index()),
             "a checkpointed entry is never replaced"
         );
         assert!(first <= self.last() + 1, "entries come without gaps");
@@ -53,40 +62,76 @@ impl GroupLog {
         self.check();
     }
 
-    /// Forgets entries up to `index`.
-    pub(crate) fn compact(&mut self, index: u64) {
+    /// Takes over the checkpoint that is offered from here on; an older one is of no use.
+    pub(crate) fn set_checkpoint(&mut self, checkpoint: GroupCheckpoint) {
         assert!(
-            index <= self.last(),
-            "only entries that are there are compacted"
+            checkpoint.index <= self.last(),
+            "a checkpoint covers entries that are there"
         );
-        while self
-            .entries
-            .front()
-            .is_some_and(|entry| entry.index <= index)
-        {
-            let entry = self.entries.pop_front().expect("the front was just seen");
-            (self.checkpoint_index, self.checkpoint_term) = (entry.index, entry.term);
+        let before = self.checkpoint_index();
+        if checkpoint.index < before || checkpoint.index < self.floor_index {
+            return;
+        }
+        let skipped = self.entries.iter().filter(|entry| entry.index > before);
+        let covered = skipped.take_while(|entry| entry.index <= checkpoint.index);
+        self.covered_bytes += covered.map(size_bytes).sum::<u64>();
+        self.checkpoint = Some(checkpoint);
+    }
+
+    /// Index of the last entry in the checkpoint; 0 without one.
+    pub(crate) fn checkpoint_index(&self) -> u64 {
+        self.checkpoint.as_ref().map_or(0, |held| held.index)
+    }
+
+    /// Index below which entries are gone.
+    pub(crate) fn floor_index(&self) -> u64 {
+        self.floor_index
+    }
+
+    /// Forgets entries that the checkpoint covers: those up to `index`, and the oldest of the
+    /// others until `max_bytes` are left of them.
+    pub(crate) fn compact(&mut self, index: u64, max_bytes: u64) {
+        let end = self.checkpoint_index();
+        while let Some(first) = self.entries.front() {
+            let (at, size) = (first.index, size_bytes(first));
+            if at > end || (at > index && self.covered_bytes <= max_bytes) {
+                return;
+            }
+            (self.floor_index, self.floor_term) = (at, first.term);
+            self.covered_bytes -= size;
+            self.entries.pop_front();
         }
     }
 
+    /// The entries after `index`, where the entry at `index` has `term`; none otherwise.
+    pub(crate) fn entries_after(&self, index: u64, term: u64) -> Vec<Entry> {
+        let fits = index <= self.last() && self.term(index).is_ok_and(|known| known == term);
+        let after = self.entries.iter().filter(|entry| entry.index > index);
+        after.filter(|_| fits).cloned().collect()
+    }
+
     fn last(&self) -> u64 {
-        self.checkpoint_index + self.entries.len() as u64
+        self.floor_index + self.entries.len() as u64
     }
 
     fn position(&self, index: u64) -> usize {
-        usize::try_from(index - self.checkpoint_index - 1).expect("the window fits in memory")
+        usize::try_from(index - self.floor_index - 1).expect("the window fits in memory")
     }
 
     fn check(&self) {
         if let (Some(first), Some(last)) = (self.entries.front(), self.entries.back()) {
             assert_eq!(
                 first.index,
-                self.checkpoint_index + 1,
-                "the log begins at the checkpoint"
+                self.floor_index + 1,
+                "the log begins at its floor"
             );
             assert_eq!(last.index, self.last(), "the log has no gaps");
         }
     }
+}
+
+fn size_bytes(entry: &Entry) -> u64 {
+    (entry.data.len() + entry.context.len()) as u64 + 1
 }
 
 impl Storage for GroupLog {
@@ -101,7 +146,7 @@ impl Storage for GroupLog {
         max_size: impl Into<Option<u64>>,
         _context: GetEntriesContext,
     ) -> raft::Result<Vec<Entry>> {
-        if low <= self.checkpoint_index {
+        if low <= self.floor_index {
             return Err(raft::Error::Store(StorageError::Compacted));
         }
         assert!(
@@ -113,17 +158,17 @@ impl Storage for GroupLog {
         let range = self.position(low)..self.position(high);
         let within = self.entries.range(range).take_while(|entry| {
             let first = size == 0;
-            size += (entry.data.len() + entry.context.len()) as u64 + 1;
+            size += size_bytes(entry);
             first || size <= limit
         });
         Ok(within.cloned().collect())
     }
 
     fn term(&self, index: u64) -> raft::Result<u64> {
-        if index == self.checkpoint_index {
-            return Ok(self.checkpoint_term);
+        if index == self.floor_index {
+            return Ok(self.floor_term);
         }
-        if index < self.checkpoint_index {
+        if index < self.floor_index {
             return Err(raft::Error::Store(StorageError::Compacted));
         }
         let entry = self.entries.get(self.position(index));
@@ -133,7 +178,7 @@ impl Storage for GroupLog {
     }
 
     fn first_index(&self) -> raft::Result<u64> {
-        Ok(self.checkpoint_index + 1)
+        Ok(self.floor_index + 1)
     }
 
     fn last_index(&self) -> raft::Result<u64> {
@@ -141,15 +186,32 @@ impl Storage for GroupLog {
     }
 
     fn snapshot(&self, _request_index: u64, _to: u64) -> raft::Result<Snapshot> {
-        Err(raft::Error::Store(
-            StorageError::SnapshotTemporarilyUnavailable,
-        ))
+        let Some(checkpoint) = &self.checkpoint else {
+            return Err(raft::Error::Store(
+                StorageError::SnapshotTemporarilyUnavailable,
+            ));
+        };
+        let metadata = SnapshotMetadata {
+            conf_state: Some(checkpoint.members.to_conf_state()).into(),
+            index: checkpoint.index,
+            term: checkpoint.term.0,
+            ..SnapshotMetadata::default()
+        };
+        Ok(Snapshot {
+            data: checkpoint.body.clone(),
+            metadata: Some(metadata).into(),
+            ..Snapshot::default()
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use weir_model::Term;
+
     use super::*;
+    use crate::Members;
 
     fn entry(index: u64, term: u64) -> Entry {
         Entry {
@@ -163,6 +225,15 @@ mod tests {
     fn log() -> GroupLog {
         let entries = vec![entry(6, 1), entry(7, 1), entry(8, 2)];
         GroupLog::new((5, 1), HardState::default(), ConfState::default(), entries)
+    }
+
+    fn checkpoint(index: u64) -> GroupCheckpoint {
+        GroupCheckpoint {
+            index,
+            term: Term(1),
+            members: Members::default(),
+            body: Bytes::new(),
+        }
     }
 
     fn read(log: &GroupLog, low: u64, high: u64, max: Option<u64>) -> raft::Result<Vec<u64>> {
@@ -186,9 +257,30 @@ mod tests {
     #[test]
     fn a_compacted_log_remembers_the_term_at_its_edge() {
         let mut log = log();
-        log.compact(7);
+        log.set_checkpoint(checkpoint(7));
+        log.compact(7, u64::MAX);
         assert_eq!((log.first_index().unwrap(), log.term(7).unwrap()), (8, 1));
         assert!(read(&log, 7, 9, None).is_err());
         assert!(log.term(9).is_err());
+    }
+
+    #[test]
+    fn what_a_checkpoint_covers_stays_until_it_is_too_much() {
+        let mut log = log();
+        log.set_checkpoint(checkpoint(7));
+        log.compact(5, u64::MAX);
+        assert_eq!(log.first_index().unwrap(), 6);
+        log.compact(5, 11);
+        assert_eq!(log.first_index().unwrap(), 7);
+        log.compact(8, 0);
+        assert_eq!(log.first_index().unwrap(), 8, "never past the checkpoint");
+    }
+
+    #[test]
+    fn entries_after_a_foreign_entry_are_of_no_use() {
+        let log = log();
+        assert_eq!(log.entries_after(7, 1).len(), 1);
+        assert!(log.entries_after(7, 2).is_empty());
+        assert!(log.entries_after(9, 2).is_empty());
     }
 }

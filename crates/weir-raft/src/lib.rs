@@ -17,10 +17,13 @@ mod group;
 mod group_log;
 mod inbox;
 mod machine;
+mod moment;
 mod peer;
+mod seeded;
 mod snapshot;
 mod status;
 pub mod thread;
+pub mod wire;
 mod worker;
 
 pub use applied::Applied;
@@ -30,7 +33,10 @@ pub use error::{ApplyError, FoundError, NotCommitted};
 pub use group::GroupSeed;
 pub use inbox::{Handle, Input};
 pub use machine::{Context, StateMachine, Visit};
+pub use moment::Moment;
 pub use peer::{NoPeers, PeerMessage, PeerPort};
+#[cfg(feature = "seeded-bugs")]
+pub use seeded::RaftBug;
 pub use snapshot::{GroupCheckpoint, NoSnapshots, SnapshotOffer, SnapshotPort};
 pub use status::{FollowerView, GroupStatus, GroupView};
 pub use worker::{Admission, Turn, Worker, WorkerConfig, WorkerFailed};

@@ -4,7 +4,6 @@
 //! names (segments), makes its own copy durable, and only then does its replica go on from there.
 
 use bytes::Bytes;
-use raft::eraftpb::Message;
 use weir_model::{GroupId, NodeId, Term};
 
 use crate::Members;
@@ -37,7 +36,24 @@ pub struct SnapshotOffer {
     pub members: Members,
     /// The machine's state as the leader's checkpoint has it.
     pub body: Bytes,
-    pub(crate) message: Box<Message>,
+    /// The term in which it was offered.
+    pub(crate) offered_in: Term,
+}
+
+impl SnapshotOffer {
+    /// An offer that no leader made, to try out what takes offers up.
+    #[doc(hidden)]
+    pub fn made_up(from: NodeId, group: GroupId, checkpoint: GroupCheckpoint) -> Self {
+        Self {
+            from,
+            group,
+            index: checkpoint.index,
+            term: checkpoint.term,
+            members: checkpoint.members,
+            body: checkpoint.body,
+            offered_in: checkpoint.term,
+        }
+    }
 }
 
 /// Takes offers up. The answer is [`Input::CaughtUp`](crate::Input::CaughtUp).

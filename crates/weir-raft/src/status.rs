@@ -80,7 +80,7 @@ impl GroupStatus {
         self.applied.store(applied, Ordering::Release);
     }
 
-    pub(crate) fn publish_view(&self, view: GroupView) {
-        *self.view.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(view);
+    pub(crate) fn publish_view(&self, view: Arc<GroupView>) {
+        *self.view.lock().unwrap_or_else(PoisonError::into_inner) = view;
     }
 }

@@ -4,7 +4,7 @@ use std::{io, sync::Arc, thread::JoinHandle, time::Duration};
 
 use weir_log::Clock;
 
-use crate::{Handle, PeerPort, StateMachine, Worker, worker::WorkerFailed};
+use crate::{Handle, Moment, PeerPort, StateMachine, Worker, worker::WorkerFailed};
 
 /// Longest sleep of an idle worker, in ms: how late it can notice a clock that jumped.
 const MAX_SLEEP_MS: u64 = 60_000;
@@ -20,8 +20,7 @@ pub fn spawn<S: StateMachine>(
 ) -> io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name(name).spawn(move || {
         loop {
-            let now = clock.now();
-            let turn = match worker.turn(now) {
+            let turn = match worker.turn(Moment::of(&*clock)) {
                 Ok(turn) if turn.stopped => return,
                 Ok(turn) => turn,
                 Err(error) => return failed(error),
@@ -29,7 +28,7 @@ pub fn spawn<S: StateMachine>(
             if !turn.messages.is_empty() {
                 peers.send(turn.messages);
             }
-            let sleep_ms = turn.next_deadline.map_or(MAX_SLEEP_MS, |at| at.since(now));
+            let sleep_ms = turn.next_turn_in_ms.unwrap_or(MAX_SLEEP_MS);
             handle.wait(Duration::from_millis(sleep_ms.min(MAX_SLEEP_MS)));
         }
     })

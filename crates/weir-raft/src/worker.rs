@@ -12,10 +12,10 @@ use weir_log::{
 use weir_model::{GroupId, NodeId};
 
 use crate::{
-    ApplyError, FoundError, GroupSeed, GroupStatus, Handle, Input, NotCommitted, SnapshotPort,
-    StateMachine,
+    ApplyError, FoundError, GroupSeed, GroupStatus, Handle, Input, Moment, NotCommitted,
+    SnapshotPort, StateMachine,
     group::{Group, Output},
-    peer::{PeerBody, PeerMessage},
+    peer::PeerMessage,
 };
 
 /// Time between two ticks of groups with peers, in ms.
@@ -49,8 +49,8 @@ pub enum Admission {
 pub struct Turn {
     /// To be sent to peers.
     pub messages: Vec<PeerMessage>,
-    /// When the next turn is due without input.
-    pub next_deadline: Option<Millis>,
+    /// How long the next turn can wait without input, in ms.
+    pub next_turn_in_ms: Option<u64>,
     /// The worker was told to stop and has settled everything.
     pub stopped: bool,
 }
@@ -73,7 +73,9 @@ pub struct Worker<S: StateMachine> {
     groups: BTreeMap<GroupId, Group<S>>,
     dirty: BTreeSet<GroupId>,
     deadlines: BTreeMap<GroupId, Millis>,
-    next_tick: Option<Millis>,
+    down: BTreeSet<NodeId>,
+    /// When groups tick next, by the clock that never jumps.
+    next_tick_ms: Option<u64>,
     inputs: Vec<Input<S>>,
     held: Vec<Input<S>>,
     stopping: bool,
@@ -89,7 +91,8 @@ impl<S: StateMachine> Worker<S> {
             groups: BTreeMap::new(),
             dirty: BTreeSet::new(),
             deadlines: BTreeMap::new(),
-            next_tick: None,
+            down: BTreeSet::new(),
+            next_tick_ms: None,
             inputs: Vec::new(),
             held: Vec::new(),
             stopping: false,
@@ -101,6 +104,9 @@ impl<S: StateMachine> Worker<S> {
     pub fn add_group(&mut self, seed: GroupSeed<S>) -> Result<Arc<GroupStatus>, FoundError> {
         let id = seed.group;
         let mut group = Group::open(self.config.node, seed)?;
+        for node in &self.down {
+            group.peer_changed(*node, false);
+        }
         group.campaign_if_alone();
         let status = group.status();
         let before = self.groups.insert(id, group);
@@ -109,21 +115,30 @@ impl<S: StateMachine> Worker<S> {
         Ok(status)
     }
 
+    /// Runs all groups with a bug.
+    #[cfg(feature = "seeded-bugs")]
+    pub fn seed_bug(&mut self, bug: crate::RaftBug) {
+        for group in self.groups.values_mut() {
+            group.bugs.bug = Some(bug);
+        }
+    }
+
     /// Handles all that is waiting. Call again when input arrives or the deadline is reached.
-    pub fn turn(&mut self, now: Millis) -> Result<Turn, WorkerFailed> {
+    pub fn turn(&mut self, at: Moment) -> Result<Turn, WorkerFailed> {
         if let Some(failed) = &self.failed {
             return Err(failed.clone());
         }
-        self.try_turn(now).inspect_err(|failed| {
+        self.try_turn(at).inspect_err(|failed| {
             self.failed = Some(failed.clone());
             self.settle_everything(NotCommitted::StorageFailed);
         })
     }
 
-    fn try_turn(&mut self, now: Millis) -> Result<Turn, WorkerFailed> {
+    fn try_turn(&mut self, at: Moment) -> Result<Turn, WorkerFailed> {
+        let now = at.now;
         let mut out = Output::default();
         self.take_inputs(now, &mut out)?;
-        self.pass_time(now);
+        self.pass_time(at);
         for id in std::mem::take(&mut self.dirty) {
             let Some(group) = self.groups.get_mut(&id) else {
                 continue;
@@ -138,15 +153,19 @@ impl<S: StateMachine> Worker<S> {
             records,
             readies,
             messages,
+            offers,
         } = out;
+        for offer in offers {
+            self.config.snapshots.offered(offer);
+        }
         if !records.is_empty() {
             let handle = self.handle.clone();
             let done = move |result| handle.send(Input::Persisted { readies, result });
             self.config.wal.submit(records, Box::new(done));
         }
         Ok(Turn {
-            messages: messages.into_iter().map(addressed).collect(),
-            next_deadline: self.next_deadline(now),
+            messages,
+            next_turn_in_ms: self.next_turn_in_ms(at),
             stopped: self.stopping && self.groups.values().all(Group::is_settled),
         })
     }
@@ -217,10 +236,19 @@ impl<S: StateMachine> Worker<S> {
             },
             Input::Checkpointed { group, checkpoint } => {
                 if let Some(group) = self.touch(group) {
-                    group.checkpointed(checkpoint.index);
+                    group.checkpointed(checkpoint);
                 }
             }
-            Input::CaughtUp { .. } | Input::PeerChanged { .. } | Input::Retire { .. } => {}
+            Input::CaughtUp { offer, body } => {
+                if let Some(group) = self.touch(offer.group) {
+                    group.caught_up(offer, body, out)?;
+                }
+            }
+            Input::PeerChanged { node, is_up } => self.peer_changed(node, is_up),
+            Input::Retire { group, done } => match self.touch(group) {
+                Some(group) => group.retire(done, out)?,
+                None => done(),
+            },
             Input::ChangeMembers {
                 group,
                 changes,
@@ -244,7 +272,7 @@ impl<S: StateMachine> Worker<S> {
             }
             Input::Step(message) => {
                 if let Some(group) = self.touch(message.group) {
-                    group.step(message.body);
+                    group.step(message.from, message.body, out);
                 }
             }
             Input::Nudge => {}
@@ -253,13 +281,26 @@ impl<S: StateMachine> Worker<S> {
         Ok(())
     }
 
+    fn peer_changed(&mut self, node: NodeId, is_up: bool) {
+        if is_up {
+            self.down.remove(&node);
+        } else {
+            self.down.insert(node);
+        }
+        for (id, group) in &mut self.groups {
+            group.peer_changed(node, is_up);
+            self.dirty.insert(*id);
+        }
+    }
+
     fn touch(&mut self, id: GroupId) -> Option<&mut Group<S>> {
         let group = self.groups.get_mut(&id)?;
         self.dirty.insert(id);
         Some(group)
     }
 
-    fn pass_time(&mut self, now: Millis) {
+    fn pass_time(&mut self, at: Moment) {
+        let now = at.now;
         let due = |(id, deadline): (&GroupId, &Millis)| (*deadline <= now).then_some(*id);
         let due: Vec<GroupId> = self.deadlines.iter().filter_map(due).collect();
         for id in due {
@@ -267,22 +308,27 @@ impl<S: StateMachine> Worker<S> {
                 group.visit(now, |machine, context| machine.handle_timeout(context));
             }
         }
-        if self.next_tick.is_some_and(|tick| tick <= now) {
+        if self.next_tick_ms.is_some_and(|tick| tick <= at.elapsed_ms) {
             for (id, group) in &mut self.groups {
                 if group.needs_ticks() {
                     group.tick();
                     self.dirty.insert(*id);
                 }
             }
-            self.next_tick = None;
+            self.next_tick_ms = None;
         }
     }
 
-    fn next_deadline(&mut self, now: Millis) -> Option<Millis> {
-        if self.next_tick.is_none() && self.groups.values().any(Group::needs_ticks) {
-            self.next_tick = Some(now.plus(TICK_MS));
+    fn next_turn_in_ms(&mut self, at: Moment) -> Option<u64> {
+        if self.next_tick_ms.is_none() && self.groups.values().any(Group::needs_ticks) {
+            self.next_tick_ms = Some(at.elapsed_ms + TICK_MS);
         }
-        self.deadlines.values().copied().chain(self.next_tick).min()
+        let tick = self
+            .next_tick_ms
+            .map(|tick| tick.saturating_sub(at.elapsed_ms));
+        let deadline = self.deadlines.values().min();
+        let deadline = deadline.map(|deadline| deadline.since(at.now));
+        tick.into_iter().chain(deadline).min()
     }
 
     fn settle_everything(&mut self, why: NotCommitted) {
@@ -312,14 +358,5 @@ impl<S: StateMachine> Worker<S> {
         self.groups
             .values_mut()
             .for_each(|group| group.settle_in_flight(why));
-    }
-}
-
-fn addressed((group, message): (GroupId, raft::eraftpb::Message)) -> PeerMessage {
-    PeerMessage {
-        from: NodeId(message.from),
-        to: NodeId(message.to),
-        group,
-        body: PeerBody::Raft(Box::new(message)),
     }
 }

@@ -36,9 +36,27 @@ impl Engine {
             let what = "shard count";
             return Err(OpenError::Config { what });
         }
+        let identity = Identity {
+            cluster: u128::from(entropy.next_u64()) << 64 | u128::from(entropy.next_u64()),
+            node: FOUNDER,
+            shard_count,
+            addresses: BTreeMap::from([(FOUNDER, address)]),
+        };
+        Self::found_among(disk, entropy, wal, &identity, &Members::alone(FOUNDER))?;
+        Ok(identity)
+    }
+
+    /// Makes the directory that of one of several founders, which all begin with the same
+    /// `members`.
+    pub fn found_among(
+        disk: &Arc<dyn Disk>,
+        entropy: &dyn Entropy,
+        wal: &WalConfig,
+        identity: &Identity,
+        members: &Members,
+    ) -> Result<(), OpenError> {
         let checkpoints = CheckpointStore::new(Arc::clone(disk))?;
-        let members = Members::alone(FOUNDER);
-        for group in (0..=shard_count).map(GroupId) {
+        for group in (0..=identity.shard_count).map(GroupId) {
             let machine = if group == GroupId::METADATA {
                 MetadataState::new().encode()
             } else {
@@ -47,18 +65,11 @@ impl Engine {
             let checkpoint = Checkpoint {
                 index: FIRST_INDEX,
                 term: FIRST_TERM,
-                body: checkpointer::encode_body(&members, &machine),
+                body: checkpointer::encode_body(members, &machine),
             };
             checkpoints.save(group, &checkpoint)?;
         }
-        let identity = Identity {
-            cluster: u128::from(entropy.next_u64()) << 64 | u128::from(entropy.next_u64()),
-            node: FOUNDER,
-            shard_count,
-            addresses: BTreeMap::from([(FOUNDER, address)]),
-        };
-        Self::join(disk, entropy, wal, &identity)?;
-        Ok(identity)
+        Self::join(disk, entropy, wal, identity)
     }
 
     /// Makes the directory that of a node which its cluster has admitted.

@@ -16,7 +16,7 @@ use weir_raft::{Admission, GroupSeed, GroupStatus, Handle, Members, Worker, Work
 
 use super::{Engine, OpenError};
 use crate::{
-    catch_up::Offers,
+    catch_up::{CatchUp, Offers},
     checkpointer::{self, CheckpointState, Checkpointer},
     config::{MAX_SHARD_COUNT, NodeConfig},
     identity::Identity,
@@ -42,6 +42,7 @@ struct Opening {
     store: Arc<PartitionStore>,
     registry: Arc<PartitionRegistry>,
     offers: Arc<Offers>,
+    checkpoint_state: Arc<CheckpointState>,
     handles: Vec<Handle<Machine>>,
     workers: Vec<Worker<Machine>>,
     statuses: Vec<Arc<GroupStatus>>,
@@ -71,7 +72,7 @@ impl Engine {
             .iter()
             .map(|(group, checkpoint)| (*group, checkpoint.index))
             .collect();
-        let queue = GroupCommit::new(&wal);
+        let queue = GroupCommit::timed(&wal, Arc::clone(&clock));
         let checkpoint_state = Arc::new(CheckpointState::default());
         let store = PartitionStore::open(disk, Arc::clone(&clock), config.store);
         let mut opening = Opening::new(config, entropy, store, &queue, &checkpoint_state);
@@ -89,8 +90,10 @@ impl Engine {
             saved,
         );
         let spares = wal.spare_maker();
+        let catch_up = CatchUp::new(Arc::clone(&node), Arc::clone(&checkpoint_state));
         Ok(Self {
             node,
+            catch_up,
             wal,
             queue,
             spares,
@@ -130,6 +133,7 @@ impl Opening {
             store,
             registry: Arc::default(),
             offers,
+            checkpoint_state: Arc::clone(state),
             handles,
             statuses: Vec::new(),
         }
@@ -178,6 +182,7 @@ impl Opening {
             group,
             members,
             checkpoint: at,
+            snapshot: body,
             recovered,
             machine,
             election_seed: self.entropy.next_u64(),
@@ -213,6 +218,7 @@ impl Opening {
         ShardEnv {
             store: Arc::clone(&self.store),
             registry: Arc::clone(&self.registry),
+            checkpoints: Arc::clone(&self.checkpoint_state),
             handle: self.handles[worker].clone(),
         }
     }

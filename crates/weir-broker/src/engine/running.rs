@@ -37,6 +37,7 @@ pub struct Running {
     wal_thread: JoinHandle<Wal>,
     spare_thread: JoinHandle<()>,
     checkpoint_thread: JoinHandle<Option<Checkpointer>>,
+    catch_up_thread: JoinHandle<()>,
     purgatory_thread: JoinHandle<()>,
 }
 
@@ -86,6 +87,7 @@ impl Engine {
             workers,
             checkpointer,
             checkpoint_state,
+            catch_up,
         } = self;
         let wal_queue = Arc::clone(&queue);
         let wal_thread = spawn("weir-wal", on_failure, move |_| wal_queue.run(wal))?;
@@ -115,6 +117,11 @@ impl Engine {
             let failed = |error: CheckpointFailed| (guard.on_failure)(error.into());
             checkpointer.run().map_err(failed).ok()
         })?;
+        let catch_up_thread = spawn("weir-catch-up", on_failure, move |guard| {
+            if let Err(error) = catch_up.run() {
+                (guard.on_failure)(error.into());
+            }
+        })?;
         let waiting = Arc::clone(&node);
         let purgatory_thread = spawn("weir-waits", on_failure, move |_| {
             waiting.purgatory.run(&*waiting.clock);
@@ -128,6 +135,7 @@ impl Engine {
             wal_thread,
             spare_thread,
             checkpoint_thread,
+            catch_up_thread,
             purgatory_thread,
         })
     }
@@ -164,6 +172,8 @@ impl Running {
     /// groups stop, the log is closed. Doors must be closed before.
     pub fn stop(self) {
         self.node.purgatory.close();
+        self.node.offers.close();
+        joined(self.catch_up_thread);
         self.checkpoint_state.close();
         if let Ok(Some(mut checkpointer)) = self.checkpoint_thread.join() {
             last_checkpoint(&mut checkpointer);

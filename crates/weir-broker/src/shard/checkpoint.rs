@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
 use weir_log::partition::{FlushJob, PartitionLog, PartitionManifest, SegmentPolicy};
 use weir_model::{GroupId, Offset, PartitionId};
 
@@ -30,6 +30,77 @@ struct PlannedPartition {
     log: Arc<PartitionLog>,
     end: Offset,
     producers: Bytes,
+}
+
+/// A checkpoint's body, taken apart.
+pub(crate) struct ShardBody {
+    offsets: Bytes,
+    groups: Bytes,
+    pub(crate) partitions: Vec<StoredPartition>,
+}
+
+/// What a checkpoint says about one partition.
+pub(crate) struct StoredPartition {
+    pub(crate) id: PartitionId,
+    pub(crate) manifest: PartitionManifest,
+    producers: Bytes,
+}
+
+impl ShardBody {
+    fn tables(&self) -> Result<(OffsetTable, GroupTable), DecodeError> {
+        Ok((
+            OffsetTable::decode(&self.offsets)?,
+            GroupTable::decode(&self.groups)?,
+        ))
+    }
+
+    /// Takes a body apart.
+    pub(crate) fn decode(body: &[u8]) -> Result<Self, RestoreError> {
+        let mut reader = Reader::new(body);
+        reader.version("shard checkpoint version", VERSION)?;
+        let offsets = Bytes::copy_from_slice(reader.bytes()?);
+        let groups = Bytes::copy_from_slice(reader.bytes()?);
+        let mut partitions = Vec::new();
+        for _ in 0..reader.count(PARTITION_MIN_BYTES)? {
+            let id = PartitionId(reader.u64()?);
+            let manifest = PartitionManifest::decode(reader.bytes()?).map_err(|error| {
+                RestoreError::Manifest {
+                    partition: id,
+                    reason: error.to_string(),
+                }
+            })?;
+            let producers = Bytes::copy_from_slice(reader.bytes()?);
+            partitions.push(StoredPartition {
+                id,
+                manifest,
+                producers,
+            });
+        }
+        reader.finish()?;
+        Ok(Self {
+            offsets,
+            groups,
+            partitions,
+        })
+    }
+
+    /// Puts it together again.
+    pub(crate) fn encode(&self) -> Bytes {
+        let mut writer = Writer::new();
+        writer.u8(VERSION);
+        writer.bytes(&self.offsets);
+        writer.bytes(&self.groups);
+        writer.count(self.partitions.len());
+        let mut manifest = Vec::new();
+        for partition in &self.partitions {
+            manifest.clear();
+            partition.manifest.encode(&mut manifest);
+            writer.u64(partition.id.0);
+            writer.bytes(&manifest);
+            writer.bytes(&partition.producers);
+        }
+        writer.finish()
+    }
 }
 
 /// Why stored state cannot be taken up.
@@ -67,40 +138,47 @@ impl Shard {
         body: &[u8],
     ) -> Result<Self, RestoreError> {
         let mut shard = Self::empty(id, env, config);
-        let mut reader = Reader::new(body);
-        reader.version("shard checkpoint version", VERSION)?;
-        shard.offsets = OffsetTable::decode(reader.bytes()?)?;
-        shard.groups = GroupTable::decode(reader.bytes()?)?;
-        for _ in 0..reader.count(PARTITION_MIN_BYTES)? {
-            let partition = PartitionId(reader.u64()?);
-            let manifest = PartitionManifest::decode(reader.bytes()?).map_err(|error| {
-                RestoreError::Manifest {
-                    partition,
-                    reason: error.to_string(),
-                }
-            })?;
-            let producers = ProducerTable::decode(reader.bytes()?)?;
-            let log = shard.env.open_partition(partition, manifest);
+        let body = ShardBody::decode(body)?;
+        (shard.offsets, shard.groups) = body.tables()?;
+        for stored in body.partitions {
+            let producers = ProducerTable::decode(&stored.producers)?;
+            let log = shard.env.open_partition(stored.id, stored.manifest);
             shard
                 .partitions
-                .insert(partition, Partition { log, producers });
+                .insert(stored.id, Partition { log, producers });
         }
-        reader.finish()?;
         Ok(shard)
     }
 
-    /// Takes over a checkpoint's state in the place of its own.
+    /// Takes over a checkpoint's state in the place of its own. Partitions that are here already
+    /// keep their readers.
     pub(crate) fn restore_over(&mut self, body: &[u8]) -> Result<(), RestoreError> {
-        let restored = Self::restore(self.id, self.env.clone(), GroupConfig::default(), body)?;
-        self.partitions = restored.partitions;
-        self.groups = restored.groups;
-        self.offsets = restored.offsets;
+        let body = ShardBody::decode(body)?;
+        let (offsets, groups) = body.tables()?;
+        let mut partitions = BTreeMap::new();
+        for stored in body.partitions {
+            let producers = ProducerTable::decode(&stored.producers)?;
+            let log = self
+                .env
+                .open_partition(stored.id, PartitionManifest::default());
+            log.take_over(stored.manifest);
+            partitions.insert(stored.id, Partition { log, producers });
+        }
+        let before = std::mem::replace(&mut self.partitions, partitions);
+        let unnamed = |id: &PartitionId| !self.partitions.contains_key(id);
+        let gone = before.into_iter().filter(|(id, _)| unnamed(id));
+        let gone = gone.map(|(_, partition)| partition.log).collect();
+        self.env.close_partitions(gone);
+        (self.offsets, self.groups) = (offsets, groups);
         Ok(())
     }
 
-    /// Forgets all state.
+    /// Forgets all state, on the disk as well.
     pub(crate) fn retire(&mut self) {
-        self.partitions.clear();
+        let gone = std::mem::take(&mut self.partitions);
+        let gone = gone.into_values().map(|partition| partition.log).collect();
+        self.env.close_partitions(gone);
+        self.env.checkpoints.retire(self.id);
         self.groups = GroupTable::default();
         self.offsets = OffsetTable::default();
     }
@@ -127,6 +205,19 @@ impl Shard {
             groups: self.groups.encode(),
             partitions: self.partitions.values().map(planned).collect(),
         }
+    }
+
+    /// Appends what all replicas must have alike at the same index; gives the partitions.
+    pub(crate) fn inspect(&self, out: &mut BytesMut) -> Vec<Arc<PartitionLog>> {
+        out.extend_from_slice(&self.offsets.encode());
+        out.extend_from_slice(&self.groups.encode());
+        for (id, partition) in &self.partitions {
+            out.put_u64_le(id.0);
+            out.put_u64_le(partition.log.end_offset().0);
+            out.extend_from_slice(&partition.producers.encode());
+        }
+        let logs = self.partitions.values();
+        logs.map(|partition| Arc::clone(&partition.log)).collect()
     }
 
     /// What the group keeps of the partition.
@@ -204,5 +295,15 @@ impl ShardEnv {
     ) -> Arc<PartitionLog> {
         self.registry
             .get_or_open(id, || self.store.partition(id, manifest))
+    }
+    /// These partitions are in no group of this node any more: readers do not find them, and
+    /// their files go once no flush can be at work on them.
+    fn close_partitions(&self, logs: Vec<Arc<PartitionLog>>) {
+        for log in &logs {
+            self.registry.remove(log.id());
+            self.store.close_partition(log);
+        }
+        let ids = logs.iter().map(|log| log.id());
+        self.checkpoints.remove_partitions(ids);
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     index::BatchFacts,
     partition::{
         FlushError, PartitionLog, PartitionStore, ReadError, SegmentMeta, log::Replacement,
-        tidy::tidy,
+        manifest::BROUGHT_BIT, tidy::tidy,
     },
     segment::{SegmentKey, SegmentReader, SegmentWriter, write_error},
 };
@@ -115,7 +115,7 @@ pub fn run(
 
 /// Where the part begins that was never compacted, if it is large enough.
 fn dirty_from(sealed: &[SegmentMeta], min_dirty_percent: u8) -> Option<Offset> {
-    let at = sealed.iter().position(|segment| segment.generation == 0)?;
+    let at = sealed.iter().position(|segment| !segment.was_compacted())?;
     let size = |segments: &[SegmentMeta]| -> u128 {
         segments.iter().map(|s| u128::from(s.size_bytes)).sum()
     };
@@ -173,7 +173,8 @@ impl Passes<'_> {
         survey: &Survey,
         dirty_from: Offset,
     ) -> Result<Vec<SegmentMeta>, FlushError> {
-        let generation = inputs.iter().map(|s| s.generation).max().unwrap_or(0) + 1;
+        let generations = inputs.iter().map(|s| s.generation & !BROUGHT_BIT);
+        let generation = generations.max().unwrap_or(0) + 1;
         let mut outputs = Vec::new();
         let mut buffer = Vec::new();
         let mut current: Option<Output> = None;

@@ -1,9 +1,12 @@
 //! One partition's log in memory: offsets, tail, manifest, watchers.
 
+mod take_over;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use weir_model::{Offset, PartitionId};
 
+pub use self::take_over::{MissingRange, NotWhole};
 use super::{
     ColdLookup, ColdRead, Lookup, PartitionManifest, Read, SegmentMeta, WatchersFull, read::Wanted,
 };
@@ -47,6 +50,7 @@ struct State {
     manifest: Arc<PartitionManifest>,
     staged: Option<Replacement>,
     staged_is_planned: bool,
+    brought: take_over::Brought,
     /// The batch with the latest record since the start: time and base offset.
     latest: Option<(i64, Offset)>,
     queued_for_eviction: bool,
@@ -87,6 +91,7 @@ impl PartitionLog {
             manifest: Arc::new(manifest),
             staged: None,
             staged_is_planned: false,
+            brought: take_over::Brought::default(),
             queued_for_eviction: false,
             watchers: Vec::new(),
             prune_watchers_at: MIN_PRUNED_WATCHERS,
@@ -287,6 +292,7 @@ impl PartitionLog {
         state.end > state.manifest.end()
             || state.start > state.manifest.start
             || state.staged.is_some()
+            || !state.brought.is_obsolete_empty()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -369,6 +375,7 @@ impl PartitionLog {
         assert!(manifest.end() >= old.end(), "manifests never shrink");
         assert!(manifest.end() <= state.end, "a manifest covers appends");
         let mut dropped = old.segments.clone();
+        dropped.append(&mut state.brought.take_obsolete());
         if std::mem::take(&mut state.staged_is_planned)
             && let Some(staged) = state.staged.take()
         {

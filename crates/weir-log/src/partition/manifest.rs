@@ -6,6 +6,10 @@ use weir_model::Offset;
 /// Most segments that one partition may have.
 pub const MAX_SEGMENTS: usize = 1 << 20;
 
+/// In a segment's generation: it was brought from another replica, and the rest counts such
+/// segments. So no flush and no compaction here makes a file of the same name.
+pub(crate) const BROUGHT_BIT: u32 = 1 << 31;
+
 const VERSION: u8 = 1;
 const HEAD_BYTES: usize = 13;
 const SEGMENT_BYTES: usize = 68;
@@ -17,7 +21,8 @@ pub struct SegmentMeta {
     pub base_offset: Offset,
     /// Offset after the last one that the segment is responsible for.
     pub next_offset: Offset,
-    /// How often compaction rewrote it; names the file.
+    /// How often compaction rewrote it, or a number of its own where it was brought from another
+    /// replica; names the file. Above 0 it may have gaps, and is not appended to.
     pub generation: u32,
     /// Entries of its index file.
     pub index_count: u32,
@@ -56,6 +61,11 @@ impl SegmentMeta {
     /// Whether both are the same file.
     pub fn is_same_file(&self, other: &Self) -> bool {
         (self.base_offset, self.generation) == (other.base_offset, other.generation)
+    }
+
+    /// Whether compaction on this node has seen its batches.
+    pub(crate) fn was_compacted(&self) -> bool {
+        self.generation > 0 && self.generation & BROUGHT_BIT == 0
     }
 
     fn encode(&self, out: &mut Vec<u8>) {

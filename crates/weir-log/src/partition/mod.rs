@@ -3,7 +3,7 @@
 
 mod error;
 pub(crate) mod log;
-mod manifest;
+pub(crate) mod manifest;
 pub(crate) mod read;
 mod store;
 pub(crate) mod tidy;
@@ -12,7 +12,7 @@ pub(crate) mod tidy;
 mod tests;
 
 pub use error::{FlushError, ReadError, WatchersFull};
-pub use log::{MAX_WATCHERS, PartitionLog, Watcher};
+pub use log::{MAX_WATCHERS, MissingRange, NotWhole, PartitionLog, Watcher};
 pub use manifest::{MAX_SEGMENTS, ManifestError, PartitionManifest, SegmentMeta};
 pub use read::{ColdLookup, ColdRead, Lookup, Read, ReadBatches, TimestampOffset};
 pub use store::{FlushJob, PartitionStore, SegmentPolicy, StoreConfig};

@@ -131,6 +131,14 @@ impl PartitionStore {
         self.remove_dir(id)
     }
 
+    /// Forgets a partition; its files stay until [`PartitionStore::drop_partition`].
+    pub fn close_partition(&self, partition: &PartitionLog) {
+        let dropped = self.lock().remove(&partition.id());
+        if let Some(dropped) = dropped {
+            self.forget(&dropped);
+        }
+    }
+
     /// Removes the directories of all partitions but these: at start, once all checkpoints are
     /// loaded.
     pub fn remove_unknown(&self, known: &BTreeSet<PartitionId>) -> io::Result<()> {
@@ -261,6 +269,10 @@ impl PartitionStore {
 
     pub(crate) fn disk(&self) -> &Arc<dyn Disk> {
         &self.disk
+    }
+
+    pub(crate) fn now_ms(&self) -> i64 {
+        self.clock.now().0
     }
 
     pub(crate) fn files(&self) -> &SegmentFiles {

@@ -76,7 +76,9 @@ impl LiveFiles {
             }
             WalRecord::Reset { group, index, .. } => {
                 self.forget_from(*group, 0);
-                self.groups.entry(*group).or_default().last_index = Some(*index);
+                let mark = self.groups.entry(*group).or_default();
+                // A log that goes on below an earlier checkpoint needs its entries again.
+                (mark.last_index, mark.released_index) = (Some(*index), *index);
             }
             WalRecord::Entries { group, entries } => {
                 let (Some(first), Some(last)) = (entries.first(), entries.last()) else {
@@ -250,6 +252,23 @@ mod tests {
         live.note(2, &reset);
         assert_eq!(live.first_live_seq(), 3);
         assert_eq!(live.check(&[entries(GROUP, 501..=501)]), Ok(()));
+    }
+
+    #[test]
+    fn a_log_that_goes_on_below_an_earlier_release_keeps_its_files() {
+        let mut live = three_files();
+        live.note(1, &entries(GROUP, 1..=100));
+        live.release(GROUP, 100);
+        let reset = WalRecord::Reset {
+            group: GROUP,
+            index: 0,
+            term: Term(0),
+        };
+        live.note(1, &reset);
+        live.note(2, &entries(GROUP, 1..=50));
+        assert_eq!(live.first_live_seq(), 2);
+        live.release(GROUP, 50);
+        assert_eq!(live.first_live_seq(), 3);
     }
 
     #[test]

@@ -1,11 +1,10 @@
 //! Committed entries of a group, in order, to its state machine and to those who wait.
 
-use protobuf::Message as _;
-use raft::eraftpb::{ConfChangeV2, Entry, EntryType};
+use raft::eraftpb::{Entry, EntryType};
 use weir_model::Term;
 
 use super::{Group, Waiters, settle_all};
-use crate::{Applied, ApplyError, Members, NotCommitted, StateMachine, bundle::BundleReader};
+use crate::{Applied, ApplyError, NotCommitted, StateMachine, bundle::BundleReader};
 
 impl<S: StateMachine> Group<S> {
     pub(super) fn apply_all(&mut self, committed: Vec<Entry>) -> Result<(), ApplyError> {
@@ -86,22 +85,6 @@ impl<S: StateMachine> Group<S> {
                 done(Ok(outcome));
             }
         }
-        Ok(())
-    }
-
-    fn apply_members(&mut self, entry: &Entry) -> Result<(), ApplyError> {
-        let damaged = |reason: String| ApplyError {
-            group: self.id,
-            index: entry.index,
-            reason,
-        };
-        let mut change = ConfChangeV2::default();
-        change
-            .merge_from_bytes(&entry.data)
-            .map_err(|error| damaged(error.to_string()))?;
-        let conf_state = self.raw.apply_conf_change(&change);
-        let conf_state = conf_state.map_err(|error| damaged(error.to_string()))?;
-        self.members = Members::from_conf_state(&conf_state);
         Ok(())
     }
 

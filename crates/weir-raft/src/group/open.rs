@@ -5,23 +5,25 @@ use std::{
     sync::Arc,
 };
 
+use bytes::Bytes;
 use raft::{Config, RawNode, ReadOnlyOption, eraftpb::HardState};
-use weir_log::wal::RecoveredGroup;
+use weir_log::wal::{RecoveredGroup, WalEntry};
 use weir_model::{GroupId, NodeId, Term};
 
-use super::Group;
+use super::{Group, catch_up::CatchUp, liveness::Liveness, view::Viewed};
 use crate::{
-    FoundError, Members, StateMachine, bundle::BundleBuilder, convert, group_log::GroupLog,
+    FoundError, GroupCheckpoint, Members, StateMachine, bundle::BundleBuilder, convert,
+    group_log::GroupLog, seeded::Bugs,
 };
 
 /// Most bytes of committed entries handled in one turn of a group.
 const MAX_COMMITTED_BYTES_PER_TURN: u64 = 16 << 20;
-/// Most bytes of entries in one message to a peer.
+/// Most bytes of entries in one message to a peer, unless a single entry is larger.
 const MAX_APPEND_BYTES: u64 = 1 << 20;
-/// Most append messages on their way to one peer.
-const MAX_INFLIGHT_MESSAGES: usize = 256;
+/// Most append messages on their way to one peer. They share their bytes with the log's window.
+const MAX_INFLIGHT_MESSAGES: usize = 64;
 /// Ticks without a word from the leader before a follower campaigns.
-const ELECTION_TICKS: usize = 10;
+pub(super) const ELECTION_TICKS: usize = 10;
 /// Ticks between two heartbeats.
 const HEARTBEAT_TICKS: usize = 2;
 
@@ -33,6 +35,9 @@ pub struct GroupSeed<S> {
     pub members: Members,
     /// Index and term of the last entry in `machine`; zeros without a checkpoint.
     pub checkpoint: (u64, Term),
+    /// The checkpoint's body, to be offered to replicas that are far behind; `None` without a
+    /// checkpoint.
+    pub snapshot: Option<Bytes>,
     /// What the write-ahead log had.
     pub recovered: RecoveredGroup,
     /// The state machine as of the checkpoint.
@@ -41,76 +46,114 @@ pub struct GroupSeed<S> {
     pub election_seed: u64,
 }
 
-impl<S: StateMachine> Group<S> {
-    pub(crate) fn open(node: NodeId, seed: GroupSeed<S>) -> Result<Self, FoundError> {
-        let GroupSeed {
-            group,
-            members,
-            checkpoint,
-            recovered,
-            machine,
-            election_seed,
-        } = seed;
-        let refused = |reason: String| FoundError::Refused { group, reason };
-        let mut entries = recovered.entries;
-        entries.retain(|entry| entry.index > checkpoint.0);
+/// What of the write-ahead log goes on where the checkpoint ends.
+struct Rest {
+    entries: Vec<WalEntry>,
+    /// The log has entries that the checkpoint contradicts.
+    conflicts: bool,
+    /// The log does not know yet that it goes on behind the checkpoint.
+    resets: bool,
+}
+
+impl Rest {
+    /// A checkpoint that was taken over from a leader may be ahead of the log, or contradict its
+    /// end: entries that were never committed.
+    fn new(
+        group: GroupId,
+        checkpoint: (u64, Term),
+        all: Vec<WalEntry>,
+    ) -> Result<Self, FoundError> {
+        let (index, term) = checkpoint;
+        let conflicts = all
+            .iter()
+            .any(|entry| entry.index == index && entry.term != term);
+        let reaches = all.last().is_some_and(|last| last.index >= index);
+        let mut entries = all;
+        entries.retain(|entry| entry.index > index && !conflicts);
         if let Some(first) = entries.first().map(|entry| entry.index)
-            && first != checkpoint.0 + 1
+            && first != index + 1
         {
             return Err(FoundError::Gap {
                 group,
-                checkpoint: checkpoint.0,
+                checkpoint: index,
                 first,
             });
         }
-        let last = checkpoint.0 + entries.len() as u64;
-        if recovered.hard_state.commit > last {
-            let commit = recovered.hard_state.commit;
+        Ok(Self {
+            entries,
+            conflicts,
+            resets: index > 0 && (conflicts || !reaches),
+        })
+    }
+}
+
+impl<S: StateMachine> Group<S> {
+    pub(crate) fn open(node: NodeId, seed: GroupSeed<S>) -> Result<Self, FoundError> {
+        let (group, checkpoint) = (seed.group, seed.checkpoint);
+        let refused = |reason: String| FoundError::Refused { group, reason };
+        let known = seed.recovered.hard_state;
+        let rest = Rest::new(group, checkpoint, seed.recovered.entries)?;
+        let last = checkpoint.0 + rest.entries.len() as u64;
+        if known.commit > last && !rest.conflicts {
+            let commit = known.commit;
             return Err(refused(format!(
                 "committed up to {commit}, the log ends at {last}"
             )));
         }
         let hard_state = HardState {
-            term: recovered.hard_state.term.max(checkpoint.1).0,
-            vote: recovered.hard_state.vote,
-            commit: recovered.hard_state.commit.max(checkpoint.0),
+            term: known.term.max(checkpoint.1).0,
+            vote: known.vote,
+            commit: known.commit.clamp(checkpoint.0, last),
             ..HardState::default()
         };
-        let entries = entries
-            .into_iter()
-            .map(convert::from_wal)
-            .collect::<Result<Vec<_>, _>>();
-        let entries = entries.map_err(refused)?;
-        let conf_state = members.to_conf_state();
-        let log = GroupLog::new(
-            (checkpoint.0, checkpoint.1.0),
-            hard_state,
-            conf_state,
-            entries,
-        );
-        let logger = slog::Logger::root(slog::Discard, slog::o!());
-        let raw = RawNode::new(&config(node, checkpoint.0, election_seed), log, &logger)
-            .map_err(|error| refused(error.to_string()))?;
+        let entries = rest.entries.into_iter().map(convert::from_wal);
+        let entries = entries.collect::<Result<Vec<_>, _>>().map_err(refused)?;
+        let at = (checkpoint.0, checkpoint.1.0);
+        let mut log = GroupLog::new(at, hard_state, seed.members.to_conf_state(), entries);
+        if let Some(body) = seed.snapshot {
+            log.set_checkpoint(GroupCheckpoint {
+                index: checkpoint.0,
+                term: checkpoint.1,
+                members: seed.members.clone(),
+                body,
+            });
+        }
+        let config = config(node, checkpoint.0, seed.election_seed);
+        let raw = raw_node(&config, log).map_err(refused)?;
         Ok(Self {
             id: group,
+            config,
             raw,
-            machine,
-            members,
+            machine: seed.machine,
+            members: seed.members,
+            conf_index: checkpoint.0,
             bundle: BundleBuilder::default(),
             in_flight: VecDeque::new(),
             proposals: Vec::new(),
-            applied: (checkpoint.0, checkpoint.1.0),
+            applied: at,
             leads: false,
             after_persist: VecDeque::new(),
+            number_base: 0,
             submitted: 0,
             persisted: 0,
+            reset_due: rest.resets,
             barriers: BTreeMap::new(),
             barriers_at: VecDeque::new(),
             next_barrier: 0,
             member_change: None,
+            catch_up: CatchUp::default(),
+            liveness: Liveness::default(),
+            bugs: Bugs::default(),
+            viewed: Viewed::default(),
             status: Arc::default(),
         })
     }
+}
+
+/// raft-rs over `log`, from its floor on.
+pub(super) fn raw_node(config: &Config, log: GroupLog) -> Result<RawNode<GroupLog>, String> {
+    let logger = slog::Logger::root(slog::Discard, slog::o!());
+    RawNode::new(config, log, &logger).map_err(|error| error.to_string())
 }
 
 fn config(node: NodeId, applied: u64, election_seed: u64) -> Config {

@@ -16,8 +16,9 @@ use weir_log::{
 };
 use weir_model::{GroupId, NodeId, Term};
 use weir_raft::{
-    Admission, Applied, ApplyError, Command, Context, GroupSeed, Handle, Input, Members,
-    NoSnapshots, NotCommitted, StateMachine, Turn, Worker, WorkerConfig,
+    Admission, Applied, ApplyError, Command, Context, GroupCheckpoint, GroupSeed, GroupStatus,
+    Handle, Input, Members, Moment, NotCommitted, PeerMessage, SnapshotOffer, SnapshotPort,
+    StateMachine, Turn, Worker, WorkerConfig,
 };
 
 pub(crate) const GROUP: GroupId = GroupId(1);
@@ -68,6 +69,8 @@ impl StateMachine for Adder {
 
 #[derive(Default)]
 struct Held {
+    /// The last index of each group's log: the real one refuses gaps.
+    lasts: BTreeMap<GroupId, u64>,
     waiting: Vec<(Vec<WalRecord>, WalDone)>,
     groups: BTreeMap<GroupId, RecoveredGroup>,
 }
@@ -82,9 +85,11 @@ pub(crate) struct MemoryWal {
 impl MemoryWal {
     /// What is left of `other` after a power cut.
     pub(crate) fn surviving(other: &Self) -> Self {
-        let groups = other.held.lock().unwrap().groups.clone();
+        let held = other.held.lock().unwrap();
+        let (groups, lasts) = (held.groups.clone(), held.lasts.clone());
         Self {
             held: Mutex::new(Held {
+                lasts,
                 groups,
                 ..Held::default()
             }),
@@ -98,7 +103,7 @@ impl MemoryWal {
             let mut held = self.held.lock().unwrap();
             let waiting = std::mem::take(&mut held.waiting);
             for record in waiting.iter().flat_map(|(records, _)| records) {
-                keep(&mut held.groups, record);
+                keep(&mut held, record);
             }
             waiting
         };
@@ -118,17 +123,24 @@ impl MemoryWal {
     }
 }
 
-fn keep(groups: &mut BTreeMap<GroupId, RecoveredGroup>, record: &WalRecord) {
+fn keep(held: &mut Held, record: &WalRecord) {
     match record {
         WalRecord::Entries { group, entries } => {
-            let kept = &mut groups.entry(*group).or_default().entries;
-            kept.retain(|entry| entry.index < entries[0].index);
+            let (first, last) = (entries[0].index, entries[entries.len() - 1].index);
+            if let Some(before) = held.lasts.insert(*group, last) {
+                assert!(first <= before + 1, "entry {first} follows {before}");
+            }
+            let kept = &mut held.groups.entry(*group).or_default().entries;
+            kept.retain(|entry| entry.index < first);
             kept.extend(entries.iter().cloned());
         }
         WalRecord::HardState { group, state } => {
-            groups.entry(*group).or_default().hard_state = *state;
+            held.groups.entry(*group).or_default().hard_state = *state;
         }
-        WalRecord::Reset { group, .. } => groups.entry(*group).or_default().entries.clear(),
+        WalRecord::Reset { group, index, .. } => {
+            held.lasts.insert(*group, *index);
+            held.groups.entry(*group).or_default().entries.clear();
+        }
     }
 }
 
@@ -150,17 +162,71 @@ pub(crate) struct Node {
     pub(crate) wal: Arc<MemoryWal>,
     pub(crate) hold_back: Arc<AtomicBool>,
     pub(crate) now: Millis,
+    pub(crate) status: Arc<GroupStatus>,
+    pub(crate) offers: Arc<Offers>,
+    /// The checkpoint that survives.
+    pub(crate) durable: Option<GroupCheckpoint>,
+    unsent: Vec<PeerMessage>,
+    id: u64,
+    voters: Vec<u64>,
+}
+
+/// Offers that wait to be taken up.
+#[derive(Default)]
+pub(crate) struct Offers(pub(crate) Mutex<Vec<SnapshotOffer>>);
+
+impl SnapshotPort for Offers {
+    fn offered(&self, offer: SnapshotOffer) {
+        self.0.lock().unwrap().push(offer);
+    }
+}
+
+fn members(voters: &[u64]) -> Members {
+    Members {
+        voters: voters.iter().copied().map(NodeId).collect(),
+        ..Members::default()
+    }
 }
 
 impl Node {
     pub(crate) fn new(id: u64, voters: &[u64], wal: Arc<MemoryWal>) -> Self {
+        Self::open(id, voters, None, wal)
+    }
+
+    /// A node whose group begins behind a checkpoint at index 1, or is vacant.
+    pub(crate) fn found(id: u64, voters: &[u64], wal: Arc<MemoryWal>) -> Self {
+        let checkpoint = voters.contains(&id).then(|| GroupCheckpoint {
+            index: 1,
+            term: Term(1),
+            members: members(voters),
+            body: Bytes::copy_from_slice(&0_u64.to_le_bytes()),
+        });
+        Self::open(id, &[], checkpoint, wal)
+    }
+
+    /// The same node after its process was killed: what is durable is left.
+    pub(crate) fn killed(self) -> Self {
+        let voters: Vec<u64> = self.voters.clone();
+        let wal = Arc::new(MemoryWal::surviving(&self.wal));
+        let mut node = Self::open(self.id, &voters, self.durable, wal);
+        node.now = self.now;
+        node
+    }
+
+    fn open(
+        id: u64,
+        voters: &[u64],
+        durable: Option<GroupCheckpoint>,
+        wal: Arc<MemoryWal>,
+    ) -> Self {
         let handle = Handle::default();
+        let offers = Arc::new(Offers::default());
         let hold_back = Arc::new(AtomicBool::new(false));
         let (holds, full) = (Arc::clone(&hold_back), Arc::clone(&wal));
         let config = WorkerConfig {
             node: NodeId(id),
             wal: Arc::<MemoryWal>::clone(&wal),
-            snapshots: Arc::new(NoSnapshots),
+            snapshots: Arc::<Offers>::clone(&offers),
             admit: Box::new(
                 move || match (full.accepts(), holds.load(Ordering::Relaxed)) {
                     (false, _) => Admission::Refuse,
@@ -170,31 +236,90 @@ impl Node {
             ),
         };
         let mut worker = Worker::new(config, handle.clone());
-        let voters = voters.iter().copied().map(NodeId).collect();
+        let mut machine = Adder::default();
+        if let Some(checkpoint) = &durable {
+            machine.restore(checkpoint.body.clone()).unwrap();
+        }
         let seed = GroupSeed {
             group: GROUP,
-            members: Members {
-                voters,
-                ..Members::default()
-            },
-            checkpoint: (0, Term(0)),
+            members: durable
+                .as_ref()
+                .map_or_else(|| members(voters), |at| at.members.clone()),
+            checkpoint: durable
+                .as_ref()
+                .map_or((0, Term(0)), |at| (at.index, at.term)),
+            snapshot: durable.as_ref().map(|at| at.body.clone()),
             recovered: wal.recovered(GROUP),
-            machine: Adder::default(),
+            machine,
             election_seed: id * 3,
         };
-        worker.add_group(seed).unwrap();
+        let status = worker.add_group(seed).unwrap();
         Self {
             worker,
             handle,
             wal,
             hold_back,
             now: Millis(1_000),
+            status,
+            offers,
+            unsent: Vec::new(),
+            durable,
+            id,
+            voters: voters.to_vec(),
         }
     }
 
+    /// Makes a checkpoint durable and tells the group.
+    pub(crate) fn checkpoint(&mut self) {
+        let (tell, told) = channel();
+        let visit = Box::new(move |machine: &mut Adder, context: &mut Context<'_, u64>| {
+            let checkpoint = GroupCheckpoint {
+                index: context.applied,
+                term: context.applied_term,
+                members: context.members.clone(),
+                body: Bytes::copy_from_slice(&machine.sum.to_le_bytes()),
+            };
+            tell.send(checkpoint).unwrap();
+        });
+        self.visit(visit);
+        let checkpoint = told.try_recv().unwrap();
+        self.durable = Some(checkpoint.clone());
+        self.handle.send(Input::Checkpointed {
+            group: GROUP,
+            checkpoint,
+        });
+    }
+
+    /// Takes up what leaders offer; gives the number of offers.
+    pub(crate) fn take_offers_up(&mut self) -> usize {
+        let offers = std::mem::take(&mut *self.offers.0.lock().unwrap());
+        let count = offers.len();
+        for offer in offers {
+            let checkpoint = GroupCheckpoint {
+                index: offer.index,
+                term: offer.term,
+                members: offer.members.clone(),
+                body: offer.body.clone(),
+            };
+            let body = Some(checkpoint.body.clone());
+            self.durable = Some(checkpoint);
+            self.handle.send(Input::CaughtUp { offer, body });
+        }
+        count
+    }
+
+    fn visit(&mut self, visit: weir_raft::Visit<Adder>) {
+        self.handle.send(Input::Visit {
+            group: GROUP,
+            visit,
+        });
+        let mut turn = self.turn();
+        self.unsent.append(&mut turn.messages);
+    }
+
     /// Turns and syncs until nothing is left to do; gives messages to peers.
-    pub(crate) fn settle(&mut self) -> Vec<weir_raft::PeerMessage> {
-        let mut messages = Vec::new();
+    pub(crate) fn settle(&mut self) -> Vec<PeerMessage> {
+        let mut messages = std::mem::take(&mut self.unsent);
         loop {
             messages.append(&mut self.turn().messages);
             if self.wal.sync() == 0 && !self.handle.has_input() {
@@ -203,8 +328,15 @@ impl Node {
         }
     }
 
+    pub(crate) fn moment(&self) -> Moment {
+        Moment {
+            now: self.now,
+            elapsed_ms: self.now.since(Millis(0)),
+        }
+    }
+
     pub(crate) fn turn(&mut self) -> Turn {
-        self.worker.turn(self.now).unwrap()
+        self.worker.turn(self.moment()).unwrap()
     }
 
     pub(crate) fn add(&self, number: u64) -> Receiver<Result<u64, NotCommitted>> {
@@ -235,11 +367,7 @@ impl Node {
         let visit = Box::new(move |machine: &mut Adder, context: &mut Context<'_, u64>| {
             tell.send(look(machine, context.applied)).unwrap();
         });
-        self.handle.send(Input::Visit {
-            group: GROUP,
-            visit,
-        });
-        self.turn();
+        self.visit(visit);
         told.try_recv().unwrap()
     }
 }

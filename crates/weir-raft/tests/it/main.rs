@@ -2,6 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod catch_up;
+mod cluster;
 mod harness;
+mod membership;
 mod one_voter;
+mod random;
+mod sleep;
 mod three_voters;

@@ -57,7 +57,7 @@ fn proposals_of_one_turn_share_one_write() {
 #[test]
 fn an_idle_lone_leader_asks_for_no_turn() {
     let mut node = alone();
-    assert_eq!(node.turn().next_deadline, None);
+    assert_eq!(node.turn().next_turn_in_ms, None);
 }
 
 #[test]
@@ -197,9 +197,9 @@ fn an_entry_that_cannot_be_applied_stops_the_worker() {
     });
     node.turn();
     node.wal.sync();
-    assert!(node.worker.turn(node.now).is_err());
+    assert!(node.worker.turn(node.moment()).is_err());
     assert!(
-        node.worker.turn(node.now).is_err(),
+        node.worker.turn(node.moment()).is_err(),
         "a failed worker stays failed"
     );
 }

@@ -1,54 +1,11 @@
 //! Three nodes that hand each other's messages over in memory.
 
-use std::sync::{Arc, mpsc::channel};
+use std::sync::mpsc::channel;
 
 use weir_model::NodeId;
 use weir_raft::{Input, MemberChange, NotCommitted};
 
-use crate::harness::{Adder, GROUP, MemoryWal, Node};
-
-struct Cluster {
-    nodes: Vec<Node>,
-    cut_off: Option<usize>,
-}
-
-impl Cluster {
-    fn new(voters: &[u64], count: u64) -> Self {
-        let node = |id| Node::new(id, voters, Arc::new(MemoryWal::default()));
-        Self {
-            nodes: (1..=count).map(node).collect(),
-            cut_off: None,
-        }
-    }
-
-    /// Lets `ms` pass in steps, delivering every message at once.
-    fn run(&mut self, ms: i64) {
-        for _ in 0..ms / 50 {
-            for at in 0..self.nodes.len() {
-                self.nodes[at].now.0 += 50;
-                self.deliver(at);
-            }
-        }
-    }
-
-    fn deliver(&mut self, from: usize) {
-        for message in self.nodes[from].settle() {
-            let to = usize::try_from(message.to.0 - 1).unwrap();
-            if self.cut_off != Some(from) && self.cut_off != Some(to) {
-                self.nodes[to].handle.send(message.into_input());
-            }
-        }
-    }
-
-    fn leader(&mut self) -> usize {
-        let leads = |adder: &Adder, _| adder.led.last() == Some(&true);
-        let leaders: Vec<usize> = (0..self.nodes.len())
-            .filter(|at| self.cut_off != Some(*at) && self.nodes[*at].look(leads))
-            .collect();
-        assert_eq!(leaders.len(), 1, "one leader among those who can talk");
-        leaders[0]
-    }
-}
+use crate::{cluster::Cluster, harness::GROUP};
 
 #[test]
 fn three_nodes_elect_one_leader_and_agree() {
@@ -68,7 +25,7 @@ fn a_leader_that_is_cut_off_gives_up_and_another_takes_over() {
     let mut cluster = Cluster::new(&[1, 2, 3], 3);
     cluster.run(5_000);
     let old = cluster.leader();
-    cluster.cut_off = Some(old);
+    cluster.lose(old);
     let lost = cluster.nodes[old].add(1);
     cluster.run(10_000);
     assert_eq!(lost.try_recv(), Ok(Err(NotCommitted::LeadershipLost)));
@@ -77,7 +34,7 @@ fn a_leader_that_is_cut_off_gives_up_and_another_takes_over() {
     let told = cluster.nodes[new].add(5);
     cluster.run(1_000);
     assert_eq!(told.try_recv(), Ok(Ok(5)));
-    cluster.cut_off = None;
+    cluster.heal();
     cluster.run(5_000);
     assert_eq!(cluster.nodes[old].look(|adder, _| adder.sum), 5);
 }
@@ -116,7 +73,7 @@ fn a_group_of_one_grows_by_a_voter_that_then_counts() {
     cluster.run(3_000);
     assert_eq!(changed.try_recv(), Ok(Ok(())));
     assert_eq!(cluster.nodes[1].look(|adder, _| adder.sum), 4);
-    cluster.cut_off = Some(1);
+    cluster.lose(1);
     let alone = cluster.nodes[0].add(1);
     cluster.run(10_000);
     assert_eq!(

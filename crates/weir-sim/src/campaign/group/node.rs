@@ -12,7 +12,7 @@ use weir_log::{
 };
 use weir_model::{GroupId, NodeId, Term};
 use weir_raft::{
-    Admission, Context, GroupCheckpoint, GroupSeed, Handle, Input, Members, NoSnapshots,
+    Admission, Context, GroupCheckpoint, GroupSeed, Handle, Input, Members, Moment, NoSnapshots,
     NotCommitted, Worker, WorkerConfig,
 };
 
@@ -91,6 +91,7 @@ impl Node {
                     ..Members::default()
                 },
                 checkpoint: saved.as_ref().map_or((0, Term(0)), |s| (s.index, s.term)),
+                snapshot: saved.as_ref().map(|s| s.body.clone()),
                 recovered: recovered.remove(&group).unwrap_or_default(),
                 machine: saved.map_or_else(Journal::default, |s| Journal::decode(&s.body)),
                 election_seed: plan.seed,
@@ -123,7 +124,7 @@ impl Node {
     }
 
     pub(super) fn turn(&mut self) -> Result<(), String> {
-        let turned = self.worker.turn(self.clock.now());
+        let turned = self.worker.turn(Moment::of(&*self.clock));
         turned.map(|_| ()).map_err(|error| error.to_string())
     }
 

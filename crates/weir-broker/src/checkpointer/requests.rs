@@ -1,0 +1,143 @@
+//! What others want of the checkpointer, which alone writes checkpoints and removes what they do
+//! not name any more.
+
+use std::collections::BTreeMap;
+
+use weir_log::{Checkpoint, CheckpointError, wal::WalPort};
+use weir_model::{GroupId, PartitionId};
+
+use super::{CheckpointFailed, CheckpointState, Checkpointer};
+
+/// Served between checkpoints, in this order.
+#[derive(Default)]
+pub(super) struct Requests {
+    retired: Vec<GroupId>,
+    removed: Vec<PartitionId>,
+    taken_over: Vec<TakenOver>,
+    /// Groups to be left alone; `true`: they are.
+    holds: BTreeMap<GroupId, bool>,
+}
+
+/// Another replica's checkpoint with this node's segments.
+pub(crate) struct TakenOver {
+    pub(crate) group: GroupId,
+    pub(crate) checkpoint: Checkpoint,
+    /// Hears whether it is durable.
+    pub(crate) done: Box<dyn FnOnce(bool) + Send>,
+}
+
+impl Requests {
+    pub(super) fn is_empty(&self) -> bool {
+        self.retired.is_empty()
+            && self.removed.is_empty()
+            && self.taken_over.is_empty()
+            && self.holds.values().all(|is_held| *is_held)
+    }
+}
+
+impl CheckpointState {
+    /// Asks for a checkpoint of the group, and for none after it until
+    /// [`CheckpointState::release`]: its partitions stay as they are on the disk.
+    pub(crate) fn hold(&self, group: GroupId) {
+        self.lock().requests.holds.entry(group).or_default();
+        self.arrived.notify_one();
+    }
+
+    /// Whether the group is left alone: everything that it has applied is flushed.
+    pub(crate) fn is_held(&self, group: GroupId) -> bool {
+        self.lock().requests.holds.get(&group) == Some(&true)
+    }
+
+    pub(crate) fn release(&self, group: GroupId) {
+        self.lock().requests.holds.remove(&group);
+    }
+
+    /// Saves a checkpoint that was taken over from another replica. The group must be held.
+    pub(crate) fn take_over(&self, taken_over: TakenOver) {
+        self.lock().requests.taken_over.push(taken_over);
+        self.arrived.notify_one();
+    }
+
+    /// Removes the group's checkpoint.
+    pub(crate) fn retire(&self, group: GroupId) {
+        self.lock().requests.retired.push(group);
+        self.arrived.notify_one();
+    }
+
+    /// Removes files of partitions that nobody has open any more.
+    pub(crate) fn remove_partitions(&self, ids: impl IntoIterator<Item = PartitionId>) {
+        self.lock().requests.removed.extend(ids);
+        self.arrived.notify_one();
+    }
+}
+
+impl Checkpointer {
+    /// To be called while no checkpoint is under way.
+    pub(super) fn serve_requests(&mut self) -> Result<(), CheckpointFailed> {
+        let (retired, removed, taken_over) = {
+            let mut inbox = self.state.lock();
+            let requests = &mut inbox.requests;
+            (
+                std::mem::take(&mut requests.retired),
+                std::mem::take(&mut requests.removed),
+                std::mem::take(&mut requests.taken_over),
+            )
+        };
+        // Checkpoints go first: none may name files that are gone.
+        for group in retired {
+            self.checkpoints.remove(group)?;
+            self.saved.remove(&group);
+        }
+        for id in removed {
+            if let Err(error) = self.node.env.store.drop_partition(id) {
+                tracing::warn!(partition = %id, %error, "files stay until the next start");
+            }
+        }
+        for taken_over in taken_over {
+            self.save_taken_over(taken_over)?;
+        }
+        self.hold_groups();
+        Ok(())
+    }
+
+    fn save_taken_over(&mut self, taken_over: TakenOver) -> Result<(), CheckpointFailed> {
+        let TakenOver {
+            group,
+            checkpoint,
+            done,
+        } = taken_over;
+        let index = checkpoint.index;
+        if index < self.saved_index(group) {
+            done(false);
+            return Ok(());
+        }
+        match self.checkpoints.save(group, &checkpoint) {
+            Ok(()) => {
+                self.saved.insert(group, index);
+                self.wal.release(group, index);
+                done(true);
+                Ok(())
+            }
+            Err(error @ (CheckpointError::Full { .. } | CheckpointError::TooLarge { .. })) => {
+                tracing::warn!(%group, %error, "checkpoint of another node is not taken over");
+                done(false);
+                Ok(())
+            }
+            Err(
+                error @ (CheckpointError::Io { .. }
+                | CheckpointError::Corrupt { .. }
+                | CheckpointError::UnknownVersion { .. }),
+            ) => Err(error.into()),
+        }
+    }
+
+    /// Leaves groups alone whose state is all in a checkpoint; asks for one of the others.
+    fn hold_groups(&mut self) {
+        let mut inbox = self.state.lock();
+        self.is_hold_awaited = false;
+        for (group, is_held) in &mut inbox.requests.holds {
+            *is_held |= self.node.applied(*group) <= self.saved_index(*group);
+            self.is_hold_awaited |= !*is_held;
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! What replicas of a group are compared by. For tests and the simulator: no client asks this.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use weir_log::partition::{PartitionLog, PartitionStore, Read};
+use weir_model::{GroupId, NodeId, Offset, PartitionId, Term};
+use weir_raft::{Context, Input};
+
+use crate::{Node, machine::Machine, outcome::AppliedOutcome};
+
+/// Bytes of one read while a partition is gone through.
+const READ_BYTES: usize = 64 << 10;
+
+/// A replica at one index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplicaState {
+    /// Last entry applied.
+    pub applied: u64,
+    /// Checksum of the replicated state, apart from what partitions hold.
+    pub state: u32,
+    /// What each partition holds, in ascending order of id.
+    pub partitions: Vec<PartitionState>,
+}
+
+/// A partition of a replica.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionState {
+    /// Which.
+    pub id: PartitionId,
+    /// First offset.
+    pub start: Offset,
+    /// Offset after the last record.
+    pub end: Offset,
+    /// Checksum of all batches from the start on, where it was asked for; an error where they
+    /// cannot be read.
+    pub data: Option<Result<u32, String>>,
+}
+
+/// Called once, on the group's worker.
+pub type ReplicaStateDone = Box<dyn FnOnce(ReplicaState) + Send>;
+
+impl Node {
+    /// Term, known leader and last applied entry of a group, as of its worker's last turn.
+    pub fn observed(&self, group: GroupId) -> (Term, Option<NodeId>, u64) {
+        let status = self.status(group);
+        (status.term(), status.leader(), status.applied())
+    }
+
+    /// Looks at a group's replica on this node, at the next turn. With `with_data` all batches
+    /// are read, on the worker's thread: not for a node that serves anybody.
+    pub fn inspect(&self, group: GroupId, with_data: bool, done: ReplicaStateDone) {
+        let store = Arc::clone(&self.env.store);
+        let visit = move |machine: &mut Machine, context: &mut Context<'_, AppliedOutcome>| {
+            let mut encoded = BytesMut::new();
+            context.members.encode(&mut encoded);
+            let logs = match machine {
+                Machine::Metadata(metadata) => {
+                    encoded.extend_from_slice(&metadata.encode());
+                    Vec::new()
+                }
+                Machine::Shard(shard) => shard.inspect(&mut encoded),
+            };
+            let state_of = |log: Arc<PartitionLog>| PartitionState {
+                id: log.id(),
+                start: log.start_offset(),
+                end: log.end_offset(),
+                data: with_data.then(|| checksum(&log, &store)),
+            };
+            done(ReplicaState {
+                applied: context.applied,
+                state: crc32c::crc32c(&encoded),
+                partitions: logs.into_iter().map(state_of).collect(),
+            });
+        };
+        self.handle_of(group).send(Input::Visit {
+            group,
+            visit: Box::new(visit),
+        });
+    }
+}
+
+fn checksum(log: &Arc<PartitionLog>, store: &PartitionStore) -> Result<u32, String> {
+    let mut sum = 0;
+    let mut from = log.start_offset();
+    loop {
+        let batches = match log.read(from, READ_BYTES, true) {
+            Read::Batches(batches) => batches,
+            Read::Cold(cold) => store.run_cold(&cold).map_err(|error| error.to_string())?,
+            Read::AtEnd => return Ok(sum),
+            Read::OutOfRange { start, end } => {
+                return Err(format!("{from} is not between {start} and {end}"));
+            }
+        };
+        for chunk in &batches.chunks {
+            sum = crc32c::crc32c_append(sum, chunk);
+        }
+        if batches.next_offset <= from {
+            return Err(format!("reading does not get on from {from}"));
+        }
+        from = batches.next_offset;
+    }
+}
