@@ -20,7 +20,7 @@ use std::{
 
 use bytes::Bytes;
 use weir_model::GroupId;
-use weir_raft::{SnapshotOffer, SnapshotPort};
+use weir_raft::{Input, SnapshotOffer, SnapshotPort};
 
 pub(crate) use self::{component::CatchUp, ranges::serve};
 use crate::{Node, peer::CallFailed};
@@ -120,6 +120,15 @@ impl SnapshotPort for Offers {
 }
 
 impl Node {
+    /// This node takes no part in the group any more, for certain: its replica forgets log and
+    /// state, and the disk its checkpoint and files. The one way to
+    /// [`Input::Retire`](weir_raft::Input::Retire).
+    pub fn retire_replica(&self, group: GroupId) {
+        let checkpoints = Arc::clone(&self.env.checkpoints);
+        let done = Box::new(move || checkpoints.retired(group));
+        self.handle_of(group).send(Input::Retire { group, done });
+    }
+
     /// Groups whose replicas here take over a checkpoint at the moment.
     pub fn catch_up_progress(self: &Arc<Self>) -> Vec<CatchUpProgress> {
         self.offers.progress().values().copied().collect()

@@ -272,6 +272,7 @@ impl<S: StateMachine> Group<S> {
         if self.reset_due {
             self.reset_wal(out);
         }
+        self.follow_leadership(now);
         self.propose_bundle();
         while self.raw.has_ready() {
             let ready = self.raw.ready();
@@ -337,6 +338,8 @@ impl<S: StateMachine> Group<S> {
         }
         if leads != self.leads {
             self.leads = leads;
+            // Asked in an earlier term, which raft-rs has forgotten.
+            self.settle_barriers(NotCommitted::LeadershipLost);
             self.visit(now, |machine, context| machine.leadership(context));
         }
     }
@@ -354,6 +357,10 @@ impl<S: StateMachine> Group<S> {
         if let Some((_, _, done)) = self.member_change.take() {
             done(Err(why));
         }
+        self.settle_barriers(why);
+    }
+
+    fn settle_barriers(&mut self, why: NotCommitted) {
         self.barriers_at.clear();
         for done in std::mem::take(&mut self.barriers).into_values() {
             done(Err(why));

@@ -45,7 +45,9 @@ pub(crate) fn of(error: &anyhow::Error) -> ExitCode {
             | OpenError::Leftover(_) => STORAGE.into(),
         };
     }
-    if let Some(DataDirError::Io { .. } | DataDirError::Damaged { .. }) = error.downcast_ref::<DataDirError>() {
+    if let Some(DataDirError::Io { .. } | DataDirError::Damaged { .. }) =
+        error.downcast_ref::<DataDirError>()
+    {
         return STORAGE.into();
     }
     if error.is::<Usage>() {

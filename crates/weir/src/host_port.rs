@@ -81,7 +81,16 @@ mod tests {
     fn what_nobody_could_connect_to_is_refused() {
         let long = format!("{}:1", "a".repeat(MAX_HOST_BYTES + 1));
         let refused = [
-            "", "host", "host:", "host:0", "host:65536", ":1", "::1:9092", "a b:1", "a/b:1", &long,
+            "",
+            "host",
+            "host:",
+            "host:0",
+            "host:65536",
+            ":1",
+            "::1:9092",
+            "a b:1",
+            "a/b:1",
+            &long,
         ];
         for text in refused {
             assert!(text.parse::<HostPort>().is_err(), "{text}");

@@ -96,14 +96,13 @@ impl CatchUp {
         Ok(has_worked)
     }
 
-    /// An offer by the same leader as before adds nothing: what the earlier one leaves open comes
-    /// as entries. Another leader's makes the earlier one worthless.
+    /// Another leader's offer makes the earlier one worthless: what was brought serves it as well.
+    /// One by the same leader waits, since every offer must have its answer.
     fn take_offer(&mut self, offer: SnapshotOffer) {
         let group = offer.group;
-        if let Some(active) = self.active.get_mut(&group) {
-            if !active.is_outdated_by(&offer) {
-                return;
-            }
+        if let Some(active) = self.active.get_mut(&group)
+            && active.is_outdated_by(&offer)
+        {
             active.give_up("another node leads the group");
         }
         self.waiting.insert(group, offer);

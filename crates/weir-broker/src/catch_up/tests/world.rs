@@ -23,7 +23,7 @@ use weir_model::{
 use weir_raft::{GroupCheckpoint, Input, Members, PeerMessage, SnapshotOffer, SnapshotPort};
 
 use crate::{
-    Engine, Identity, NoPeers, Node, NodeConfig,
+    Engine, Identity, Node, NodeConfig,
     checkpointer::{self},
     machine::Machine,
     metadata::{CreateTopic, MetadataCommand},
@@ -80,7 +80,7 @@ impl Clock for StepClock {
 /// What becomes of a call's answer.
 type Spoil = Box<dyn FnMut(Bytes) -> Result<Bytes, CallFailed> + Send>;
 
-/// The way from the second node to the first.
+/// The way from one node to the other.
 pub(super) struct Link {
     to: Mutex<Option<Arc<Node>>>,
     spoil: Mutex<Spoil>,
@@ -88,7 +88,11 @@ pub(super) struct Link {
 }
 
 impl weir_raft::PeerPort for Link {
-    fn send(&self, _messages: Vec<PeerMessage>) {}
+    fn send(&self, messages: Vec<PeerMessage>) {
+        if let Some(node) = &*self.to.lock().unwrap() {
+            node.take_messages(messages);
+        }
+    }
 }
 
 impl PeerPort for Link {
@@ -112,12 +116,24 @@ impl PeerPort for Link {
     }
 }
 
+impl Link {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            to: Mutex::new(None),
+            spoil: Mutex::new(Box::new(Ok)),
+            call_count: AtomicU64::new(0),
+        })
+    }
+}
+
 pub(super) struct World {
     leader_dir: TempDir,
     follower_dir: TempDir,
     pub(super) leader: Engine,
     pub(super) follower: Engine,
     pub(super) link: Arc<Link>,
+    /// From the leader to the second node.
+    back: Arc<Link>,
 }
 
 fn config() -> NodeConfig {
@@ -158,19 +174,18 @@ impl World {
             ..founded.unwrap()
         };
         Engine::join(&follower_dir.disk(), &entropy, &wal, &identity).unwrap();
-        let leader = open(&leader_dir, config(), Arc::new(NoPeers));
-        let link = Arc::new(Link {
-            to: Mutex::new(Some(leader.node())),
-            spoil: Mutex::new(Box::new(Ok)),
-            call_count: AtomicU64::new(0),
-        });
+        let (back, link) = (Link::new(), Link::new());
+        let leader = open(&leader_dir, config(), Arc::<Link>::clone(&back));
         let follower = open(&follower_dir, follower, Arc::<Link>::clone(&link));
+        *back.to.lock().unwrap() = Some(follower.node());
+        *link.to.lock().unwrap() = Some(leader.node());
         let mut world = Self {
             leader_dir,
             follower_dir,
             leader,
             follower,
             link,
+            back,
         };
         settle(&mut world.leader);
         Engine::announce(&world.leader.node());
@@ -275,6 +290,33 @@ impl World {
         settle(&mut self.follower);
     }
 
+    /// The leader takes the second node into the shard.
+    pub(super) fn add_learner(&mut self) {
+        self.leader
+            .node()
+            .handle_of(SHARD)
+            .send(Input::ChangeMembers {
+                group: SHARD,
+                changes: vec![weir_raft::MemberChange::AddLearner(FOLLOWER)],
+                done: Box::new(|changed| changed.unwrap()),
+            });
+    }
+
+    /// Both nodes go on until the second one has applied all that the first one has.
+    pub(super) fn replicate(&mut self) {
+        let (leader, follower) = (self.leader.node(), self.follower.node());
+        for _ in 0..MAX_ROUNDS {
+            self.leader.step().unwrap();
+            self.follower.step().unwrap();
+            let is_same = follower.applied(SHARD) == leader.applied(SHARD);
+            if is_same && follower.applied(SHARD) > 1 && self.follower.catch_up.is_idle() {
+                return;
+            }
+        }
+        let applied = (follower.applied(SHARD), leader.applied(SHARD));
+        panic!("the second node never comes up: {applied:?}");
+    }
+
     pub(super) fn spoil(
         &self,
         spoil: impl FnMut(Bytes) -> Result<Bytes, CallFailed> + Send + 'static,
@@ -285,6 +327,7 @@ impl World {
     pub(super) fn reopen_follower(&mut self) {
         let peers: Arc<dyn PeerPort> = Arc::<Link>::clone(&self.link);
         self.follower = open(&self.follower_dir, config(), peers);
+        *self.back.to.lock().unwrap() = Some(self.follower.node());
     }
 
     /// Start, end and everything that a node has of a partition.

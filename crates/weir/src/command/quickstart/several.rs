@@ -61,7 +61,12 @@ fn start(arguments: &ServeArguments, count: u16) -> anyhow::Result<Vec<ChildNode
         let cluster = address(&arguments.cluster, number - 1)?;
         let join = nodes.first().map(|first| first.cluster.clone());
         let addresses = [kafka, cluster];
-        nodes.push(ChildNode::start(arguments, number, addresses, join.as_deref())?);
+        nodes.push(ChildNode::start(
+            arguments,
+            number,
+            addresses,
+            join.as_deref(),
+        )?);
     }
     Ok(nodes)
 }
@@ -127,7 +132,10 @@ fn settled_count(status: &ClusterStatus, wanted: usize) -> usize {
 
 fn print_hints(nodes: &[ChildNode], dir: &Path) {
     if let (Some(first), Some(last)) = (nodes.first(), nodes.last()) {
-        println!("See who leads what:   weir cluster status --node {}", first.cluster);
+        println!(
+            "See who leads what:   weir cluster status --node {}",
+            first.cluster
+        );
         println!("Kill one, lose nothing: kill -9 {}", last.pid());
     }
     println!(
