@@ -264,6 +264,8 @@ pub struct PartitionMetadata {
     pub leader_epoch: i32,
     /// Nodes that hold a copy.
     pub replicas: Vec<i32>,
+    /// Those of them that keep up.
+    pub in_sync: Vec<i32>,
 }
 
 /// Creates topics.

@@ -144,6 +144,7 @@ impl Checkpointer {
     pub(crate) fn run(mut self) -> Result<Self, CheckpointFailed> {
         loop {
             self.turn()?;
+            self.node.sync_identity();
             let state = Arc::clone(&self.state);
             let inbox = state.lock();
             if inbox.is_closed {
@@ -351,7 +352,10 @@ impl Checkpointer {
                 .installed(shard.take_manifests(manifests));
         }
         self.saved.insert(group, index);
-        self.wal.release(group, index);
+        // The log of a group that retires begins anew, perhaps further back.
+        if !self.state.is_retiring(group) {
+            self.wal.release(group, index);
+        }
         let checkpoint = GroupCheckpoint {
             index,
             term: plan.term,

@@ -3,6 +3,8 @@
 mod found;
 mod open;
 mod running;
+#[cfg(feature = "seeded-bugs")]
+mod seeded;
 
 use std::sync::Arc;
 
@@ -11,7 +13,7 @@ use weir_log::{
     wal::{GroupCommit, RecoveryError, SpareMaker, Wal},
 };
 use weir_model::{GroupId, NodeId};
-use weir_raft::{FoundError, Input, Moment, Worker, WorkerFailed};
+use weir_raft::{FoundError, Moment, Worker, WorkerFailed};
 
 pub use self::running::{OnFailure, Running};
 use crate::{
@@ -19,9 +21,8 @@ use crate::{
     checkpointer::{CheckpointFailed, CheckpointState, Checkpointer},
     identity::IdentityError,
     machine::Machine,
-    metadata::{MetadataCommand, NodeRecord},
-    metadata_host,
     node::Node,
+    steward::Steward,
 };
 
 /// Why a node cannot be opened.
@@ -109,8 +110,9 @@ pub struct Engine {
     spares: SpareMaker,
     workers: Vec<Worker<Machine>>,
     checkpointer: Checkpointer,
+    steward: Steward,
     checkpoint_state: Arc<CheckpointState>,
-    catch_up: CatchUp,
+    pub(crate) catch_up: CatchUp,
 }
 
 impl Engine {
@@ -134,6 +136,8 @@ impl Engine {
         has_worked |= self.queue.run_once(&mut self.wal);
         self.checkpointer.turn()?;
         has_worked |= self.catch_up.turn()?;
+        self.steward.turn();
+        self.node.sync_identity();
         self.node.purgatory.expire(self.node.elapsed());
         Ok(has_worked || self.node.handles.iter().any(weir_raft::Handle::has_input))
     }
@@ -143,24 +147,9 @@ impl Engine {
         self.checkpointer.force();
     }
 
-    /// Tells the cluster of this node. To be repeated until [`Node::is_ready`].
-    pub fn announce(node: &Node) {
-        let name = MetadataCommand::NameCluster {
-            cluster_id: node.identity.cluster_id(),
-        };
-        let register = MetadataCommand::RegisterNode(NodeRecord {
-            id: node.config.node,
-            kafka_host: node.config.kafka_host.clone(),
-            kafka_port: node.config.kafka_port,
-        });
-        for command in [name, register] {
-            let command = metadata_host::command(&command);
-            let group = GroupId::METADATA;
-            node.handle_of(group).send(Input::Propose {
-                group,
-                command,
-                done: None,
-            });
-        }
+    /// Tells the cluster of this node, through whoever leads it. To be repeated until
+    /// [`Node::is_ready`].
+    pub fn announce(node: &Arc<Node>) {
+        node.announce();
     }
 }

@@ -1,58 +1,177 @@
-//! Several answers that are sent as one.
+//! How a node becomes a member: it asks any node of the cluster, before it has an identity.
+//!
+//! The request: tag `JOIN`, `u8` version, `u128` incarnation, text peer address, text Kafka host, `u16`
+//! Kafka port. The answer: `u8` 0, `u128` cluster, `u64` node, `u32` shards, `u32` count and for each
+//! node `u64` id, text address; or `u8` 1 and a text.
 
-use std::sync::{
-    Mutex, PoisonError,
-    atomic::{AtomicUsize, Ordering},
+use std::{collections::BTreeMap, sync::Arc};
+
+use bytes::{Buf, Bytes};
+use weir_model::NodeId;
+
+use crate::{
+    Identity, Node,
+    call::JOIN,
+    encoding::{DecodeError, Reader, Writer},
+    metadata::{MetadataCommand, MetadataOutcome},
+    peer::Answer,
 };
 
-use crate::{api::Outcome, mailbox::Reply};
+const VERSION: u8 = 1;
+const ADMITTED: u8 = 0;
+const REFUSED: u8 = 1;
+const ADDRESS_MIN_BYTES: usize = 8 + 4;
 
-/// Collects one answer per part of a request, in any order and from any thread; the last one
-/// sends them all.
-pub(crate) struct Join<T> {
-    answers: Mutex<Vec<T>>,
-    open_count: AtomicUsize,
-    reply: Mutex<Option<Reply>>,
-    outcome: fn(Vec<T>) -> Outcome,
+/// Why a node is no member.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum JoinRefused {
+    /// The cluster said no, or not yet.
+    #[error("{0}")]
+    Refused(String),
+    /// The answer makes no sense.
+    #[error("the answer is damaged: {0}")]
+    Damaged(#[from] DecodeError),
 }
 
-impl<T: Clone> Join<T> {
-    /// Waits for `count` answers; sends at once where that is 0. `unsettled` stands in for those
-    /// that are not there yet and is never sent.
-    pub(crate) fn new(
-        count: usize,
-        unsettled: T,
-        reply: Reply,
-        outcome: fn(Vec<T>) -> Outcome,
-    ) -> Self {
-        let reply = if count == 0 {
-            reply.send(outcome(Vec::new()));
-            None
-        } else {
-            Some(reply)
-        };
-        Self {
-            answers: Mutex::new(vec![unsettled; count]),
-            open_count: AtomicUsize::new(count),
-            reply: Mutex::new(reply),
-            outcome,
+/// Asks to be admitted. `incarnation`: 128 random bits, not 0; the same when asking again gives the
+/// same node id again.
+pub fn request(incarnation: u128, peer_address: &str, kafka_host: &str, kafka_port: u16) -> Bytes {
+    let mut writer = Writer::new();
+    writer.u8(JOIN);
+    writer.u8(VERSION);
+    writer.u128(incarnation);
+    writer.text(peer_address);
+    writer.text(kafka_host);
+    writer.u16(kafka_port);
+    writer.finish()
+}
+
+/// Who the node is, as the cluster says.
+#[allow(clippy::needless_pass_by_value, reason = "an answer is read once")]
+pub fn read_answer(answer: Bytes) -> Result<Identity, JoinRefused> {
+    let mut reader = Reader::new(&answer);
+    match reader.u8()? {
+        ADMITTED => Ok(read_identity(reader)?),
+        REFUSED => {
+            let reason = reader.text()?.to_owned();
+            reader.finish()?;
+            Err(JoinRefused::Refused(reason))
         }
+        tag => Err(reader.unknown_tag("answer", tag).into()),
+    }
+}
+
+fn read_identity(mut reader: Reader<'_>) -> Result<Identity, DecodeError> {
+    let mut identity = Identity {
+        cluster: reader.u128()?,
+        node: NodeId(reader.u64()?),
+        shard_count: reader.u32()?,
+        addresses: BTreeMap::new(),
+    };
+    for _ in 0..reader.count(ADDRESS_MIN_BYTES)? {
+        let node = NodeId(reader.u64()?);
+        identity.addresses.insert(node, reader.text()?.to_owned());
+    }
+    reader.finish()?;
+    Ok(identity)
+}
+
+fn read_request(request: &[u8]) -> Result<MetadataCommand, DecodeError> {
+    let mut reader = Reader::new(request);
+    reader.version("join version", VERSION)?;
+    let command = MetadataCommand::AdmitNode {
+        incarnation: reader.u128()?,
+        peer_address: reader.text()?.to_owned(),
+        kafka_host: reader.text()?.to_owned(),
+        kafka_port: reader.u16()?,
+    };
+    reader.finish()?;
+    Ok(command)
+}
+
+pub(crate) fn serve(node: &Arc<Node>, request: &Bytes, answer: Answer) {
+    let command = match read_request(request.chunk()) {
+        Ok(command) => command,
+        Err(error) => return answer(refusal(&format!("the request is damaged: {error}"))),
+    };
+    let MetadataCommand::AdmitNode { peer_address, .. } = &command else {
+        return;
+    };
+    let (member, peer_address) = (Arc::clone(node), peer_address.clone());
+    node.propose_metadata(command, move |outcome| {
+        answer(match outcome {
+            Ok(MetadataOutcome::NodeAdmitted(id)) => member.admission(id, peer_address),
+            Ok(MetadataOutcome::Refused(error)) | Err(error) => {
+                refusal(&format!("the node is not admitted: {error:?}"))
+            }
+            Ok(
+                MetadataOutcome::ClusterNamed(_)
+                | MetadataOutcome::NodeRegistered(_)
+                | MetadataOutcome::NodeStateSet(_)
+                | MetadataOutcome::NodeRemoved(_)
+                | MetadataOutcome::TopicCreated(_)
+                | MetadataOutcome::TopicDeleted(_)
+                | MetadataOutcome::ProducerIds { .. },
+            ) => refusal("the node is not admitted: the answer is another command's"),
+        });
+    });
+}
+
+fn refusal(reason: &str) -> Bytes {
+    let mut writer = Writer::new();
+    writer.u8(REFUSED);
+    writer.text(reason);
+    writer.finish()
+}
+
+impl Node {
+    fn admission(&self, id: NodeId, peer_address: String) -> Bytes {
+        let topology = self.topology.load();
+        let nodes = topology.nodes().values();
+        let mut addresses = self.identity.addresses.clone();
+        addresses.extend(nodes.map(|node| (node.id, node.peer_address.clone())));
+        addresses.insert(id, peer_address);
+        let mut writer = Writer::new();
+        writer.u8(ADMITTED);
+        writer.u128(self.identity.cluster);
+        writer.u64(id.0);
+        writer.u32(self.identity.shard_count);
+        writer.count(addresses.len());
+        for (node, address) in &addresses {
+            writer.u64(node.0);
+            writer.text(address);
+        }
+        writer.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encoding::trial;
+
+    #[test]
+    fn a_request_comes_back_and_damage_is_an_error() {
+        let bytes = request(5, "127.0.0.1:9192", "localhost", 9092);
+        assert_eq!(bytes[0], JOIN);
+        let expected = MetadataCommand::AdmitNode {
+            incarnation: 5,
+            peer_address: "127.0.0.1:9192".to_owned(),
+            kafka_host: "localhost".to_owned(),
+            kafka_port: 9092,
+        };
+        assert_eq!(read_request(&bytes[1..]), Ok(expected));
+        trial::damage(&bytes[1..], read_request);
     }
 
-    /// Puts the answer of part `at`: once per part.
-    pub(crate) fn settle(&self, at: usize, answer: T) {
-        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        answers[at] = answer;
-        if self.open_count.fetch_sub(1, Ordering::AcqRel) == 1 {
-            let answers = std::mem::take(&mut *answers);
-            let reply = self
-                .reply
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take();
-            reply
-                .expect("each part settles once")
-                .send((self.outcome)(answers));
+    #[test]
+    fn a_refusal_is_told_and_damage_is_an_error() {
+        let bytes = refusal("no");
+        let refused = read_answer(bytes.clone());
+        assert_eq!(refused, Err(JoinRefused::Refused("no".to_owned())));
+        for cut in 0..bytes.len() {
+            let cut = read_answer(bytes.slice(..cut));
+            assert!(matches!(cut, Err(JoinRefused::Damaged(_))));
         }
     }
 }

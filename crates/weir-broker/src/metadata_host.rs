@@ -1,35 +1,120 @@
 //! Group 0 on this node: the metadata's state machine, and its view for readers.
 
-use std::sync::Arc;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use bytes::Bytes;
 use weir_raft::{Applied, ApplyError, Command};
 
 use crate::{
     encoding::DecodeError,
+    forward::{Decided, Place},
     metadata::{MetadataCommand, MetadataOutcome, MetadataState, Topology},
     outcome::AppliedOutcome,
 };
 
+/// Most who wait for a command to be applied here; more do not wait.
+const MAX_WAITERS_COUNT: usize = 10_000;
+
+/// Called once, without blocking.
+type Waiter = Box<dyn FnOnce() + Send>;
+
+/// What everybody on this node sees of group 0.
+#[derive(Default)]
+pub(crate) struct MetadataView {
+    topology: ArcSwap<Topology>,
+    /// A mutex: taken once per command of group 0.
+    progress: Mutex<Progress>,
+}
+
+#[derive(Default)]
+struct Progress {
+    /// The last command that was applied here.
+    last: Place,
+    waiting: BTreeMap<WaiterKey, Waiter>,
+    next_serial: u64,
+}
+
+/// Finds one who waits.
+pub(crate) type WaiterKey = (Place, u64);
+
+impl MetadataView {
+    pub(crate) fn load(&self) -> Guard<Arc<Topology>> {
+        self.topology.load()
+    }
+
+    pub(crate) fn load_full(&self) -> Arc<Topology> {
+        self.topology.load_full()
+    }
+
+    /// Calls `waiter` once the command at `place` is applied here: at once where it is. A key
+    /// where it waits.
+    pub(crate) fn when_applied(&self, place: Place, waiter: Waiter) -> Option<WaiterKey> {
+        let mut progress = self.lock();
+        if progress.last >= place || progress.waiting.len() >= MAX_WAITERS_COUNT {
+            drop(progress);
+            waiter();
+            return None;
+        }
+        let key = (place, progress.next_serial);
+        progress.next_serial += 1;
+        progress.waiting.insert(key, waiter);
+        Some(key)
+    }
+
+    /// Calls the one who still waits.
+    pub(crate) fn give_up(&self, key: WaiterKey) {
+        let waiter = self.lock().waiting.remove(&key);
+        if let Some(waiter) = waiter {
+            waiter();
+        }
+    }
+
+    /// The next command of `index` has its place.
+    fn advance(&self, index: u64) -> Place {
+        let mut progress = self.lock();
+        progress.last = progress.last.next(index);
+        progress.last
+    }
+
+    /// Calls those who waited for anything up to `place`.
+    fn wake(&self, place: Place) {
+        let due = {
+            let mut progress = self.lock();
+            let later = progress.waiting.split_off(&(place, u64::MAX));
+            std::mem::replace(&mut progress.waiting, later)
+        };
+        due.into_values().for_each(|waiter| waiter());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Applies metadata commands and shows the result to everybody on this node.
 pub(crate) struct MetadataHost {
     state: MetadataState,
-    view: Arc<ArcSwap<Topology>>,
+    view: Arc<MetadataView>,
 }
 
 impl MetadataHost {
     /// From a checkpoint's body, or from nothing.
-    pub(crate) fn open(
-        body: Option<&[u8]>,
-        view: Arc<ArcSwap<Topology>>,
-    ) -> Result<Self, DecodeError> {
+    pub(crate) fn open(body: Option<&[u8]>, view: Arc<MetadataView>) -> Result<Self, DecodeError> {
         let state = match body {
             Some(body) => MetadataState::decode(body)?,
             None => MetadataState::new(),
         };
-        view.store(state.topology());
-        Ok(Self { state, view })
+        let host = Self { state, view };
+        host.show();
+        Ok(host)
+    }
+
+    fn show(&self) {
+        self.view.topology.store(self.state.topology());
     }
 
     pub(crate) fn apply(
@@ -46,25 +131,30 @@ impl MetadataHost {
         let has_changed = match &outcome {
             MetadataOutcome::ClusterNamed(_)
             | MetadataOutcome::NodeRegistered(_)
+            | MetadataOutcome::NodeAdmitted(_)
+            | MetadataOutcome::NodeStateSet(_)
+            | MetadataOutcome::NodeRemoved(_)
             | MetadataOutcome::TopicCreated(_)
             | MetadataOutcome::TopicDeleted(_) => true,
             MetadataOutcome::ProducerIds { .. } | MetadataOutcome::Refused(_) => false,
         };
         if has_changed {
-            self.view.store(self.state.topology());
+            self.show();
         }
-        Ok(AppliedOutcome::Metadata(outcome))
+        let place = self.view.advance(at.index);
+        self.view.wake(place);
+        Ok(AppliedOutcome::Metadata(Decided { place, outcome }))
     }
 
     pub(crate) fn restore(&mut self, body: &[u8]) -> Result<(), DecodeError> {
         self.state = MetadataState::decode(body)?;
-        self.view.store(self.state.topology());
+        self.show();
         Ok(())
     }
 
     pub(crate) fn retire(&mut self) {
         self.state = MetadataState::new();
-        self.view.store(self.state.topology());
+        self.show();
     }
 
     pub(crate) fn encode(&self) -> Bytes {
@@ -77,5 +167,38 @@ pub(crate) fn command(command: &MetadataCommand) -> Command {
     Command {
         head: command.encode(),
         payload: Bytes::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    fn count(woken: &Arc<AtomicUsize>) -> Waiter {
+        let woken = Arc::clone(woken);
+        Box::new(move || {
+            woken.fetch_add(1, Ordering::Relaxed);
+        })
+    }
+
+    #[test]
+    fn a_waiter_is_called_once_its_command_is_applied_and_not_by_an_earlier_one_of_its_entry() {
+        let view = MetadataView::default();
+        let woken = Arc::new(AtomicUsize::new(0));
+        let first = Place::default().next(7);
+        let second = first.next(7);
+        assert!(view.when_applied(second, count(&woken)).is_some());
+        let given_up = view.when_applied(second.next(7), count(&woken)).unwrap();
+        view.wake(view.advance(7));
+        assert_eq!(woken.load(Ordering::Relaxed), 0);
+        view.wake(view.advance(7));
+        assert_eq!(woken.load(Ordering::Relaxed), 1);
+        view.give_up(given_up);
+        view.give_up(given_up);
+        assert_eq!(woken.load(Ordering::Relaxed), 2);
+        assert!(view.when_applied(first, count(&woken)).is_none());
+        assert_eq!(woken.load(Ordering::Relaxed), 3);
     }
 }

@@ -3,19 +3,19 @@
 
 pub(crate) mod fetch;
 mod groups;
+mod identity;
 mod list_offsets;
 mod produce;
 mod producer_ids;
 mod topics;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, atomic::AtomicU32};
 
-use arc_swap::ArcSwap;
-use weir_log::{Clock, Entropy, Millis, PartitionManifest, partition::PartitionLog};
+use weir_log::{Clock, Disk, Entropy, Millis, PartitionManifest, partition::PartitionLog};
 use weir_model::{ErrorKind, GroupId, NodeId, PartitionId};
 use weir_raft::{Done, GroupStatus, Handle, Input};
 
-use self::producer_ids::ProducerIds;
+use self::{identity::Known, producer_ids::ProducerIds};
 use crate::{
     api::{Backend, Request, TopicRef},
     catch_up::Offers,
@@ -23,27 +23,37 @@ use crate::{
     identity::Identity,
     machine::Machine,
     mailbox::Reply,
-    metadata::{TopicRecord, Topology},
+    metadata::TopicRecord,
+    metadata_host::MetadataView,
     outcome::AppliedOutcome,
     peer::{PeerMessages, PeerPort},
     purgatory::Purgatory,
     shard::ShardEnv,
+    steward::StewardState,
+    view::Views,
 };
 
 /// The node's API. All state is in the groups; what is here only finds the way to them.
 pub struct Node {
     pub(crate) config: NodeConfig,
+    pub(crate) disk: Arc<dyn Disk>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) env: ShardEnv,
     pub(crate) identity: Identity,
     pub(crate) offers: Arc<Offers>,
     pub(crate) peers: Arc<dyn PeerPort>,
-    pub(crate) topology: Arc<ArcSwap<Topology>>,
+    pub(crate) topology: Arc<MetadataView>,
     pub(crate) handles: Vec<Handle<Machine>>,
     /// By group id.
     pub(crate) statuses: Vec<Arc<GroupStatus>>,
     pub(crate) purgatory: Purgatory,
+    pub(crate) steward: StewardState,
+    /// A mutex: taken a few times a second.
+    pub(crate) known: Mutex<Known>,
+    /// Commands of an announcement that have no answer yet.
+    pub(crate) announcing_count: AtomicU32,
+    pub(crate) views: Views,
     /// A mutex: taken once per new producer.
     pub(crate) producer_ids: Mutex<ProducerIds>,
 }
@@ -58,13 +68,14 @@ struct Route {
 /// What a node's parts need to be put together.
 pub(crate) struct NodeParts {
     pub(crate) config: NodeConfig,
+    pub(crate) disk: Arc<dyn Disk>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) env: ShardEnv,
     pub(crate) identity: Identity,
     pub(crate) offers: Arc<Offers>,
     pub(crate) peers: Arc<dyn PeerPort>,
-    pub(crate) topology: Arc<ArcSwap<Topology>>,
+    pub(crate) topology: Arc<MetadataView>,
     pub(crate) handles: Vec<Handle<Machine>>,
     pub(crate) statuses: Vec<Arc<GroupStatus>>,
 }
@@ -73,6 +84,7 @@ impl Node {
     pub(crate) fn new(parts: NodeParts) -> Arc<Self> {
         let NodeParts {
             config,
+            disk,
             clock,
             entropy,
             env,
@@ -83,8 +95,14 @@ impl Node {
             handles,
             statuses,
         } = parts;
+        peers.set_addresses(&identity.addresses);
+        let known = Mutex::new(Known::new(&identity));
         Arc::new(Self {
             config,
+            disk,
+            known,
+            announcing_count: AtomicU32::new(0),
+            views: Views::default(),
             clock,
             entropy,
             env,
@@ -95,6 +113,7 @@ impl Node {
             handles,
             statuses,
             purgatory: Purgatory::default(),
+            steward: StewardState::default(),
             producer_ids: Mutex::default(),
         })
     }
@@ -115,24 +134,19 @@ impl Node {
 
     /// Another node was lost, or answers again.
     pub fn peer_changed(&self, node: NodeId, is_up: bool) {
+        self.views.health_changed(node, is_up);
         for handle in &self.handles {
             handle.send(Input::PeerChanged { node, is_up });
         }
     }
 
-    /// What all other nodes are told of this one, several times a second.
-    pub fn beacon(&self) -> bytes::Bytes {
-        bytes::Bytes::new()
-    }
-
-    /// Another node's beacon.
-    pub fn take_beacon(&self, _from: NodeId, _beacon: &bytes::Bytes) {}
-
-    /// Whether every group has a leader and the node is known to the cluster.
+    /// Whether the node is known to the cluster as it is, and knows who leads each group.
     pub fn is_ready(&self) -> bool {
-        self.statuses.iter().all(|status| status.leader().is_some())
-            && self.topology.load().nodes().contains_key(&self.config.node)
-            && !self.topology.load().cluster_id().is_empty()
+        let groups = (0..=self.config.shard_count).map(GroupId);
+        self.is_announced()
+            && groups
+                .into_iter()
+                .all(|group| self.leader_of(group).is_some())
     }
 
     /// Whether this node leads the group.

@@ -2,13 +2,13 @@
 
 use weir_model::ErrorKind;
 
-use crate::{api::Produced, metadata::MetadataOutcome};
+use crate::{api::Produced, forward::Decided};
 
 /// The answer of either state machine.
 #[derive(Debug)]
 pub(crate) enum AppliedOutcome {
     /// A change of the metadata.
-    Metadata(MetadataOutcome),
+    Metadata(Decided),
     /// A batch was stored, or not.
     Appended(Produced),
     /// Offsets were kept, or not: one answer each.

@@ -1,4 +1,4 @@
-//! Fetches that wait, ordered by when they give up.
+//! Fetches and others that wait, ordered by when they give up.
 
 use std::{
     collections::BTreeMap,
@@ -17,6 +17,7 @@ const MAX_SLEEP_MS: u64 = 1_000;
 enum Parked {
     Watched(Weak<FetchTask>),
     Unwatched(Arc<FetchTask>),
+    Timer(Box<dyn FnOnce() + Send>),
 }
 
 #[derive(Default)]
@@ -49,6 +50,18 @@ impl Purgatory {
         } else {
             Parked::Unwatched(Arc::clone(task))
         };
+        self.park(deadline, parked);
+    }
+
+    /// Calls `timer` at its time, or when the node closes.
+    pub(crate) fn at(&self, time: Millis, timer: Box<dyn FnOnce() + Send>) {
+        if self.lock().closed {
+            return timer();
+        }
+        self.park(time, Parked::Timer(timer));
+    }
+
+    fn park(&self, deadline: Millis, parked: Parked) {
         let mut waiting = self.lock();
         let is_first = waiting
             .by_deadline
@@ -75,6 +88,7 @@ impl Purgatory {
         for parked in due.into_values().flatten() {
             match parked {
                 Parked::Unwatched(task) => task.expire(),
+                Parked::Timer(timer) => timer(),
                 Parked::Watched(task) => {
                     if let Some(task) = task.upgrade() {
                         task.expire();

@@ -177,3 +177,78 @@ impl ErrorKind {
         }
     }
 }
+
+macro_rules! codes {
+    ($($code:literal $kind:ident),* $(,)?) => {
+        impl ErrorKind {
+            /// The error between nodes. A code is never used again for another error.
+            pub fn code(self) -> u16 {
+                match self {
+                    $(Self::$kind => $code),*
+                }
+            }
+
+            /// The error that has this code; `None` where this version has none.
+            pub fn from_code(code: u16) -> Option<Self> {
+                match code {
+                    $($code => Some(Self::$kind),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+codes! {
+    1 UnknownTopicOrPartition,
+    2 UnknownTopicId,
+    3 TopicExists,
+    4 InvalidTopic,
+    5 InvalidPartitions,
+    6 InvalidReplicationFactor,
+    7 InvalidConfig,
+    8 OffsetOutOfRange,
+    9 NotLeader,
+    10 FencedLeaderEpoch,
+    11 UnknownLeaderEpoch,
+    12 CorruptBatch,
+    13 InvalidRecord,
+    14 InvalidTimestamp,
+    15 UnsupportedFormat,
+    16 MessageTooLarge,
+    17 OutOfOrderSequence,
+    18 DuplicateSequence,
+    19 InvalidProducerEpoch,
+    20 TimedOut,
+    21 StorageFull,
+    22 StorageFailed,
+    23 Overloaded,
+    24 ShuttingDown,
+    25 CoordinatorLoading,
+    26 NotCoordinator,
+    27 InvalidGroupId,
+    28 UnknownMember,
+    29 MemberIdRequired,
+    30 IllegalGeneration,
+    31 InconsistentGroupProtocol,
+    32 RebalanceInProgress,
+    33 InvalidSessionTimeout,
+    34 GroupMaxSizeReached,
+    35 FencedInstance,
+    36 OffsetMetadataTooLarge,
+    37 InvalidRequest,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_names_one_error_and_no_other() {
+        let named: Vec<ErrorKind> = (0..=u16::MAX).filter_map(ErrorKind::from_code).collect();
+        assert_eq!(named.len(), 37);
+        for code in 0..=u16::MAX {
+            let back = ErrorKind::from_code(code).map(ErrorKind::code);
+            assert!(back.is_none_or(|back| back == code), "{code}");
+        }
+    }
+}

@@ -2,13 +2,15 @@
 
 use super::load::Load;
 use crate::checker::Verdict;
+use crate::cluster;
 use crate::image::{FileSystem, Image};
+use crate::moments::Moments;
 use crate::node::Node;
 use crate::place::RunDirectory;
 use crate::stop;
 use anyhow::Result;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Acknowledgements between two faults at least: each fault hits a node that works.
 const ACKS_PER_CYCLE: u64 = 100;
@@ -27,6 +29,15 @@ pub(crate) struct Options {
     /// Cycles of power cut and restart, on each file system.
     #[arg(long, default_value_t = 100)]
     cuts: u32,
+    /// Cycles of each fault on three nodes; see `weir-interop cluster`.
+    #[arg(long, default_value_t = 100)]
+    cycles: u32,
+    /// Faults on three nodes, if not all.
+    #[arg(long = "fault", value_delimiter = ',')]
+    faults: Vec<cluster::Faults>,
+    /// Three cycles of each fault on three nodes.
+    #[arg(long)]
+    quick: bool,
     /// File systems for the power cuts.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [FileSystem::Ext4, FileSystem::Xfs])]
     fs: Vec<FileSystem>,
@@ -41,11 +52,11 @@ impl std::fmt::Display for FileSystem {
     }
 }
 
-/// Runs both loops; false when something acknowledged was lost, or anything else was found.
+/// Runs both loops on one node, then the faults on three; false when something acknowledged was lost, or anything else was found.
 pub(crate) fn run(options: &Options, weir: &Path) -> Result<bool> {
     let mut directory = RunDirectory::create()?;
     let mut totals = Totals::default();
-    let mut moments = Moments(options.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let mut moments = Moments::from_seed(options.seed);
     let outcome = all_loops(options, weir, directory.path(), &mut moments, &mut totals);
     if let Err(error) = &outcome {
         println!("crash: {error:#}");
@@ -67,7 +78,17 @@ pub(crate) fn run(options: &Options, weir: &Path) -> Result<bool> {
         totals.verdict.invented,
         totals.verdict.moved,
     );
-    Ok(totals.failed == 0)
+    drop(directory);
+    stop::check()?;
+    let several = cluster::Options {
+        faults: options.faults.clone(),
+        cycles: options.cycles,
+        quick: options.quick,
+        file_system: options.fs.first().copied().unwrap_or(FileSystem::Ext4),
+        seed: options.seed,
+        ..cluster::Options::default()
+    };
+    Ok(cluster::run(&several, weir)? && totals.failed == 0)
 }
 
 fn all_loops(
@@ -187,31 +208,9 @@ impl Totals {
     }
 }
 
-/// Moments of faults, from a seed.
-struct Moments(u64);
-
-impl Moments {
-    fn next(&mut self, max_ms: u64) -> Duration {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        Duration::from_millis(self.0 % (max_ms + 1))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_same_seed_gives_the_same_moments() {
-        let draw = || {
-            let mut moments = Moments(5);
-            [moments.next(9), moments.next(9), moments.next(9)]
-        };
-        assert_eq!(draw(), draw());
-        assert!(draw().iter().all(|time| *time <= Duration::from_millis(9)));
-    }
 
     #[test]
     fn one_dirty_loop_fails_the_campaign() {

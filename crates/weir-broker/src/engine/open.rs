@@ -5,7 +5,6 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use arc_swap::ArcSwap;
 use bytes::Bytes;
 use weir_log::{
     Checkpoint, CheckpointStore, Clock, Disk, Entropy, PartitionStore,
@@ -21,12 +20,12 @@ use crate::{
     config::{MAX_SHARD_COUNT, NodeConfig},
     identity::Identity,
     machine::Machine,
-    metadata::Topology,
-    metadata_host::MetadataHost,
+    metadata_host::{MetadataHost, MetadataView},
     node::{Node, NodeParts},
     peer::PeerPort,
     registry::PartitionRegistry,
     shard::{Shard, ShardEnv},
+    steward::Steward,
 };
 
 /// Parts of the tail's budget that may be filled with what is not flushed yet: above, proposals
@@ -38,7 +37,7 @@ const HOLD_WHOLE: u64 = 8;
 struct Opening {
     config: NodeConfig,
     entropy: Arc<dyn Entropy>,
-    topology: Arc<ArcSwap<Topology>>,
+    topology: Arc<MetadataView>,
     store: Arc<PartitionStore>,
     registry: Arc<PartitionRegistry>,
     offers: Arc<Offers>,
@@ -72,16 +71,16 @@ impl Engine {
             .iter()
             .map(|(group, checkpoint)| (*group, checkpoint.index))
             .collect();
-        let queue = GroupCommit::new(&wal);
+        let queue = GroupCommit::timed(&wal, Arc::clone(&clock));
         let checkpoint_state = Arc::new(CheckpointState::default());
-        let store = PartitionStore::open(disk, Arc::clone(&clock), config.store);
+        let store = PartitionStore::open(Arc::clone(&disk), Arc::clone(&clock), config.store);
         let mut opening = Opening::new(config, entropy, store, &queue, &checkpoint_state);
         opening.open_groups(loaded, recovered)?;
         opening.remove_leftovers()?;
         for (group, index) in &saved {
             queue.release(*group, *index);
         }
-        let (node, workers) = opening.finish(clock, identity, peers);
+        let (node, workers) = opening.finish(disk, clock, identity, peers);
         let checkpointer = Checkpointer::new(
             Arc::clone(&node),
             Arc::clone(&queue),
@@ -89,6 +88,7 @@ impl Engine {
             Arc::clone(&checkpoint_state),
             saved,
         );
+        let steward = Steward::new(Arc::clone(&node), Arc::clone(&queue));
         let spares = wal.spare_maker();
         let catch_up = CatchUp::new(Arc::clone(&node), Arc::clone(&checkpoint_state));
         Ok(Self {
@@ -99,6 +99,7 @@ impl Engine {
             spares,
             workers,
             checkpointer,
+            steward,
             checkpoint_state,
         })
     }
@@ -233,12 +234,14 @@ impl Opening {
 
     fn finish(
         self,
+        disk: Arc<dyn Disk>,
         clock: Arc<dyn Clock>,
         identity: Identity,
         peers: Arc<dyn PeerPort>,
     ) -> (Arc<Node>, Vec<Worker<Machine>>) {
         let env = self.env(0);
         let parts = NodeParts {
+            disk,
             config: self.config,
             clock,
             entropy: self.entropy,

@@ -1,5 +1,5 @@
-//! The whole state as bytes, version 1: `u8` version, `u64` next serial, `i64` next producer id,
-//! text cluster id, `u32` nodes by id, `u32` topics by serial, each `u64` serial and the fields
+//! The whole state as bytes, version 1: `u8` version, `u64` next serial, `u64` next node id, `i64`
+//! next producer id, text cluster id, `u32` nodes by id, `u32` topics by serial, each `u64` serial and the fields
 //! of its creating command.
 
 use std::sync::Arc;
@@ -7,15 +7,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
-    command::CreateTopic,
     record::{NodeRecord, TopicRecord},
-    state::{FIRST_SERIAL, MAX_PARTITIONS_PER_TOPIC, MAX_SERIAL, MetadataState},
-    topic_config::TopicConfig,
+    state::{FIRST_SERIAL, FOUNDER, MAX_PARTITIONS_PER_TOPIC, MAX_SERIAL, MetadataState},
 };
 use crate::encoding::{DecodeError, Reader, Writer, fingerprint};
 
 const VERSION: u8 = 1;
-const NODE_MIN_BYTES: usize = 8 + 4 + 2;
+const NODE_MIN_BYTES: usize = 8 + 16 + 4 + 4 + 2 + 1;
 const TOPIC_MIN_BYTES: usize = 8 + 4 + 16 + 4 + 2 + 4 + 8;
 
 impl MetadataState {
@@ -24,6 +22,7 @@ impl MetadataState {
         let mut writer = Writer::new();
         writer.u8(VERSION);
         writer.u64(self.next_serial);
+        writer.u64(self.next_node);
         writer.i64(self.next_producer_id);
         writer.text(&self.topology.cluster_id);
         writer.count(self.topology.nodes.len());
@@ -32,16 +31,7 @@ impl MetadataState {
         }
         writer.count(self.topology.topic_count());
         for topic in self.topology.by_serial.values() {
-            writer.u64(topic.serial);
-            let created = CreateTopic {
-                name: topic.name.clone(),
-                id: topic.id,
-                partitions: topic.partitions.clone(),
-                replication_factor: topic.replication_factor,
-                configs: topic.configs.clone(),
-                created: topic.created,
-            };
-            created.write(&mut writer);
+            topic.write(&mut writer);
         }
         writer.finish()
     }
@@ -52,8 +42,10 @@ impl MetadataState {
         reader.version("metadata version", VERSION)?;
         let mut state = Self::new();
         state.next_serial = reader.u64()?;
+        state.next_node = reader.u64()?;
         state.next_producer_id = reader.i64()?;
         if !(FIRST_SERIAL..=MAX_SERIAL + 1).contains(&state.next_serial)
+            || state.next_node < FOUNDER.0
             || state.next_producer_id < 0
         {
             return Err(reader.invalid("metadata counter"));
@@ -61,6 +53,9 @@ impl MetadataState {
         state.topology.cluster_id = reader.text()?.into();
         for _ in 0..reader.count(NODE_MIN_BYTES)? {
             let node = NodeRecord::read(&mut reader)?;
+            if !(FOUNDER.0..state.next_node).contains(&node.id.0) {
+                return Err(reader.invalid("node"));
+            }
             if Arc::make_mut(&mut state.topology.nodes)
                 .insert(node.id, node)
                 .is_some()
@@ -82,26 +77,14 @@ impl MetadataState {
     }
 
     fn read_topic(&self, reader: &mut Reader<'_>) -> Result<TopicRecord, DecodeError> {
-        let serial = reader.u64()?;
-        let stored = CreateTopic::read(reader)?;
-        let is_new = self.topology.by_serial(serial).is_none()
-            && self.topology.by_id(stored.id).is_none()
-            && self.topology.by_name(&stored.name).is_none();
-        let is_fit = (1..=MAX_PARTITIONS_PER_TOPIC).contains(&stored.partitions.len());
-        if !is_new || !is_fit || !(FIRST_SERIAL..self.next_serial).contains(&serial) {
+        let topic = TopicRecord::read(reader)?;
+        let is_new = self.topology.by_serial(topic.serial).is_none()
+            && self.topology.by_id(topic.id).is_none()
+            && self.topology.by_name(&topic.name).is_none();
+        let is_fit = (1..=MAX_PARTITIONS_PER_TOPIC).contains(&topic.partitions.len());
+        if !is_new || !is_fit || !(FIRST_SERIAL..self.next_serial).contains(&topic.serial) {
             return Err(reader.invalid("topic"));
         }
-        let settings =
-            TopicConfig::parse(&stored.configs).map_err(|_| reader.invalid("topic settings"))?;
-        Ok(TopicRecord {
-            serial,
-            id: stored.id,
-            name: stored.name,
-            partitions: stored.partitions,
-            replication_factor: stored.replication_factor,
-            configs: stored.configs,
-            settings,
-            created: stored.created,
-        })
+        Ok(topic)
     }
 }

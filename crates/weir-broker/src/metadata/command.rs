@@ -9,7 +9,7 @@ use uuid::Uuid;
 use weir_log::Millis;
 use weir_model::{GroupId, NodeId, TopicId, TopicName};
 
-use super::record::NodeRecord;
+use super::record::{NodeRecord, NodeState};
 use crate::encoding::{DecodeError, Reader, Writer};
 
 // Tags are never used again for something else.
@@ -18,6 +18,9 @@ const REGISTER_NODE: u8 = 2;
 const CREATE_TOPIC: u8 = 3;
 const DELETE_TOPIC: u8 = 4;
 const ALLOCATE_PRODUCER_IDS: u8 = 5;
+const ADMIT_NODE: u8 = 6;
+const SET_NODE_STATE: u8 = 7;
+const REMOVE_NODE: u8 = 8;
 
 /// A change of the cluster's metadata.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,8 +30,32 @@ pub enum MetadataCommand {
         /// The id, as Kafka prints it.
         cluster_id: String,
     },
-    /// Add a node, or change how it is reached.
+    /// Change how a node is reached. The founder is added by its first one; all others must have
+    /// been admitted. Incarnation and state stay as they are.
     RegisterNode(NodeRecord),
+    /// Add a node under an id that no other had.
+    AdmitNode {
+        /// The node's own random number, not 0: see [`NodeRecord::incarnation`].
+        incarnation: u128,
+        /// Where other nodes reach it (`host:port`).
+        peer_address: String,
+        /// Advertised host of the Kafka door.
+        kafka_host: String,
+        /// Advertised port of the Kafka door.
+        kafka_port: u16,
+    },
+    /// Change what is wanted of a node.
+    SetNodeState {
+        /// Which.
+        node: NodeId,
+        /// What is wanted.
+        state: NodeState,
+    },
+    /// Take a node out of the cluster for good.
+    RemoveNode {
+        /// Which.
+        node: NodeId,
+    },
     /// Add a topic.
     CreateTopic(CreateTopic),
     /// Remove a topic.
@@ -75,6 +102,27 @@ impl MetadataCommand {
                 writer.u8(REGISTER_NODE);
                 node.write(&mut writer);
             }
+            Self::AdmitNode {
+                incarnation,
+                peer_address,
+                kafka_host,
+                kafka_port,
+            } => {
+                writer.u8(ADMIT_NODE);
+                writer.u128(*incarnation);
+                writer.text(peer_address);
+                writer.text(kafka_host);
+                writer.u16(*kafka_port);
+            }
+            Self::SetNodeState { node, state } => {
+                writer.u8(SET_NODE_STATE);
+                writer.u64(node.0);
+                state.write(&mut writer);
+            }
+            Self::RemoveNode { node } => {
+                writer.u8(REMOVE_NODE);
+                writer.u64(node.0);
+            }
             Self::CreateTopic(topic) => {
                 writer.u8(CREATE_TOPIC);
                 topic.write(&mut writer);
@@ -100,6 +148,19 @@ impl MetadataCommand {
                 cluster_id: reader.text()?.to_owned(),
             },
             REGISTER_NODE => Self::RegisterNode(NodeRecord::read(&mut reader)?),
+            ADMIT_NODE => Self::AdmitNode {
+                incarnation: reader.u128()?,
+                peer_address: reader.text()?.to_owned(),
+                kafka_host: reader.text()?.to_owned(),
+                kafka_port: reader.u16()?,
+            },
+            SET_NODE_STATE => Self::SetNodeState {
+                node: NodeId(reader.u64()?),
+                state: NodeState::read(&mut reader)?,
+            },
+            REMOVE_NODE => Self::RemoveNode {
+                node: NodeId(reader.u64()?),
+            },
             CREATE_TOPIC => Self::CreateTopic(CreateTopic::read(&mut reader)?),
             DELETE_TOPIC => Self::DeleteTopic {
                 id: TopicId(Uuid::from_u128(reader.u128()?)),

@@ -3,6 +3,8 @@
 mod checkpoint;
 mod chunked;
 pub mod command;
+mod nodes;
+mod outcome;
 pub mod placement;
 pub mod record;
 pub mod state;
@@ -12,7 +14,8 @@ pub mod topic_config;
 pub mod topology;
 
 pub use command::{CreateTopic, MetadataCommand};
-pub use record::{NodeRecord, TopicRecord};
-pub use state::{MetadataOutcome, MetadataState};
+pub use outcome::MetadataOutcome;
+pub use record::{NodeRecord, NodeState, TopicRecord};
+pub use state::MetadataState;
 pub use topic_config::{ConfigError, TopicConfig};
 pub use topology::Topology;

@@ -6,7 +6,8 @@ use weir_model::{ErrorKind, NodeId, PartitionId, ProducerId};
 
 use super::{
     command::{CreateTopic, MetadataCommand},
-    record::{NodeRecord, TopicRecord},
+    outcome::MetadataOutcome,
+    record::TopicRecord,
     topic_config::TopicConfig,
     topology::Topology,
 };
@@ -18,6 +19,8 @@ pub const MAX_NODES: usize = 1024;
 pub const MAX_TOPICS: usize = 1_000_000;
 /// Most partitions of one topic.
 pub const MAX_PARTITIONS_PER_TOPIC: usize = 100_000;
+/// The node that founds a cluster: the first id.
+pub(crate) const FOUNDER: NodeId = NodeId(1);
 /// Longest advertised host, in bytes (a DNS name's limit), and longest cluster id.
 pub const MAX_HOST_BYTES: usize = 255;
 /// Most producer ids that are given out at once.
@@ -27,35 +30,13 @@ pub(super) const FIRST_SERIAL: u64 = 1;
 /// Serials end here: see [`PartitionId`].
 pub(super) const MAX_SERIAL: u64 = u64::MAX >> PartitionId::INDEX_BITS;
 
-/// What a command did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum MetadataOutcome {
-    /// The cluster has this id, from this command or an earlier one.
-    ClusterNamed(Arc<str>),
-    /// The node is registered.
-    NodeRegistered(NodeId),
-    /// The topic is there.
-    TopicCreated(Arc<TopicRecord>),
-    /// The topic is gone.
-    TopicDeleted(Arc<TopicRecord>),
-    /// The node may use `count` ids from `first`.
-    ProducerIds {
-        /// Whose they are.
-        node: NodeId,
-        /// The first one.
-        first: ProducerId,
-        /// How many.
-        count: u32,
-    },
-    /// Nothing changed.
-    Refused(ErrorKind),
-}
-
 /// Group 0's state.
 #[derive(Clone, Debug)]
 pub struct MetadataState {
     pub(super) topology: Topology,
     pub(super) next_serial: u64,
+    /// The next node's id; never goes back.
+    pub(super) next_node: u64,
     pub(super) next_producer_id: i64,
 }
 
@@ -64,6 +45,7 @@ impl Default for MetadataState {
         Self {
             topology: Topology::default(),
             next_serial: FIRST_SERIAL,
+            next_node: FOUNDER.0,
             next_producer_id: 0,
         }
     }
@@ -90,6 +72,14 @@ impl MetadataState {
         let result = match command {
             MetadataCommand::NameCluster { cluster_id } => self.name_cluster(&cluster_id),
             MetadataCommand::RegisterNode(node) => self.register(node),
+            MetadataCommand::AdmitNode {
+                incarnation,
+                peer_address,
+                kafka_host,
+                kafka_port,
+            } => self.admit(incarnation, peer_address, kafka_host, kafka_port),
+            MetadataCommand::SetNodeState { node, state } => self.set_node_state(node, state),
+            MetadataCommand::RemoveNode { node } => self.remove_node(node),
             MetadataCommand::CreateTopic(topic) => self.create_topic(topic),
             MetadataCommand::DeleteTopic { id } => self
                 .topology
@@ -111,19 +101,6 @@ impl MetadataState {
         Ok(MetadataOutcome::ClusterNamed(
             self.topology.cluster_id.clone(),
         ))
-    }
-
-    fn register(&mut self, node: NodeRecord) -> Result<MetadataOutcome, ErrorKind> {
-        if node.id.0 == 0 || node.kafka_host.is_empty() || node.kafka_host.len() > MAX_HOST_BYTES {
-            return Err(ErrorKind::InvalidRequest);
-        }
-        let is_known = self.topology.nodes.contains_key(&node.id);
-        if !is_known && self.topology.nodes.len() >= MAX_NODES {
-            return Err(ErrorKind::Overloaded);
-        }
-        let id = node.id;
-        Arc::make_mut(&mut self.topology.nodes).insert(id, node);
-        Ok(MetadataOutcome::NodeRegistered(id))
     }
 
     /// Whether a topic could be created now, with its settings. Also for requests that only ask.
@@ -148,6 +125,12 @@ impl MetadataState {
     }
 
     fn create_topic(&mut self, topic: CreateTopic) -> Result<MetadataOutcome, ErrorKind> {
+        if let Some(known) = self.topology.by_id(topic.id)
+            && known.name == topic.name
+        {
+            // The same command again: its proposer did not hear of the first.
+            return Ok(MetadataOutcome::TopicCreated(Arc::clone(known)));
+        }
         let settings = self.check_topic(&topic)?;
         let serial = self.next_serial;
         self.next_serial += 1;

@@ -6,12 +6,14 @@ use weir_model::{ErrorKind, GroupId, NodeId, PartitionId, ProducerId, Term, Topi
 
 use super::{
     CreateTopic, MetadataCommand as Command, MetadataOutcome as Outcome, MetadataState, NodeRecord,
+    NodeState,
+    nodes::MAX_ADDRESS_BYTES,
     state::{MAX_NODES, MAX_PARTITIONS_PER_TOPIC, MAX_PRODUCER_ID_BLOCK_COUNT, MAX_SERIAL},
 };
 use crate::{
     Applied,
     api::TopicRef,
-    encoding::{DecodeError, trial},
+    encoding::{DecodeError, Reader, Writer, trial},
 };
 
 const AT: Applied = Applied {
@@ -32,8 +34,20 @@ fn id(number: u128) -> TopicId {
 fn node(number: u64) -> NodeRecord {
     NodeRecord {
         id: NodeId(number),
+        incarnation: 0,
+        peer_address: format!("10.0.0.{number}:9192"),
         kafka_host: "localhost".to_owned(),
         kafka_port: 9092,
+        state: NodeState::Active,
+    }
+}
+
+fn admit(incarnation: u128) -> Command {
+    Command::AdmitNode {
+        incarnation,
+        peer_address: "10.0.0.9:9192".to_owned(),
+        kafka_host: "localhost".to_owned(),
+        kafka_port: 9093,
     }
 }
 
@@ -54,6 +68,13 @@ fn commands() -> Vec<Command> {
             cluster_id: "weir".to_owned(),
         },
         Command::RegisterNode(node(1)),
+        admit(77),
+        admit(78),
+        Command::SetNodeState {
+            node: NodeId(2),
+            state: NodeState::Draining,
+        },
+        Command::RemoveNode { node: NodeId(3) },
         Command::CreateTopic(topic("b", 2)),
         Command::CreateTopic(topic("a", 1)),
         Command::DeleteTopic { id: id(2) },
@@ -92,7 +113,7 @@ fn a_topic_is_found_by_name_id_and_serial_and_serials_are_not_used_again() {
         topology.load(),
         &BTreeMap::from([(GroupId(1), 4), (GroupId(2), 2)])
     );
-    assert_eq!((topology.cluster_id(), topology.nodes().len()), ("weir", 1));
+    assert_eq!((topology.cluster_id(), topology.nodes().len()), ("weir", 2));
 }
 
 #[test]
@@ -121,6 +142,7 @@ fn a_partition_is_found_with_its_group_or_the_right_error() {
 }
 
 #[test]
+// Table: one line a command that is refused.
 fn a_refused_command_changes_nothing() {
     use ErrorKind as E;
     let with = |change: fn(&mut CreateTopic)| {
@@ -130,6 +152,14 @@ fn a_refused_command_changes_nothing() {
     };
     let mut nameless = node(2);
     nameless.kafka_host.clear();
+    let far = NodeRecord {
+        peer_address: "x".repeat(MAX_ADDRESS_BYTES + 1),
+        ..node(1)
+    };
+    let with_state = |node| Command::SetNodeState {
+        node: NodeId(node),
+        state: NodeState::Draining,
+    };
     let cases = [
         (with(|t| t.name = name("a")), E::TopicExists),
         (with(|t| t.id = id(1)), E::InvalidRequest),
@@ -144,7 +174,7 @@ fn a_refused_command_changes_nothing() {
             E::InvalidReplicationFactor,
         ),
         (
-            with(|t| t.replication_factor = 2),
+            with(|t| t.replication_factor = 3),
             E::InvalidReplicationFactor,
         ),
         (
@@ -154,6 +184,14 @@ fn a_refused_command_changes_nothing() {
         (Command::DeleteTopic { id: id(2) }, E::UnknownTopicId),
         (Command::RegisterNode(node(0)), E::InvalidRequest),
         (Command::RegisterNode(nameless), E::InvalidRequest),
+        (Command::RegisterNode(far), E::InvalidRequest),
+        (Command::RegisterNode(node(3)), E::InvalidRequest),
+        (Command::RegisterNode(node(4)), E::InvalidRequest),
+        (admit(0), E::InvalidRequest),
+        (with_state(3), E::InvalidRequest),
+        (with_state(4), E::InvalidRequest),
+        (Command::RemoveNode { node: NodeId(0) }, E::InvalidRequest),
+        (Command::RemoveNode { node: NodeId(4) }, E::InvalidRequest),
         (
             Command::AllocateProducerIds {
                 node: NodeId(1),
@@ -192,15 +230,99 @@ fn a_refused_command_changes_nothing() {
 #[test]
 fn the_last_node_is_taken_and_one_more_is_not() {
     let mut state = MetadataState::new();
+    state.apply(&AT, Command::RegisterNode(node(1)));
     let last = u64::try_from(MAX_NODES).unwrap();
-    for number in 1..=last {
-        let outcome = state.apply(&AT, Command::RegisterNode(node(number)));
-        assert_eq!(outcome, Outcome::NodeRegistered(NodeId(number)));
+    for number in 2..=last {
+        let outcome = state.apply(&AT, admit(number.into()));
+        assert_eq!(outcome, Outcome::NodeAdmitted(NodeId(number)));
     }
-    let past = state.apply(&AT, Command::RegisterNode(node(last + 1)));
+    let past = state.apply(&AT, admit(u128::from(last) + 1));
     assert_eq!(past, Outcome::Refused(ErrorKind::Overloaded));
-    let again = state.apply(&AT, Command::RegisterNode(node(last)));
-    assert_eq!(again, Outcome::NodeRegistered(NodeId(last)));
+    let again = state.apply(&AT, admit(last.into()));
+    assert_eq!(again, Outcome::NodeAdmitted(NodeId(last)));
+}
+
+#[test]
+fn an_incarnation_keeps_its_id_and_a_removed_id_never_comes_back() {
+    let mut state = MetadataState::new();
+    let early = state.apply(&AT, admit(5));
+    assert_eq!(early, Outcome::Refused(ErrorKind::NotLeader));
+    state.apply(&AT, Command::RegisterNode(node(1)));
+    for _ in 0..2 {
+        let outcome = state.apply(&AT, admit(5));
+        assert_eq!(outcome, Outcome::NodeAdmitted(NodeId(2)));
+    }
+    for _ in 0..2 {
+        let outcome = state.apply(&AT, Command::RemoveNode { node: NodeId(2) });
+        assert_eq!(outcome, Outcome::NodeRemoved(NodeId(2)));
+    }
+    let mut state = MetadataState::decode(&state.encode()).unwrap();
+    let gone = state.apply(&AT, Command::RegisterNode(node(2)));
+    assert_eq!(gone, Outcome::Refused(ErrorKind::InvalidRequest));
+    let outcome = state.apply(&AT, admit(5));
+    assert_eq!(outcome, Outcome::NodeAdmitted(NodeId(3)));
+}
+
+#[test]
+fn the_founder_registers_once_and_the_last_node_stays() {
+    let mut state = MetadataState::new();
+    state.apply(&AT, Command::RegisterNode(node(1)));
+    let alone = state.apply(&AT, Command::RemoveNode { node: NodeId(1) });
+    assert_eq!(alone, Outcome::Refused(ErrorKind::InvalidRequest));
+    state.apply(&AT, admit(5));
+    let gone = state.apply(&AT, Command::RemoveNode { node: NodeId(1) });
+    assert_eq!(gone, Outcome::NodeRemoved(NodeId(1)));
+    let back = state.apply(&AT, Command::RegisterNode(node(1)));
+    assert_eq!(back, Outcome::Refused(ErrorKind::InvalidRequest));
+}
+
+#[test]
+fn a_node_that_registers_changes_its_addresses_alone() {
+    let mut state = state();
+    let moved = NodeRecord {
+        kafka_port: 1,
+        ..node(2)
+    };
+    state.apply(&AT, Command::RegisterNode(moved));
+    let expected = NodeRecord {
+        kafka_port: 1,
+        incarnation: 77,
+        state: NodeState::Draining,
+        ..node(2)
+    };
+    assert_eq!(state.topology().nodes()[&NodeId(2)], expected);
+}
+
+#[test]
+fn a_topic_that_is_created_again_under_its_id_is_there() {
+    let mut state = state();
+    let before = state.fingerprint();
+    let again = state.apply(&AT, Command::CreateTopic(topic("b", 3)));
+    assert!(matches!(again, Outcome::TopicCreated(topic) if topic.serial == 3));
+    assert_eq!(state.fingerprint(), before);
+}
+
+#[test]
+fn outcomes_come_back_and_damage_is_an_error() {
+    let mut state = MetadataState::new();
+    let mut outcomes: Vec<Outcome> = commands()
+        .into_iter()
+        .map(|command| state.apply(&AT, command))
+        .collect();
+    outcomes.push(Outcome::Refused(ErrorKind::InvalidConfig));
+    let decode = |bytes: &[u8]| {
+        let mut reader = Reader::new(bytes);
+        let outcome = Outcome::read(&mut reader)?;
+        reader.finish()?;
+        Ok(outcome)
+    };
+    for outcome in outcomes {
+        let mut writer = Writer::new();
+        outcome.write(&mut writer);
+        let bytes = writer.finish();
+        assert_eq!(decode(&bytes), Ok(outcome));
+        trial::damage(&bytes, decode);
+    }
 }
 
 #[test]
@@ -276,7 +398,7 @@ fn commands_come_back_and_damage_is_an_error() {
         assert_eq!(Command::decode(&bytes), Ok(command));
         trial::damage(&bytes, Command::decode);
     }
-    for tag in [0, 6, 255] {
+    for tag in [0, 9, 255] {
         assert!(matches!(
             Command::decode(&[tag, 0, 0]),
             Err(DecodeError::Unknown { at: 0, found, .. }) if found == u64::from(tag)
@@ -302,6 +424,6 @@ fn a_checkpoint_comes_back_and_damage_is_an_error() {
 fn replicas_that_apply_the_same_have_the_same_fingerprint() {
     let mut other = state();
     assert_eq!(other.fingerprint(), state().fingerprint());
-    other.apply(&AT, Command::RegisterNode(node(2)));
+    other.apply(&AT, admit(79));
     assert_ne!(other.fingerprint(), state().fingerprint());
 }

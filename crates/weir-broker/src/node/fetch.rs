@@ -9,7 +9,7 @@ use weir_log::{
     Millis,
     partition::{PartitionLog, Read, ReadBatches, ReadError, Watcher},
 };
-use weir_model::{ErrorKind, Offset};
+use weir_model::{ErrorKind, GroupId, Offset};
 
 use super::Node;
 use crate::{
@@ -25,6 +25,7 @@ const MAX_ANSWER_BYTES: usize = 64 << 20;
 /// Where to read, as resolved when the fetch arrived.
 struct Place {
     log: Result<Arc<PartitionLog>, ErrorKind>,
+    group: Option<GroupId>,
     from: Result<Offset, ErrorKind>,
     max_bytes: usize,
 }
@@ -63,6 +64,10 @@ impl Node {
             .into_iter()
             .map(|partition| Place {
                 log: self.readable(&partition.topic, partition.index, partition.leader_epoch),
+                group: self
+                    .route(&partition.topic, partition.index)
+                    .ok()
+                    .map(|route| route.group),
                 from: Offset::from_wire(partition.offset).ok_or(ErrorKind::OffsetOutOfRange),
                 max_bytes: partition.max_bytes,
             })
@@ -175,6 +180,17 @@ impl Pass {
 
     fn run(mut self) {
         while let Some(place) = self.task.places.get(self.answers.len()) {
+            // Committed data needs no barrier: what is applied here is committed, whoever leads.
+            // Whether this node still leads is asked for the client's sake, which would wait here
+            // for what is written elsewhere.
+            if place.log.is_ok()
+                && place
+                    .group
+                    .is_some_and(|group| !self.task.node.leads(group))
+            {
+                self.answer_error(ErrorKind::NotLeader);
+                continue;
+            }
             let read = match (&place.log, &place.from) {
                 (Ok(log), Ok(from)) => {
                     let left = self.task.max_bytes.saturating_sub(self.taken_bytes);
@@ -213,9 +229,17 @@ impl Pass {
             Err(ReadError::Closed) => self.answer_error(ErrorKind::ShuttingDown),
             Err(ReadError::OutOfRange { .. }) => self.answer_error(ErrorKind::OffsetOutOfRange),
             Err(error @ (ReadError::Corrupt { .. } | ReadError::Failed { .. })) => {
-                tracing::error!(%error, "stored data cannot be read");
+                self.note_damage(&error);
                 self.answer_error(ErrorKind::StorageFailed);
             }
+        }
+    }
+
+    fn note_damage(&self, error: &ReadError) {
+        tracing::error!(%error, "stored data cannot be read");
+        let place = &self.task.places[self.answers.len()];
+        if let (ReadError::Corrupt { path, .. }, Ok(log)) = (error, &place.log) {
+            self.task.node.offers.found_damage(log, path);
         }
     }
 

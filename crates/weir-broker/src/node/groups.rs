@@ -12,14 +12,15 @@ use crate::{
         CommittedOffset, FetchedOffset, Heartbeat, Join, JoinRefused, Leave, OffsetCommit,
         OffsetFetch, Outcome, Sync, TopicRef,
     },
+    gather::Gather,
     group::{CommitOffsets, GroupCommand, StoredOffset},
-    join::Join as Gather,
     machine::Machine,
     mailbox::Reply,
     outcome::AppliedOutcome,
     shard::{Shard, ShardCommand},
 };
 
+type OffsetsTask = Gather<Result<Vec<FetchedOffset>, ErrorKind>>;
 type ShardContext<'a> = Context<'a, AppliedOutcome>;
 
 impl Node {
@@ -35,18 +36,19 @@ impl Node {
 
     /// Calls into the coordinating shard. `refuse` answers where this node does not lead it.
     fn coordinate(
-        &self,
+        self: &Arc<Self>,
         group: &str,
         reply: Reply,
         refuse: impl FnOnce(ErrorKind) -> Outcome + Send + 'static,
         call: impl FnOnce(&mut Shard, &mut ShardContext<'_>, Reply) + Send + 'static,
     ) {
         let shard = self.coordinating_shard(group);
+        let node = Arc::clone(self);
         let visit = Box::new(
             move |machine: &mut Machine, context: &mut ShardContext<'_>| match machine {
                 Machine::Shard(shard) if context.leads => call(shard, context, reply),
                 Machine::Shard(_) | Machine::Metadata(_) => {
-                    reply.send(refuse(ErrorKind::CoordinatorLoading));
+                    reply.send(refuse(node.not_coordinating(shard)));
                 }
             },
         );
@@ -56,7 +58,15 @@ impl Node {
         });
     }
 
-    pub(super) fn join_group(&self, join: Join, reply: Reply) {
+    /// Why this node does not answer for groups of the shard.
+    fn not_coordinating(&self, shard: GroupId) -> ErrorKind {
+        match self.leader_of(shard) {
+            Some((leader, _)) if leader != self.id() => ErrorKind::NotCoordinator,
+            Some(_) | None => ErrorKind::CoordinatorLoading,
+        }
+    }
+
+    pub(super) fn join_group(self: &Arc<Self>, join: Join, reply: Reply) {
         let suffix =
             u128::from(self.entropy.next_u64()) << 64 | u128::from(self.entropy.next_u64());
         let member = join.member.clone();
@@ -75,7 +85,7 @@ impl Node {
         );
     }
 
-    pub(super) fn sync_group(&self, sync: Sync, reply: Reply) {
+    pub(super) fn sync_group(self: &Arc<Self>, sync: Sync, reply: Reply) {
         let refuse = |error| Outcome::Sync(Err(error));
         self.coordinate(
             &sync.group.clone(),
@@ -91,7 +101,7 @@ impl Node {
         );
     }
 
-    pub(super) fn heartbeat(&self, heartbeat: Heartbeat, reply: Reply) {
+    pub(super) fn heartbeat(self: &Arc<Self>, heartbeat: Heartbeat, reply: Reply) {
         let refuse = |error| Outcome::Heartbeat(Err(error));
         self.coordinate(
             &heartbeat.group.clone(),
@@ -104,7 +114,7 @@ impl Node {
         );
     }
 
-    pub(super) fn leave_group(&self, leave: Leave, reply: Reply) {
+    pub(super) fn leave_group(self: &Arc<Self>, leave: Leave, reply: Reply) {
         let refuse = |error| Outcome::Leave(Err(error));
         self.coordinate(
             &leave.group.clone(),
@@ -119,7 +129,7 @@ impl Node {
         );
     }
 
-    pub(super) fn commit_offsets(&self, commit: OffsetCommit, reply: Reply) {
+    pub(super) fn commit_offsets(self: &Arc<Self>, commit: OffsetCommit, reply: Reply) {
         let now = self.clock.now();
         let count = commit.offsets.len();
         let resolved: Vec<Result<(PartitionId, StoredOffset), ErrorKind>> = commit
@@ -176,25 +186,52 @@ impl Node {
             reply,
             Outcome::OffsetFetch,
         ));
+        let mut by_shard: BTreeMap<GroupId, Vec<(usize, OffsetFetch)>> = BTreeMap::new();
         for (at, wanted) in wanted.into_iter().enumerate() {
-            let (task, node) = (Arc::clone(&task), Arc::clone(self));
             let shard = self.coordinating_shard(&wanted.group);
-            let visit = Box::new(
-                move |machine: &mut Machine, context: &mut ShardContext<'_>| {
+            by_shard.entry(shard).or_default().push((at, wanted));
+        }
+        for (shard, wanted) in by_shard {
+            let (node, task) = (Arc::clone(self), Arc::clone(&task));
+            self.after_barrier(shard, move |passed| match passed {
+                Ok(()) => node.visit_stored(shard, wanted, &task),
+                Err(error) => {
+                    let error = match error {
+                        ErrorKind::NotLeader => node.not_coordinating(shard),
+                        error => error,
+                    };
+                    for (at, _) in wanted {
+                        task.settle(at, Err(error));
+                    }
+                }
+            });
+        }
+    }
+
+    fn visit_stored(
+        self: &Arc<Self>,
+        shard: GroupId,
+        wanted: Vec<(usize, OffsetFetch)>,
+        task: &Arc<OffsetsTask>,
+    ) {
+        let (task, node) = (Arc::clone(task), Arc::clone(self));
+        let visit = Box::new(
+            move |machine: &mut Machine, context: &mut ShardContext<'_>| {
+                for (at, wanted) in wanted {
                     let answer = match machine {
                         Machine::Shard(shard) if context.leads => Ok(node.stored(shard, wanted)),
                         Machine::Shard(_) | Machine::Metadata(_) => {
-                            Err(ErrorKind::CoordinatorLoading)
+                            Err(node.not_coordinating(shard))
                         }
                     };
                     task.settle(at, answer);
-                },
-            );
-            self.handle_of(shard).send(Input::Visit {
-                group: shard,
-                visit,
-            });
-        }
+                }
+            },
+        );
+        self.handle_of(shard).send(Input::Visit {
+            group: shard,
+            visit,
+        });
     }
 
     fn stored(&self, shard: &Shard, wanted: OffsetFetch) -> Vec<FetchedOffset> {

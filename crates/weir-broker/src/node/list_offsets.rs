@@ -1,31 +1,69 @@
 //! Offsets by name or by time.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use weir_log::partition::{Lookup, ReadError, TimestampOffset};
-use weir_model::{ErrorKind, Offset};
+use weir_model::{ErrorKind, GroupId, Offset};
+use weir_raft::{Input, NotCommitted};
 
 use super::Node;
 use crate::{
     api::{ListOffset, ListedOffset, OffsetSpec, Outcome},
-    join::Join,
+    gather::Gather,
     mailbox::Reply,
 };
 
-type Listing = Join<Result<ListedOffset, ErrorKind>>;
+type Listing = Gather<Result<ListedOffset, ErrorKind>>;
 
 impl Node {
     pub(super) fn list_offsets(self: &Arc<Self>, wanted: Vec<ListOffset>, reply: Reply) {
         let unsettled = Err(ErrorKind::TimedOut);
-        let task = Arc::new(Join::new(
+        let task = Arc::new(Gather::new(
             wanted.len(),
             unsettled,
             reply,
             Outcome::ListOffsets,
         ));
+        let mut by_group: BTreeMap<GroupId, Vec<(usize, ListOffset)>> = BTreeMap::new();
         for (at, wanted) in wanted.into_iter().enumerate() {
-            self.list_offset(&wanted, &task, at);
+            let route = self.route(&wanted.topic, wanted.index);
+            match (wanted.at, route) {
+                // The log's start may lag: it only ever moves on.
+                (OffsetSpec::Earliest, _) | (_, Err(_)) => self.list_offset(&wanted, &task, at),
+                (
+                    OffsetSpec::Latest | OffsetSpec::MaxTimestamp | OffsetSpec::Timestamp(_),
+                    Ok(route),
+                ) => by_group.entry(route.group).or_default().push((at, wanted)),
+            }
         }
+        for (group, wanted) in by_group {
+            let (node, task) = (Arc::clone(self), Arc::clone(&task));
+            self.after_barrier(group, move |passed| {
+                for (at, wanted) in wanted {
+                    match passed {
+                        Ok(()) => node.list_offset(&wanted, &task, at),
+                        Err(error) => task.settle(at, Err(error)),
+                    }
+                }
+            });
+        }
+    }
+
+    /// Calls `then` once everything that was committed before now is applied here, or it is clear
+    /// that this node does not lead. With one voter that is so at once.
+    pub(super) fn after_barrier(
+        &self,
+        group: GroupId,
+        then: impl FnOnce(Result<(), ErrorKind>) + Send + 'static,
+    ) {
+        let members = &self.status(group).view().members;
+        if members.voters.len() <= 1 && members.voters_outgoing.is_empty() {
+            return then(Ok(()));
+        }
+        self.handle_of(group).send(Input::ReadBarrier {
+            group,
+            done: Box::new(move |passed| then(passed.map_err(NotCommitted::kind))),
+        });
     }
 
     fn list_offset(self: &Arc<Self>, wanted: &ListOffset, task: &Arc<Listing>, at: usize) {

@@ -13,7 +13,7 @@ use weir_raft::NotCommitted;
 use super::Node;
 use crate::{
     api::{Outcome, Produce, ProducePartition, Produced},
-    join::Join,
+    gather::Gather,
     mailbox::Reply,
     metadata::{TopicConfig, topic_config::TimestampType},
     outcome::AppliedOutcome,
@@ -35,7 +35,7 @@ impl Node {
     pub(super) fn produce(self: &Arc<Self>, produce: Produce, reply: Reply) {
         let unsettled = refused(ErrorKind::TimedOut);
         let count = produce.partitions.len();
-        let task = Arc::new(Join::new(count, unsettled, reply, Outcome::Produce));
+        let task = Arc::new(Gather::new(count, unsettled, reply, Outcome::Produce));
         let now = self.clock.now();
         for (at, partition) in produce.partitions.into_iter().enumerate() {
             match self.check(partition, now) {

@@ -2,16 +2,13 @@
 
 use std::sync::{Arc, PoisonError};
 
-use weir_model::{ErrorKind, GroupId, ProducerId};
-use weir_raft::NotCommitted;
+use weir_model::{ErrorKind, ProducerId};
 
 use super::Node;
 use crate::{
     api::Outcome,
     mailbox::Reply,
     metadata::{MetadataCommand, MetadataOutcome},
-    metadata_host,
-    outcome::AppliedOutcome,
 };
 
 /// Ids that are asked for at once.
@@ -36,15 +33,10 @@ impl Node {
             count: BLOCK_COUNT,
         };
         let node = Arc::clone(self);
-        let done = move |outcome: Result<AppliedOutcome, NotCommitted>| {
-            let answer = node.take_block(outcome);
+        self.propose_metadata(allocate, move |outcome| {
+            let answer = outcome.and_then(|outcome| node.take_block(&outcome));
             reply.send(Outcome::ProducerId(answer.map(|id| (id, FIRST_EPOCH))));
-        };
-        self.propose(
-            GroupId::METADATA,
-            metadata_host::command(&allocate),
-            Box::new(done),
-        );
+        });
     }
 
     fn take_producer_id(&self) -> Option<ProducerId> {
@@ -58,30 +50,25 @@ impl Node {
         })
     }
 
-    fn take_block(
-        &self,
-        outcome: Result<AppliedOutcome, NotCommitted>,
-    ) -> Result<ProducerId, ErrorKind> {
-        match outcome.map_err(NotCommitted::kind)? {
-            AppliedOutcome::Metadata(MetadataOutcome::ProducerIds { first, count, .. }) => {
+    fn take_block(&self, outcome: &MetadataOutcome) -> Result<ProducerId, ErrorKind> {
+        match outcome {
+            MetadataOutcome::ProducerIds { first, count, .. } => {
                 let mut ids = self
                     .producer_ids
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner);
                 // Of two blocks that were asked for at once the later one is used on.
-                (ids.next, ids.end) = (first.0 + 1, first.0 + i64::from(count));
-                Ok(first)
+                (ids.next, ids.end) = (first.0 + 1, first.0 + i64::from(*count));
+                Ok(*first)
             }
-            AppliedOutcome::Metadata(MetadataOutcome::Refused(error)) => Err(error),
-            AppliedOutcome::Metadata(
-                MetadataOutcome::ClusterNamed(_)
-                | MetadataOutcome::NodeRegistered(_)
-                | MetadataOutcome::TopicCreated(_)
-                | MetadataOutcome::TopicDeleted(_),
-            )
-            | AppliedOutcome::Appended(_)
-            | AppliedOutcome::Offsets(_)
-            | AppliedOutcome::Done => Err(ErrorKind::InvalidRequest),
+            MetadataOutcome::Refused(error) => Err(*error),
+            MetadataOutcome::ClusterNamed(_)
+            | MetadataOutcome::NodeRegistered(_)
+            | MetadataOutcome::NodeAdmitted(_)
+            | MetadataOutcome::NodeStateSet(_)
+            | MetadataOutcome::NodeRemoved(_)
+            | MetadataOutcome::TopicCreated(_)
+            | MetadataOutcome::TopicDeleted(_) => Err(ErrorKind::InvalidRequest),
         }
     }
 }

@@ -9,8 +9,8 @@ use std::{
 };
 
 use uuid::Uuid;
-use weir_model::{ErrorKind, GroupId, TopicId, TopicName};
-use weir_raft::NotCommitted;
+use weir_model::{ErrorKind, GroupId, NodeId, TopicId, TopicName};
+use weir_raft::GroupView;
 
 use super::Node;
 use crate::{
@@ -18,16 +18,20 @@ use crate::{
         Broker, ClusterMetadata, CreateTopics, CreatedTopic, Metadata, NewTopic, Outcome,
         PartitionMetadata, TopicDescription, TopicMetadata, TopicRef,
     },
-    join::Join,
+    gather::Gather,
     mailbox::Reply,
     metadata::{
         CreateTopic, MetadataCommand, MetadataOutcome, TopicConfig, TopicRecord, Topology,
         placement, state::MAX_PARTITIONS_PER_TOPIC,
     },
-    metadata_host,
-    outcome::AppliedOutcome,
+    view,
 };
 
+/// Copies of a topic that does not say, where there are as many nodes.
+const DEFAULT_REPLICATION_COUNT: usize = 3;
+
+/// What clients are told of each group's partitions.
+type Groups = BTreeMap<GroupId, PartitionMetadata>;
 type Created = Result<CreatedTopic, ErrorKind>;
 
 impl Node {
@@ -93,12 +97,16 @@ impl Node {
         refused: &BTreeMap<TopicName, ErrorKind>,
     ) -> ClusterMetadata {
         let topology = self.topology.load();
+        let groups: Groups = (1..=self.config.shard_count)
+            .map(GroupId)
+            .map(|group| (group, describe_group(&self.view_of(group), &topology)))
+            .collect();
         let describe_one = |topic: TopicRef| {
             let found = topology.topic(&topic).map_err(|absent| match &topic {
                 TopicRef::Name(name) => refused.get(name).copied().unwrap_or(absent),
                 TopicRef::Id(_) => absent,
             });
-            let result = found.map(|found| self.describe_topic(found));
+            let result = found.map(|found| self.describe_topic(found, &groups));
             TopicMetadata { topic, result }
         };
         let topics = match topics {
@@ -108,24 +116,19 @@ impl Node {
                 .map(|topic| describe_one(TopicRef::Name(topic.name.clone())))
                 .collect(),
         };
-        let controller = self.status(GroupId::METADATA).leader();
+        let controller = self.leader_of(GroupId::METADATA);
         ClusterMetadata {
             cluster_id: topology.cluster_id().to_owned(),
-            controller: controller.and_then(|node| i32::try_from(node.0).ok()),
+            controller: controller.and_then(|(node, _)| wire(node)),
             brokers: self.brokers(&topology),
             topics,
         }
     }
 
-    fn describe_topic(&self, topic: &TopicRecord) -> TopicDescription {
-        let partition = |group: &GroupId| {
-            let status = self.status(*group);
-            let wire = |node: weir_model::NodeId| i32::try_from(node.0).ok();
-            PartitionMetadata {
-                leader: status.leader().and_then(wire),
-                leader_epoch: status.term().leader_epoch(),
-                replicas: wire(self.config.node).into_iter().collect(),
-            }
+    fn describe_topic(&self, topic: &TopicRecord, groups: &Groups) -> TopicDescription {
+        let partition = |group: &GroupId| match groups.get(group) {
+            Some(known) => known.clone(),
+            None => describe_group(&self.view_of(*group), &self.topology.load()),
         };
         TopicDescription {
             name: topic.name.clone(),
@@ -137,7 +140,7 @@ impl Node {
     fn brokers(&self, topology: &Topology) -> Vec<Broker> {
         let broker = |node: &crate::metadata::NodeRecord| {
             Some(Broker {
-                node: i32::try_from(node.id.0).ok()?,
+                node: wire(node.id)?,
                 host: node.kafka_host.clone(),
                 port: node.kafka_port,
             })
@@ -149,8 +152,8 @@ impl Node {
         let topology = self.topology.load();
         let brokers = self.brokers(&topology);
         let coordinator = |group: &String| {
-            let leader = self.status(self.coordinating_shard(group)).leader();
-            let node = leader.and_then(|node| i32::try_from(node.0).ok());
+            let leader = self.leader_of(self.coordinating_shard(group));
+            let node = leader.and_then(|(node, _)| wire(node));
             let broker = brokers.iter().find(|broker| Some(broker.node) == node);
             broker.cloned().ok_or(ErrorKind::CoordinatorLoading)
         };
@@ -162,7 +165,7 @@ impl Node {
     pub(super) fn create_topics(self: &Arc<Self>, create: CreateTopics, reply: Reply) {
         let unsettled: Created = Err(ErrorKind::TimedOut);
         let count = create.topics.len();
-        let task = Arc::new(Join::new(count, unsettled, reply, Outcome::CreateTopics));
+        let task = Arc::new(Gather::new(count, unsettled, reply, Outcome::CreateTopics));
         for (at, topic) in create.topics.into_iter().enumerate() {
             let task = Arc::clone(&task);
             self.create_topic(topic, create.validate_only, move |created| {
@@ -172,7 +175,7 @@ impl Node {
     }
 
     fn create_topic(
-        &self,
+        self: &Arc<Self>,
         topic: NewTopic,
         validate_only: bool,
         done: impl FnOnce(Created) + Send + 'static,
@@ -190,11 +193,10 @@ impl Node {
             created.id = None;
             return done(Ok(created));
         }
-        let command = metadata_host::command(&MetadataCommand::CreateTopic(topic));
-        let done = move |outcome: Result<AppliedOutcome, NotCommitted>| {
-            done(created_outcome(outcome).map(|()| created));
-        };
-        self.propose(GroupId::METADATA, command, Box::new(done));
+        self.propose_metadata(MetadataCommand::CreateTopic(topic), move |outcome| {
+            let outcome = outcome.and_then(|outcome| created_outcome(&outcome));
+            done(outcome.map(|()| created));
+        });
     }
 
     /// The command, with everything that must be the same on every node chosen here. What can be
@@ -215,8 +217,11 @@ impl Node {
         if !(1..=MAX_PARTITIONS_PER_TOPIC).contains(&usize::try_from(count).unwrap_or(usize::MAX)) {
             return Err(ErrorKind::InvalidPartitions);
         }
-        let replication_factor = topic.replication_factor.unwrap_or(1);
-        if !(1..=topology.nodes().len()).contains(&usize::from(replication_factor)) {
+        let node_count = topology.nodes().len();
+        let replication_factor = topic.replication_factor.unwrap_or_else(|| {
+            u16::try_from(node_count.min(DEFAULT_REPLICATION_COUNT)).expect("it is small")
+        });
+        if !(1..=node_count).contains(&usize::from(replication_factor)) {
             return Err(ErrorKind::InvalidReplicationFactor);
         }
         let configs: BTreeMap<String, String> = topic
@@ -238,19 +243,33 @@ impl Node {
     }
 }
 
-fn created_outcome(outcome: Result<AppliedOutcome, NotCommitted>) -> Result<(), ErrorKind> {
-    match outcome.map_err(NotCommitted::kind)? {
-        AppliedOutcome::Metadata(MetadataOutcome::TopicCreated(_)) => Ok(()),
-        AppliedOutcome::Metadata(MetadataOutcome::Refused(error)) => Err(error),
-        AppliedOutcome::Metadata(
-            MetadataOutcome::ClusterNamed(_)
-            | MetadataOutcome::NodeRegistered(_)
-            | MetadataOutcome::TopicDeleted(_)
-            | MetadataOutcome::ProducerIds { .. },
-        )
-        | AppliedOutcome::Appended(_)
-        | AppliedOutcome::Offsets(_)
-        | AppliedOutcome::Done => Err(ErrorKind::InvalidRequest),
+fn created_outcome(outcome: &MetadataOutcome) -> Result<(), ErrorKind> {
+    match outcome {
+        MetadataOutcome::TopicCreated(_) => Ok(()),
+        MetadataOutcome::Refused(error) => Err(*error),
+        MetadataOutcome::ClusterNamed(_)
+        | MetadataOutcome::NodeRegistered(_)
+        | MetadataOutcome::NodeAdmitted(_)
+        | MetadataOutcome::NodeStateSet(_)
+        | MetadataOutcome::NodeRemoved(_)
+        | MetadataOutcome::TopicDeleted(_)
+        | MetadataOutcome::ProducerIds { .. } => Err(ErrorKind::InvalidRequest),
+    }
+}
+
+fn wire(node: NodeId) -> Option<i32> {
+    i32::try_from(node.0).ok()
+}
+
+/// A leader that clients are given no address of leads nobody for them.
+fn describe_group(view: &GroupView, topology: &Topology) -> PartitionMetadata {
+    let leader = view.leader;
+    let leader = leader.filter(|node| topology.nodes().contains_key(node));
+    PartitionMetadata {
+        leader: leader.and_then(wire),
+        leader_epoch: view.term.leader_epoch(),
+        replicas: view::voters(view).into_iter().filter_map(wire).collect(),
+        in_sync: view::in_sync(view).into_iter().filter_map(wire).collect(),
     }
 }
 

@@ -148,12 +148,12 @@ fn failed(head: &Head, topic: TopicRef, kind: ErrorKind) -> MetadataResponseTopi
 }
 
 fn partition(head: &Head, index: i32, partition: PartitionMetadata) -> MetadataResponsePartition {
-    let replicas: Vec<_> = partition.replicas.into_iter().map(Into::into).collect();
+    let nodes = |nodes: Vec<i32>| nodes.into_iter().map(Into::into).collect();
     let mut response = MetadataResponsePartition::default()
         .with_partition_index(index)
         .with_leader_id(partition.leader.unwrap_or(-1).into())
-        .with_isr_nodes(replicas.clone())
-        .with_replica_nodes(replicas);
+        .with_isr_nodes(nodes(partition.in_sync))
+        .with_replica_nodes(nodes(partition.replicas));
     if partition.leader.is_none() {
         response.error_code = wire_code::LEADER_NOT_AVAILABLE;
     }

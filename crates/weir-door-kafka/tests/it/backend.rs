@@ -248,6 +248,7 @@ impl Scripted {
                     leader: Some(1),
                     leader_epoch: 1,
                     replicas: vec![1],
+                    in_sync: vec![1],
                 }],
             });
             TopicMetadata {

@@ -117,6 +117,7 @@ fn metadata(topics: Vec<TopicRef>, kind: Option<ErrorKind>) -> ClusterMetadata {
             leader: Some(1),
             leader_epoch: 2,
             replicas: vec![1],
+            in_sync: vec![1],
         }],
     };
     let topics = topics.into_iter().map(|topic| TopicMetadata {

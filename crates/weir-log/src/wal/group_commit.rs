@@ -9,10 +9,12 @@ use std::{
 use weir_model::GroupId;
 
 use super::{
-    CommitError, Wal, WalDone, WalError, WalFigures, WalPort, WalRecord, body,
+    CommitError, CommitPace, Wal, WalDone, WalError, WalFigures, WalPort, WalRecord, body,
     config::{MAX_QUEUE_BYTES, MAX_QUEUE_COUNT},
+    pace::Pace,
     room::Room,
 };
+use crate::clock::Clock;
 
 /// How long a commit waits before it looks again for room on a full disk.
 const FULL_RETRY: Duration = Duration::from_millis(20);
@@ -38,6 +40,7 @@ pub struct GroupCommit {
     arrived: Condvar,
     room: Arc<Room>,
     max_frame_bytes: usize,
+    pace: Option<Pace>,
 }
 
 /// What [`GroupCommit::run_once`] did.
@@ -51,11 +54,21 @@ enum Turn {
 impl GroupCommit {
     /// The queue of `wal`.
     pub fn new(wal: &Wal) -> Arc<Self> {
+        Self::with_pace(wal, None)
+    }
+
+    /// The queue of `wal`, which measures how long commits take.
+    pub fn timed(wal: &Wal, clock: Arc<dyn Clock>) -> Arc<Self> {
+        Self::with_pace(wal, Some(Pace::new(clock)))
+    }
+
+    fn with_pace(wal: &Wal, pace: Option<Pace>) -> Arc<Self> {
         Arc::new(Self {
             queue: Mutex::default(),
             arrived: Condvar::new(),
             room: Arc::clone(wal.room()),
             max_frame_bytes: wal.config().max_frame_bytes,
+            pace,
         })
     }
 
@@ -98,6 +111,23 @@ impl GroupCommit {
         self.room.figures()
     }
 
+    /// How long commits take; empty where nobody measures.
+    pub fn pace(&self) -> CommitPace {
+        self.pace
+            .as_ref()
+            .map_or_else(CommitPace::default, Pace::read)
+    }
+
+    fn commit(&self, wal: &mut Wal, records: &[WalRecord]) -> Result<(), CommitError> {
+        let Some(pace) = &self.pace else {
+            return wal.commit(records);
+        };
+        pace.begin();
+        let committed = wal.commit(records);
+        pace.end(!matches!(committed, Err(CommitError::Full)));
+        committed
+    }
+
     fn turn(&self, wal: &mut Wal) -> Turn {
         let batch = self.collect(wal);
         if batch.is_empty() && !wal.has_obsolete() {
@@ -109,7 +139,7 @@ impl GroupCommit {
             waiting.push((submission.records.len(), submission.bytes, submission.done));
             records.append(&mut submission.records);
         }
-        match wal.commit(&records) {
+        match self.commit(wal, &records) {
             Ok(()) => {
                 publish(waiting, &Ok(()));
                 Turn::Wrote

@@ -13,6 +13,7 @@ mod format;
 mod group_commit;
 mod live;
 mod names;
+mod pace;
 mod record;
 mod recovery;
 mod replay;
@@ -31,6 +32,7 @@ pub use config::{
 pub use counters::WalFigures;
 pub use error::{CommitError, CorruptReason, RecoveryError, WalError};
 pub use group_commit::GroupCommit;
+pub use pace::{CommitPace, RECENT_COMMIT_COUNT};
 pub use record::{HardState, RecoveredGroup, WalDone, WalEntry, WalPort, WalRecord};
 pub use report::{FileReport, FileVerdict, RecoveryReport};
 #[cfg(feature = "seeded-bugs")]

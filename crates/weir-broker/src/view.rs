@@ -1,0 +1,347 @@
+//! The cluster as this node sees it: who is there, and who leads what. Leaders tell it all nodes
+//! in their beacons, so that a node also knows the groups that it does not carry.
+//!
+//! A beacon: `u8` version, `u8` whether the sender's disk is slow, `u64` what it applied of group 0,
+//! `u32` count and for each group that it leads: `u32` group, `u64` term, `u64` index of the last
+//! change of members, `u64` last index, the members as four lists (`u32` count, `u64` nodes) and `u8`
+//! auto-leave, `u32` count and for each follower `u64` node, `u64` matched, `u8` active, `u8` behind.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use weir_model::{GroupId, NodeId, Term};
+use weir_raft::{FollowerView, GroupView, Members};
+
+use crate::{
+    Node,
+    encoding::{DecodeError, Reader, Writer},
+    metadata::state::MAX_NODES,
+};
+
+const VERSION: u8 = 1;
+const GROUP_MIN_BYTES: usize = 4 + 8 + 8 + 8 + 4 * 4 + 1 + 4;
+const FOLLOWER_BYTES: usize = 8 + 8 + 1 + 1;
+/// Longest beacon that is read, in bytes.
+const MAX_BEACON_BYTES: usize = 64 << 10;
+
+/// A node as this one sees it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NodeHealth {
+    /// Whether it answers.
+    pub is_up: bool,
+    /// Whether it says that its disk is slow.
+    pub is_slow: bool,
+    /// Last entry of group 0 that it applied, as it says.
+    pub metadata_applied: u64,
+}
+
+/// Groups by their leaders' own words, and nodes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClusterState {
+    /// What is known of each group.
+    pub groups: BTreeMap<GroupId, Arc<GroupView>>,
+    /// What is known of each node.
+    pub nodes: BTreeMap<NodeId, NodeHealth>,
+}
+
+/// What others said, and what this node says of itself.
+#[derive(Default)]
+pub(crate) struct Views {
+    /// A mutex: locked for a reference by readers; writers come some times a second.
+    others: Mutex<Arc<ClusterState>>,
+    is_slow: AtomicBool,
+}
+
+struct Beacon {
+    is_slow: bool,
+    metadata_applied: u64,
+    groups: Vec<(GroupId, GroupView)>,
+}
+
+impl Views {
+    fn lock(&self) -> MutexGuard<'_, Arc<ClusterState>> {
+        self.others.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A lost node leads nothing any more.
+    pub(crate) fn health_changed(&self, node: NodeId, is_up: bool) {
+        let mut others = self.lock();
+        Arc::make_mut(&mut others).health_changed(node, is_up);
+    }
+}
+
+impl ClusterState {
+    fn health_changed(&mut self, node: NodeId, is_up: bool) {
+        if self.nodes.len() >= MAX_NODES && !self.nodes.contains_key(&node) {
+            return;
+        }
+        self.nodes.entry(node).or_default().is_up = is_up;
+        if !is_up {
+            self.forget_leader(node, |_| true);
+        }
+    }
+
+    fn merge(&mut self, from: NodeId, beacon: Beacon, shard_count: u32) {
+        let has_room = self.nodes.len() < MAX_NODES;
+        match self.nodes.get_mut(&from) {
+            // Its connection is gone: what still arrives is old.
+            Some(health) if !health.is_up => return,
+            Some(health) => {
+                health.is_slow = beacon.is_slow;
+                health.metadata_applied = beacon.metadata_applied;
+            }
+            None if !has_room => return,
+            None => {
+                let health = NodeHealth {
+                    is_up: true,
+                    is_slow: beacon.is_slow,
+                    metadata_applied: beacon.metadata_applied,
+                };
+                self.nodes.insert(from, health);
+            }
+        }
+        let led: BTreeMap<GroupId, GroupView> = beacon.groups.into_iter().collect();
+        self.forget_leader(from, |group| !led.contains_key(&group));
+        for (group, mut view) in led {
+            view.leader = Some(from);
+            let is_newer = self
+                .groups
+                .get(&group)
+                .is_none_or(|known| (view.term, view.conf_index) >= (known.term, known.conf_index));
+            if group.0 <= shard_count && is_newer {
+                self.groups.insert(group, Arc::new(view));
+            }
+        }
+    }
+
+    /// Who takes part stays known, until another leader says more.
+    fn forget_leader(&mut self, node: NodeId, is_over: impl Fn(GroupId) -> bool) {
+        for (group, view) in &mut self.groups {
+            if view.leader == Some(node) && is_over(*group) {
+                let view = Arc::make_mut(view);
+                view.leader = None;
+                view.followers.clear();
+            }
+        }
+    }
+}
+
+impl Node {
+    /// Says that this node's disk is slow, or is not any more.
+    pub fn set_slow(&self, is_slow: bool) {
+        self.views.is_slow.store(is_slow, Ordering::Relaxed);
+    }
+
+    /// The cluster with this node in it.
+    pub fn cluster(&self) -> ClusterState {
+        let mut state = ClusterState::clone(&self.views.lock());
+        let own = NodeHealth {
+            is_up: true,
+            is_slow: self.views.is_slow.load(Ordering::Relaxed),
+            metadata_applied: self.applied(GroupId::METADATA),
+        };
+        state.nodes.insert(self.id(), own);
+        for group in (0..=self.config.shard_count).map(GroupId) {
+            let known = state.groups.get(&group);
+            let view = self.choose(group, known);
+            if view.term > Term(0) {
+                state.groups.insert(group, view);
+            }
+        }
+        state
+    }
+
+    /// The group as its leader describes it, or as this node's replica knows it where that is
+    /// newer.
+    pub fn view_of(&self, group: GroupId) -> Arc<GroupView> {
+        let others = Arc::clone(&self.views.lock());
+        self.choose(group, others.groups.get(&group))
+    }
+
+    /// Who leads the group, and in which term.
+    pub fn leader_of(&self, group: GroupId) -> Option<(NodeId, Term)> {
+        let view = self.view_of(group);
+        view.leader.map(|leader| (leader, view.term))
+    }
+
+    /// The group's voters.
+    pub fn replicas_of(&self, group: GroupId) -> Vec<NodeId> {
+        voters(&self.view_of(group))
+    }
+
+    /// Voters that the leader hears of, the leader among them.
+    pub fn in_sync_of(&self, group: GroupId) -> Vec<NodeId> {
+        in_sync(&self.view_of(group))
+    }
+
+    fn choose(&self, group: GroupId, known: Option<&Arc<GroupView>>) -> Arc<GroupView> {
+        let status = self.status(group);
+        let (term, leader) = (status.term(), status.leader());
+        let is_own = leader == Some(self.id());
+        match known {
+            Some(known) if known.term > term => Arc::clone(known),
+            Some(known) if known.term == term && !is_own && known.leader.is_some() => {
+                Arc::clone(known)
+            }
+            known => {
+                let mut view = status.view();
+                let own = Arc::make_mut(&mut view);
+                if own.term != term || !is_own {
+                    own.followers.clear();
+                }
+                // A leader that does not answer leads nobody here.
+                let is_lost = leader.is_some_and(|node| self.is_down(node));
+                (own.term, own.leader) = (term, leader.filter(|_| !is_lost));
+                if let Some(known) = known
+                    && own.members.voters.is_empty()
+                {
+                    own.members = known.members.clone();
+                    own.conf_index = known.conf_index;
+                }
+                view
+            }
+        }
+    }
+
+    /// Whether no other node is known: there is nobody to wait for.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.identity.addresses.len() <= 1 && self.topology.load().nodes().len() <= 1
+    }
+
+    fn is_down(&self, node: NodeId) -> bool {
+        let others = self.views.lock();
+        others.nodes.get(&node).is_some_and(|health| !health.is_up)
+    }
+
+    /// What all other nodes are told of this one, several times a second.
+    pub fn beacon(&self) -> Bytes {
+        let mut writer = Writer::new();
+        let led: Vec<GroupId> = (0..=self.config.shard_count)
+            .map(GroupId)
+            .filter(|group| self.leads(*group))
+            .collect();
+        writer.u8(VERSION);
+        writer.u8(u8::from(self.views.is_slow.load(Ordering::Relaxed)));
+        writer.u64(self.applied(GroupId::METADATA));
+        writer.count(led.len());
+        for group in led {
+            writer.u32(group.0);
+            write_view(&mut writer, &self.choose(group, None));
+        }
+        writer.finish()
+    }
+
+    /// Another node's beacon.
+    pub fn take_beacon(&self, from: NodeId, beacon: &Bytes) {
+        match read_beacon(beacon) {
+            Ok(beacon) if from != self.id() => {
+                let mut others = self.views.lock();
+                Arc::make_mut(&mut others).merge(from, beacon, self.config.shard_count);
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%from, %error, "a beacon that cannot be read"),
+        }
+    }
+}
+
+/// The view's voters; the leader where they are not known.
+pub(crate) fn voters(view: &GroupView) -> Vec<NodeId> {
+    if view.members.voters.is_empty() {
+        view.leader.into_iter().collect()
+    } else {
+        view.members.voters.clone()
+    }
+}
+
+/// The view's voters that the leader hears of.
+pub(crate) fn in_sync(view: &GroupView) -> Vec<NodeId> {
+    let is_active = |node: &NodeId| {
+        let mut followers = view.followers.iter();
+        view.leader == Some(*node)
+            || followers.any(|each| each.node == *node && each.is_active && !each.is_behind)
+    };
+    voters(view).into_iter().filter(is_active).collect()
+}
+
+fn write_view(writer: &mut Writer, view: &GroupView) {
+    writer.u64(view.term.0);
+    writer.u64(view.conf_index);
+    writer.u64(view.last_index);
+    let members = &view.members;
+    for list in [
+        &members.voters,
+        &members.learners,
+        &members.voters_outgoing,
+        &members.learners_next,
+    ] {
+        writer.count(list.len());
+        list.iter().for_each(|node| writer.u64(node.0));
+    }
+    writer.u8(u8::from(members.auto_leave));
+    writer.count(view.followers.len());
+    for follower in &view.followers {
+        writer.u64(follower.node.0);
+        writer.u64(follower.matched);
+        writer.u8(u8::from(follower.is_active));
+        writer.u8(u8::from(follower.is_behind));
+    }
+}
+
+fn read_beacon(bytes: &[u8]) -> Result<Beacon, DecodeError> {
+    let mut reader = Reader::new(bytes);
+    if bytes.len() > MAX_BEACON_BYTES {
+        return Err(reader.invalid("length of the beacon"));
+    }
+    reader.version("beacon version", VERSION)?;
+    let mut beacon = Beacon {
+        is_slow: reader.u8()? != 0,
+        metadata_applied: reader.u64()?,
+        groups: Vec::new(),
+    };
+    for _ in 0..reader.count(GROUP_MIN_BYTES)? {
+        let group = GroupId(reader.u32()?);
+        beacon.groups.push((group, read_view(&mut reader)?));
+    }
+    reader.finish()?;
+    Ok(beacon)
+}
+
+fn read_view(reader: &mut Reader<'_>) -> Result<GroupView, DecodeError> {
+    let mut view = GroupView {
+        term: Term(reader.u64()?),
+        leader: None,
+        conf_index: reader.u64()?,
+        last_index: reader.u64()?,
+        members: Members {
+            voters: read_nodes(reader)?,
+            learners: read_nodes(reader)?,
+            voters_outgoing: read_nodes(reader)?,
+            learners_next: read_nodes(reader)?,
+            auto_leave: reader.u8()? != 0,
+        },
+        followers: Vec::new(),
+    };
+    for _ in 0..reader.count(FOLLOWER_BYTES)? {
+        view.followers.push(FollowerView {
+            node: NodeId(reader.u64()?),
+            matched: reader.u64()?,
+            is_active: reader.u8()? != 0,
+            is_behind: reader.u8()? != 0,
+        });
+    }
+    Ok(view)
+}
+
+fn read_nodes(reader: &mut Reader<'_>) -> Result<Vec<NodeId>, DecodeError> {
+    let count = reader.count(8)?;
+    (0..count).map(|_| reader.u64().map(NodeId)).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,131 @@
+use super::*;
+use crate::encoding::trial;
+
+const GROUP: GroupId = GroupId(2);
+
+fn view(term: u64, conf_index: u64) -> GroupView {
+    let follower = |node, is_active| FollowerView {
+        node: NodeId(node),
+        matched: 4,
+        is_active,
+        is_behind: false,
+    };
+    GroupView {
+        term: Term(term),
+        leader: None,
+        conf_index,
+        members: Members {
+            voters: vec![NodeId(1), NodeId(2), NodeId(3)],
+            learners: vec![NodeId(4)],
+            ..Members::default()
+        },
+        last_index: 9,
+        followers: vec![follower(2, true), follower(3, false), follower(4, true)],
+    }
+}
+
+fn beacon(views: Vec<GroupView>) -> Beacon {
+    Beacon {
+        is_slow: false,
+        metadata_applied: 3,
+        groups: views.into_iter().map(|view| (GROUP, view)).collect(),
+    }
+}
+
+fn leader(state: &ClusterState) -> Option<(Option<u64>, u64)> {
+    let view = state.groups.get(&GROUP)?;
+    Some((view.leader.map(|node| node.0), view.term.0))
+}
+
+#[test]
+fn a_view_comes_back_and_damage_is_an_error() {
+    let mut writer = Writer::new();
+    writer.u8(VERSION);
+    writer.u8(1);
+    writer.u64(3);
+    writer.count(1);
+    writer.u32(GROUP.0);
+    write_view(&mut writer, &view(5, 6));
+    let bytes = writer.finish();
+    let back = read_beacon(&bytes).unwrap();
+    assert!(back.is_slow && back.metadata_applied == 3);
+    assert_eq!(back.groups, [(GROUP, view(5, 6))]);
+    trial::damage(&bytes, read_beacon);
+    let long = vec![0; MAX_BEACON_BYTES + 1];
+    assert!(read_beacon(&long).is_err());
+}
+
+#[test]
+fn the_leader_of_the_highest_term_is_believed() {
+    let mut state = ClusterState::default();
+    state.merge(NodeId(2), beacon(vec![view(5, 6)]), 4);
+    state.merge(NodeId(1), beacon(vec![view(4, 7)]), 4);
+    assert_eq!(leader(&state), Some((Some(2), 5)));
+    state.merge(NodeId(1), beacon(vec![view(6, 7)]), 4);
+    assert_eq!(leader(&state), Some((Some(1), 6)));
+    state.merge(NodeId(1), beacon(vec![view(6, 6)]), 4);
+    assert_eq!(state.groups[&GROUP].conf_index, 7);
+}
+
+#[test]
+fn who_says_no_more_that_it_leads_does_not() {
+    let mut state = ClusterState::default();
+    state.merge(NodeId(2), beacon(vec![view(5, 6)]), 4);
+    state.merge(NodeId(3), beacon(Vec::new()), 4);
+    assert_eq!(leader(&state), Some((Some(2), 5)));
+    state.merge(NodeId(2), beacon(Vec::new()), 4);
+    assert_eq!(leader(&state), Some((None, 5)));
+    assert_eq!(voters(&state.groups[&GROUP]).len(), 3);
+}
+
+#[test]
+fn a_lost_node_leads_nothing_until_it_is_back() {
+    let mut state = ClusterState::default();
+    state.merge(NodeId(2), beacon(vec![view(5, 6)]), 4);
+    state.health_changed(NodeId(2), false);
+    assert_eq!(leader(&state), Some((None, 5)));
+    state.merge(NodeId(2), beacon(vec![view(5, 6)]), 4);
+    assert_eq!(leader(&state), Some((None, 5)));
+    state.health_changed(NodeId(2), true);
+    state.merge(NodeId(2), beacon(vec![view(5, 6)]), 4);
+    assert_eq!(leader(&state), Some((Some(2), 5)));
+}
+
+#[test]
+fn groups_and_nodes_past_the_limit_are_not_kept() {
+    let mut state = ClusterState::default();
+    state.merge(NodeId(2), beacon(vec![view(5, 6)]), GROUP.0 - 1);
+    assert_eq!(leader(&state), None);
+    for node in 3..=u64::try_from(MAX_NODES).unwrap() + 2 {
+        state.merge(NodeId(node), beacon(Vec::new()), 4);
+        state.health_changed(NodeId(node), true);
+    }
+    assert_eq!(state.nodes.len(), MAX_NODES);
+}
+
+#[test]
+fn voters_that_the_leader_hears_of_are_in_sync() {
+    let mut led = view(5, 6);
+    led.leader = Some(NodeId(1));
+    assert_eq!(in_sync(&led), [NodeId(1), NodeId(2)]);
+    led.members = Members::default();
+    assert_eq!(in_sync(&led), [NodeId(1)]);
+}
+
+#[test]
+fn a_beacon_of_all_groups_with_five_voters_each_is_read() {
+    let mut full = view(5, 6);
+    full.members.voters = (1..=5).map(NodeId).collect();
+    full.followers = vec![full.followers[0]; 4];
+    let mut writer = Writer::new();
+    writer.u8(VERSION);
+    writer.u8(0);
+    writer.u64(3);
+    let groups = 0..=crate::config::MAX_SHARD_COUNT;
+    writer.count(groups.clone().count());
+    for group in groups {
+        writer.u32(group);
+        write_view(&mut writer, &full);
+    }
+    assert!(read_beacon(&writer.finish()).is_ok());
+}
