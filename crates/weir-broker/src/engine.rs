@@ -3,6 +3,8 @@
 mod found;
 mod open;
 mod running;
+#[cfg(feature = "seeded-bugs")]
+mod seeded;
 
 use std::sync::Arc;
 
@@ -20,6 +22,7 @@ use crate::{
     identity::IdentityError,
     machine::Machine,
     node::Node,
+    steward::Steward,
 };
 
 /// Why a node cannot be opened.
@@ -107,6 +110,7 @@ pub struct Engine {
     spares: SpareMaker,
     workers: Vec<Worker<Machine>>,
     checkpointer: Checkpointer,
+    steward: Steward,
     checkpoint_state: Arc<CheckpointState>,
     pub(crate) catch_up: CatchUp,
 }
@@ -132,6 +136,7 @@ impl Engine {
         has_worked |= self.queue.run_once(&mut self.wal);
         self.checkpointer.turn()?;
         has_worked |= self.catch_up.turn()?;
+        self.steward.turn();
         self.node.sync_identity();
         self.node.purgatory.expire(self.node.elapsed());
         Ok(has_worked || self.node.handles.iter().any(weir_raft::Handle::has_input))

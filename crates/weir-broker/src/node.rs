@@ -29,6 +29,7 @@ use crate::{
     peer::{PeerMessages, PeerPort},
     purgatory::Purgatory,
     shard::ShardEnv,
+    steward::StewardState,
     view::Views,
 };
 
@@ -47,6 +48,7 @@ pub struct Node {
     /// By group id.
     pub(crate) statuses: Vec<Arc<GroupStatus>>,
     pub(crate) purgatory: Purgatory,
+    pub(crate) steward: StewardState,
     /// A mutex: taken a few times a second.
     pub(crate) known: Mutex<Known>,
     /// Commands of an announcement that have no answer yet.
@@ -111,6 +113,7 @@ impl Node {
             handles,
             statuses,
             purgatory: Purgatory::default(),
+            steward: StewardState::default(),
             producer_ids: Mutex::default(),
         })
     }

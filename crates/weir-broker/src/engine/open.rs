@@ -25,6 +25,7 @@ use crate::{
     peer::PeerPort,
     registry::PartitionRegistry,
     shard::{Shard, ShardEnv},
+    steward::Steward,
 };
 
 /// Parts of the tail's budget that may be filled with what is not flushed yet: above, proposals
@@ -87,6 +88,7 @@ impl Engine {
             Arc::clone(&checkpoint_state),
             saved,
         );
+        let steward = Steward::new(Arc::clone(&node), Arc::clone(&queue));
         let spares = wal.spare_maker();
         let catch_up = CatchUp::new(Arc::clone(&node), Arc::clone(&checkpoint_state));
         Ok(Self {
@@ -97,6 +99,7 @@ impl Engine {
             spares,
             workers,
             checkpointer,
+            steward,
             checkpoint_state,
         })
     }

@@ -39,6 +39,7 @@ pub struct Running {
     checkpoint_thread: JoinHandle<Option<Checkpointer>>,
     catch_up_thread: JoinHandle<()>,
     purgatory_thread: JoinHandle<()>,
+    steward_thread: JoinHandle<()>,
 }
 
 /// What workers send, on its way to the node's peers.
@@ -86,6 +87,7 @@ impl Engine {
             spares,
             workers,
             checkpointer,
+            steward,
             checkpoint_state,
             catch_up,
         } = self;
@@ -126,6 +128,7 @@ impl Engine {
         let purgatory_thread = spawn("weir-waits", on_failure, move |_| {
             waiting.purgatory.run(&*waiting.clock);
         })?;
+        let steward_thread = spawn("weir-steward", on_failure, move |_| steward.run())?;
         Ok(Running {
             node,
             queue,
@@ -137,6 +140,7 @@ impl Engine {
             checkpoint_thread,
             catch_up_thread,
             purgatory_thread,
+            steward_thread,
         })
     }
 }
@@ -168,9 +172,25 @@ impl Running {
         false
     }
 
+    /// Hands over what this node leads, so that nobody waits for an election when it stops. To be
+    /// called before the doors close, where the cluster has other nodes. Takes two seconds at
+    /// most.
+    pub fn hand_over(&self) {
+        /// Looks before giving up, and the pause between two.
+        const MAX_LOOKS: u32 = 100;
+        const INTERVAL: Duration = Duration::from_millis(20);
+        for _ in 0..MAX_LOOKS {
+            if !self.node.is_leading_anything() || self.node.hand_over() == 0 {
+                return;
+            }
+            std::thread::park_timeout(INTERVAL);
+        }
+    }
+
     /// Ends in order: waits are answered, everything is flushed so that the next start is quick,
     /// groups stop, the log is closed. Doors must be closed before.
     pub fn stop(self) {
+        self.node.steward.close();
         self.node.purgatory.close();
         self.node.offers.close();
         joined(self.catch_up_thread);
@@ -187,6 +207,7 @@ impl Running {
         self.spares.close();
         joined(self.spare_thread);
         joined(self.purgatory_thread);
+        joined(self.steward_thread);
         self.node.env.store.close();
     }
 }

@@ -10,6 +10,8 @@ mod members;
 mod shares;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) mod trial;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

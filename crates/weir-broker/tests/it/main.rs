@@ -5,3 +5,6 @@
 mod clients;
 mod cluster;
 mod forward;
+mod mesh;
+mod nodes;
+mod steward;

@@ -26,6 +26,14 @@ impl CommitPace {
         let numbers = (first..self.commit_count).rev();
         numbers.map(|number| self.recent_ms[slot(number)])
     }
+
+    /// The same and one commit more that took `took_ms`.
+    #[must_use]
+    pub fn with(mut self, took_ms: u64) -> Self {
+        self.recent_ms[slot(self.commit_count)] = took_ms;
+        self.commit_count += 1;
+        self
+    }
 }
 
 fn slot(number: u64) -> usize {
@@ -35,8 +43,7 @@ fn slot(number: u64) -> usize {
 #[derive(Default)]
 struct Measured {
     begun_ns: Option<u64>,
-    commit_count: u64,
-    recent_ms: [u64; RECENT_COMMIT_COUNT],
+    ended: CommitPace,
 }
 
 /// Measures. A mutex: taken twice per commit, to write a number.
@@ -65,9 +72,8 @@ impl Pace {
             return;
         };
         if counts {
-            let at = slot(measured.commit_count);
-            measured.recent_ms[at] = now_ns.saturating_sub(begun_ns) / NS_PER_MS;
-            measured.commit_count += 1;
+            let took_ms = now_ns.saturating_sub(begun_ns) / NS_PER_MS;
+            measured.ended = measured.ended.with(took_ms);
         }
     }
 
@@ -77,8 +83,7 @@ impl Pace {
         let age_ms = |begun_ns| now_ns.saturating_sub(begun_ns) / NS_PER_MS;
         CommitPace {
             under_way_ms: measured.begun_ns.map(age_ms),
-            commit_count: measured.commit_count,
-            recent_ms: measured.recent_ms,
+            ..measured.ended
         }
     }
 
