@@ -2,6 +2,7 @@
 
     history.py produce  sends numbered values to all partitions at a steady rate
     history.py consume  reads as a member of a group and commits
+    history.py follow   reads every partition from offset 0 on, without a group
     history.py final    reads every partition from offset 0 to its end
 
 Each works until its standard input ends, or, with `final`, until it has read everything.
@@ -36,7 +37,7 @@ NEVER_SENT = {KafkaError._PURGE_QUEUE, KafkaError.MSG_SIZE_TOO_LARGE}
 
 def arguments():
     parser = argparse.ArgumentParser()
-    parser.add_argument("role", choices=["produce", "consume", "final"])
+    parser.add_argument("role", choices=["produce", "consume", "follow", "final"])
     parser.add_argument("--bootstrap", required=True)
     parser.add_argument("--topic", required=True)
     parser.add_argument("--process", required=True)
@@ -130,7 +131,7 @@ class Producing:
     def __init__(self, options):
         self.options = options
         self.history = History(options)
-        self.acked = 0
+        self.acked_by_key = [0] * options.partitions
         self.unsure = 0
         self.fatal = None
         self.next_report = 0.0
@@ -159,7 +160,7 @@ class Producing:
     def report_of(self, key, value):
         def on_delivery(error, message):
             if error is None:
-                self.acked += 1
+                self.acked_by_key[key - self.options.first_partition] += 1
                 self.history.write("ok", "send", key, value, message.offset())
             elif error.code() in NEVER_SENT:
                 self.history.write("fail", "send", key, value)
@@ -174,7 +175,7 @@ class Producing:
         now = time.monotonic()
         if force or now >= self.next_report:
             self.next_report = now + REPORT_SECONDS
-            print("acked", self.acked, flush=True)
+            print("acked", min(self.acked_by_key), flush=True)
             self.history.flush()
         if self.fatal is not None:
             self.history.flush(force=True)
@@ -219,7 +220,6 @@ class Consuming:
     def __init__(self, options):
         self.options = options
         self.history = History(options)
-        self.polled = 0
         self.positions = {}
         self.consumer = Consumer(
             {
@@ -255,12 +255,15 @@ class Consuming:
         except KafkaException:
             for key, offset in self.positions.items():
                 self.history.write("info", "commit", key, offset=offset)
-        self.positions = {}
 
     def run(self):
-        self.consumer.subscribe(
-            [self.options.topic], on_assign=self.on_assign, on_revoke=self.on_revoke
-        )
+        is_member = self.options.role == "consume"
+        if is_member:
+            self.consumer.subscribe(
+                [self.options.topic], on_assign=self.on_assign, on_revoke=self.on_revoke
+            )
+        else:
+            self.consumer.assign(from_the_beginning(self.options, self.history))
         next_commit = time.monotonic() + COMMIT_SECONDS
         while not is_asked_to_stop():
             for message in self.consumer.consume(500, 0.1):
@@ -269,15 +272,25 @@ class Consuming:
                 key = message.partition()
                 self.history.write("ok", "poll", key, value_of(message), message.offset())
                 self.positions[key] = message.offset() + 1
-                self.polled += 1
             now = time.monotonic()
             if self.positions and now >= next_commit:
                 next_commit = now + COMMIT_SECONDS
-                self.commit()
-                print("polled", self.polled, flush=True)
+                for key, offset in self.positions.items():
+                    print("position", key, offset, flush=True)
+                if is_member:
+                    self.commit()
+                self.positions = {}
             self.history.flush()
         self.history.flush(force=True)
         self.consumer.close()
+
+
+def from_the_beginning(options, history):
+    """All partitions from offset 0 on."""
+    keys = range(options.first_partition, options.first_partition + options.partitions)
+    for key in keys:
+        history.write("ok", "assign", key, offset=0)
+    return [TopicPartition(options.topic, key, OFFSET_BEGINNING) for key in keys]
 
 
 def read_everything(options):
@@ -298,9 +311,7 @@ def read_everything(options):
     for pair in filter(None, options.until.split(",")):
         key, offset = pair.split(":")
         wanted[int(key)] = int(offset)
-    for key in keys:
-        history.write("ok", "assign", key, offset=0)
-    consumer.assign([TopicPartition(options.topic, key, OFFSET_BEGINNING) for key in keys])
+    consumer.assign(from_the_beginning(options, history))
     got = {key: -1 for key in keys}
     ended = set()
     end = time.monotonic() + options.limit_seconds
@@ -324,7 +335,7 @@ def main():
     options = arguments()
     if options.role == "produce":
         Producing(options).run()
-    elif options.role == "consume":
+    elif options.role in ("consume", "follow"):
         Consuming(options).run()
     else:
         read_everything(options)

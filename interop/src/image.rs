@@ -9,6 +9,8 @@ use std::time::Duration;
 
 /// Sparse: it takes what is written, not this.
 const IMAGE_BYTES: u64 = 4 << 30;
+const FILLER: &str = "filler";
+const SMALLEST_PIECE_BYTES: u64 = 64 << 10;
 const UNMOUNT_LIMIT: Duration = Duration::from_secs(10);
 
 /// A file system that can be asked for.
@@ -65,6 +67,31 @@ impl Image {
         &self.mount_point
     }
 
+    /// Takes all room that is left.
+    pub(crate) fn fill(&self) -> Result<()> {
+        let stat = rustix::fs::statvfs(&self.mount_point)?;
+        let file = std::fs::File::create(self.mount_point.join(FILLER))?;
+        let mut piece = stat.f_bavail.saturating_mul(stat.f_frsize);
+        let mut end = 0;
+        // The file system needs some of the room for itself, it does not say how much.
+        while piece >= SMALLEST_PIECE_BYTES {
+            match rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), end, piece) {
+                Ok(()) => end += piece,
+                Err(rustix::io::Errno::NOSPC) => piece /= 2,
+                Err(error) => return Err(error).context("fill the image"),
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the room back.
+    pub(crate) fn make_room(&self) -> Result<()> {
+        match std::fs::remove_file(self.mount_point.join(FILLER)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+            Err(_) | Ok(()) => Ok(()),
+        }
+    }
+
     /// From here on nothing reaches the image; what was not synced is gone.
     pub(crate) fn cut_power(&self) -> Result<()> {
         let script = place::root().join("interop/driver/power_cut.py");
@@ -105,8 +132,26 @@ impl Drop for Image {
     }
 }
 
+/// Unmounts and removes the images below `kept` that a killed run left behind.
+pub(crate) fn sweep(kept: &Path) -> Result<()> {
+    let mounts = std::fs::read_to_string("/proc/self/mounts")?;
+    let mount_points = mounts.lines().filter_map(|line| line.split(' ').nth(1));
+    for mount_point in mount_points.map(Path::new) {
+        let Ok(below) = mount_point.strip_prefix(kept) else {
+            continue;
+        };
+        let run = below.iter().next().and_then(|name| name.to_str());
+        if run.is_some_and(place::is_abandoned) {
+            place::run(administrator("umount").arg("-l").arg(mount_point))?;
+            // The image lies beside its mount point, under the same name.
+            let _ = std::fs::remove_file(mount_point.with_extension("img"));
+        }
+    }
+    Ok(())
+}
+
 /// A program that Debian keeps off the path of ordinary users.
-fn administrator(program: &str) -> Command {
+pub(crate) fn administrator(program: &str) -> Command {
     let found = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"]
         .iter()
         .map(|directory| Path::new(directory).join(program))

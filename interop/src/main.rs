@@ -4,14 +4,17 @@
 mod checker;
 mod client;
 mod clients;
+mod cluster;
 mod corpus;
 mod crash;
 mod feed;
 mod history;
 mod image;
+mod moments;
 mod node;
 mod place;
 mod stop;
+mod target;
 
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -36,6 +39,12 @@ enum Campaign {
     Clients(clients::Options),
     /// kill -9 and power cuts under load, and a check of what was acknowledged.
     Crash(crash::Options),
+    /// Faults on three nodes under load, and a check of what their clients recorded.
+    Cluster(cluster::Options),
+    /// How long a client waits when the leader of its partition is gone.
+    Failover(cluster::failover::Options),
+    /// One node becomes three, a dead one is replaced, one is drained, under load.
+    Grow(cluster::grow::Options),
     /// Judges a recorded history; exit status 1 when anything is wrong with it.
     Check {
         /// Directory of `PROCESS.jsonl` files.
@@ -50,6 +59,9 @@ fn main() -> ExitCode {
         match arguments.campaign {
             Campaign::Clients(options) => clients::run(&options, &weir),
             Campaign::Crash(options) => crash::run(&options, &weir),
+            Campaign::Cluster(options) => cluster::run(&options, &weir),
+            Campaign::Failover(options) => cluster::failover::run(&options, &weir),
+            Campaign::Grow(options) => cluster::grow::run(&options, &weir),
             Campaign::Check { history } => history::judge(&history),
         }
     });

@@ -11,7 +11,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 /// Time a node has until it says where it listens.
-const READY_LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const READY_LIMIT: Duration = Duration::from_secs(60);
 
 /// One node, ended when dropped.
 pub(crate) struct Node {
@@ -123,7 +123,8 @@ impl Drop for Node {
     }
 }
 
-fn open_log(path: &Path) -> Result<File> {
+/// A log, to go on writing it.
+pub(crate) fn open_log(path: &Path) -> Result<File> {
     OpenOptions::new()
         .create(true)
         .append(true)
@@ -132,7 +133,7 @@ fn open_log(path: &Path) -> Result<File> {
 }
 
 /// Copies what the node prints to its log; the address it names comes out of the channel.
-fn listen(out: ChildStdout, mut log: File) -> mpsc::Receiver<SocketAddr> {
+pub(crate) fn listen(out: ChildStdout, mut log: File) -> mpsc::Receiver<SocketAddr> {
     let (sender, said) = mpsc::sync_channel(1);
     std::thread::spawn(move || {
         for line in BufReader::new(out).lines().map_while(Result::ok) {

@@ -5,6 +5,12 @@ use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// Begin of the names of directories in which nodes store.
+pub(crate) const DATA: &str = "data";
+
+/// Begin of the names of directories of runs; the process id follows.
+const RUN: &str = "run-";
+
 /// The workspace's root.
 pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -26,8 +32,8 @@ fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-/// A run's own directory. Dropped, it is removed; but the logs of a run that was neither clean
-/// nor interrupted stay for a person to look at.
+/// A run's own directory. Dropped, it is removed; but the logs and histories of a run that was
+/// neither clean nor interrupted stay for a person to look at.
 pub(crate) struct RunDirectory {
     path: PathBuf,
     is_clean: bool,
@@ -36,7 +42,7 @@ pub(crate) struct RunDirectory {
 impl RunDirectory {
     /// Makes the directory of this process.
     pub(crate) fn create() -> Result<Self> {
-        let path = kept().join(format!("run-{}", std::process::id()));
+        let path = kept().join(format!("{RUN}{}", std::process::id()));
         std::fs::create_dir_all(&path).with_context(|| path.display().to_string())?;
         Ok(Self {
             path,
@@ -58,12 +64,7 @@ impl RunDirectory {
         if self.is_clean || stop::check().is_err() {
             return std::fs::remove_dir_all(&self.path);
         }
-        for entry in std::fs::read_dir(&self.path)? {
-            let entry = entry?;
-            if entry.file_type()?.is_dir() {
-                std::fs::remove_dir_all(entry.path())?;
-            }
-        }
+        prune(&self.path)?;
         eprintln!("the run's logs are kept in {}", self.path.display());
         Ok(())
     }
@@ -75,6 +76,22 @@ impl Drop for RunDirectory {
             eprintln!("{}: {error}", self.path.display());
         }
     }
+}
+
+/// Removes what nodes stored, below `path`, and leaves what nodes and clients wrote down.
+fn prune(path: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(path)? {
+        let entry = entry?;
+        if !entry.file_type()?.is_dir() {
+            continue;
+        }
+        if entry.file_name().to_string_lossy().starts_with(DATA) {
+            std::fs::remove_dir_all(entry.path())?;
+        } else {
+            prune(&entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Python with confluent-kafka, in an environment of its own.
@@ -109,6 +126,17 @@ pub(crate) fn java_class_path() -> Result<String> {
     Ok(format!("{}/*", jars.display()))
 }
 
+/// Whether that is the name of a run's directory whose process is gone.
+pub(crate) fn is_abandoned(name: &str) -> bool {
+    let owner = name.strip_prefix(RUN).and_then(|pid| pid.parse().ok());
+    owner.is_some_and(|pid| !is_running(pid))
+}
+
+/// Whether a process of that id is there.
+pub(crate) fn is_running(pid: u32) -> bool {
+    Path::new("/proc").join(pid.to_string()).exists()
+}
+
 /// Runs a command to its end; an error when it fails.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let output = command
@@ -121,4 +149,16 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
         );
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_abandoned_when_its_process_is_gone() {
+        assert!(!is_abandoned(&format!("{RUN}{}", std::process::id())));
+        assert!(is_abandoned("run-4194305"), "past the largest process id");
+        assert!(!is_abandoned("venv"));
+    }
 }

@@ -110,7 +110,7 @@ pub struct Engine {
     checkpointer: Checkpointer,
     steward: Steward,
     checkpoint_state: Arc<CheckpointState>,
-    catch_up: CatchUp,
+    pub(crate) catch_up: CatchUp,
 }
 
 impl Engine {

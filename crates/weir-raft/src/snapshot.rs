@@ -40,6 +40,22 @@ pub struct SnapshotOffer {
     pub(crate) offered_in: Term,
 }
 
+impl SnapshotOffer {
+    /// An offer that no leader made, to try out what takes offers up.
+    #[doc(hidden)]
+    pub fn made_up(from: NodeId, group: GroupId, checkpoint: GroupCheckpoint) -> Self {
+        Self {
+            from,
+            group,
+            index: checkpoint.index,
+            term: checkpoint.term,
+            members: checkpoint.members,
+            body: checkpoint.body,
+            offered_in: checkpoint.term,
+        }
+    }
+}
+
 /// Takes offers up. The answer is [`Input::CaughtUp`](crate::Input::CaughtUp).
 pub trait SnapshotPort: Send + Sync + 'static {
     /// The leader of a group offers a checkpoint. Called on the worker's thread; must not block.

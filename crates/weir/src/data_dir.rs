@@ -1,12 +1,14 @@
-//! The data directory: one process at a time.
+//! The data directory: one process at a time, and what it knows before it is a node's.
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
-    io,
+    io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
 const LOCK_NAME: &str = "LOCK";
+const INCARNATION_NAME: &str = "INCARNATION";
+const UNFINISHED_NAME: &str = "INCARNATION.tmp";
 
 /// Why a data directory cannot be used.
 #[derive(Debug)]
@@ -15,6 +17,8 @@ pub(crate) enum DataDirError {
     InUse { dir: PathBuf },
     /// The system refused.
     Io { dir: PathBuf, source: io::Error },
+    /// A file says something else than it should.
+    Damaged { file: PathBuf },
 }
 
 impl std::fmt::Display for DataDirError {
@@ -26,6 +30,7 @@ impl std::fmt::Display for DataDirError {
                 dir.display()
             ),
             Self::Io { dir, source } => write!(f, "{}: {source}", dir.display()),
+            Self::Damaged { file } => write!(f, "{} is damaged", file.display()),
         }
     }
 }
@@ -57,5 +62,68 @@ pub(crate) fn lock(dir: &Path) -> Result<DataDirLock, DataDirError> {
             dir: dir.to_owned(),
         }),
         Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
+/// The number that this directory shows when it joins a cluster: 32 hexadecimal digits in file
+/// `INCARNATION`. `None`: it never asked.
+pub(crate) fn incarnation(dir: &Path) -> Result<Option<u128>, DataDirError> {
+    let file = dir.join(INCARNATION_NAME);
+    let text = match std::fs::read_to_string(&file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            return Err(DataDirError::Damaged { file });
+        }
+        Err(source) => {
+            let dir = dir.to_owned();
+            return Err(DataDirError::Io { dir, source });
+        }
+        Ok(text) => text,
+    };
+    match text.strip_suffix('\n') {
+        Some(digits) if digits.len() == 32 => u128::from_str_radix(digits, 16)
+            .map(Some)
+            .map_err(|_| DataDirError::Damaged { file }),
+        Some(_) | None => Err(DataDirError::Damaged { file }),
+    }
+}
+
+/// Stores the number; durable when it returns.
+pub(crate) fn keep_incarnation(dir: &Path, incarnation: u128) -> Result<(), DataDirError> {
+    let store = || {
+        let unfinished = dir.join(UNFINISHED_NAME);
+        let mut file = File::create(&unfinished)?;
+        writeln!(file, "{incarnation:032x}")?;
+        file.sync_all()?;
+        std::fs::rename(&unfinished, dir.join(INCARNATION_NAME))?;
+        File::open(dir)?.sync_all()
+    };
+    store().map_err(|source| DataDirError::Io {
+        dir: dir.to_owned(),
+        source,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_incarnation_reads_back_and_damage_is_named() {
+        let dir = std::env::temp_dir().join(format!("weir-data-dir-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        assert_eq!(incarnation(&dir).unwrap(), None);
+        for number in [0, 7, u128::MAX] {
+            keep_incarnation(&dir, number).unwrap();
+            assert_eq!(incarnation(&dir).unwrap(), Some(number));
+        }
+        let file = dir.join(INCARNATION_NAME);
+        let whole = std::fs::read(&file).unwrap();
+        for cut in 0..whole.len() {
+            std::fs::write(&file, &whole[..cut]).unwrap();
+            let error = incarnation(&dir).unwrap_err();
+            assert!(error.to_string().contains(INCARNATION_NAME), "cut at {cut}");
+        }
+        std::fs::remove_dir_all(&dir).unwrap();
     }
 }

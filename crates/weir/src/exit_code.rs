@@ -16,6 +16,11 @@ const STORAGE: u8 = 3;
 /// A broken invariant.
 const BUG: u8 = 70;
 
+/// What was asked for cannot be meant: ends as clap does.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Usage(pub(crate) String);
+
 /// The code of an error.
 pub(crate) fn of(error: &anyhow::Error) -> ExitCode {
     if let Some(failed) = error.downcast_ref::<NodeFailed>() {
@@ -40,8 +45,13 @@ pub(crate) fn of(error: &anyhow::Error) -> ExitCode {
             | OpenError::Leftover(_) => STORAGE.into(),
         };
     }
-    if let Some(DataDirError::Io { .. }) = error.downcast_ref::<DataDirError>() {
+    if let Some(DataDirError::Io { .. } | DataDirError::Damaged { .. }) =
+        error.downcast_ref::<DataDirError>()
+    {
         return STORAGE.into();
+    }
+    if error.is::<Usage>() {
+        return USAGE.into();
     }
     REFUSED.into()
 }

@@ -1,15 +1,20 @@
 //! WeirMQ: one broker for every client.
 
+mod cluster_tls;
 mod command;
 mod data_dir;
+mod doors;
+mod ending;
 mod exit_code;
+mod host_port;
+mod membership;
 mod wiring;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{command::quickstart, command::serve};
+use crate::command::{cluster, quickstart, serve};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -26,8 +31,10 @@ struct Arguments {
 enum Command {
     /// Run one node.
     Serve(serve::ServeArguments),
-    /// Run one node, send it some messages, read them back, and go on serving.
-    Quickstart(serve::ServeArguments),
+    /// Run one node or several, send some messages, read them back, and go on serving.
+    Quickstart(quickstart::QuickstartArguments),
+    /// Look at a cluster, and change it.
+    Cluster(cluster::ClusterArguments),
 }
 
 fn main() -> ExitCode {
@@ -38,7 +45,8 @@ fn main() -> ExitCode {
         .init();
     let result = match arguments.command {
         Command::Serve(arguments) => serve::run(&arguments, serve::announce_ready),
-        Command::Quickstart(arguments) => serve::run(&arguments, quickstart::show),
+        Command::Quickstart(arguments) => quickstart::run(&arguments),
+        Command::Cluster(arguments) => cluster::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,9 +1,11 @@
 //! All clients times all codecs, and the figures.
 
 use super::trial::{self, Client, Trial};
+use crate::cluster::{Cluster, Ground, Leaderless};
 use crate::corpus::Corpus;
 use crate::node::Node;
 use crate::place::RunDirectory;
+use crate::target::Target;
 use anyhow::Result;
 use std::path::Path;
 
@@ -18,6 +20,9 @@ pub(crate) struct Options {
     /// The corpus's first 2 MB and few kills.
     #[arg(long)]
     quick: bool,
+    /// Nodes; of several, the one that leads is killed.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=9))]
+    nodes: u8,
     /// One client only.
     #[arg(long, value_enum)]
     only: Option<Client>,
@@ -43,7 +48,18 @@ pub(crate) fn run(options: &Options, weir: &Path) -> Result<bool> {
     );
     let mut directory = RunDirectory::create()?;
     let data = directory.path().join("data");
-    let mut node = Node::start(weir, &data, &directory.path().join("node.log"))?;
+    let mut node: Box<dyn Target> = match usize::from(options.nodes) {
+        1 => Box::new(Node::start(
+            weir,
+            &data,
+            &directory.path().join("node.log"),
+        )?),
+        count => {
+            let ground = Ground::Loopback;
+            let cluster = Cluster::start(weir, directory.path(), ground, count, &[])?;
+            Box::new(Leaderless::new(cluster))
+        }
+    };
     let kills = options.kills.unwrap_or(if options.quick {
         QUICK_KILLS
     } else {
@@ -68,7 +84,7 @@ pub(crate) fn run(options: &Options, weir: &Path) -> Result<bool> {
             run += 1;
             clean += u32::from(report(
                 &trial,
-                trial::run(&trial, &mut node, directory.path()),
+                trial::run(&trial, node.as_mut(), directory.path()),
             )?);
         }
     }

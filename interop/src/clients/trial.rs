@@ -4,8 +4,8 @@ use crate::checker::{self, Ack, Seen, Verdict};
 use crate::client::{self, Guarded, Message};
 use crate::corpus::{self, Corpus};
 use crate::feed;
-use crate::node::Node;
 use crate::stop;
+use crate::target::Target;
 use anyhow::{Context, Result, bail, ensure};
 use std::fs::File;
 use std::path::Path;
@@ -65,7 +65,7 @@ pub(super) struct Figures {
 }
 
 /// Runs one trial on a running node.
-pub(super) fn run(trial: &Trial<'_>, node: &mut Node, directory: &Path) -> Result<Figures> {
+pub(super) fn run(trial: &Trial<'_>, node: &mut dyn Target, directory: &Path) -> Result<Figures> {
     let topic = format!("clients-{}-{}", trial.client.name(), trial.codec);
     let log = directory.join(format!("{topic}.log"));
     let reports = directory.join(format!("{topic}.acks"));
@@ -76,10 +76,10 @@ pub(super) fn run(trial: &Trial<'_>, node: &mut Node, directory: &Path) -> Resul
         Client::Python => client::driver(&address, &topic, trial.codec, 1, &reports)?,
     };
     let started = Instant::now();
-    produce(trial, &mut command, node, &log)?;
+    produce(trial, &mut command, &topic, node, &log)?;
     let produced_in = started.elapsed();
     // What was acknowledged last has to be on the disk as well.
-    node.kill()?;
+    node.kill(&topic)?;
     node.restart()?;
     let (acked, given_up) = match trial.client {
         Client::Python => client::acks(&reports)?,
@@ -94,7 +94,13 @@ pub(super) fn run(trial: &Trial<'_>, node: &mut Node, directory: &Path) -> Resul
 }
 
 /// Feeds the corpus to the client and kills the node at even distances on the way.
-fn produce(trial: &Trial<'_>, command: &mut Command, node: &mut Node, log: &Path) -> Result<()> {
+fn produce(
+    trial: &Trial<'_>,
+    command: &mut Command,
+    topic: &str,
+    node: &mut dyn Target,
+    log: &Path,
+) -> Result<()> {
     let out = File::options().create(true).append(true).open(log)?;
     command
         .stdin(Stdio::piped())
@@ -107,7 +113,7 @@ fn produce(trial: &Trial<'_>, command: &mut Command, node: &mut Node, log: &Path
     let time = TIME_PER_KILL * trial.kills;
     std::thread::scope(|scope| {
         let feeder = scope.spawn(|| feed::feed(input, bytes, time, &fed));
-        let killed = kill_on_the_way(trial.kills, bytes.len(), &fed, node, &mut client)
+        let killed = kill_on_the_way(trial.kills, topic, bytes.len(), &fed, node, &mut client)
             .and_then(|()| client.wait("producer", PRODUCE_LIMIT));
         // With the client gone the feeder's pipe breaks: it cannot hold the scope open.
         client.end();
@@ -122,9 +128,10 @@ fn produce(trial: &Trial<'_>, command: &mut Command, node: &mut Node, log: &Path
 
 fn kill_on_the_way(
     kills: u32,
+    topic: &str,
     total: usize,
     fed: &AtomicUsize,
-    node: &mut Node,
+    node: &mut dyn Target,
     client: &mut Guarded,
 ) -> Result<()> {
     for kill in 1..=kills {
@@ -137,7 +144,7 @@ fn kill_on_the_way(
             );
             Ok((fed.load(Ordering::Relaxed) >= threshold).then_some(()))
         })?;
-        node.kill()?;
+        node.kill(topic)?;
         node.restart()?;
     }
     Ok(())

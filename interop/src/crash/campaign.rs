@@ -3,12 +3,13 @@
 use super::load::Load;
 use crate::checker::Verdict;
 use crate::image::{FileSystem, Image};
+use crate::moments::Moments;
 use crate::node::Node;
 use crate::place::RunDirectory;
 use crate::stop;
 use anyhow::Result;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Acknowledgements between two faults at least: each fault hits a node that works.
 const ACKS_PER_CYCLE: u64 = 100;
@@ -45,7 +46,7 @@ impl std::fmt::Display for FileSystem {
 pub(crate) fn run(options: &Options, weir: &Path) -> Result<bool> {
     let mut directory = RunDirectory::create()?;
     let mut totals = Totals::default();
-    let mut moments = Moments(options.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let mut moments = Moments::from_seed(options.seed);
     let outcome = all_loops(options, weir, directory.path(), &mut moments, &mut totals);
     if let Err(error) = &outcome {
         println!("crash: {error:#}");
@@ -187,31 +188,9 @@ impl Totals {
     }
 }
 
-/// Moments of faults, from a seed.
-struct Moments(u64);
-
-impl Moments {
-    fn next(&mut self, max_ms: u64) -> Duration {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        Duration::from_millis(self.0 % (max_ms + 1))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_same_seed_gives_the_same_moments() {
-        let draw = || {
-            let mut moments = Moments(5);
-            [moments.next(9), moments.next(9), moments.next(9)]
-        };
-        assert_eq!(draw(), draw());
-        assert!(draw().iter().all(|time| *time <= Duration::from_millis(9)));
-    }
 
     #[test]
     fn one_dirty_loop_fails_the_campaign() {

@@ -12,3 +12,4 @@ mod verdict;
 pub(crate) use check::check;
 pub(crate) use judge::judge;
 pub(crate) use record::Record;
+pub(crate) use verdict::Verdict;

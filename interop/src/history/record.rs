@@ -2,7 +2,7 @@
 
 use super::event::{Action, Event, FINAL_READER, Kind};
 use anyhow::{Context, Result, bail, ensure};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -100,8 +100,8 @@ pub(crate) struct Record {
     pub(super) sessions: Vec<Session>,
     /// Commits with an answer.
     pub(super) commits: Vec<Commit>,
-    /// Times of acknowledgements.
-    pub(super) ack_times_ns: Vec<u64>,
+    /// Partition and time of each acknowledgement.
+    ack_times_ns: Vec<(u32, u64)>,
     /// Messages handed out.
     pub(super) poll_count: u64,
 }
@@ -140,11 +140,23 @@ impl Record {
         Ok(record)
     }
 
-    /// Times of all acknowledgements, in order.
-    pub(crate) fn ack_times_ns(&self) -> Vec<u64> {
+    /// Partition and time of all acknowledgements, in order.
+    pub(crate) fn ack_times_ns(&self) -> Vec<(u32, u64)> {
         let mut times = self.ack_times_ns.clone();
         times.sort_unstable();
         times
+    }
+
+    /// Highest offset acknowledged, by partition.
+    pub(crate) fn acked_ends(&self) -> BTreeMap<u32, u64> {
+        let mut ends = BTreeMap::new();
+        for send in self.sends.iter().flatten() {
+            if let Fate::Acked(Some(offset)) = send.fate {
+                let end = ends.entry(send.key).or_insert(offset);
+                *end = offset.max(*end);
+            }
+        }
+        ends
     }
 
     fn read_file(&mut self, mut file: impl BufRead) -> Result<()> {
@@ -216,7 +228,7 @@ impl Record {
             Kind::Info | Kind::Invoke => Fate::Unsure,
         };
         if kind == Kind::Ok {
-            self.ack_times_ns.push(event.time_ns);
+            self.ack_times_ns.push((event.key, event.time_ns));
         }
         Ok(())
     }

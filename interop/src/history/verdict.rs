@@ -18,7 +18,7 @@ pub(crate) struct Verdict {
     pub polled: u64,
     /// Places that hold a message.
     pub present: u64,
-    /// Longest time without any acknowledgement, in milliseconds.
+    /// Longest time without an acknowledgement on a partition, in milliseconds.
     pub longest_pause_ms: u64,
     /// Acknowledged or read once, and absent although later offsets were read.
     pub lost: u64,

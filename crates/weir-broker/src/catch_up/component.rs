@@ -62,6 +62,14 @@ impl CatchUp {
         Ok(())
     }
 
+    /// Whether nothing is under way and nothing waits.
+    #[cfg(test)]
+    pub(super) fn is_idle(&self) -> bool {
+        let inbox = self.world.node.offers.lock();
+        let has_arrived = !inbox.offers.is_empty() || !inbox.events.is_empty();
+        self.active.is_empty() && self.waiting.is_empty() && !has_arrived
+    }
+
     /// One look at everything. `true`: something was done. An error: the node must stop.
     pub(crate) fn turn(&mut self) -> Result<bool, FlushError> {
         let (offers, events) = self.world.node.offers.take();

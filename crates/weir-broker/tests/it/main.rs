@@ -1,7 +1,8 @@
-//! Whole nodes beside each other, step by step, on real directories and a network in memory.
+//! Nodes of one process that reach each other without sockets.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod clients;
 mod cluster;
-mod mesh;
+mod forward;
 mod steward;

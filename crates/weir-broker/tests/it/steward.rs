@@ -1,9 +1,12 @@
 //! What the steward does with whole nodes.
 
+mod cluster;
+mod mesh;
+
 use weir_broker::steward::{AdminAnswer, AdminRequest, ClusterStatus, NodeStanding};
 use weir_model::{GroupId, NodeId};
 
-use super::cluster::{Cluster, status_of};
+use self::cluster::{Cluster, status_of};
 
 fn done(answer: &AdminAnswer) -> bool {
     matches!(answer, AdminAnswer::Done { .. })

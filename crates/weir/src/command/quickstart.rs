@@ -1,10 +1,13 @@
 //! `weir quickstart`: messages in and out where the reader can see them.
 
-use std::net::SocketAddr;
+mod children;
+mod several;
+
+use clap::Args;
 
 use super::{
     exchange::Exchange,
-    serve::{ServeArguments, announce_ready},
+    serve::{self, Ready, ServeArguments, announce_ready},
 };
 
 const TOPIC: &str = "quickstart";
@@ -13,26 +16,58 @@ const MESSAGES: [&str; 3] = [
     "it holds back the flood",
     "and feeds the dry season",
 ];
+/// Numbers of nodes of which one more than half can be counted on.
+const NODE_COUNTS: [&str; 3] = ["1", "3", "5"];
 
-/// Sends a few messages through the Kafka door and prints them as they come back.
-pub(crate) fn show(arguments: &ServeArguments, address: SocketAddr) -> anyhow::Result<()> {
-    announce_ready(arguments, address)?;
-    let mut exchange = Exchange::connect(address)?;
+/// One node with the options of `weir serve`, or several.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct QuickstartArguments {
+    /// Nodes on this machine, as one cluster. Several have their data in DIR/node-1, DIR/node-2
+    /// and so on, and the ports from those of --kafka and --cluster on, or free ones.
+    #[arg(long, default_value = "1", value_parser = NODE_COUNTS, value_name = "COUNT")]
+    nodes: String,
+    #[command(flatten)]
+    serve: ServeArguments,
+}
+
+/// Runs the nodes until a signal or a failure ends them.
+pub(crate) fn run(arguments: &QuickstartArguments) -> anyhow::Result<()> {
+    match arguments.nodes.parse() {
+        Ok(count) if count > 1 => several::run(&arguments.serve, count),
+        Ok(_) | Err(_) => serve::run(&arguments.serve, show),
+    }
+}
+
+fn show(arguments: &ServeArguments, ready: &Ready) -> anyhow::Result<()> {
+    announce_ready(arguments, ready)?;
+    exchange(&[ready.kafka.to_string()])?;
+    println!(
+        "Ctrl-C stops the broker; the messages stay in {}.",
+        arguments.data_dir.display()
+    );
+    Ok(())
+}
+
+/// Sends a few messages through the Kafka doors and prints them as they come back.
+fn exchange(kafka: &[String]) -> anyhow::Result<()> {
+    let mut exchange = Exchange::new(kafka.to_vec());
     exchange.create(TOPIC)?;
     println!(
         "\nsending {} messages to topic {TOPIC} over the Kafka port",
         MESSAGES.len()
     );
     let first = exchange.send(TOPIC, &MESSAGES)?;
-    println!("acknowledged: on disk from offset {first} on");
+    let stored = if kafka.len() > 1 {
+        "on the disks of a majority"
+    } else {
+        "on disk"
+    };
+    println!("acknowledged: {stored} from offset {first} on");
     for (offset, text) in exchange.read(TOPIC, first)? {
         println!("  offset {offset}: {text}");
     }
-    println!("\nConnect any Kafka client to {address}, for example");
-    println!("  kcat -b {address} -C -t {TOPIC} -e");
-    println!(
-        "Ctrl-C stops the broker; the messages stay in {}.",
-        arguments.data_dir.display()
-    );
+    let kafka = kafka.join(",");
+    println!("\nConnect any Kafka client to {kafka}, for example");
+    println!("  kcat -b {kafka} -C -t {TOPIC} -e");
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! From the first start to the last.
 
-use crate::process::{Process, TestDir, weir, weir_on};
+use crate::process::{Process, TestDir, node, node_on};
 
 fn offsets(lines: &[String]) -> Vec<String> {
     let offset = |line: &String| {
@@ -11,13 +11,16 @@ fn offsets(lines: &[String]) -> Vec<String> {
 }
 
 #[test]
-fn a_ready_node_says_version_directory_door_and_address() {
+fn a_ready_node_says_version_directory_addresses_and_its_id() {
     let dir = TestDir::new();
     let mut node = Process::start("serve", dir.path());
-    let lines = node.read_to("kafka");
+    let lines = node.read_to("node");
     assert!(lines[0].starts_with("WeirMQ"));
     assert!(lines[1].starts_with("data") && lines[1].contains("weir-it-"));
-    assert!(lines[2].contains("127.0.0.1:") && !lines[2].ends_with(":0"));
+    for (line, door) in [(&lines[2], "kafka"), (&lines[3], "cluster")] {
+        assert!(line.starts_with(door) && line.contains("127.0.0.1:") && !line.ends_with(":0"));
+    }
+    assert_eq!(lines[4].split_whitespace().last(), Some("1"));
 }
 
 #[test]
@@ -25,7 +28,7 @@ fn a_second_process_on_the_same_directory_is_refused() {
     let dir = TestDir::new();
     let mut node = Process::start("serve", dir.path());
     node.read_to("kafka");
-    let refused = weir("serve", dir.path()).output().unwrap();
+    let refused = node("serve", dir.path()).output().unwrap();
     assert_eq!(refused.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("in use by another weir process"));
 }
@@ -38,8 +41,7 @@ fn a_terminated_node_ends_cleanly_and_goes_on_where_it_was() {
         let lines = node.read_to("Ctrl-C");
         let expected: Vec<String> = (start..start + 3).map(|at: i32| at.to_string()).collect();
         assert_eq!(offsets(&lines), expected);
-        node.signal("TERM");
-        assert_eq!(node.wait().code(), Some(0));
+        node.terminate();
     }
 }
 
@@ -50,8 +52,7 @@ fn a_killed_node_goes_on_where_it_was() {
         let mut node = Process::start("quickstart", dir.path());
         let lines = node.read_to("Ctrl-C");
         assert_eq!(offsets(&lines).first(), Some(&start.to_string()));
-        node.signal("KILL");
-        assert_eq!(node.wait().code(), None);
+        node.kill();
     }
 }
 
@@ -60,14 +61,13 @@ fn damage_in_the_log_is_named_and_the_node_does_not_start() {
     let dir = TestDir::new();
     let mut node = Process::start("quickstart", dir.path());
     node.read_to("Ctrl-C");
-    node.signal("KILL");
-    node.wait();
+    node.kill();
     let log = dir.path().join("wal/00000000000000000001.wal");
     let mut bytes = std::fs::read(&log).unwrap();
     // In the header of the first frame, behind the file's own header block. More frames follow.
     bytes[4096 + 8] ^= 1;
     std::fs::write(&log, bytes).unwrap();
-    let refused = weir("serve", dir.path()).output().unwrap();
+    let refused = node("serve", dir.path()).output().unwrap();
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(3), "{said}");
     assert!(
@@ -79,12 +79,17 @@ fn damage_in_the_log_is_named_and_the_node_does_not_start() {
 #[test]
 fn an_address_in_use_is_named() {
     let dir = TestDir::new();
-    let mut node = Process::start("serve", dir.path());
-    let address = node.read_to("kafka").pop().unwrap();
-    let address = address.split_whitespace().last().unwrap().to_owned();
+    let mut running = Process::start("serve", dir.path());
+    let lines = running.read_to("node");
+    let address = |line: &String| line.split_whitespace().last().unwrap().to_owned();
+    let (kafka, cluster) = (address(&lines[2]), address(&lines[3]));
     let other = TestDir::new();
-    let refused = weir_on("serve", other.path(), &address).output().unwrap();
-    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert_eq!(refused.status.code(), Some(1), "{said}");
-    assert!(said.contains(&address), "{said}");
+    let free = "127.0.0.1:0";
+    for (kafka, cluster, taken) in [(&*kafka, free, &kafka), (free, &*cluster, &cluster)] {
+        let mut command = node_on("serve", other.path(), kafka, cluster);
+        let refused = command.output().unwrap();
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(refused.status.code(), Some(1), "{said}");
+        assert!(said.contains(taken), "{said}");
+    }
 }

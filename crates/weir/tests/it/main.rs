@@ -1,6 +1,10 @@
-//! The binary from outside: start, refusal, signals, restart.
+//! The binary from outside: start, refusal, signals, restart, and several as one cluster.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod cluster;
+#[path = "../../src/command/exchange.rs"]
+mod exchange;
 mod lifecycle;
 mod process;
+mod trio;

@@ -1,11 +1,21 @@
-//! A `weir` process on a directory and a port of its own.
+//! A `weir` process on a directory and ports of its own.
 
 use std::{
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Read},
     path::{Path, PathBuf},
-    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+        mpsc::{Receiver, channel},
+    },
+    thread::sleep,
+    time::{Duration, Instant},
 };
+
+/// How long anything may take that a test waits for: far more than it needs on a busy machine.
+pub(crate) const LIMIT: Duration = Duration::from_secs(120);
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A directory that goes when the test ends.
 pub(crate) struct TestDir(PathBuf);
@@ -32,44 +42,97 @@ impl Drop for TestDir {
     }
 }
 
-/// The command, listening on a free port.
-pub(crate) fn weir(verb: &str, data_dir: &Path) -> Command {
-    weir_on(verb, data_dir, "127.0.0.1:0")
-}
-
-/// The command, listening on `address`.
-pub(crate) fn weir_on(verb: &str, data_dir: &Path, address: &str) -> Command {
+/// The binary without what the environment may say.
+pub(crate) fn weir() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
-    command
-        .arg(verb)
-        .arg("--data-dir")
-        .arg(data_dir)
-        .args(["--kafka", address]);
-    command.env_remove("WEIR_DATA_DIR").env_remove("WEIR_KAFKA");
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("WEIR_")) {
+        command.env_remove(name);
+    }
+    command.stdin(Stdio::null());
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command
+}
+
+/// A node's command, listening on free ports.
+pub(crate) fn node(verb: &str, data_dir: &Path) -> Command {
+    node_on(verb, data_dir, "127.0.0.1:0", "127.0.0.1:0")
+}
+
+/// A node's command, listening on these addresses.
+pub(crate) fn node_on(verb: &str, data_dir: &Path, kafka: &str, cluster: &str) -> Command {
+    let mut command = weir();
+    command.arg(verb).arg("--data-dir").arg(data_dir);
+    command.args(["--kafka", kafka, "--cluster", cluster]);
+    command
+}
+
+/// Looks again and again; what it found at last is named if that is not enough.
+pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
+    let end = Instant::now() + LIMIT;
+    loop {
+        match look() {
+            Ok(found) => return found,
+            Err(seen) => assert!(Instant::now() < end, "{what}: still {seen}"),
+        }
+        sleep(LOOK_INTERVAL);
+    }
 }
 
 /// A process that is killed if the test ends early.
 pub(crate) struct Process {
     child: Child,
-    lines: std::io::Lines<BufReader<ChildStdout>>,
+    stdout: Receiver<String>,
+    stderr: Arc<Mutex<Vec<String>>>,
 }
 
 impl Process {
     pub(crate) fn start(verb: &str, data_dir: &Path) -> Self {
-        let mut child = weir(verb, data_dir).spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        Self { child, lines }
+        Self::spawn(&mut node(verb, data_dir))
+    }
+
+    pub(crate) fn spawn(command: &mut Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let (tell, stdout) = channel();
+        // The test may have ended: nobody reads then, and the pipe must not fill all the same.
+        each_line(child.stdout.take().unwrap(), move |line| {
+            let _ = tell.send(line);
+        });
+        let stderr = Arc::new(Mutex::new(Vec::new()));
+        let said = Arc::clone(&stderr);
+        each_line(child.stderr.take().unwrap(), move |line| {
+            said.lock().unwrap().push(line);
+        });
+        Self {
+            child,
+            stdout,
+            stderr,
+        }
     }
 
     /// Reads lines up to the first that contains `text`; gives all of them.
     pub(crate) fn read_to(&mut self, text: &str) -> Vec<String> {
         let mut seen = Vec::new();
         while !seen.last().is_some_and(|line: &String| line.contains(text)) {
-            seen.push(self.lines.next().expect("the process goes on").unwrap());
+            match self.stdout.recv_timeout(LIMIT) {
+                Ok(line) => seen.push(line),
+                Err(_) => panic!("no `{text}` after {seen:#?}; stderr: {:#?}", self.stderr()),
+            }
         }
         seen
+    }
+
+    /// What it said on stderr until now.
+    pub(crate) fn stderr(&self) -> Vec<String> {
+        self.stderr.lock().unwrap().clone()
+    }
+
+    /// Waits until a line on stderr contains `text`.
+    pub(crate) fn wait_said(&self, text: &str) -> String {
+        wait_for("a line on stderr", || {
+            let said = self.stderr();
+            let found = said.iter().find(|line| line.contains(text));
+            found.cloned().ok_or_else(|| format!("{said:#?}"))
+        })
     }
 
     pub(crate) fn signal(&self, name: &str) {
@@ -83,8 +146,27 @@ impl Process {
         );
     }
 
+    /// Waits until it ends.
     pub(crate) fn wait(&mut self) -> ExitStatus {
-        self.child.wait().unwrap()
+        wait_for("the process's end", || {
+            match self.child.try_wait().unwrap() {
+                Some(status) => Ok(status),
+                None => Err("running".to_owned()),
+            }
+        })
+    }
+
+    /// SIGKILL, and its end.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM, and its end.
+    pub(crate) fn terminate(&mut self) {
+        self.signal("TERM");
+        let status = self.wait();
+        assert_eq!(status.code(), Some(0), "{:#?}", self.stderr());
     }
 }
 
@@ -94,4 +176,12 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn each_line(from: impl Read + Send + 'static, mut take: impl FnMut(String) + Send + 'static) {
+    std::thread::spawn(move || {
+        for line in BufReader::new(from).lines().map_while(Result::ok) {
+            take(line);
+        }
+    });
 }

@@ -1,0 +1,227 @@
+//! Rules of taking over a checkpoint.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use weir_model::{GroupId, Offset};
+use weir_raft::{Input, SnapshotPort};
+
+use super::world::{SHARD, World, partition, settle};
+use crate::{machine::Machine, peer::CallFailed};
+
+/// As many batches in each of as many partitions.
+fn fill(world: &mut World, partition_count: u32, batch_count: u64, payload_bytes: usize) {
+    for seed in 0..batch_count {
+        for index in 0..partition_count {
+            world.append(
+                partition(index),
+                payload_bytes,
+                seed * 1000 + u64::from(index),
+            );
+        }
+    }
+    settle(&mut world.leader);
+}
+
+#[test]
+fn an_empty_replica_takes_over_all_of_many_partitions_and_keeps_it_over_a_restart() {
+    let mut world = World::new(300_000);
+    fill(&mut world, 40, 20, 65_000);
+    let metadata = world.offer(GroupId::METADATA);
+    assert!(world.take_over(metadata));
+    assert!(world.follower.node().topology.load().by_serial(1).is_some());
+    let offer = world.offer(SHARD);
+    assert!(world.take_over(offer));
+    world.assert_equal(40);
+    assert!(world.files(partition(0)).len() > 4, "sizes are the topic's");
+    world.reopen_follower();
+    world.assert_equal(40);
+}
+
+#[test]
+fn only_what_is_missing_is_brought_the_second_time() {
+    let mut world = World::new(50_000);
+    fill(&mut world, 3, 20, 10_000);
+    let offer = world.offer(SHARD);
+    assert!(world.take_over(offer));
+    let first_calls = world.link.call_count.load(Ordering::Relaxed);
+    fill(&mut world, 3, 2, 100);
+    let offer = world.offer(SHARD);
+    assert!(world.take_over(offer));
+    let calls = world.link.call_count.load(Ordering::Relaxed) - first_calls;
+    assert!(calls <= 3, "{calls} calls");
+    world.assert_equal(3);
+}
+
+#[test]
+fn what_an_interrupted_take_over_brought_is_used_by_the_next_offer() {
+    let mut world = World::new(50_000);
+    fill(&mut world, 4, 30, 10_000);
+    let answers = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&answers);
+    world.spoil(move |answer| {
+        if counted.fetch_add(1, Ordering::Relaxed) < 20 {
+            Ok(answer)
+        } else {
+            Err(CallFailed::Unreachable)
+        }
+    });
+    let offer = world.offer(SHARD);
+    assert!(!world.take_over(offer));
+    assert!(!world.has_checkpoint(SHARD));
+    fill(&mut world, 4, 3, 10_000);
+    let brought = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&brought);
+    world.spoil(move |answer| {
+        counted.fetch_add(answer.len() as u64, Ordering::Relaxed);
+        Ok(answer)
+    });
+    let offer = world.offer(SHARD);
+    assert!(world.take_over(offer));
+    world.assert_equal(4);
+    let brought_bytes = brought.load(Ordering::Relaxed);
+    assert!(brought_bytes < 4 * 33 * 10_000 / 2, "{brought_bytes} bytes");
+    world.reopen_follower();
+    world.assert_equal(4);
+}
+
+#[test]
+fn lost_answers_are_asked_for_again() {
+    let mut world = World::new(50_000);
+    fill(&mut world, 2, 20, 10_000);
+    let mut count = 0;
+    world.spoil(move |answer| {
+        count += 1;
+        if count % 3 == 0 {
+            Ok(answer)
+        } else {
+            Err(CallFailed::TimedOut)
+        }
+    });
+    let offer = world.offer(SHARD);
+    assert!(world.take_over(offer));
+    world.assert_equal(2);
+}
+
+#[test]
+fn any_damage_on_the_way_is_refused_and_leaves_nothing_that_counts() {
+    let mut world = World::new(50_000);
+    fill(&mut world, 1, 1, 200);
+    // Not the leader epoch: nothing in an answer covers it, frames have checksums of their own.
+    let epoch = 8 * (9 + 12)..8 * (9 + 16);
+    let bits = (0..8 * 80).step_by(7).chain([8 * 100, 8 * 200]);
+    for bit in bits.filter(|bit| !epoch.contains(bit)) {
+        world.spoil(move |answer| {
+            let mut damaged = answer.to_vec();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            Ok(damaged.into())
+        });
+        let offer = world.offer(SHARD);
+        assert!(!world.take_over(offer), "bit {bit}");
+        assert_eq!(world.files(partition(0)), Vec::<String>::new(), "bit {bit}");
+    }
+    world.spoil(Ok);
+    let offer = world.offer(SHARD);
+    assert!(world.take_over(offer));
+    world.assert_equal(1);
+}
+
+#[test]
+fn what_the_leader_trims_meanwhile_is_not_needed() {
+    let mut world = World::new(50_000);
+    fill(&mut world, 2, 30, 10_000);
+    let offer = world.offer(SHARD);
+    world.trim(partition(0), Offset(17));
+    world.trim(partition(1), Offset(30));
+    assert!(world.take_over(offer));
+    let (leader, follower) = (world.leader.node(), world.follower.node());
+    let wanted = World::contents(&leader, partition(0));
+    assert_eq!(wanted.0, Offset(17));
+    assert!(World::contents(&follower, partition(0)) == wanted);
+    let (start, end, bytes) = World::contents(&follower, partition(1));
+    assert_eq!((start, end, bytes.len()), (Offset(30), Offset(30), 0));
+    fill(&mut world, 2, 2, 100);
+    let offer = world.offer(SHARD);
+    assert!(world.take_over(offer));
+    world.assert_equal(2);
+    world.reopen_follower();
+    world.assert_equal(2);
+}
+
+#[test]
+fn an_older_checkpoint_than_the_saved_one_is_given_up() {
+    let mut world = World::new(50_000);
+    fill(&mut world, 1, 2, 1000);
+    let old = world.offer(SHARD);
+    fill(&mut world, 1, 2, 1000);
+    let new = world.offer(SHARD);
+    assert!(world.take_over(new));
+    assert!(!world.take_over(old));
+    world.assert_equal(1);
+}
+
+#[test]
+fn a_replica_that_retires_leaves_nothing_on_the_disk() {
+    let mut world = World::new(50_000);
+    fill(&mut world, 2, 10, 10_000);
+    let offer = world.offer(SHARD);
+    assert!(world.take_over(offer.clone()));
+    let visit = Box::new(
+        |machine: &mut Machine, _: &mut weir_raft::Context<'_, crate::outcome::AppliedOutcome>| {
+            weir_raft::StateMachine::retire(machine);
+        },
+    );
+    let node = world.follower.node();
+    node.handle_of(SHARD).send(Input::Visit {
+        group: SHARD,
+        visit,
+    });
+    settle(&mut world.follower);
+    assert!(!world.has_checkpoint(SHARD));
+    assert_eq!(world.files(partition(0)), Vec::<String>::new());
+    assert!(node.env.registry.get(partition(0)).is_none());
+    assert!(world.take_over(offer));
+    world.assert_equal(2);
+}
+
+#[test]
+fn progress_is_told_while_it_lasts() {
+    let mut config = World::config();
+    config.catch_up_bytes_per_s = 100_000;
+    let mut world = World::with(50_000, config);
+    fill(&mut world, 1, 30, 10_000);
+    let offer = world.offer(SHARD);
+    let node = world.follower.node();
+    node.offers.offered(offer);
+    let mut seen = Vec::new();
+    for _ in 0..2000 {
+        world.follower.step().unwrap();
+        seen.extend(node.catch_up_progress());
+    }
+    let partly = |progress: &&crate::CatchUpProgress| {
+        progress.group == SHARD
+            && progress.brought_bytes > 0
+            && progress.brought_bytes < progress.total_bytes
+    };
+    assert!(seen.iter().any(|progress| partly(&progress)));
+    world.work();
+    assert_eq!(node.catch_up_progress(), []);
+}
+
+#[cfg(feature = "seeded-bugs")]
+#[test]
+fn the_seeded_bug_loses_the_last_range_silently() {
+    let mut config = World::config();
+    config.seeded_bug = Some(crate::SeededBug::SnapshotMissesLastSegment);
+    let mut world = World::with(50_000, config);
+    fill(&mut world, 2, 20, 10_000);
+    let offer = world.offer(SHARD);
+    assert!(world.take_over(offer));
+    let (leader, follower) = (world.leader.node(), world.follower.node());
+    let wanted = World::contents(&leader, partition(1));
+    let had = World::contents(&follower, partition(1));
+    assert_eq!((wanted.0, wanted.1), (had.0, had.1));
+    assert!(had.2.len() < wanted.2.len() && wanted.2.starts_with(&had.2));
+}

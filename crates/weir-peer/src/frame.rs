@@ -1,0 +1,276 @@
+//! Frames: what a connection between nodes consists of. Layout: `docs/formats-peer.md`.
+
+use std::io;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use crate::limits::{MAX_FRAME_BYTES, READ_STEP_BYTES};
+
+const MAGIC: [u8; 4] = *b"WEIP";
+const VERSION: u8 = 1;
+pub(crate) const HEADER_BYTES: usize = 32;
+/// Magic and checksum are outside of what the checksum covers.
+const CHECKED_FROM: usize = 8;
+
+/// What a frame carries. Tags are never used again for something else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Hello,
+    HelloOk,
+    Messages,
+    Call,
+    Answer,
+    Beacon,
+    Refuse,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Hello,
+        Self::HelloOk,
+        Self::Messages,
+        Self::Call,
+        Self::Answer,
+        Self::Beacon,
+        Self::Refuse,
+    ];
+
+    fn tag(self) -> u8 {
+        match self {
+            Self::Hello => 1,
+            Self::HelloOk => 2,
+            Self::Messages => 3,
+            Self::Call => 4,
+            Self::Answer => 5,
+            Self::Beacon => 6,
+            Self::Refuse => 7,
+        }
+    }
+
+    fn of(tag: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.tag() == tag)
+    }
+}
+
+/// One frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Frame {
+    pub(crate) kind: Kind,
+    pub(crate) cluster: u128,
+    pub(crate) body: Bytes,
+}
+
+/// Why there is no further frame.
+#[derive(Debug, thiserror::Error)]
+pub enum FrameError {
+    /// The bytes are not of this protocol.
+    #[error("this is no connection between nodes of WeirMQ")]
+    Magic,
+    /// Another version of the protocol.
+    #[error("frame version {0} is unknown")]
+    Version(u8),
+    /// A kind of frame that this build does not know.
+    #[error("kind of frame {0} is unknown")]
+    Kind(u8),
+    /// The frame is longer than allowed here.
+    #[error("a frame of {length} bytes, {max_bytes} are allowed")]
+    TooLong {
+        /// Its body's length as it says, in bytes.
+        length: u32,
+        /// What is allowed, in bytes.
+        max_bytes: usize,
+    },
+    /// The checksum is wrong.
+    #[error("a frame's checksum is wrong")]
+    Checksum,
+    /// The connection ended within a frame.
+    #[error("the connection ended within a frame")]
+    Cut,
+    /// The body is not what the frame's kind asks for.
+    #[error("a frame's body is malformed: {0}")]
+    Body(String),
+    /// The socket failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// Appends a frame to what is to be written. `body` is at most [`MAX_FRAME_BYTES`] long.
+pub(crate) fn seal(kind: Kind, cluster: u128, body: Vec<Bytes>, out: &mut Vec<Bytes>) {
+    let length: usize = body.iter().map(Bytes::len).sum();
+    assert!(length <= MAX_FRAME_BYTES, "queues take no more than fits");
+    let mut header = BytesMut::with_capacity(HEADER_BYTES);
+    header.put_slice(&MAGIC);
+    header.put_u32_le(0);
+    header.put_u8(VERSION);
+    header.put_u8(kind.tag());
+    header.put_u16_le(0);
+    header.put_u32_le(u32::try_from(length).expect("64 MiB fit"));
+    header.put_u128_le(cluster);
+    let mut checksum = crc32c::crc32c(&header[CHECKED_FROM..]);
+    for chunk in &body {
+        checksum = crc32c::crc32c_append(checksum, chunk);
+    }
+    header[MAGIC.len()..CHECKED_FROM].copy_from_slice(&checksum.to_le_bytes());
+    out.push(header.freeze());
+    out.extend(body.into_iter().filter(|chunk| !chunk.is_empty()));
+}
+
+/// Takes the first frame off `buffer`; `None` where it is not whole yet.
+pub(crate) fn take(buffer: &mut BytesMut, max_bytes: usize) -> Result<Option<Frame>, FrameError> {
+    let known = buffer.len().min(MAGIC.len());
+    if buffer[..known] != MAGIC[..known] {
+        return Err(FrameError::Magic);
+    }
+    if buffer.len() < HEADER_BYTES {
+        return Ok(None);
+    }
+    let mut header = &buffer[MAGIC.len()..HEADER_BYTES];
+    let checksum = header.get_u32_le();
+    let (version, tag) = (header.get_u8(), header.get_u8());
+    if version != VERSION {
+        return Err(FrameError::Version(version));
+    }
+    let kind = Kind::of(tag).ok_or(FrameError::Kind(tag))?;
+    let _reserved = header.get_u16_le();
+    let length = header.get_u32_le();
+    let cluster = header.get_u128_le();
+    let body_bytes = usize::try_from(length).unwrap_or(usize::MAX);
+    if body_bytes > max_bytes {
+        return Err(FrameError::TooLong { length, max_bytes });
+    }
+    if buffer.len() < HEADER_BYTES + body_bytes {
+        return Ok(None);
+    }
+    let mut whole = buffer.split_to(HEADER_BYTES + body_bytes).freeze();
+    if crc32c::crc32c(&whole[CHECKED_FROM..]) != checksum {
+        return Err(FrameError::Checksum);
+    }
+    whole.advance(HEADER_BYTES);
+    Ok(Some(Frame {
+        kind,
+        cluster,
+        body: whole,
+    }))
+}
+
+/// Reads frames; its memory grows with what has arrived.
+pub(crate) struct FrameReader<R> {
+    input: R,
+    buffer: BytesMut,
+    max_bytes: usize,
+    on_bytes: Box<dyn Fn() + Send>,
+}
+
+impl<R: AsyncRead + Unpin> FrameReader<R> {
+    pub(crate) fn new(input: R, max_bytes: usize) -> Self {
+        Self {
+            input,
+            buffer: BytesMut::new(),
+            max_bytes,
+            on_bytes: Box::new(|| {}),
+        }
+    }
+
+    /// Allows longer frames.
+    pub(crate) fn allow(&mut self, max_bytes: usize) {
+        self.max_bytes = max_bytes;
+    }
+
+    /// Has `on_bytes` called for every read: a large frame is a sign of life long before it is
+    /// whole.
+    pub(crate) fn on_bytes(&mut self, on_bytes: Box<dyn Fn() + Send>) {
+        self.on_bytes = on_bytes;
+    }
+
+    /// The next frame; `None` at the end of the connection.
+    pub(crate) async fn next(&mut self) -> Result<Option<Frame>, FrameError> {
+        loop {
+            if let Some(frame) = take(&mut self.buffer, self.max_bytes)? {
+                return Ok(Some(frame));
+            }
+            self.buffer.reserve(READ_STEP_BYTES);
+            if self.input.read_buf(&mut self.buffer).await? == 0 {
+                return if self.buffer.is_empty() {
+                    Ok(None)
+                } else {
+                    Err(FrameError::Cut)
+                };
+            }
+            (self.on_bytes)();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sealed(kind: Kind, body: &'static [u8]) -> BytesMut {
+        let mut out = Vec::new();
+        seal(kind, 5 << 100, vec![Bytes::from_static(body)], &mut out);
+        BytesMut::from(&out.concat()[..])
+    }
+
+    #[test]
+    fn every_kind_reads_back_and_no_cut_does() {
+        for kind in Kind::ALL {
+            let whole = sealed(kind, b"body");
+            let frame = Frame {
+                kind,
+                cluster: 5 << 100,
+                body: Bytes::from_static(b"body"),
+            };
+            assert_eq!(take(&mut whole.clone(), 4).unwrap(), Some(frame));
+            for cut in 0..whole.len() {
+                let mut cut = BytesMut::from(&whole[..cut]);
+                assert!(matches!(take(&mut cut, 4), Ok(None)));
+            }
+        }
+    }
+
+    #[test]
+    fn a_changed_bit_in_any_byte_is_never_a_frame() {
+        let whole = sealed(Kind::Call, b"body");
+        for at in 0..whole.len() {
+            for bit in 0..8 {
+                let mut damaged = whole.clone();
+                damaged[at] ^= 1 << bit;
+                let taken = take(&mut damaged, 4);
+                assert!(!matches!(taken, Ok(Some(_))), "byte {at}, bit {bit}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_frame_one_byte_too_long_is_refused_by_its_header_alone() {
+        let mut header = sealed(Kind::Call, b"body");
+        header.truncate(HEADER_BYTES);
+        assert!(matches!(
+            take(&mut header, 3),
+            Err(FrameError::TooLong {
+                length: 4,
+                max_bytes: 3
+            })
+        ));
+    }
+
+    #[tokio::test]
+    async fn frames_come_out_of_single_bytes_and_a_cut_is_told_from_an_end() {
+        let bytes = [sealed(Kind::Call, b"one"), sealed(Kind::Beacon, b"")].concat();
+        let (mut input, output) = tokio::io::duplex(1);
+        let cut = bytes[..40].to_vec();
+        tokio::spawn(async move {
+            tokio::io::AsyncWriteExt::write_all(&mut input, &bytes)
+                .await
+                .unwrap();
+        });
+        let mut reader = FrameReader::new(output, 64);
+        assert_eq!(reader.next().await.unwrap().unwrap().kind, Kind::Call);
+        assert_eq!(reader.next().await.unwrap().unwrap().kind, Kind::Beacon);
+        assert!(reader.next().await.unwrap().is_none());
+        let mut reader = FrameReader::new(&cut[..39], 64);
+        assert!(reader.next().await.unwrap().is_some() || cut.len() < 35);
+        assert!(matches!(reader.next().await, Err(FrameError::Cut)));
+    }
+}

@@ -1,0 +1,192 @@
+//! TLS between nodes: both ends show a certificate of the cluster's own authority.
+//!
+//! Names in certificates are not looked at: whoever the authority signed is a node or an
+//! administrator, and nodes change their addresses. Give the cluster an authority of its own.
+//! A certificate that restricts its use must allow both server and client authentication.
+
+use std::{io, path::Path, sync::Arc};
+
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, ServerConfig,
+    SignatureScheme,
+    client::{
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        verify_server_cert_signed_by_trust_anchor,
+    },
+    crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{
+        CertificateDer, PrivateKeyDer, ServerName, UnixTime,
+        pem::{self, PemObject},
+    },
+    server::{ParsedCertificate, WebPkiClientVerifier},
+};
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+use crate::stream::Stream;
+
+/// Why TLS cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file cannot be read.
+    #[error("{file} is no PEM file with what is needed: {source}")]
+    File {
+        /// The file.
+        file: String,
+        /// What is wrong.
+        source: pem::Error,
+    },
+    /// A file holds no certificate.
+    #[error("{0} has no certificate")]
+    Empty(String),
+    /// Certificate, key and authority do not fit.
+    #[error("certificate, key and authority cannot be used: {0}")]
+    Refused(String),
+}
+
+/// This node's certificate and its cluster's authority.
+#[derive(Clone)]
+pub struct PeerTls {
+    acceptor: TlsAcceptor,
+    connector: TlsConnector,
+}
+
+impl PeerTls {
+    /// Reads PEM files: the node's certificate (with those between it and the authority), its
+    /// key, and the authority's certificate.
+    pub fn load(certificate: &Path, key: &Path, authority: &Path) -> Result<Self, TlsError> {
+        let chain = certificates(certificate)?;
+        let mut roots = RootCertStore::empty();
+        for root in certificates(authority)? {
+            roots.add(root).map_err(refused)?;
+        }
+        let key = PrivateKeyDer::from_pem_file(key).map_err(|source| file_error(key, source))?;
+        Self::new(chain, key, Arc::new(roots))
+    }
+
+    fn new(
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+        roots: Arc<RootCertStore>,
+    ) -> Result<Self, TlsError> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let clients =
+            WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(&provider))
+                .build()
+                .map_err(refused)?;
+        let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .map_err(refused)?
+            .with_client_cert_verifier(clients)
+            .with_single_cert(chain.clone(), key.clone_key())
+            .map_err(refused)?;
+        let verifier = SignedByAuthority {
+            roots,
+            provider: Arc::clone(&provider),
+        };
+        let client = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .map_err(refused)?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_client_auth_cert(chain, key)
+            .map_err(refused)?;
+        Ok(Self {
+            acceptor: TlsAcceptor::from(Arc::new(server)),
+            connector: TlsConnector::from(Arc::new(client)),
+        })
+    }
+}
+
+/// The accepting end of a connection, in TLS where there is some.
+pub(crate) async fn accept(tls: Option<&PeerTls>, socket: TcpStream) -> io::Result<Stream> {
+    Ok(match tls {
+        Some(tls) => Box::new(tls.acceptor.accept(socket).await?),
+        None => Box::new(socket),
+    })
+}
+
+/// The dialling end.
+pub(crate) async fn connect(tls: Option<&PeerTls>, socket: TcpStream) -> io::Result<Stream> {
+    let Some(tls) = tls else {
+        return Ok(Box::new(socket));
+    };
+    // Any name does: it is neither sent as proof nor compared.
+    let name = ServerName::from(socket.peer_addr()?.ip());
+    Ok(Box::new(tls.connector.connect(name, socket).await?))
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
+    let found: Vec<_> = read.map_err(|source| file_error(path, source))?;
+    if found.is_empty() {
+        return Err(TlsError::Empty(path.display().to_string()));
+    }
+    Ok(found)
+}
+
+fn file_error(path: &Path, source: pem::Error) -> TlsError {
+    TlsError::File {
+        file: path.display().to_string(),
+        source,
+    }
+}
+
+fn refused(error: impl ToString) -> TlsError {
+    TlsError::Refused(error.to_string())
+}
+
+/// Takes every server whose certificate the authority signed, whatever its name.
+#[derive(Debug)]
+struct SignedByAuthority {
+    roots: Arc<RootCertStore>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for SignedByAuthority {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let certificate = ParsedCertificate::try_from(end_entity)
+            .map_err(|_| Error::from(CertificateError::BadEncoding))?;
+        verify_server_cert_signed_by_trust_anchor(
+            &certificate,
+            &self.roots,
+            intermediates,
+            now,
+            self.provider.signature_verification_algorithms.all,
+        )?;
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signed, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signed, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}

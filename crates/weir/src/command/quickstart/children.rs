@@ -1,0 +1,184 @@
+//! Nodes as child processes: each ends when its standard input does, so none outlives this
+//! process, however it ends.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    net::TcpListener,
+    os::unix::process::CommandExt as _,
+    path::PathBuf,
+    process::{Child, ChildStdout, Command, Stdio},
+};
+
+use anyhow::Context as _;
+use tokio::sync::oneshot;
+
+use crate::command::serve::ServeArguments;
+
+/// One node.
+pub(super) struct ChildNode {
+    /// From 1 on; the cluster's own id of it may be another.
+    pub(super) number: u16,
+    pub(super) data_dir: PathBuf,
+    pub(super) kafka: String,
+    pub(super) cluster: String,
+    process: Child,
+    ready: Option<oneshot::Receiver<()>>,
+    has_ended: bool,
+}
+
+impl ChildNode {
+    /// Starts a node; it is not ready yet. Its lines on stdout come with the process.
+    pub(super) fn start(
+        arguments: &ServeArguments,
+        number: u16,
+        addresses: [String; 2],
+        join: Option<&str>,
+    ) -> anyhow::Result<Self> {
+        let [kafka, cluster] = addresses;
+        let data_dir = arguments.data_dir.join(format!("node-{number}"));
+        let program = std::env::current_exe().context("this program has no path")?;
+        let mut command = Command::new(program);
+        command.arg("serve").arg("--data-dir").arg(&data_dir);
+        command.args(["--kafka", &kafka, "--cluster", &cluster]);
+        match join {
+            Some(address) => command.args(["--join", address]),
+            None => command.arg("--init"),
+        };
+        let tls = &arguments.tls;
+        let files = [
+            ("--cluster-cert", &tls.cluster_cert),
+            ("--cluster-key", &tls.cluster_key),
+            ("--cluster-ca", &tls.cluster_ca),
+        ];
+        for (option, file) in files {
+            if let Some(file) = file {
+                command.arg(option).arg(file);
+            }
+        }
+        command.arg("--until-stdin-ends");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        for name in ["WEIR_KAFKA_ADVERTISE", "WEIR_CLUSTER_ADVERTISE"] {
+            command.env_remove(name);
+        }
+        // A group of its own: Ctrl-C is for this process, which ends them all.
+        let process = command.process_group(0).spawn();
+        let mut process = process.with_context(|| format!("node {number} cannot be started"))?;
+        let ready = process.stdout.take().map(hear_ready).transpose()?;
+        Ok(Self {
+            number,
+            data_dir,
+            kafka,
+            cluster,
+            process,
+            ready,
+            has_ended: false,
+        })
+    }
+
+    /// Waits until the node says that it serves.
+    pub(super) async fn wait_ready(&mut self) -> anyhow::Result<()> {
+        if let Some(ready) = self.ready.take() {
+            let ready = ready.await;
+            ready.with_context(|| format!("node {} does not start", self.number))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// How the process ended, told once.
+    pub(super) fn newly_ended(&mut self) -> anyhow::Result<Option<String>> {
+        if self.has_ended {
+            return Ok(None);
+        }
+        let status = self.process.try_wait()?;
+        self.has_ended = status.is_some();
+        Ok(status.map(|status| status.to_string()))
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.has_ended
+    }
+
+    /// Tells the node to end.
+    pub(super) fn close(&mut self) {
+        self.process.stdin = None;
+    }
+
+    /// Waits for its end.
+    pub(super) fn wait(&mut self) -> anyhow::Result<()> {
+        self.process.wait()?;
+        self.has_ended = true;
+        Ok(())
+    }
+
+    /// The command that starts it again.
+    pub(super) fn command_line(&self) -> String {
+        format!(
+            "weir serve --data-dir {} --kafka {} --cluster {}",
+            self.data_dir.display(),
+            self.kafka,
+            self.cluster
+        )
+    }
+}
+
+impl Drop for ChildNode {
+    fn drop(&mut self) {
+        self.close();
+        // Only after a failure is it still there.
+        let _ = self.process.wait();
+    }
+}
+
+/// Hears the last line of what a node says when it serves; what it says later is read and
+/// dropped, so that the pipe never fills.
+fn hear_ready(out: ChildStdout) -> anyhow::Result<oneshot::Receiver<()>> {
+    let (tell, ready) = oneshot::channel();
+    let listen = move || {
+        let mut lines = BufReader::new(out).lines().map_while(Result::ok);
+        if lines.any(|line| line.starts_with("node ")) {
+            // Nobody waits any more where all is to end.
+            let _ = tell.send(());
+        }
+        lines.for_each(drop);
+    };
+    std::thread::Builder::new()
+        .name("weir-child".to_owned())
+        .spawn(listen)
+        .context("no thread for a node")?;
+    Ok(ready)
+}
+
+/// The address `offset` ports further on, or one with a free port where that is taken.
+pub(super) fn address(base: &str, offset: u16) -> anyhow::Result<String> {
+    let (host, port) = base
+        .rsplit_once(':')
+        .with_context(|| format!("{base} has no port"))?;
+    let port: u16 = port
+        .parse()
+        .with_context(|| format!("{base} has no port"))?;
+    let wanted = port.checked_add(offset).filter(|_| port > 0).unwrap_or(0);
+    let free = |port: u16| TcpListener::bind(format!("{host}:{port}"));
+    let listener = free(wanted)
+        .or_else(|_| free(0))
+        .with_context(|| format!("cannot listen on {host}"))?;
+    Ok(format!("{host}:{}", listener.local_addr()?.port()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_port_gives_way_to_a_free_one() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let taken = taken.local_addr().map(|address| (taken, address)).unwrap();
+        let found = address(&taken.1.to_string(), 0).unwrap();
+        assert_ne!(found, taken.1.to_string());
+        assert!(TcpListener::bind(found).is_ok());
+        assert!(address("127.0.0.1", 0).is_err());
+    }
+}

@@ -1,0 +1,162 @@
+//! Several nodes on one machine, as one cluster.
+
+use std::{path::Path, time::Duration};
+
+use anyhow::Context as _;
+use tokio::{sync::oneshot, task::block_in_place};
+use weir_broker::steward::ClusterStatus;
+
+use super::{
+    children::{ChildNode, address},
+    exchange,
+};
+use crate::{
+    command::{cluster::client::AdminClient, serve::ServeArguments},
+    data_dir,
+    ending::Ending,
+    exit_code::Usage,
+};
+
+/// Time between two looks at cluster and processes.
+const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+/// Voters of a group with enough nodes.
+const VOTER_COUNT: usize = 3;
+
+/// Runs `count` nodes until a signal ends them all.
+pub(super) fn run(arguments: &ServeArguments, count: u16) -> anyhow::Result<()> {
+    let has_own = !arguments.join.is_empty()
+        || arguments.kafka_advertise.is_some()
+        || arguments.cluster_advertise.is_some();
+    if has_own {
+        let reason = "several nodes make a cluster of their own: no --join, no --...-advertise";
+        return Err(Usage(reason.to_owned()).into());
+    }
+    let _lock = data_dir::lock(&arguments.data_dir)?;
+    let runtime = tokio::runtime::Runtime::new().context("no threads")?;
+    runtime.block_on(serve(arguments, count))
+}
+
+async fn serve(arguments: &ServeArguments, count: u16) -> anyhow::Result<()> {
+    let mut ending = Ending::listen(arguments.until_stdin_ends)?;
+    let mut nodes = start(arguments, count)?;
+    let shown = tokio::select! {
+        shown = show(arguments, &mut nodes) => Some(shown),
+        () = ending.asked() => None,
+    };
+    if let Some(shown) = shown {
+        shown?;
+        tokio::select! {
+            () = ending.asked() => {}
+            gone = watch(&mut nodes) => gone?,
+        }
+    }
+    nodes.iter_mut().for_each(ChildNode::close);
+    block_in_place(|| nodes.iter_mut().try_for_each(ChildNode::wait))
+}
+
+fn start(arguments: &ServeArguments, count: u16) -> anyhow::Result<Vec<ChildNode>> {
+    let mut nodes: Vec<ChildNode> = Vec::new();
+    for number in 1..=count {
+        let kafka = address(&arguments.kafka, number - 1)?;
+        let cluster = address(&arguments.cluster, number - 1)?;
+        let join = nodes.first().map(|first| first.cluster.clone());
+        let addresses = [kafka, cluster];
+        nodes.push(ChildNode::start(
+            arguments,
+            number,
+            addresses,
+            join.as_deref(),
+        )?);
+    }
+    Ok(nodes)
+}
+
+async fn show(arguments: &ServeArguments, nodes: &mut [ChildNode]) -> anyhow::Result<()> {
+    println!("WeirMQ  {}", env!("CARGO_PKG_VERSION"));
+    for node in nodes.iter_mut() {
+        node.wait_ready().await?;
+        let (number, kafka, cluster) = (node.number, &node.kafka, &node.cluster);
+        let (pid, dir) = (node.pid(), node.data_dir.display());
+        println!("node {number}  kafka {kafka}  cluster {cluster}  process {pid}  data {dir}");
+    }
+    wait_voters(arguments, nodes).await?;
+    let kafka: Vec<String> = nodes.iter().map(|node| node.kafka.clone()).collect();
+    in_thread(move || exchange(&kafka)).await?;
+    print_hints(nodes, &arguments.data_dir);
+    Ok(())
+}
+
+async fn wait_voters(arguments: &ServeArguments, nodes: &[ChildNode]) -> anyhow::Result<()> {
+    let first = nodes.first().context("no nodes")?;
+    let client = AdminClient::new(&first.cluster.parse().map_err(Usage)?, &arguments.tls)?;
+    let wanted = nodes.len().min(VOTER_COUNT);
+    let mut told = None;
+    loop {
+        // A node that just starts may not answer yet.
+        if let Ok(status) = client.status().await {
+            let done = settled_count(&status, wanted);
+            let all = status.groups.len();
+            if all > 0 && done == all {
+                println!("each of {all} groups has {wanted} voters");
+                return Ok(());
+            }
+            if told != Some(done) {
+                eprintln!("{done} of {all} groups have {wanted} voters");
+                told = Some(done);
+            }
+        }
+        tokio::time::sleep(LOOK_INTERVAL).await;
+    }
+}
+
+/// Not by the runtime, which could not end before it.
+async fn in_thread(
+    run: impl FnOnce() -> anyhow::Result<()> + Send + 'static,
+) -> anyhow::Result<()> {
+    let (tell, told) = oneshot::channel();
+    std::thread::Builder::new()
+        .name("weir-exchange".to_owned())
+        // The receiver is gone only where all is to end.
+        .spawn(move || drop(tell.send(run())))
+        .context("no thread for a client")?;
+    told.await.context("the client is gone")?
+}
+
+/// Groups that are led and have as many voters as they should.
+fn settled_count(status: &ClusterStatus, wanted: usize) -> usize {
+    let settled = status.groups.iter().filter(|group| {
+        group.leader.is_some() && !group.is_changing && group.voters.len() >= wanted
+    });
+    settled.count()
+}
+
+fn print_hints(nodes: &[ChildNode], dir: &Path) {
+    if let (Some(first), Some(last)) = (nodes.first(), nodes.last()) {
+        println!(
+            "See who leads what:   weir cluster status --node {}",
+            first.cluster
+        );
+        println!("Kill one, lose nothing: kill -9 {}", last.pid());
+    }
+    println!(
+        "Ctrl-C stops all of them; the messages stay in {}.",
+        dir.display()
+    );
+}
+
+/// Says which node ended; returns when none is left.
+async fn watch(nodes: &mut [ChildNode]) -> anyhow::Result<()> {
+    loop {
+        for node in nodes.iter_mut() {
+            if let Some(status) = node.newly_ended()? {
+                eprintln!("node {} has ended: {status}; it goes on with", node.number);
+                eprintln!("  {}", node.command_line());
+            }
+        }
+        anyhow::ensure!(
+            !nodes.iter().all(ChildNode::has_ended),
+            "all nodes have ended"
+        );
+        tokio::time::sleep(LOOK_INTERVAL).await;
+    }
+}

@@ -1,0 +1,302 @@
+//! Faults in turn, alone and in pairs, under load, and a verdict on each.
+
+use super::fault::{Fault, Wounds};
+use super::load::{Load, Shape};
+use super::network::Network;
+use super::nodes::{Cluster, Ground};
+use crate::history::Verdict;
+use crate::image::{self, FileSystem};
+use crate::moments::Moments;
+use crate::place::{self, RunDirectory};
+use crate::stop;
+use anyhow::{Context, Result, ensure};
+use std::path::Path;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+const QUICK_CYCLES: u32 = 3;
+const SHAPE: Shape = Shape {
+    producers: 2,
+    consumers: 2,
+    followers: 1,
+    partitions: 4,
+    rate: 300,
+    value_bytes: 200,
+};
+/// Load under which a full disk is felt within seconds: write-ahead files are made in advance.
+const HEAVY: Shape = Shape {
+    rate: 500,
+    value_bytes: 16_000,
+    ..SHAPE
+};
+/// Acknowledgements on every partition between two faults.
+const ACKS_PER_CYCLE: u64 = 10;
+const MAX_JITTER_MS: u64 = 200;
+/// Up to this long after the first fault of a pair the second comes.
+const MAX_PAIR_GAP_MS: u64 = 600;
+const CYCLES_PER_PROGRESS_LINE: u32 = 20;
+/// From so many cycles on each fault gets a cluster of its own.
+const LONG_RUN_CYCLES: u32 = 10;
+
+/// What `weir-interop cluster` is asked for.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Faults, each alone, or two at a time as `kill+partition`. Default: all, and some pairs.
+    #[arg(long = "fault", value_delimiter = ',')]
+    faults: Vec<Faults>,
+    /// Cycles of each.
+    #[arg(long, default_value_t = 100)]
+    cycles: u32,
+    /// Three cycles of each fault alone.
+    #[arg(long)]
+    quick: bool,
+    /// File system of the nodes.
+    #[arg(long, value_enum, default_value_t = FileSystem::Ext4)]
+    cluster_fs: FileSystem,
+    /// Decides who is hit when.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Nodes.
+    #[arg(long, default_value_t = 3)]
+    nodes: usize,
+    /// Keep histories of clean runs too.
+    #[arg(long)]
+    keep: bool,
+}
+
+/// One fault, or two at the same time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Faults(Vec<Fault>);
+
+impl FromStr for Faults {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let faults: Vec<_> = text
+            .split('+')
+            .map(|name| clap::ValueEnum::from_str(name, true))
+            .collect::<Result<_, String>>()?;
+        match faults.len() {
+            1 | 2 => Ok(Self(faults)),
+            _ => Err("one fault, or two".to_owned()),
+        }
+    }
+}
+
+impl std::fmt::Display for Faults {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (index, fault) in self.0.iter().enumerate() {
+            let name = clap::ValueEnum::to_possible_value(fault);
+            let name = name.as_ref().map_or("", |name| name.get_name());
+            let sign = if index == 0 { "" } else { "+" };
+            write!(f, "{sign}{name}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Faults {
+    fn all_alone() -> Vec<Self> {
+        let all = <Fault as clap::ValueEnum>::value_variants();
+        all.iter().map(|fault| Self(vec![*fault])).collect()
+    }
+
+    /// Pairs whose two sides touch different things.
+    fn pairs() -> Vec<Self> {
+        [
+            [Fault::KillLeader, Fault::Partition],
+            [Fault::Pause, Fault::KillLeader],
+            [Fault::CutOne, Fault::Partition],
+            [Fault::SlowDisk, Fault::KillLeader],
+            [Fault::DiskError, Fault::OneWay],
+        ]
+        .map(|pair| Self(pair.to_vec()))
+        .to_vec()
+    }
+
+    fn shape(&self) -> Shape {
+        match self.0.contains(&Fault::DiskFull) {
+            true => HEAVY,
+            false => SHAPE,
+        }
+    }
+}
+
+/// Sums over all faults.
+#[derive(Default)]
+struct Totals {
+    faults: u32,
+    dirty: u32,
+    cycles: u32,
+    acked: u64,
+}
+
+/// Runs the campaign; false when something was found or a cluster did not come back.
+pub(crate) fn run(options: &Options, weir: &Path) -> Result<bool> {
+    if let Some(obstacle) = Network::obstacle() {
+        println!("skipped: faults on three nodes: {obstacle}");
+        return Ok(true);
+    }
+    let cycles = if options.quick {
+        QUICK_CYCLES
+    } else {
+        options.cycles
+    };
+    let faults = match (options.faults.is_empty(), options.quick) {
+        (false, _) => options.faults.clone(),
+        (true, true) => Faults::all_alone(),
+        (true, false) => [Faults::all_alone(), Faults::pairs()].concat(),
+    };
+    image::sweep(&place::kept())?;
+    let mut directory = RunDirectory::create()?;
+    let started = Instant::now();
+    let mut moments = Moments::from_seed(options.seed);
+    let mut totals = Totals::default();
+    let mut cluster = None;
+    for faults in &faults {
+        let trial = Trial {
+            faults,
+            cycles,
+            keep: options.keep,
+            nodes: options.nodes,
+            file_system: options.cluster_fs,
+            weir,
+            directory: directory.path(),
+        };
+        totals.faults += 1;
+        match trial.run(&mut cluster, &mut moments) {
+            Ok(verdict) => {
+                totals.cycles += cycles;
+                totals.acked += verdict.acked;
+                totals.dirty += u32::from(!verdict.is_clean());
+            }
+            Err(error) => {
+                stop::check()?;
+                println!("{faults}: {error:#}");
+                totals.dirty += 1;
+                cluster = None;
+            }
+        }
+        if cycles >= LONG_RUN_CYCLES {
+            cluster = None;
+        }
+    }
+    drop(cluster);
+    if totals.dirty == 0 && !options.keep {
+        directory.clean();
+    }
+    println!(
+        "cluster: {} faults, {} cycles in {:.0} s, {} acked, {} faults with findings",
+        totals.faults,
+        totals.cycles,
+        started.elapsed().as_secs_f64(),
+        totals.acked,
+        totals.dirty
+    );
+    Ok(totals.dirty == 0)
+}
+
+/// One fault, or one pair, `cycles` times.
+struct Trial<'a> {
+    faults: &'a Faults,
+    cycles: u32,
+    keep: bool,
+    nodes: usize,
+    file_system: FileSystem,
+    weir: &'a Path,
+    directory: &'a Path,
+}
+
+impl Trial<'_> {
+    fn run(&self, cluster: &mut Option<Cluster>, moments: &mut Moments) -> Result<Verdict> {
+        let started = Instant::now();
+        let cluster = match cluster {
+            Some(cluster) => cluster,
+            None => {
+                let nodes = self.directory.join(format!("nodes-{}", self.faults));
+                std::fs::create_dir_all(&nodes)?;
+                let ground = Ground::Apart(self.file_system);
+                let made = Cluster::start(self.weir, &nodes, ground, self.nodes, &[])
+                    .with_context(|| nodes.display().to_string())?;
+                cluster.insert(made)
+            }
+        };
+        let topic = format!("fault-{}", self.faults).replace('+', "-");
+        let mut load = Load::start(cluster, &topic, self.faults.shape(), self.directory)?;
+        let judged = self.strike_all(cluster, &mut load, moments);
+        let verdict =
+            judged.with_context(|| format!("history in {}", load.directory().display()))?;
+        println!(
+            "{}: {} cycles in {:.1} s: {verdict}",
+            self.faults,
+            self.cycles,
+            started.elapsed().as_secs_f64()
+        );
+        for example in &verdict.examples {
+            println!("    {example}");
+        }
+        if verdict.is_clean() && !self.keep {
+            std::fs::remove_dir_all(load.directory())?;
+        }
+        Ok(verdict)
+    }
+
+    fn strike_all(
+        &self,
+        cluster: &mut Cluster,
+        load: &mut Load,
+        moments: &mut Moments,
+    ) -> Result<Verdict> {
+        for cycle in 1..=self.cycles {
+            self.strike(cluster, load, moments)
+                .with_context(|| format!("cycle {cycle}"))?;
+            if cycle % CYCLES_PER_PROGRESS_LINE == 0 {
+                println!("{}: {cycle} of {} cycles", self.faults, self.cycles);
+            }
+        }
+        let in_doubt = load.finish()?;
+        ensure!(in_doubt == 0, "{in_doubt} messages were given up");
+        // What was acknowledged last has to be on the disks as well.
+        let mut wounds = Wounds::default();
+        Fault::CutAll.strike(cluster, 0, moments, &mut wounds)?;
+        wounds.heal(cluster)?;
+        cluster.wait_until_whole()?;
+        load.judge(cluster)
+    }
+
+    fn strike(&self, cluster: &mut Cluster, load: &mut Load, moments: &mut Moments) -> Result<()> {
+        load.wait_for_acks(ACKS_PER_CYCLE)?;
+        let partition = u32::try_from(moments.draw(4)).expect("below 4");
+        let leader = cluster.leader_of(load.topic(), partition)?;
+        stop::sleep(moments.next(MAX_JITTER_MS))?;
+        let mut wounds = Wounds::default();
+        let mut lasts = Duration::ZERO;
+        let mut struck = Ok(());
+        for fault in &self.faults.0 {
+            struck = struck.and_then(|()| fault.strike(cluster, leader, moments, &mut wounds));
+            lasts = lasts.max(fault.duration(moments));
+            if self.faults.0.len() > 1 {
+                stop::sleep(moments.next(MAX_PAIR_GAP_MS))?;
+            }
+        }
+        struck?;
+        stop::sleep(lasts)?;
+        wounds.heal(cluster)?;
+        load.wait_for_acks(1)?;
+        cluster.wait_until_whole()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_are_named_as_they_are_printed() {
+        for faults in [Faults::all_alone(), Faults::pairs()].concat() {
+            assert_eq!(faults.to_string().parse(), Ok(faults));
+        }
+        assert!("kill+kill+kill".parse::<Faults>().is_err());
+        assert!("nothing".parse::<Faults>().is_err());
+    }
+}

@@ -1,0 +1,168 @@
+//! One node of a cluster: its process, its place in the network and its disk.
+
+use super::strace::Strace;
+use crate::image::Image;
+use crate::node::{self, READY_LIMIT};
+use crate::place;
+use crate::stop;
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+/// A node that may run.
+pub(super) struct Member {
+    /// Address for clients.
+    pub(super) kafka: String,
+    /// Address for nodes; also its name in the status.
+    pub(super) peer: String,
+    data: PathBuf,
+    log: PathBuf,
+    image: Option<Image>,
+    process: Option<Child>,
+    restarts: Vec<Duration>,
+}
+
+impl Member {
+    /// A node that has not been started. Its data lie on `image` if there is one.
+    pub(super) fn new(
+        directory: &Path,
+        name: &str,
+        kafka: String,
+        peer: String,
+        image: Option<Image>,
+    ) -> Self {
+        let parent = image.as_ref().map_or(directory, Image::mount_point);
+        Self {
+            kafka,
+            peer,
+            data: parent.join(format!("{}-{name}", place::DATA)),
+            log: directory.join(format!("{name}.log")),
+            image,
+            process: None,
+            restarts: Vec::new(),
+        }
+    }
+
+    /// Starts it by `command`, which names the binary, and waits until it says that it is ready.
+    pub(super) fn start(&mut self, command: &mut Command, more: &[&str]) -> Result<()> {
+        let started = Instant::now();
+        let mut process = command
+            .args(["serve", "--kafka", &self.kafka, "--data-dir"])
+            .arg(&self.data)
+            .args(more)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(node::open_log(&self.log)?)
+            .spawn()
+            .with_context(|| format!("start {command:?}"))?;
+        let out = process.stdout.take().expect("stdout is piped");
+        self.process = Some(process);
+        let said = node::listen(out, node::open_log(&self.log)?);
+        let log = self.log.display();
+        stop::wait_for("node's readiness", READY_LIMIT, || match said.try_recv() {
+            Ok(_) => Ok(Some(())),
+            Err(mpsc::TryRecvError::Empty) => Ok(None),
+            Err(mpsc::TryRecvError::Disconnected) => bail!("the node did not start; see {log}"),
+        })?;
+        self.restarts.push(started.elapsed());
+        Ok(())
+    }
+
+    /// Whether there is a process.
+    pub(super) fn is_started(&self) -> bool {
+        self.process.is_some()
+    }
+
+    /// Its process id, while it runs.
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Child::id)
+    }
+
+    /// An error when it ended by itself.
+    pub(super) fn ensure_alive(&mut self) -> Result<()> {
+        if let Some(process) = &mut self.process
+            && let Some(status) = process.try_wait()?
+        {
+            self.process = None;
+            bail!(
+                "a node ended by itself, {status}; see {}",
+                self.log.display()
+            );
+        }
+        Ok(())
+    }
+
+    /// Waits until it ends by itself.
+    pub(super) fn wait_for_end(&mut self, what: &str, limit: Duration) -> Result<()> {
+        if let Some(process) = &mut self.process {
+            stop::wait_for(what, limit, || Ok(process.try_wait()?))?;
+            self.process = None;
+        }
+        Ok(())
+    }
+
+    /// SIGKILL, to a running node, a stopped one, or one that ended by itself.
+    pub(super) fn kill(&mut self) -> Result<()> {
+        if let Some(mut process) = self.process.take() {
+            process.kill()?;
+            process.wait()?;
+        }
+        Ok(())
+    }
+
+    /// SIGSTOP or SIGCONT.
+    pub(super) fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = self.pid().and_then(|pid| i32::try_from(pid).ok());
+        let pid = pid.and_then(Pid::from_raw).context("the node runs")?;
+        Ok(kill_process(pid, signal)?)
+    }
+
+    /// Its file system takes nothing any more; the process is left to see it.
+    pub(super) fn cut_power(&self) -> Result<()> {
+        self.disk()?.cut_power()
+    }
+
+    /// Power is back, for the file system; the process must be gone.
+    pub(super) fn power_on(&self) -> Result<()> {
+        self.disk()?.power_on()
+    }
+
+    /// Its disk is full, or has room again.
+    pub(super) fn set_full(&self, is_full: bool) -> Result<()> {
+        match is_full {
+            true => self.disk()?.fill(),
+            false => self.disk()?.make_room(),
+        }
+    }
+
+    /// From here on its system calls are tampered with, as strace is told by `inject`.
+    pub(super) fn trace(&self, inject: &str) -> Result<Strace> {
+        Strace::attach(self.pid().context("the node runs")?, inject)
+    }
+
+    /// Its data are gone.
+    pub(super) fn wipe(&self) -> Result<()> {
+        Ok(std::fs::remove_dir_all(&self.data)?)
+    }
+
+    /// Times from start to readiness.
+    pub(super) fn restarts(&self) -> &[Duration] {
+        &self.restarts
+    }
+
+    fn disk(&self) -> Result<&Image> {
+        self.image.as_ref().context("the node has its own disk")
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        // Before the image, which is a field: a mounted file system in use does not go.
+        if let Err(error) = self.kill() {
+            eprintln!("node: {error}");
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! Several nodes: faults on each and between them, failover, growth.
+
+mod campaign;
+pub(crate) mod failover;
+mod fault;
+pub(crate) mod grow;
+mod leaderless;
+mod load;
+mod member;
+mod network;
+mod nodes;
+mod run;
+mod status;
+mod strace;
+
+pub(crate) use campaign::{Options, run};
+pub(crate) use leaderless::Leaderless;
+pub(crate) use nodes::{Cluster, Ground};

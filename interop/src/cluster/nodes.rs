@@ -1,0 +1,276 @@
+//! A cluster under test: several nodes of one binary, and the questions a campaign has for them.
+
+use super::member::Member;
+use super::network::Network;
+use super::status::Status;
+use crate::image::{FileSystem, Image};
+use crate::place;
+use crate::stop;
+use anyhow::{Context, Result, bail, ensure};
+use serde::Deserialize;
+use std::ffi::OsStr;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// Time a cluster has to be whole again.
+pub(super) const SETTLE_LIMIT: Duration = Duration::from_secs(90);
+const POLL: Duration = Duration::from_millis(50);
+/// Every group has this many replicas, where there are as many nodes.
+const REPLICAS: usize = 3;
+const KAFKA_PORT: u16 = 9092;
+const PEER_PORT: u16 = 9192;
+const STATUS_LIMIT: Duration = Duration::from_secs(5);
+
+/// Where a cluster's nodes live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ground {
+    /// On the loopback interface, with their data side by side.
+    Loopback,
+    /// Each in a network namespace and on a file system of its own.
+    Apart(FileSystem),
+}
+
+/// Running nodes; all that was made for them goes when it is dropped.
+pub(crate) struct Cluster {
+    binary: PathBuf,
+    // Before the network: a process keeps its namespace.
+    pub(super) members: Vec<Member>,
+    network: Option<Network>,
+    serve_options: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    brokers: Vec<Broker>,
+    topics: Vec<Topic>,
+}
+
+#[derive(Deserialize)]
+struct Broker {
+    id: i64,
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Topic {
+    topic: String,
+    partitions: Vec<Partition>,
+}
+
+#[derive(Deserialize)]
+struct Partition {
+    partition: u32,
+    leader: i64,
+}
+
+impl Cluster {
+    /// A cluster of `count` nodes, whole and settled.
+    pub(crate) fn start(
+        binary: &Path,
+        directory: &Path,
+        ground: Ground,
+        count: usize,
+        serve_options: &[String],
+    ) -> Result<Self> {
+        let mut cluster = Self::lay_out(binary, directory, ground, count, serve_options)?;
+        for index in 0..count {
+            cluster.add(index)?;
+        }
+        cluster.wait_until_whole()?;
+        Ok(cluster)
+    }
+
+    /// Room for `count` nodes, none of which is started.
+    pub(crate) fn lay_out(
+        binary: &Path,
+        directory: &Path,
+        ground: Ground,
+        count: usize,
+        serve_options: &[String],
+    ) -> Result<Self> {
+        let network = match ground {
+            Ground::Loopback => None,
+            Ground::Apart(_) => Some(Network::create(count)?),
+        };
+        let mut cluster = Self {
+            binary: binary.to_owned(),
+            members: Vec::new(),
+            network,
+            serve_options: serve_options.to_owned(),
+        };
+        for index in 0..count {
+            let name = format!("node-{}", index + 1);
+            let (kafka, peer) = match ground {
+                Ground::Loopback => (free_address()?, free_address()?),
+                Ground::Apart(_) => {
+                    let host = Network::host(index);
+                    (
+                        format!("{host}:{KAFKA_PORT}"),
+                        format!("{host}:{PEER_PORT}"),
+                    )
+                }
+            };
+            let image = match ground {
+                Ground::Loopback => None,
+                Ground::Apart(file_system) => Some(Image::create(file_system, directory, &name)?),
+            };
+            let member = Member::new(directory, &name, kafka, peer, image);
+            cluster.members.push(member);
+        }
+        Ok(cluster)
+    }
+
+    /// The first node founds the cluster, every other joins it.
+    pub(crate) fn add(&mut self, index: usize) -> Result<()> {
+        let founder = self.members.iter().find(|member| member.is_started());
+        let (flag, with) = match founder {
+            None => ("--init", None),
+            Some(member) => ("--join", Some(member.peer.clone())),
+        };
+        let mut more = vec![flag.to_owned()];
+        match with {
+            Some(address) => more.push(address),
+            None => more.extend(self.serve_options.clone()),
+        }
+        self.launch(index, &more)
+    }
+
+    /// Starts a node again.
+    pub(crate) fn restart(&mut self, index: usize) -> Result<()> {
+        self.launch(index, &[])
+    }
+
+    /// Addresses for clients.
+    pub(crate) fn bootstrap(&self) -> String {
+        let addresses: Vec<_> = self.members.iter().map(|m| m.kafka.as_str()).collect();
+        addresses.join(",")
+    }
+
+    /// A program where clients run.
+    pub(crate) fn client(&self, program: &OsStr) -> Command {
+        match &self.network {
+            Some(network) => network.on_hub(program),
+            None => Command::new(program),
+        }
+    }
+
+    /// The network, where nodes live apart.
+    pub(super) fn network(&self) -> Result<&Network> {
+        self.network.as_ref().context("the nodes live apart")
+    }
+
+    /// What a started node knows of the cluster.
+    pub(super) fn status_of(&self, index: usize) -> Result<Status> {
+        let output = self.admin(index, &["status"])?;
+        serde_json::from_slice(&output).context("`weir cluster status --json`")
+    }
+
+    /// Asks a node by `weir cluster ... --json`.
+    pub(super) fn admin(&self, index: usize, words: &[&str]) -> Result<Vec<u8>> {
+        let mut command = self.client(self.binary.as_os_str());
+        command.arg("cluster").args(words);
+        command.args(["--json", "--node", &self.members[index].peer]);
+        let output = super::run::output(&mut command, STATUS_LIMIT)?;
+        ensure!(
+            output.status.success(),
+            "weir cluster {}: {}{}",
+            words.join(" "),
+            String::from_utf8_lossy(&output.stderr),
+            String::from_utf8_lossy(&output.stdout)
+        );
+        Ok(output.stdout)
+    }
+
+    /// Waits until every started node sees all started nodes, every group led and every replica
+    /// caught up.
+    pub(crate) fn wait_until_whole(&mut self) -> Result<()> {
+        let started: Vec<_> = self.started();
+        let voters = started.len().min(REPLICAS);
+        let mut lack = String::new();
+        let waited = stop::wait_for("the cluster to be whole", SETTLE_LIMIT, || {
+            for member in &mut self.members {
+                member.ensure_alive()?;
+            }
+            for index in &started {
+                lack = match self.status_of(*index) {
+                    Ok(status) => match status.lack(started.len(), voters) {
+                        Some(lack) => format!("node {}: {lack}", index + 1),
+                        None => continue,
+                    },
+                    Err(error) => format!("node {}: {error:#}", index + 1),
+                };
+                stop::sleep(POLL)?;
+                return Ok(None);
+            }
+            Ok(Some(()))
+        });
+        waited.with_context(|| format!("still lacking: {lack}"))
+    }
+
+    /// Indexes of nodes with a process.
+    pub(super) fn started(&self) -> Vec<usize> {
+        (0..self.members.len())
+            .filter(|index| self.members[*index].is_started())
+            .collect()
+    }
+
+    /// The node that leads a partition, as clients are told.
+    pub(crate) fn leader_of(&self, topic: &str, partition: u32) -> Result<usize> {
+        let limit = SETTLE_LIMIT;
+        stop::wait_for("a leader in the metadata", limit, || {
+            let leader = self.ask_leader_of(topic, partition).ok();
+            if leader.is_none() {
+                stop::sleep(POLL)?;
+            }
+            Ok(leader)
+        })
+    }
+
+    fn ask_leader_of(&self, topic: &str, partition: u32) -> Result<usize> {
+        let mut command = self.client(OsStr::new("kcat"));
+        command.args(["-L", "-J", "-m", "3", "-b", &self.bootstrap(), "-t", topic]);
+        let output = super::run::output(&mut command, STATUS_LIMIT)?;
+        let metadata: Metadata = serde_json::from_slice(&output.stdout)?;
+        let leader = metadata
+            .topics
+            .iter()
+            .filter(|known| known.topic == topic)
+            .flat_map(|known| &known.partitions)
+            .find(|known| known.partition == partition)
+            .map(|known| known.leader)
+            .context("the partition is known")?;
+        let broker = metadata.brokers.iter().find(|broker| broker.id == leader);
+        let name = &broker.context("its leader is known")?.name;
+        match self.members.iter().position(|member| member.kafka == *name) {
+            Some(index) => Ok(index),
+            None => bail!("{name} is no node of ours"),
+        }
+    }
+
+    fn launch(&mut self, index: usize, more: &[String]) -> Result<()> {
+        let mut command = match &self.network {
+            Some(network) => network.on_node(index, self.binary.as_os_str()),
+            None => Command::new(&self.binary),
+        };
+        let member = &mut self.members[index];
+        let peer = member.peer.clone();
+        let mut options = vec!["--cluster", peer.as_str()];
+        options.extend(more.iter().map(String::as_str));
+        member.start(&mut command, &options)
+    }
+}
+
+/// A loopback port that is free at the moment.
+fn free_address() -> Result<String> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
+}
+
+/// Python with librdkafka, running one of our drivers where clients run.
+pub(super) fn driver(cluster: &Cluster, script: &str) -> Result<Command> {
+    let python = place::python()?;
+    let mut command = cluster.client(python.as_os_str());
+    command.arg(place::root().join("interop/driver").join(script));
+    Ok(command)
+}
