@@ -2,6 +2,9 @@
 
 mod cluster;
 mod mesh;
+mod slow_disk;
+
+use std::sync::atomic::Ordering;
 
 use weir_broker::steward::{AdminAnswer, AdminRequest, ClusterStatus, NodeStanding};
 use weir_model::{GroupId, NodeId};
@@ -113,4 +116,27 @@ fn a_group_goes_where_it_is_sent_and_a_node_that_stops_leads_nothing() {
         let node = &cluster.nodes[&NodeId(1)];
         assert!(!node.is_leading_anything(), "it is given nothing back");
     }
+}
+
+#[test]
+fn a_node_with_a_slow_disk_leads_nothing_until_the_disk_is_quick_again() {
+    const STALL_MS: u64 = 700;
+    let mut cluster = three_nodes(5);
+    let slow = |cluster: &Cluster| {
+        let status = status_of(&cluster.nodes[&NodeId(1)]);
+        let node = status.nodes.iter().find(|node| node.id == 2).unwrap();
+        (node.is_slow, node.led_group_count > 0)
+    };
+    cluster.sync_ms[1].store(STALL_MS, Ordering::Relaxed);
+    // Something to write for everybody: the metadata group votes everywhere.
+    assert!(done(&cluster.ask(1, AdminRequest::Drain { node: 3 })));
+    assert!(done(&cluster.ask(1, AdminRequest::Add { node: 3 })));
+    cluster.until("node 2 is slow and leads nothing", |cluster| {
+        slow(cluster) == (true, false)
+    });
+    cluster.sync_ms[1].store(0, Ordering::Relaxed);
+    cluster.until("node 2 leads its share again", |cluster| {
+        slow(cluster) == (false, true)
+            && is_settled(&status_of(&cluster.nodes[&NodeId(1)]), &[1, 2, 3])
+    });
 }
