@@ -352,7 +352,10 @@ impl Checkpointer {
                 .installed(shard.take_manifests(manifests));
         }
         self.saved.insert(group, index);
-        self.wal.release(group, index);
+        // The log of a group that retires begins anew, perhaps further back.
+        if !self.state.is_retiring(group) {
+            self.wal.release(group, index);
+        }
         let checkpoint = GroupCheckpoint {
             index,
             term: plan.term,

@@ -12,8 +12,8 @@ use weir_log::{
 use weir_model::{GroupId, NodeId};
 
 use crate::{
-    ApplyError, FoundError, GroupSeed, GroupStatus, Handle, Input, Moment, NotCommitted,
-    SnapshotPort, StateMachine,
+    ApplyError, Command, Done, FoundError, GroupSeed, GroupStatus, Handle, Input, Moment,
+    NotCommitted, SnapshotPort, StateMachine,
     group::{Group, Output},
     peer::PeerMessage,
 };
@@ -115,7 +115,7 @@ impl<S: StateMachine> Worker<S> {
         Ok(status)
     }
 
-    /// Runs all groups with a bug.
+    /// Runs all groups that are here with a bug.
     #[cfg(feature = "seeded-bugs")]
     pub fn seed_bug(&mut self, bug: crate::RaftBug) {
         for group in self.groups.values_mut() {
@@ -217,14 +217,7 @@ impl<S: StateMachine> Worker<S> {
                 group,
                 command,
                 done,
-            } => match self.touch(group) {
-                Some(group) => group.propose(now, &command, done),
-                None => {
-                    if let Some(done) = done {
-                        done(Err(NotCommitted::NotLeader));
-                    }
-                }
-            },
+            } => self.propose(now, group, &command, done),
             Input::Visit { group, visit } => {
                 if let Some(group) = self.touch(group) {
                     group.visit(now, visit);
@@ -279,6 +272,20 @@ impl<S: StateMachine> Worker<S> {
             Input::Stop => self.stopping = true,
         }
         Ok(())
+    }
+
+    fn propose(
+        &mut self,
+        now: Millis,
+        group: GroupId,
+        command: &Command,
+        done: Option<Done<S::Outcome>>,
+    ) {
+        if let Some(group) = self.touch(group) {
+            group.propose(now, command, done);
+        } else if let Some(done) = done {
+            done(Err(NotCommitted::NotLeader));
+        }
     }
 
     fn peer_changed(&mut self, node: NodeId, is_up: bool) {

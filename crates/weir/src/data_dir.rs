@@ -104,6 +104,21 @@ pub(crate) fn keep_incarnation(dir: &Path, incarnation: u128) -> Result<(), Data
     })
 }
 
+/// Forgets the number, durably.
+pub(crate) fn drop_incarnation(dir: &Path) -> Result<(), DataDirError> {
+    let failed = |source| DataDirError::Io {
+        dir: dir.to_owned(),
+        source,
+    };
+    match std::fs::remove_file(dir.join(INCARNATION_NAME)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        removed => removed.map_err(failed)?,
+    }
+    File::open(dir)
+        .and_then(|dir| dir.sync_all())
+        .map_err(failed)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,6 +132,10 @@ mod tests {
             keep_incarnation(&dir, number).unwrap();
             assert_eq!(incarnation(&dir).unwrap(), Some(number));
         }
+        drop_incarnation(&dir).unwrap();
+        drop_incarnation(&dir).unwrap();
+        assert_eq!(incarnation(&dir).unwrap(), None);
+        keep_incarnation(&dir, 7).unwrap();
         let file = dir.join(INCARNATION_NAME);
         let whole = std::fs::read(&file).unwrap();
         for cut in 0..whole.len() {

@@ -158,7 +158,7 @@ fn report(way: Way, waits_ms: &[u64], verdict: &Verdict) {
 }
 
 /// The monotonic clock, as the clients read it.
-pub(super) fn now_ns() -> u64 {
+pub(crate) fn now_ns() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);
     let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
     seconds * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)

@@ -134,12 +134,19 @@ impl Cluster {
             Some(address) => more.push(address),
             None => more.extend(self.serve_options.clone()),
         }
-        self.launch(index, &more)
+        self.launch(index, &more)?;
+        self.members[index].wait_until_ready()
     }
 
-    /// Starts a node again.
-    pub(crate) fn restart(&mut self, index: usize) -> Result<()> {
+    /// Starts a node again, which may need others to be ready.
+    pub(crate) fn relaunch(&mut self, index: usize) -> Result<()> {
         self.launch(index, &[])
+    }
+
+    /// Starts a node again, and waits until it is ready.
+    pub(crate) fn restart(&mut self, index: usize) -> Result<()> {
+        self.relaunch(index)?;
+        self.members[index].wait_until_ready()
     }
 
     /// Addresses for clients.
@@ -186,10 +193,15 @@ impl Cluster {
     /// Waits until every started node sees all started nodes, every group led and every replica
     /// caught up.
     pub(crate) fn wait_until_whole(&mut self) -> Result<()> {
+        self.wait_until_whole_within(SETTLE_LIMIT)
+    }
+
+    /// The same, with another limit.
+    pub(crate) fn wait_until_whole_within(&mut self, limit: Duration) -> Result<()> {
         let started: Vec<_> = self.started();
         let voters = started.len().min(REPLICAS);
         let mut lack = String::new();
-        let waited = stop::wait_for("the cluster to be whole", SETTLE_LIMIT, || {
+        let waited = stop::wait_for("the cluster to be whole", limit, || {
             for member in &mut self.members {
                 member.ensure_alive()?;
             }
@@ -207,6 +219,11 @@ impl Cluster {
             Ok(Some(()))
         });
         waited.with_context(|| format!("still lacking: {lack}"))
+    }
+
+    /// Process ids of running nodes.
+    pub(crate) fn pids(&self) -> impl Iterator<Item = u32> {
+        self.members.iter().filter_map(Member::pid)
     }
 
     /// Indexes of nodes with a process.
@@ -258,7 +275,7 @@ impl Cluster {
         let peer = member.peer.clone();
         let mut options = vec!["--cluster", peer.as_str()];
         options.extend(more.iter().map(String::as_str));
-        member.start(&mut command, &options)
+        member.launch(&mut command, &options)
     }
 }
 

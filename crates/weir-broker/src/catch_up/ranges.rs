@@ -12,6 +12,7 @@
 //! |---|---|
 //! | `u8` | 0: batches; 1: trimmed; 2: busy; 3: not here; 4: cannot be read |
 //! | `u64` | 0: all batches up to this offset are in the answer; 1: where the log begins |
+//! | `u32` | 0: CRC-32C of what follows: batches' own checksums leave their heads out |
 //! | bytes to the end | 0: whole batches as they are stored |
 
 use std::sync::Arc;
@@ -89,9 +90,10 @@ impl RangeAnswer {
         let mut out = BytesMut::new();
         match self {
             Self::Batches { next, batches } => {
-                out.reserve(9 + batches.len());
+                out.reserve(13 + batches.len());
                 out.extend_from_slice(&[BATCHES]);
                 out.extend_from_slice(&next.0.to_le_bytes());
+                out.extend_from_slice(&crc32c::crc32c(batches).to_le_bytes());
                 out.extend_from_slice(batches);
             }
             Self::Trimmed { start } => {
@@ -105,11 +107,15 @@ impl RangeAnswer {
         out.freeze()
     }
 
-    /// `None` where it is not an answer. Its batches are not checked.
+    /// `None` where it is not an answer. Its batches are what was sent, and not checked besides.
     pub(super) fn decode(mut bytes: Bytes) -> Option<Self> {
         let answer = match bytes.try_get_u8().ok()? {
             BATCHES => {
                 let next = Offset(bytes.try_get_u64_le().ok()?);
+                let crc = bytes.try_get_u32_le().ok()?;
+                if crc != crc32c::crc32c(&bytes) {
+                    return None;
+                }
                 let batches = std::mem::take(&mut bytes);
                 Self::Batches { next, batches }
             }
@@ -141,10 +147,16 @@ pub(crate) fn serve(node: &Arc<Node>, request: &Bytes, answer: Answer) {
             let outside = Err(ReadError::OutOfRange { start, end });
             answer(answer_of(&request, &log, outside).encode());
         }
-        Read::Cold(cold) => node.env.store.read_cold(
-            cold,
-            Box::new(move |read| answer(answer_of(&request, &log, read).encode())),
-        ),
+        Read::Cold(cold) => {
+            let offers = Arc::clone(&node.offers);
+            let done = move |read: Result<ReadBatches, ReadError>| {
+                if let Err(ReadError::Corrupt { path, .. }) = &read {
+                    offers.found_damage(&log, path);
+                }
+                answer(answer_of(&request, &log, read).encode());
+            };
+            node.env.store.read_cold(cold, Box::new(done));
+        }
     }
 }
 
@@ -242,7 +254,7 @@ mod tests {
         }
         let bytes = batches.encode();
         assert_eq!(RangeAnswer::decode(bytes.clone()), Some(batches));
-        for cut in 0..9 {
+        for cut in 0..bytes.len() {
             assert_eq!(RangeAnswer::decode(bytes.slice(..cut)), None);
         }
         assert_eq!(RangeAnswer::decode(Bytes::from_static(&[5])), None);

@@ -12,8 +12,12 @@ use super::{CheckpointFailed, CheckpointState, Checkpointer};
 #[derive(Default)]
 pub(super) struct Requests {
     retired: Vec<GroupId>,
+    /// Partitions of groups that retire, until the write-ahead log has forgotten the group.
+    retiring: BTreeMap<GroupId, Vec<PartitionId>>,
     removed: Vec<PartitionId>,
     taken_over: Vec<TakenOver>,
+    /// All groups are due, changed or not.
+    is_forced: bool,
     /// Groups to be left alone; `true`: they are.
     holds: BTreeMap<GroupId, bool>,
 }
@@ -31,6 +35,7 @@ impl Requests {
         self.retired.is_empty()
             && self.removed.is_empty()
             && self.taken_over.is_empty()
+            && !self.is_forced
             && self.holds.values().all(|is_held| *is_held)
     }
 }
@@ -58,10 +63,30 @@ impl CheckpointState {
         self.arrived.notify_one();
     }
 
-    /// Removes the group's checkpoint.
-    pub(crate) fn retire(&self, group: GroupId) {
+    /// Asks for a checkpoint of every group: segments wait to be replaced.
+    pub(crate) fn force(&self) {
+        self.lock().requests.is_forced = true;
+        self.arrived.notify_one();
+    }
+
+    /// The group has let go of these partitions. Their files stay until
+    /// [`CheckpointState::retired`], since the last checkpoint names them.
+    pub(crate) fn retiring(&self, group: GroupId, ids: impl IntoIterator<Item = PartitionId>) {
+        let mut inbox = self.lock();
+        let partitions = inbox.requests.retiring.entry(group).or_default();
+        partitions.extend(ids);
+    }
+
+    /// The write-ahead log has forgotten the group: its checkpoint goes, and then its files.
+    /// Never before, since what the log has would not fit without it.
+    pub(crate) fn retired(&self, group: GroupId) {
         self.lock().requests.retired.push(group);
         self.arrived.notify_one();
+    }
+
+    /// Whether the group has let go of its state and the disk has not yet.
+    pub(super) fn is_retiring(&self, group: GroupId) -> bool {
+        self.lock().requests.retiring.contains_key(&group)
     }
 
     /// Removes files of partitions that nobody has open any more.
@@ -74,30 +99,42 @@ impl CheckpointState {
 impl Checkpointer {
     /// To be called while no checkpoint is under way.
     pub(super) fn serve_requests(&mut self) -> Result<(), CheckpointFailed> {
-        let (retired, removed, taken_over) = {
+        self.remove_retired()?;
+        let (removed, taken_over) = {
             let mut inbox = self.state.lock();
             let requests = &mut inbox.requests;
+            self.is_forced |= std::mem::take(&mut requests.is_forced);
             (
-                std::mem::take(&mut requests.retired),
                 std::mem::take(&mut requests.removed),
                 std::mem::take(&mut requests.taken_over),
             )
         };
-        // Checkpoints go first: none may name files that are gone.
-        for group in retired {
-            self.checkpoints.remove(group)?;
-            self.saved.remove(&group);
-        }
-        for id in removed {
-            if let Err(error) = self.node.env.store.drop_partition(id) {
-                tracing::warn!(partition = %id, %error, "files stay until the next start");
-            }
-        }
+        self.remove_partitions(removed);
         for taken_over in taken_over {
             self.save_taken_over(taken_over)?;
         }
         self.hold_groups();
         Ok(())
+    }
+
+    fn remove_retired(&mut self) -> Result<(), CheckpointFailed> {
+        let retired = std::mem::take(&mut self.state.lock().requests.retired);
+        for group in retired {
+            // First: no checkpoint may name files that are gone.
+            self.checkpoints.remove(group)?;
+            self.saved.remove(&group);
+            let partitions = self.state.lock().requests.retiring.remove(&group);
+            self.remove_partitions(partitions.unwrap_or_default());
+        }
+        Ok(())
+    }
+
+    fn remove_partitions(&self, ids: Vec<PartitionId>) {
+        for id in ids {
+            if let Err(error) = self.node.env.store.drop_partition(id) {
+                tracing::warn!(partition = %id, %error, "files stay until the next start");
+            }
+        }
     }
 
     fn save_taken_over(&mut self, taken_over: TakenOver) -> Result<(), CheckpointFailed> {
@@ -135,8 +172,10 @@ impl Checkpointer {
     fn hold_groups(&mut self) {
         let mut inbox = self.state.lock();
         self.is_hold_awaited = false;
-        for (group, is_held) in &mut inbox.requests.holds {
-            *is_held |= self.node.applied(*group) <= self.saved_index(*group);
+        let requests = &mut inbox.requests;
+        for (group, is_held) in &mut requests.holds {
+            let is_saved = self.node.applied(*group) <= self.saved_index(*group);
+            *is_held |= is_saved && !requests.retiring.contains_key(group);
             self.is_hold_awaited |= !*is_held;
         }
     }

@@ -167,18 +167,20 @@ impl Shard {
         let before = std::mem::replace(&mut self.partitions, partitions);
         let unnamed = |id: &PartitionId| !self.partitions.contains_key(id);
         let gone = before.into_iter().filter(|(id, _)| unnamed(id));
-        let gone = gone.map(|(_, partition)| partition.log).collect();
-        self.env.close_partitions(gone);
+        let gone = self
+            .env
+            .close_partitions(gone.map(|(_, partition)| partition.log));
+        self.env.checkpoints.remove_partitions(gone);
         (self.offsets, self.groups) = (offsets, groups);
         Ok(())
     }
 
-    /// Forgets all state, on the disk as well.
+    /// Forgets all state. What the disk has goes by
+    /// [`CheckpointState::retired`](crate::checkpointer::CheckpointState::retired).
     pub(crate) fn retire(&mut self) {
         let gone = std::mem::take(&mut self.partitions);
-        let gone = gone.into_values().map(|partition| partition.log).collect();
-        self.env.close_partitions(gone);
-        self.env.checkpoints.retire(self.id);
+        let ids = self.env.close_partitions(gone.into_values().map(|p| p.log));
+        self.env.checkpoints.retiring(self.id, ids);
         self.groups = GroupTable::default();
         self.offsets = OffsetTable::default();
     }
@@ -296,14 +298,14 @@ impl ShardEnv {
         self.registry
             .get_or_open(id, || self.store.partition(id, manifest))
     }
-    /// These partitions are in no group of this node any more: readers do not find them, and
-    /// their files go once no flush can be at work on them.
-    fn close_partitions(&self, logs: Vec<Arc<PartitionLog>>) {
-        for log in &logs {
+    /// These partitions are in no group of this node any more: readers do not find them. Their
+    /// files stay, since a flush may be at work on them.
+    fn close_partitions(&self, logs: impl Iterator<Item = Arc<PartitionLog>>) -> Vec<PartitionId> {
+        let close = |log: Arc<PartitionLog>| {
             self.registry.remove(log.id());
-            self.store.close_partition(log);
-        }
-        let ids = logs.iter().map(|log| log.id());
-        self.checkpoints.remove_partitions(ids);
+            self.store.close_partition(&log);
+            log.id()
+        };
+        logs.map(close).collect()
     }
 }

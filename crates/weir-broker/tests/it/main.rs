@@ -5,4 +5,7 @@
 mod clients;
 mod cluster;
 mod forward;
+mod mesh;
+mod nodes;
+mod slow_disk;
 mod steward;

@@ -1,15 +1,11 @@
 //! What the steward does with whole nodes.
 
-mod cluster;
-mod mesh;
-mod slow_disk;
-
 use std::sync::atomic::Ordering;
 
 use weir_broker::steward::{AdminAnswer, AdminRequest, ClusterStatus, NodeStanding};
 use weir_model::{GroupId, NodeId};
 
-use self::cluster::{Cluster, status_of};
+use super::nodes::{Cluster, status_of};
 
 fn done(answer: &AdminAnswer) -> bool {
     matches!(answer, AdminAnswer::Done { .. })

@@ -8,5 +8,7 @@ mod harness;
 mod membership;
 mod one_voter;
 mod random;
+#[cfg(feature = "seeded-bugs")]
+mod seeded;
 mod sleep;
 mod three_voters;

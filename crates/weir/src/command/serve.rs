@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::Args;
 use tokio::sync::{mpsc, watch};
 use tracing::warn;
-use weir_broker::{Node, NodeFailed, OnFailure, Running, peer::PeerPort};
+use weir_broker::{NodeFailed, OnFailure, Running, peer::PeerPort};
 use weir_door::Listener;
 use weir_door_kafka::{KafkaConfig, KafkaDoor};
 use weir_model::NodeId;
@@ -119,11 +119,11 @@ async fn serve(arguments: &ServeArguments, when_ready: WhenReady) -> anyhow::Res
         .context("no threads for the node")?;
     transport.attach(Arc::new(running.node()));
     let whole = async {
-        let (running, is_ready) = wait_ready(running, &mut ending).await?;
+        let (mut running, is_ready) = wait_ready(running, &mut ending).await?;
         if is_ready {
             let arguments = arguments.clone();
             let tell = move || when_ready(&arguments, &ready);
-            serve_clients(&running, doors.kafka, tell, &mut ending).await?;
+            running = serve_clients(running, doors.kafka, tell, &mut ending).await?;
         }
         tokio::task::spawn_blocking(move || running.stop()).await?;
         Ok(())
@@ -169,11 +169,11 @@ async fn wait_ready(mut running: Running, ending: &mut Ending) -> anyhow::Result
 /// Serves until the process is to end; leaders have moved elsewhere and connections are closed
 /// when it returns.
 async fn serve_clients(
-    running: &Running,
+    running: Running,
     listener: Listener,
     tell_ready: impl FnOnce() -> anyhow::Result<()> + Send + 'static,
     ending: &mut Ending,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Running> {
     let (stop, stopped) = watch::channel(false);
     let door = Arc::new(KafkaDoor::new(KafkaConfig::default()));
     let node = running.node();
@@ -185,12 +185,16 @@ async fn serve_clients(
     ));
     tokio::task::spawn_blocking(tell_ready).await??;
     ending.asked().await;
-    hand_over(&node).await;
+    let handed_over = tokio::task::spawn_blocking(move || {
+        running.hand_over();
+        running
+    });
+    let running = handed_over.await?;
     // Nobody may be listening any more, and the door ends all the same.
     let _ = stop.send(true);
     node.release_waits();
     serving.await?;
-    Ok(())
+    Ok(running)
 }
 
 /// The block that says where to connect.

@@ -5,7 +5,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::{
-    process::{Process, TestDir, node, wait_for, weir},
+    process::{Process, TestDir, command, wait_for, weir},
     trio::{Node, are_voters, client, trio},
 };
 
@@ -14,6 +14,7 @@ const TOPIC: &str = "kept";
 /// Sends `count` messages one by one; each is acknowledged when this returns.
 fn send(nodes: &[&Node], range: std::ops::Range<u32>) -> Vec<String> {
     let mut client = client(nodes);
+    client.create(TOPIC).unwrap();
     let send = |number| {
         let text = format!("message {number}");
         client.send(TOPIC, &[&text]).unwrap();
@@ -70,14 +71,14 @@ fn a_joiner_that_nobody_answers_founds_nothing_and_says_so() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let dead = free.local_addr().unwrap().to_string();
     drop(free);
-    let mut joiner = Process::spawn(node("serve", dir.path()).args(["--join", &dead]));
+    let mut joiner = Process::spawn(command("serve", dir.path()).args(["--join", &dead]));
     for _ in 0..2 {
         joiner.wait_said(&dead);
     }
     joiner.terminate();
     assert!(!dir.path().join("node/IDENTITY").exists());
     // Nor does it found without --join later: its cluster may count on it by then.
-    let refused = node("serve", dir.path()).output().unwrap();
+    let refused = command("serve", dir.path()).output().unwrap();
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(1), "{said}");
     assert!(said.contains("--join"), "{said}");
@@ -86,8 +87,8 @@ fn a_joiner_that_nobody_answers_founds_nothing_and_says_so() {
 #[test]
 fn init_and_join_together_are_a_mistake() {
     let dir = TestDir::new();
-    let mut command = node("serve", dir.path());
-    let refused = command.args(["--init", "--join", "127.0.0.1:1"]).output();
+    let mut refused = command("serve", dir.path());
+    let refused = refused.args(["--init", "--join", "127.0.0.1:1"]).output();
     assert_eq!(refused.unwrap().status.code(), Some(2));
 }
 

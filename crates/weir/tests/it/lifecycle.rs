@@ -1,6 +1,6 @@
 //! From the first start to the last.
 
-use crate::process::{Process, TestDir, node, node_on};
+use crate::process::{Process, TestDir, command, command_on};
 
 fn offsets(lines: &[String]) -> Vec<String> {
     let offset = |line: &String| {
@@ -28,7 +28,7 @@ fn a_second_process_on_the_same_directory_is_refused() {
     let dir = TestDir::new();
     let mut node = Process::start("serve", dir.path());
     node.read_to("kafka");
-    let refused = node("serve", dir.path()).output().unwrap();
+    let refused = command("serve", dir.path()).output().unwrap();
     assert_eq!(refused.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("in use by another weir process"));
 }
@@ -67,7 +67,7 @@ fn damage_in_the_log_is_named_and_the_node_does_not_start() {
     // In the header of the first frame, behind the file's own header block. More frames follow.
     bytes[4096 + 8] ^= 1;
     std::fs::write(&log, bytes).unwrap();
-    let refused = node("serve", dir.path()).output().unwrap();
+    let refused = command("serve", dir.path()).output().unwrap();
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(3), "{said}");
     assert!(
@@ -86,7 +86,7 @@ fn an_address_in_use_is_named() {
     let other = TestDir::new();
     let free = "127.0.0.1:0";
     for (kafka, cluster, taken) in [(&*kafka, free, &kafka), (free, &*cluster, &cluster)] {
-        let mut command = node_on("serve", other.path(), kafka, cluster);
+        let mut command = command_on("serve", other.path(), kafka, cluster);
         let refused = command.output().unwrap();
         let said = String::from_utf8_lossy(&refused.stderr).into_owned();
         assert_eq!(refused.status.code(), Some(1), "{said}");

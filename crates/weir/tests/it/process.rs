@@ -54,12 +54,12 @@ pub(crate) fn weir() -> Command {
 }
 
 /// A node's command, listening on free ports.
-pub(crate) fn node(verb: &str, data_dir: &Path) -> Command {
-    node_on(verb, data_dir, "127.0.0.1:0", "127.0.0.1:0")
+pub(crate) fn command(verb: &str, data_dir: &Path) -> Command {
+    command_on(verb, data_dir, "127.0.0.1:0", "127.0.0.1:0")
 }
 
 /// A node's command, listening on these addresses.
-pub(crate) fn node_on(verb: &str, data_dir: &Path, kafka: &str, cluster: &str) -> Command {
+pub(crate) fn command_on(verb: &str, data_dir: &Path, kafka: &str, cluster: &str) -> Command {
     let mut command = weir();
     command.arg(verb).arg("--data-dir").arg(data_dir);
     command.args(["--kafka", kafka, "--cluster", cluster]);
@@ -87,7 +87,7 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn start(verb: &str, data_dir: &Path) -> Self {
-        Self::spawn(&mut node(verb, data_dir))
+        Self::spawn(&mut command(verb, data_dir))
     }
 
     pub(crate) fn spawn(command: &mut Command) -> Self {

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     exchange::Exchange,
-    process::{Process, TestDir, node_on, wait_for, weir},
+    process::{Process, TestDir, command_on, wait_for, weir},
 };
 
 const FREE: &str = "127.0.0.1:0";
@@ -101,7 +101,7 @@ impl Node {
 }
 
 fn launch(dir: &Path, kafka: &str, cluster: &str, options: &[String]) -> (Process, [String; 3]) {
-    let mut command = node_on("serve", dir, kafka, cluster);
+    let mut command = command_on("serve", dir, kafka, cluster);
     let mut process = Process::spawn(command.args(options).env("WEIR_LOG", "info"));
     let lines = process.read_to("node");
     let word = |name: &str| {

@@ -5,9 +5,10 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use weir_model::{GroupId, Offset};
+use weir_model::{ErrorKind, GroupId, Offset};
 use weir_raft::{Input, SnapshotPort};
 
+use super::super::ranges::{MAX_RANGE_BYTES, RangeRequest};
 use super::world::{SHARD, World, partition, settle};
 use crate::{machine::Machine, peer::CallFailed};
 
@@ -109,10 +110,7 @@ fn lost_answers_are_asked_for_again() {
 fn any_damage_on_the_way_is_refused_and_leaves_nothing_that_counts() {
     let mut world = World::new(50_000);
     fill(&mut world, 1, 1, 200);
-    // Not the leader epoch: nothing in an answer covers it, frames have checksums of their own.
-    let epoch = 8 * (9 + 12)..8 * (9 + 16);
-    let bits = (0..8 * 80).step_by(7).chain([8 * 100, 8 * 200]);
-    for bit in bits.filter(|bit| !epoch.contains(bit)) {
+    for bit in (0..8 * 80).step_by(29).chain([8 * 100, 8 * 200]) {
         world.spoil(move |answer| {
             let mut damaged = answer.to_vec();
             damaged[bit / 8] ^= 1 << (bit % 8);
@@ -179,11 +177,89 @@ fn a_replica_that_retires_leaves_nothing_on_the_disk() {
         visit,
     });
     settle(&mut world.follower);
+    assert!(world.has_checkpoint(SHARD), "the write-ahead log needs it");
+    assert!(!world.files(partition(0)).is_empty());
+    node.env.checkpoints.retired(SHARD);
+    settle(&mut world.follower);
     assert!(!world.has_checkpoint(SHARD));
     assert_eq!(world.files(partition(0)), Vec::<String>::new());
     assert!(node.env.registry.get(partition(0)).is_none());
     assert!(world.take_over(offer));
     world.assert_equal(2);
+}
+
+#[test]
+fn a_new_member_takes_over_the_checkpoint_and_then_follows_the_log() {
+    let mut world = World::new(50_000);
+    fill(&mut world, 3, 20, 10_000);
+    drop(world.offer(SHARD));
+    fill(&mut world, 3, 2, 1000);
+    world.add_learner();
+    world.replicate();
+    world.assert_equal(3);
+    assert!(world.link.call_count.load(Ordering::Relaxed) > 0);
+    fill(&mut world, 4, 5, 1000);
+    world.replicate();
+    world.assert_equal(4);
+    world.follower.checkpoint();
+    world.replicate();
+    world.reopen_follower();
+    world.replicate();
+    fill(&mut world, 4, 5, 1000);
+    world.replicate();
+    world.assert_equal(4);
+}
+
+/// Two nodes with the same three partitions, all of it in segments.
+fn replicated() -> World {
+    let mut world = World::new(50_000);
+    let metadata = world.offer(GroupId::METADATA);
+    assert!(world.take_over(metadata));
+    fill(&mut world, 3, 20, 10_000);
+    drop(world.offer(SHARD));
+    world.add_learner();
+    world.replicate();
+    world.follower.checkpoint();
+    world.replicate();
+    world
+}
+
+#[test]
+fn a_damaged_segment_of_a_follower_is_replaced_by_the_leaders_data() {
+    let mut world = replicated();
+    world.damage(false, partition(1));
+    world.reopen_follower();
+    world.replicate();
+    let node = world.follower.node();
+    let asked = RangeRequest {
+        partition: partition(1),
+        from: Offset(0),
+        to: Offset(4),
+        max_bytes: MAX_RANGE_BYTES,
+    };
+    node.take_call(node.id(), asked.encode(), Box::new(drop));
+    world.work();
+    world.replicate();
+    world.assert_equal(3);
+    world.reopen_follower();
+    world.assert_equal(3);
+}
+
+#[test]
+fn a_damaged_segment_of_the_leader_is_replaced_once_a_fetch_finds_it() {
+    let mut world = replicated();
+    world.damage(true, partition(2));
+    world.reopen_leader();
+    world.replicate();
+    let found = world.fetch(2, 0).batches;
+    assert_eq!(found.err(), Some(ErrorKind::StorageFailed));
+    settle(&mut world.leader);
+    let served = world.fetch(2, 0).batches.unwrap();
+    assert!(served.size_bytes > 10_000);
+    world.assert_equal(3);
+    world.reopen_leader();
+    world.replicate();
+    world.assert_equal(3);
 }
 
 #[test]

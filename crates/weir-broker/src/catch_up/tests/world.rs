@@ -23,8 +23,9 @@ use weir_model::{
 use weir_raft::{GroupCheckpoint, Input, Members, PeerMessage, SnapshotOffer, SnapshotPort};
 
 use crate::{
-    Engine, Identity, NoPeers, Node, NodeConfig,
-    checkpointer::{self},
+    Engine, Identity, Mailbox, Node, NodeConfig, Reply, Ticket,
+    api::{Backend, Fetch, FetchPartition, Fetched, Outcome, Request, TopicRef},
+    checkpointer,
     machine::Machine,
     metadata::{CreateTopic, MetadataCommand},
     metadata_host,
@@ -80,7 +81,7 @@ impl Clock for StepClock {
 /// What becomes of a call's answer.
 type Spoil = Box<dyn FnMut(Bytes) -> Result<Bytes, CallFailed> + Send>;
 
-/// The way from the second node to the first.
+/// The way from one node to the other.
 pub(super) struct Link {
     to: Mutex<Option<Arc<Node>>>,
     spoil: Mutex<Spoil>,
@@ -88,7 +89,11 @@ pub(super) struct Link {
 }
 
 impl weir_raft::PeerPort for Link {
-    fn send(&self, _messages: Vec<PeerMessage>) {}
+    fn send(&self, messages: Vec<PeerMessage>) {
+        if let Some(node) = &*self.to.lock().unwrap() {
+            node.take_messages(messages);
+        }
+    }
 }
 
 impl PeerPort for Link {
@@ -112,12 +117,24 @@ impl PeerPort for Link {
     }
 }
 
+impl Link {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            to: Mutex::new(None),
+            spoil: Mutex::new(Box::new(Ok)),
+            call_count: AtomicU64::new(0),
+        })
+    }
+}
+
 pub(super) struct World {
     leader_dir: TempDir,
     follower_dir: TempDir,
     pub(super) leader: Engine,
     pub(super) follower: Engine,
     pub(super) link: Arc<Link>,
+    /// From the leader to the second node.
+    back: Arc<Link>,
 }
 
 fn config() -> NodeConfig {
@@ -158,19 +175,18 @@ impl World {
             ..founded.unwrap()
         };
         Engine::join(&follower_dir.disk(), &entropy, &wal, &identity).unwrap();
-        let leader = open(&leader_dir, config(), Arc::new(NoPeers));
-        let link = Arc::new(Link {
-            to: Mutex::new(Some(leader.node())),
-            spoil: Mutex::new(Box::new(Ok)),
-            call_count: AtomicU64::new(0),
-        });
+        let (back, link) = (Link::new(), Link::new());
+        let leader = open(&leader_dir, config(), Arc::<Link>::clone(&back));
         let follower = open(&follower_dir, follower, Arc::<Link>::clone(&link));
+        *back.to.lock().unwrap() = Some(follower.node());
+        *link.to.lock().unwrap() = Some(leader.node());
         let mut world = Self {
             leader_dir,
             follower_dir,
             leader,
             follower,
             link,
+            back,
         };
         settle(&mut world.leader);
         Engine::announce(&world.leader.node());
@@ -275,6 +291,33 @@ impl World {
         settle(&mut self.follower);
     }
 
+    /// The leader takes the second node into the shard.
+    pub(super) fn add_learner(&mut self) {
+        self.leader
+            .node()
+            .handle_of(SHARD)
+            .send(Input::ChangeMembers {
+                group: SHARD,
+                changes: vec![weir_raft::MemberChange::AddLearner(FOLLOWER)],
+                done: Box::new(|changed| changed.unwrap()),
+            });
+    }
+
+    /// Both nodes go on until the second one has applied all that the first one has.
+    pub(super) fn replicate(&mut self) {
+        let (leader, follower) = (self.leader.node(), self.follower.node());
+        for _ in 0..MAX_ROUNDS {
+            self.leader.step().unwrap();
+            self.follower.step().unwrap();
+            let is_same = follower.applied(SHARD) == leader.applied(SHARD);
+            if is_same && follower.applied(SHARD) > 1 && self.follower.catch_up.is_idle() {
+                return;
+            }
+        }
+        let applied = (follower.applied(SHARD), leader.applied(SHARD));
+        panic!("the second node never comes up: {applied:?}");
+    }
+
     pub(super) fn spoil(
         &self,
         spoil: impl FnMut(Bytes) -> Result<Bytes, CallFailed> + Send + 'static,
@@ -285,6 +328,7 @@ impl World {
     pub(super) fn reopen_follower(&mut self) {
         let peers: Arc<dyn PeerPort> = Arc::<Link>::clone(&self.link);
         self.follower = open(&self.follower_dir, config(), peers);
+        *self.back.to.lock().unwrap() = Some(self.follower.node());
     }
 
     /// Start, end and everything that a node has of a partition.
@@ -303,6 +347,53 @@ impl World {
             assert!(wanted.1 > Offset(0), "there is something to compare");
             assert!(Self::contents(&follower, id) == wanted, "partition {id}");
         }
+    }
+
+    /// What a client that fetches from the leader is told.
+    pub(super) fn fetch(&mut self, index: i32, offset: i64) -> Fetched {
+        let mailbox = Mailbox::new(Box::new(|| {}));
+        let reply = Reply::new(Arc::clone(&mailbox), Ticket(0));
+        let fetch = Fetch {
+            min_bytes: 1,
+            max_bytes: 1 << 20,
+            max_wait_ms: 0,
+            partitions: vec![FetchPartition {
+                topic: TopicRef::Name(TopicName::new("t").unwrap()),
+                index,
+                offset,
+                max_bytes: 1 << 20,
+                leader_epoch: -1,
+            }],
+        };
+        self.leader.node().submit(Request::Fetch(fetch), reply);
+        let mut answers = Vec::new();
+        mailbox.take(&mut answers);
+        match answers.pop() {
+            Some((_, Outcome::Fetch(mut fetched))) => fetched.remove(0),
+            other => panic!("answered by {other:?}"),
+        }
+    }
+
+    pub(super) fn reopen_leader(&mut self) {
+        let peers: Arc<dyn PeerPort> = Arc::<Link>::clone(&self.back);
+        self.leader = open(&self.leader_dir, config(), peers);
+        *self.link.to.lock().unwrap() = Some(self.leader.node());
+    }
+
+    /// Flips a bit of the first segment that one of the nodes has of a partition.
+    pub(super) fn damage(&self, is_leader: bool, partition: PartitionId) {
+        let dir = if is_leader {
+            &self.leader_dir
+        } else {
+            &self.follower_dir
+        };
+        let parent = format!("partitions/{partition}");
+        let files = dir.disk().list(&parent).unwrap();
+        let first = files.iter().find(|entry| entry.name.ends_with(".seg"));
+        let path = dir.0.join(parent).join(&first.unwrap().name);
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[5000] ^= 4;
+        std::fs::write(&path, bytes).unwrap();
     }
 
     /// Names of the second node's files of a partition.

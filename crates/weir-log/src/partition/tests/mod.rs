@@ -4,5 +4,6 @@ mod cold;
 mod flush;
 mod model;
 mod tail;
+mod take_over;
 mod threads;
 mod times;
