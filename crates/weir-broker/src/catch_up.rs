@@ -7,6 +7,7 @@
 
 mod component;
 mod ranges;
+mod repair;
 mod take_over;
 #[cfg(test)]
 mod tests;
@@ -19,11 +20,15 @@ use std::{
 };
 
 use bytes::Bytes;
-use weir_model::GroupId;
+use weir_log::partition::PartitionLog;
+use weir_model::{GroupId, PartitionId};
 use weir_raft::{Input, SnapshotOffer, SnapshotPort};
 
 pub(crate) use self::{component::CatchUp, ranges::serve};
 use crate::{Node, peer::CallFailed};
+
+/// Most damaged files that wait to be looked at: more are found again.
+const MAX_DAMAGED_COUNT: usize = 1024;
 
 /// How far a replica of this node is with taking over its leader's checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +55,10 @@ struct Inbox {
     offers: BTreeMap<GroupId, SnapshotOffer>,
     /// Bounded by the calls that are under way.
     events: Vec<Event>,
+    /// Files in which a reader has found damage.
+    damaged: BTreeMap<(PartitionId, String), Arc<PartitionLog>>,
+    /// For the repair that is under way.
+    repair_answers: Vec<(u64, Result<Bytes, CallFailed>)>,
     is_closed: bool,
 }
 
@@ -69,7 +78,27 @@ enum What {
     Saved { index: u64, is_saved: bool },
 }
 
+impl Inbox {
+    fn is_empty(&self) -> bool {
+        self.offers.is_empty()
+            && self.events.is_empty()
+            && self.damaged.is_empty()
+            && self.repair_answers.is_empty()
+    }
+}
+
 impl Offers {
+    /// A reader has found damage in a file of this partition.
+    pub(crate) fn found_damage(&self, log: &Arc<PartitionLog>, path: &str) {
+        let mut inbox = self.lock();
+        if inbox.damaged.len() < MAX_DAMAGED_COUNT {
+            let key = (log.id(), path.to_owned());
+            inbox.damaged.insert(key, Arc::clone(log));
+            drop(inbox);
+            self.arrived.notify_one();
+        }
+    }
+
     fn tell(&self, group: GroupId, what: What) {
         self.lock().events.push(Event { group, what });
         self.arrived.notify_one();
@@ -94,9 +123,7 @@ impl Offers {
 
     /// Waits until something arrives, at most for `limit`.
     fn wait(&self, limit: Option<Duration>) {
-        let is_idle = |inbox: &mut Inbox| {
-            inbox.offers.is_empty() && inbox.events.is_empty() && !inbox.is_closed
-        };
+        let is_idle = |inbox: &mut Inbox| inbox.is_empty() && !inbox.is_closed;
         match limit {
             Some(limit) => drop(self.arrived.wait_timeout_while(self.lock(), limit, is_idle)),
             None => drop(self.arrived.wait_while(self.lock(), is_idle)),

@@ -3,6 +3,8 @@
 mod found;
 mod open;
 mod running;
+#[cfg(feature = "seeded-bugs")]
+mod seeded;
 
 use std::sync::Arc;
 

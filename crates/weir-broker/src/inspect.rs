@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use weir_log::partition::{PartitionLog, PartitionStore, Read};
 use weir_model::{GroupId, NodeId, Offset, PartitionId, Term};
-use weir_raft::{Context, Input};
+use weir_raft::{Context, GroupView, Input};
 
 use crate::{Node, machine::Machine, outcome::AppliedOutcome};
 
@@ -45,6 +45,21 @@ impl Node {
     pub fn observed(&self, group: GroupId) -> (Term, Option<NodeId>, u64) {
         let status = self.status(group);
         (status.term(), status.leader(), status.applied())
+    }
+
+    /// Whom the group's replica on this node voted for in its term; where it is told.
+    pub fn vote(&self, group: GroupId) -> Option<NodeId> {
+        self.status(group).vote()
+    }
+
+    /// The group as the replica on this node knows it.
+    pub fn own_view(&self, group: GroupId) -> Arc<GroupView> {
+        self.status(group).view()
+    }
+
+    /// All nodes of the cluster, as far as this one knows.
+    pub fn known_nodes(&self) -> Vec<NodeId> {
+        self.topology.load().nodes().keys().copied().collect()
     }
 
     /// Looks at a group's replica on this node, at the next turn. With `with_data` all batches

@@ -9,7 +9,7 @@ mod produce;
 mod producer_ids;
 mod topics;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, atomic::AtomicU32};
 
 use weir_log::{Clock, Disk, Entropy, Millis, PartitionManifest, partition::PartitionLog};
 use weir_model::{ErrorKind, GroupId, NodeId, PartitionId};
@@ -51,6 +51,8 @@ pub struct Node {
     pub(crate) steward: StewardState,
     /// A mutex: taken a few times a second.
     pub(crate) known: Mutex<Known>,
+    /// Commands of an announcement that have no answer yet.
+    pub(crate) announcing_count: AtomicU32,
     pub(crate) views: Views,
     /// A mutex: taken once per new producer.
     pub(crate) producer_ids: Mutex<ProducerIds>,
@@ -99,6 +101,7 @@ impl Node {
             config,
             disk,
             known,
+            announcing_count: AtomicU32::new(0),
             views: Views::default(),
             clock,
             entropy,

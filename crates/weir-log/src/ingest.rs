@@ -16,7 +16,7 @@ use crate::{
     index::BatchFacts,
     partition::{
         FlushError, MissingRange, PartitionLog, PartitionStore, SegmentMeta, SegmentPolicy,
-        tidy::tidy,
+        log::Replacement, tidy::tidy,
     },
     segment::{PARTITIONS_DIR, SegmentKey, SegmentWriter, write_error},
 };
@@ -52,6 +52,8 @@ pub struct Ingest {
     segment_from: Offset,
     writer: Option<(SegmentKey, SegmentWriter)>,
     buffer: Vec<u8>,
+    /// Where the range takes the place of a damaged segment: that one, and what is done.
+    replaces: Option<(SegmentMeta, Vec<SegmentMeta>)>,
 }
 
 impl Ingest {
@@ -73,7 +75,82 @@ impl Ingest {
             segment_from: range.from,
             writer: None,
             buffer: Vec::new(),
+            replaces: None,
         })
+    }
+
+    /// Begins to bring what a damaged segment held, from another replica of the same log.
+    /// `is_compacted`: that replica may have fewer batches.
+    pub fn begin_replacement(
+        store: &Arc<PartitionStore>,
+        log: &Arc<PartitionLog>,
+        damaged: SegmentMeta,
+        is_compacted: bool,
+        policy: SegmentPolicy,
+    ) -> Result<Self, FlushError> {
+        let range = MissingRange {
+            from: damaged.base_offset,
+            to: damaged.next_offset,
+            begins_inside: false,
+            may_have_gaps: is_compacted || damaged.generation > 0,
+            size_bytes: damaged.size_bytes,
+        };
+        let mut ingest = Self::begin(store, log, range, policy)?;
+        ingest.skip_to(log.start_offset());
+        ingest.replaces = Some((damaged, Vec::new()));
+        Ok(ingest)
+    }
+
+    /// Leaves out what is before `start`: it was trimmed.
+    pub fn skip_to(&mut self, start: Offset) {
+        self.next = self.next.max(start.min(self.range.to));
+        if let Some((_, writer)) = &mut self.writer {
+            writer.set_next_offset(self.next);
+        }
+    }
+
+    /// Ends a replacement that is whole: the partition's next flush puts it in the damaged
+    /// segment's place. `false`: the segment is not there any more, or another replacement waits.
+    pub fn replace(mut self) -> Result<bool, FlushError> {
+        assert_eq!(self.next, self.range.to, "a replacement is whole");
+        let finished = self.finish_segment();
+        let Some((damaged, segments)) = self.replaces.take() else {
+            return finished.map(|()| false);
+        };
+        let synced = finished.and_then(|()| self.sync(&segments));
+        let is_staged = synced.is_ok()
+            && self.log.manifest().names(&damaged)
+            && self.log.stage(Replacement {
+                from: damaged.base_offset,
+                to: damaged.next_offset,
+                segments: segments.clone(),
+            });
+        if !is_staged {
+            self.remove(&segments);
+        }
+        synced.map(|()| is_staged)
+    }
+
+    /// Gives a replacement up.
+    pub fn abandon(mut self) {
+        self.remove_unfinished();
+        if let Some((_, segments)) = self.replaces.take() {
+            self.remove(&segments);
+        }
+    }
+
+    fn remove(&self, segments: &[SegmentMeta]) {
+        for segment in segments.iter().filter(|segment| segment.size_bytes > 0) {
+            let key = SegmentKey::new(self.log.id(), segment);
+            self.store.files().remove(key);
+        }
+    }
+
+    fn sync(&self, segments: &[SegmentMeta]) -> Result<(), FlushError> {
+        let id = self.log.id();
+        let written = segments.iter().filter(|segment| segment.size_bytes > 0);
+        let written = written.map(|segment| (*segment, SegmentKey::new(id, segment)));
+        self.store.sync_segments(written.collect())
     }
 
     /// The partition.
@@ -214,7 +291,10 @@ impl Ingest {
             None => return Ok(()),
         };
         self.segment_from = meta.next_offset;
-        self.log.keep_brought(meta);
+        match &mut self.replaces {
+            Some((_, segments)) => segments.push(meta),
+            None => self.log.keep_brought(meta),
+        }
         Ok(())
     }
 
@@ -241,6 +321,10 @@ impl PartitionStore {
             .flat_map(brought)
             .filter(|(segment, _)| segment.size_bytes > 0)
             .collect();
+        self.sync_segments(written)
+    }
+
+    fn sync_segments(&self, written: Vec<(SegmentMeta, SegmentKey)>) -> Result<(), FlushError> {
         if written.is_empty() {
             return Ok(());
         }

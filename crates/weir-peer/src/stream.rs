@@ -74,4 +74,12 @@ mod tests {
         writer.await.unwrap().unwrap();
         assert_eq!(received, expected);
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_end_that_takes_nothing_is_given_up() {
+        let (left, _right) = tokio::io::duplex(7);
+        let (_input, mut output) = tokio::io::split(Box::new(left) as Stream);
+        let written = write_all(&mut output, vec![Bytes::from_static(b"too much for it")]).await;
+        assert_eq!(written.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
 }

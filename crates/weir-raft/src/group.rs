@@ -64,6 +64,10 @@ pub(crate) struct Group<S: StateMachine> {
     proposals: Vec<(Command, Option<Done<S::Outcome>>)>,
     applied: (u64, u64),
     leads: bool,
+    /// What this replica had before it forgot its log. It neither votes nor campaigns until it
+    /// has applied that much again: others may have counted on it. Kept as the commit index of
+    /// the hard state on disk.
+    regains: u64,
     /// Messages that must not leave before the ready of this number is on stable storage.
     after_persist: VecDeque<(u64, Vec<Message>)>,
     /// Ready numbers are raft-rs's own plus this: it begins anew where a checkpoint is taken over.
@@ -90,7 +94,7 @@ impl<S: StateMachine> Group<S> {
 
     /// A group with one voter need not wait for an election.
     pub(crate) fn campaign_if_alone(&mut self) {
-        if self.is_alone() {
+        if self.is_alone() && self.may_vote() {
             // Refused only where this node is not the voter.
             let _ = self.raw.campaign();
         }
@@ -100,6 +104,11 @@ impl<S: StateMachine> Group<S> {
         self.members.voters == [NodeId(self.raw.raft.id)]
             && self.members.learners.is_empty()
             && self.members.voters_outgoing.is_empty()
+    }
+
+    /// Whether what this replica knows is at least what it once said it knew.
+    fn may_vote(&self) -> bool {
+        self.applied.0 >= self.regains
     }
 
     fn node(&self) -> NodeId {
@@ -125,6 +134,13 @@ impl<S: StateMachine> Group<S> {
             // Entries mean nothing without the members that they begin with.
             MessageType::MsgAppend if is_empty && message.index == 0 => return,
             MessageType::MsgAppend if self.is_catching_up() => return,
+            MessageType::MsgRequestVote
+            | MessageType::MsgRequestPreVote
+            | MessageType::MsgTimeoutNow
+                if !self.may_vote() =>
+            {
+                return;
+            }
             MessageType::MsgHeartbeat if self.is_catching_up() => message.commit = 0,
             // Said of a log that this replica has given up since.
             MessageType::MsgHeartbeat if message.commit > self.raw.raft.raft_log.last_index() => {
@@ -304,13 +320,7 @@ impl<S: StateMachine> Group<S> {
         // A commit index alone is not worth a sync: it travels with the next entries, and is
         // found again without it.
         if ready.must_sync() {
-            let mut state = self.raw.raft.hard_state();
-            self.bugs.forget_vote(&mut state);
-            let state = convert::hard_state_to_wal(&state);
-            out.records.push(WalRecord::HardState {
-                group: self.id,
-                state,
-            });
+            self.store_hard_state(out);
             if !entries.is_empty() {
                 let entries = entries.iter().map(convert::to_wal).collect();
                 out.records.push(WalRecord::Entries {
@@ -328,6 +338,16 @@ impl<S: StateMachine> Group<S> {
         self.raw.mut_store().append(entries);
         self.raw.advance_append_async(ready);
         committed
+    }
+
+    fn store_hard_state(&self, out: &mut Output) {
+        let mut state = self.raw.raft.hard_state();
+        state.commit = state.commit.max(self.regains);
+        self.bugs.forget_vote(&mut state);
+        out.records.push(WalRecord::HardState {
+            group: self.id,
+            state: convert::hard_state_to_wal(&state),
+        });
     }
 
     fn follow_leadership(&mut self, now: Millis) {

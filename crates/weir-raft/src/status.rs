@@ -14,6 +14,7 @@ use crate::Members;
 #[derive(Debug, Default)]
 pub struct GroupStatus {
     term: AtomicU64,
+    vote: AtomicU64,
     leader: AtomicU64,
     applied: AtomicU64,
     /// A mutex: locked for a reference, by those who look after the cluster.
@@ -56,6 +57,14 @@ impl GroupStatus {
         Term(self.term.load(Ordering::Acquire))
     }
 
+    /// Whom this replica voted for in its term.
+    pub fn vote(&self) -> Option<NodeId> {
+        match self.vote.load(Ordering::Acquire) {
+            raft::INVALID_ID => None,
+            node => Some(NodeId(node)),
+        }
+    }
+
     /// The node that leads, where one is known.
     pub fn leader(&self) -> Option<NodeId> {
         match self.leader.load(Ordering::Acquire) {
@@ -74,8 +83,9 @@ impl GroupStatus {
         Arc::clone(&self.view.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(crate) fn publish(&self, term: u64, leader: u64, applied: u64) {
+    pub(crate) fn publish(&self, (term, vote): (u64, u64), leader: u64, applied: u64) {
         self.term.store(term, Ordering::Release);
+        self.vote.store(vote, Ordering::Release);
         self.leader.store(leader, Ordering::Release);
         self.applied.store(applied, Ordering::Release);
     }

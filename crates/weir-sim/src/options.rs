@@ -1,6 +1,6 @@
 //! How to run a plan.
 
-/// A bug that the log runs with, to show that it is found.
+/// A bug to run with, to show that it is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 #[value(rename_all = "kebab-case")]
 pub enum Bug {
@@ -10,6 +10,18 @@ pub enum Bug {
     SkipTornTailCheck,
     /// A frame of a recycled file's earlier life counts.
     AcceptRecycled,
+    /// A leader counts an entry as committed once it is on its own disk.
+    AckBeforeQuorum,
+    /// A vote is not written down.
+    ForgetVote,
+    /// A follower applies entries that may not be committed.
+    ApplyBeforeCommit,
+    /// A learner's copy counts for the commit.
+    LearnerCountsAsVoter,
+    /// A leader answers reads without asking whether it still leads.
+    StaleLeaderReads,
+    /// A replica that takes over a checkpoint leaves out the end of a partition.
+    SnapshotMissesLastSegment,
 }
 
 impl Bug {
@@ -19,6 +31,12 @@ impl Bug {
             Self::AckBeforeSync => "ack-before-sync",
             Self::SkipTornTailCheck => "skip-torn-tail-check",
             Self::AcceptRecycled => "accept-recycled",
+            Self::AckBeforeQuorum => "ack-before-quorum",
+            Self::ForgetVote => "forget-vote",
+            Self::ApplyBeforeCommit => "apply-before-commit",
+            Self::LearnerCountsAsVoter => "learner-counts-as-voter",
+            Self::StaleLeaderReads => "stale-leader-reads",
+            Self::SnapshotMissesLastSegment => "snapshot-misses-last-segment",
         }
     }
 }

@@ -3,7 +3,9 @@
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use crate::campaign::{group::GroupPlan, node::NodePlan, partition::PartitionPlan, wal::WalPlan};
+use crate::campaign::{
+    cluster::ClusterPlan, group::GroupPlan, node::NodePlan, partition::PartitionPlan, wal::WalPlan,
+};
 
 /// What part of the production code runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -17,6 +19,8 @@ pub enum Campaign {
     Group,
     /// The whole node of one voter.
     Node,
+    /// Whole clusters.
+    Cluster,
 }
 
 impl Campaign {
@@ -32,6 +36,7 @@ impl Campaign {
             Self::Partition => "partition",
             Self::Group => "group",
             Self::Node => "node",
+            Self::Cluster => "cluster",
         }
     }
 }
@@ -47,6 +52,8 @@ pub enum Plan {
     Group(GroupPlan),
     /// A run of the whole node.
     Node(NodePlan),
+    /// A run of a cluster.
+    Cluster(ClusterPlan),
 }
 
 impl Plan {
@@ -57,6 +64,7 @@ impl Plan {
             Campaign::Partition => Self::Partition(PartitionPlan::draw(seed)),
             Campaign::Group => Self::Group(GroupPlan::draw(seed)),
             Campaign::Node => Self::Node(NodePlan::draw(seed)),
+            Campaign::Cluster => Self::Cluster(ClusterPlan::draw(seed)),
         }
     }
 
@@ -67,6 +75,7 @@ impl Plan {
             Self::Partition(plan) => plan.steps.len(),
             Self::Group(plan) => plan.steps.len(),
             Self::Node(plan) => plan.steps.len(),
+            Self::Cluster(plan) => plan.steps.len(),
         }
     }
 
@@ -79,8 +88,17 @@ impl Plan {
             Self::Partition(plan) => remove(&mut plan.steps, from, count),
             Self::Group(plan) => remove(&mut plan.steps, from, count),
             Self::Node(plan) => remove(&mut plan.steps, from, count),
+            Self::Cluster(plan) => remove(&mut plan.steps, from, count),
         }
         cut
+    }
+
+    /// Variants of as many steps that do less.
+    pub(crate) fn simpler(&self) -> Vec<Self> {
+        match self {
+            Self::Wal(_) | Self::Partition(_) | Self::Group(_) | Self::Node(_) => Vec::new(),
+            Self::Cluster(plan) => plan.simpler().into_iter().map(Self::Cluster).collect(),
+        }
     }
 }
 

@@ -17,6 +17,7 @@ pub fn run_plan(plan: &Plan, options: Options) -> Outcome {
         Plan::Partition(plan) => campaign::partition::run(plan, options, &trace),
         Plan::Group(plan) => campaign::group::run(plan, options, &trace),
         Plan::Node(plan) => campaign::node::run(plan, options, &trace),
+        Plan::Cluster(plan) => campaign::cluster::run(plan, options, &trace),
     };
     panic_catch::catch(run).unwrap_or_else(|detail| {
         trace.note("panic", &detail);

@@ -53,6 +53,16 @@ pub mod oracle_name {
     pub const NO_FAULT_NO_ERROR: &str = "no_fault_no_error";
     /// The node does not go on although nothing stands in its way any more.
     pub const PROGRESS: &str = "faults_end_progress_resumes";
+    /// Two nodes led a group in one term.
+    pub const ONE_LEADER: &str = "one_leader_a_term";
+    /// Two values were seen at one offset of a partition.
+    pub const ONE_VALUE: &str = "one_value_an_offset";
+    /// An idempotent producer's batch is stored twice, or out of its order.
+    pub const ONCE: &str = "idempotent_batches_once_and_in_order";
+    /// A read behind a barrier missed what was acknowledged before it.
+    pub const STALE: &str = "reads_are_not_stale";
+    /// Replicas differ at the same index.
+    pub const REPLICAS: &str = "replicas_are_equal";
     /// An acknowledgement after a failed sync.
     pub const ACK_AFTER_FAILURE: &str = "no_acknowledgement_after_failure";
 }

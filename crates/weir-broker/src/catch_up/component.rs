@@ -8,6 +8,7 @@ use weir_raft::{Input, SnapshotOffer};
 
 use super::{
     CatchUpProgress,
+    repair::Repairs,
     take_over::{Outcome, TakeOver},
     throttle::Throttle,
 };
@@ -26,6 +27,7 @@ pub(crate) struct CatchUp {
     waiting: BTreeMap<GroupId, SnapshotOffer>,
     active: BTreeMap<GroupId, TakeOver>,
     paused: BTreeMap<GroupId, Millis>,
+    repairs: Repairs,
 }
 
 /// What take-overs share.
@@ -48,6 +50,7 @@ impl CatchUp {
             waiting: BTreeMap::new(),
             active: BTreeMap::new(),
             paused: BTreeMap::new(),
+            repairs: Repairs::default(),
         }
     }
 
@@ -56,7 +59,8 @@ impl CatchUp {
         let offers = Arc::clone(&self.world.node.offers);
         while !offers.is_closed() {
             self.turn()?;
-            let is_idle = self.active.is_empty() && self.waiting.is_empty();
+            let has_none = self.active.is_empty() && self.waiting.is_empty();
+            let is_idle = has_none && self.repairs.is_empty();
             offers.wait((!is_idle).then_some(LOOK_INTERVAL));
         }
         Ok(())
@@ -65,9 +69,10 @@ impl CatchUp {
     /// Whether nothing is under way and nothing waits.
     #[cfg(test)]
     pub(super) fn is_idle(&self) -> bool {
-        let inbox = self.world.node.offers.lock();
-        let has_arrived = !inbox.offers.is_empty() || !inbox.events.is_empty();
-        self.active.is_empty() && self.waiting.is_empty() && !has_arrived
+        self.active.is_empty()
+            && self.waiting.is_empty()
+            && self.repairs.is_empty()
+            && self.world.node.offers.lock().is_empty()
     }
 
     /// One look at everything. `true`: something was done. An error: the node must stop.
@@ -92,6 +97,7 @@ impl CatchUp {
             has_worked = true;
             self.end(group)?;
         }
+        has_worked |= self.repairs.turn(&mut self.world)?;
         self.publish();
         Ok(has_worked)
     }

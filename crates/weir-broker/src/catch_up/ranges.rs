@@ -147,10 +147,16 @@ pub(crate) fn serve(node: &Arc<Node>, request: &Bytes, answer: Answer) {
             let outside = Err(ReadError::OutOfRange { start, end });
             answer(answer_of(&request, &log, outside).encode());
         }
-        Read::Cold(cold) => node.env.store.read_cold(
-            cold,
-            Box::new(move |read| answer(answer_of(&request, &log, read).encode())),
-        ),
+        Read::Cold(cold) => {
+            let offers = Arc::clone(&node.offers);
+            let done = move |read: Result<ReadBatches, ReadError>| {
+                if let Err(ReadError::Corrupt { path, .. }) = &read {
+                    offers.found_damage(&log, path);
+                }
+                answer(answer_of(&request, &log, read).encode());
+            };
+            node.env.store.read_cold(cold, Box::new(done));
+        }
     }
 }
 

@@ -465,7 +465,7 @@ impl Fetch {
 }
 
 /// A full disk, or damage in what is brought from, ends a take-over; anything else the node.
-fn survivable(result: Result<(), FlushError>) -> Result<(), FlushError> {
+pub(super) fn survivable(result: Result<(), FlushError>) -> Result<(), FlushError> {
     match result {
         Err(error @ FlushError::Failed { .. }) => Err(error),
         Ok(()) | Err(FlushError::Full { .. } | FlushError::Corrupt { .. }) => Ok(()),

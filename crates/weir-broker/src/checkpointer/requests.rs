@@ -16,6 +16,8 @@ pub(super) struct Requests {
     retiring: BTreeMap<GroupId, Vec<PartitionId>>,
     removed: Vec<PartitionId>,
     taken_over: Vec<TakenOver>,
+    /// All groups are due, changed or not.
+    is_forced: bool,
     /// Groups to be left alone; `true`: they are.
     holds: BTreeMap<GroupId, bool>,
 }
@@ -33,6 +35,7 @@ impl Requests {
         self.retired.is_empty()
             && self.removed.is_empty()
             && self.taken_over.is_empty()
+            && !self.is_forced
             && self.holds.values().all(|is_held| *is_held)
     }
 }
@@ -57,6 +60,12 @@ impl CheckpointState {
     /// Saves a checkpoint that was taken over from another replica. The group must be held.
     pub(crate) fn take_over(&self, taken_over: TakenOver) {
         self.lock().requests.taken_over.push(taken_over);
+        self.arrived.notify_one();
+    }
+
+    /// Asks for a checkpoint of every group: segments wait to be replaced.
+    pub(crate) fn force(&self) {
+        self.lock().requests.is_forced = true;
         self.arrived.notify_one();
     }
 
@@ -94,6 +103,7 @@ impl Checkpointer {
         let (removed, taken_over) = {
             let mut inbox = self.state.lock();
             let requests = &mut inbox.requests;
+            self.is_forced |= std::mem::take(&mut requests.is_forced);
             (
                 std::mem::take(&mut requests.removed),
                 std::mem::take(&mut requests.taken_over),

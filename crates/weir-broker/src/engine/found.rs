@@ -11,7 +11,10 @@ use weir_raft::Members;
 
 use super::{Engine, OpenError};
 use crate::{
-    checkpointer, config::MAX_SHARD_COUNT, identity::Identity, metadata::MetadataState,
+    checkpointer,
+    config::{MAX_SHARD_COUNT, NodeConfig},
+    identity::Identity,
+    metadata::MetadataState,
     shard::Shard,
 };
 
@@ -42,34 +45,55 @@ impl Engine {
             shard_count,
             addresses: BTreeMap::from([(FOUNDER, address)]),
         };
-        Self::found_among(disk, entropy, wal, &identity, &Members::alone(FOUNDER))?;
+        Self::save_beginning(disk, &identity, MetadataState::new())?;
+        Self::join(disk, entropy, wal, &identity)?;
         Ok(identity)
     }
 
-    /// Makes the directory that of one of several founders, which all begin with the same
-    /// `members`.
-    pub fn found_among(
+    /// Makes the directory that of one of several founders: those whose addresses `identity` has,
+    /// with the ids from 1 on. All of them must begin alike.
+    pub fn found_together(
         disk: &Arc<dyn Disk>,
         entropy: &dyn Entropy,
         wal: &WalConfig,
         identity: &Identity,
-        members: &Members,
     ) -> Result<(), OpenError> {
+        let NodeConfig {
+            kafka_host,
+            kafka_port,
+            ..
+        } = NodeConfig::default();
+        let addresses = identity.addresses.values();
+        let metadata = MetadataState::founded_by(addresses, &kafka_host, kafka_port);
+        Self::save_beginning(disk, identity, metadata)?;
+        Self::join(disk, entropy, wal, identity)
+    }
+
+    fn save_beginning(
+        disk: &Arc<dyn Disk>,
+        identity: &Identity,
+        metadata: MetadataState,
+    ) -> Result<(), OpenError> {
+        let members = Members {
+            voters: identity.addresses.keys().copied().collect(),
+            ..Members::default()
+        };
+        let metadata = metadata.encode();
         let checkpoints = CheckpointStore::new(Arc::clone(disk))?;
         for group in (0..=identity.shard_count).map(GroupId) {
             let machine = if group == GroupId::METADATA {
-                MetadataState::new().encode()
+                metadata.clone()
             } else {
                 Shard::empty_body()
             };
             let checkpoint = Checkpoint {
                 index: FIRST_INDEX,
                 term: FIRST_TERM,
-                body: checkpointer::encode_body(members, &machine),
+                body: checkpointer::encode_body(&members, &machine),
             };
             checkpoints.save(group, &checkpoint)?;
         }
-        Self::join(disk, entropy, wal, identity)
+        Ok(())
     }
 
     /// Makes the directory that of a node which its cluster has admitted.

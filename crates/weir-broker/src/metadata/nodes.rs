@@ -16,6 +16,31 @@ pub(super) const MAX_ADDRESS_BYTES: usize = MAX_HOST_BYTES + 6;
 type Outcome = Result<MetadataOutcome, ErrorKind>;
 
 impl MetadataState {
+    /// The state of a cluster that several nodes found together: ids from the founder's on, with
+    /// their peer addresses.
+    pub(crate) fn founded_by<'a>(
+        addresses: impl Iterator<Item = &'a String>,
+        kafka_host: &str,
+        kafka_port: u16,
+    ) -> Self {
+        let mut state = Self::new();
+        let nodes = Arc::make_mut(&mut state.topology.nodes);
+        for peer_address in addresses {
+            let id = NodeId(state.next_node);
+            state.next_node += 1;
+            let record = NodeRecord {
+                id,
+                incarnation: 0,
+                peer_address: peer_address.clone(),
+                kafka_host: kafka_host.to_owned(),
+                kafka_port,
+                state: NodeState::Active,
+            };
+            nodes.insert(id, record);
+        }
+        state
+    }
+
     pub(super) fn register(&mut self, node: NodeRecord) -> Outcome {
         check_addresses(&node.peer_address, &node.kafka_host)?;
         let id = node.id;

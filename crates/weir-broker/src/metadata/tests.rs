@@ -142,6 +142,7 @@ fn a_partition_is_found_with_its_group_or_the_right_error() {
 }
 
 #[test]
+// Table: one line a command that is refused.
 fn a_refused_command_changes_nothing() {
     use ErrorKind as E;
     let with = |change: fn(&mut CreateTopic)| {

@@ -229,9 +229,17 @@ impl Pass {
             Err(ReadError::Closed) => self.answer_error(ErrorKind::ShuttingDown),
             Err(ReadError::OutOfRange { .. }) => self.answer_error(ErrorKind::OffsetOutOfRange),
             Err(error @ (ReadError::Corrupt { .. } | ReadError::Failed { .. })) => {
-                tracing::error!(%error, "stored data cannot be read");
+                self.note_damage(&error);
                 self.answer_error(ErrorKind::StorageFailed);
             }
+        }
+    }
+
+    fn note_damage(&self, error: &ReadError) {
+        tracing::error!(%error, "stored data cannot be read");
+        let place = &self.task.places[self.answers.len()];
+        if let (ReadError::Corrupt { path, .. }, Ok(log)) = (error, &place.log) {
+            self.task.node.offers.found_damage(log, path);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, PoisonError},
+    sync::{Arc, PoisonError, atomic::Ordering},
 };
 
 use weir_model::NodeId;
@@ -13,13 +13,14 @@ use crate::{
     metadata::{MetadataCommand, MetadataOutcome, NodeRecord, NodeState, Topology},
 };
 
+/// Commands of one announcement.
+const COMMAND_COUNT: u32 = 2;
+
 /// What was last told to the transport and to the disk.
 pub(crate) struct Known {
     told: BTreeMap<NodeId, String>,
     saved: BTreeMap<NodeId, String>,
     seen: Arc<Topology>,
-    /// Announcements that have no answer yet.
-    announcing_count: u32,
 }
 
 impl Known {
@@ -28,7 +29,6 @@ impl Known {
             told: identity.addresses.clone(),
             saved: identity.addresses.clone(),
             seen: Arc::default(),
-            announcing_count: 0,
         }
     }
 }
@@ -68,12 +68,10 @@ impl Node {
 
     /// Says who this node is, where the cluster does not know it as it is.
     pub(crate) fn announce(self: &Arc<Self>) {
-        {
-            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            if known.announcing_count > 0 {
-                return;
-            }
-            known.announcing_count = 2;
+        let count = &self.announcing_count;
+        let begun = count.compare_exchange(0, COMMAND_COUNT, Ordering::AcqRel, Ordering::Acquire);
+        if begun.is_err() {
+            return;
         }
         let name = MetadataCommand::NameCluster {
             cluster_id: self.identity.cluster_id(),
@@ -81,10 +79,7 @@ impl Node {
         for command in [name, MetadataCommand::RegisterNode(self.record())] {
             let node = Arc::clone(self);
             self.propose_metadata(command, move |outcome| {
-                node.known
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .announcing_count -= 1;
+                node.announcing_count.fetch_sub(1, Ordering::AcqRel);
                 if let Ok(MetadataOutcome::Refused(error)) = outcome {
                     tracing::error!(?error, "the cluster does not take this node");
                 }

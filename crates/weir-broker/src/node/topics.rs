@@ -99,7 +99,7 @@ impl Node {
         let topology = self.topology.load();
         let groups: Groups = (1..=self.config.shard_count)
             .map(GroupId)
-            .map(|group| (group, describe_group(&self.view_of(group))))
+            .map(|group| (group, describe_group(&self.view_of(group), &topology)))
             .collect();
         let describe_one = |topic: TopicRef| {
             let found = topology.topic(&topic).map_err(|absent| match &topic {
@@ -128,7 +128,7 @@ impl Node {
     fn describe_topic(&self, topic: &TopicRecord, groups: &Groups) -> TopicDescription {
         let partition = |group: &GroupId| match groups.get(group) {
             Some(known) => known.clone(),
-            None => describe_group(&self.view_of(*group)),
+            None => describe_group(&self.view_of(*group), &self.topology.load()),
         };
         TopicDescription {
             name: topic.name.clone(),
@@ -261,9 +261,12 @@ fn wire(node: NodeId) -> Option<i32> {
     i32::try_from(node.0).ok()
 }
 
-fn describe_group(view: &GroupView) -> PartitionMetadata {
+/// A leader that clients are given no address of leads nobody for them.
+fn describe_group(view: &GroupView, topology: &Topology) -> PartitionMetadata {
+    let leader = view.leader;
+    let leader = leader.filter(|node| topology.nodes().contains_key(node));
     PartitionMetadata {
-        leader: view.leader.and_then(wire),
+        leader: leader.and_then(wire),
         leader_epoch: view.term.leader_epoch(),
         replicas: view::voters(view).into_iter().filter_map(wire).collect(),
         in_sync: view::in_sync(view).into_iter().filter_map(wire).collect(),

@@ -111,3 +111,21 @@ fn voters_that_the_leader_hears_of_are_in_sync() {
     led.members = Members::default();
     assert_eq!(in_sync(&led), [NodeId(1)]);
 }
+
+#[test]
+fn a_beacon_of_all_groups_with_five_voters_each_is_read() {
+    let mut full = view(5, 6);
+    full.members.voters = (1..=5).map(NodeId).collect();
+    full.followers = vec![full.followers[0]; 4];
+    let mut writer = Writer::new();
+    writer.u8(VERSION);
+    writer.u8(0);
+    writer.u64(3);
+    let groups = 0..=crate::config::MAX_SHARD_COUNT;
+    writer.count(groups.clone().count());
+    for group in groups {
+        writer.u32(group);
+        write_view(&mut writer, &full);
+    }
+    assert!(read_beacon(&writer.finish()).is_ok());
+}

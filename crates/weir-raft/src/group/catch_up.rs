@@ -169,7 +169,7 @@ impl<S: StateMachine> Group<S> {
         self.restart_from(at, offer.members, log, out)
     }
 
-    /// Forgets everything but term and vote.
+    /// Forgets everything but term and vote, and how far the log went.
     pub(crate) fn retire(&mut self, done: Retired, out: &mut Output) -> Result<(), ApplyError> {
         let raft = &self.raw.raft;
         let state = HardState {
@@ -177,6 +177,7 @@ impl<S: StateMachine> Group<S> {
             vote: raft.vote,
             ..HardState::default()
         };
+        self.regains = self.regains.max(raft.raft_log.last_index());
         self.machine.retire();
         self.catch_up.offered_here = None;
         let members = Members::default();
@@ -232,10 +233,7 @@ impl<S: StateMachine> Group<S> {
             let entries = entries.iter().map(convert::to_wal).collect();
             out.records.push(WalRecord::Entries { group, entries });
         }
-        let mut state = self.raw.raft.hard_state();
-        self.bugs.forget_vote(&mut state);
-        let state = convert::hard_state_to_wal(&state);
-        out.records.push(WalRecord::HardState { group, state });
+        self.store_hard_state(out);
         self.number_base = self.submitted + 1;
         self.submitted = self.number_base;
         out.readies.push((group, self.submitted));

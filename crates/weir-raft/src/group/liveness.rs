@@ -60,7 +60,7 @@ impl<S: StateMachine> Group<S> {
     /// vacant replica nobody to miss.
     pub(crate) fn needs_ticks(&self) -> bool {
         let is_lone_leader = self.is_alone() && self.raw.raft.state == StateRole::Leader;
-        !self.liveness.asleep && !self.is_vacant() && !is_lone_leader
+        !self.liveness.asleep && !self.is_vacant() && self.may_vote() && !is_lone_leader
     }
 
     pub(super) fn is_vacant(&self) -> bool {
@@ -220,7 +220,7 @@ impl<S: StateMachine> Group<S> {
 
     fn campaign_in_turn(&mut self) {
         let raft = &self.raw.raft;
-        let is_over = raft.leader_id != INVALID_ID || !raft.promotable();
+        let is_over = raft.leader_id != INVALID_ID || !raft.promotable() || !self.may_vote();
         let Some(succession) = &mut self.liveness.succession else {
             return;
         };

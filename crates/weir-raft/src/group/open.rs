@@ -49,8 +49,6 @@ pub struct GroupSeed<S> {
 /// What of the write-ahead log goes on where the checkpoint ends.
 struct Rest {
     entries: Vec<WalEntry>,
-    /// The log has entries that the checkpoint contradicts.
-    conflicts: bool,
     /// The log does not know yet that it goes on behind the checkpoint.
     resets: bool,
 }
@@ -81,7 +79,6 @@ impl Rest {
         }
         Ok(Self {
             entries,
-            conflicts,
             resets: index > 0 && (conflicts || !reaches),
         })
     }
@@ -94,11 +91,10 @@ impl<S: StateMachine> Group<S> {
         let known = seed.recovered.hard_state;
         let rest = Rest::new(group, checkpoint, seed.recovered.entries)?;
         let last = checkpoint.0 + rest.entries.len() as u64;
-        if known.commit > last && !rest.conflicts {
-            let commit = known.commit;
-            return Err(refused(format!(
-                "committed up to {commit}, the log ends at {last}"
-            )));
+        if known.commit > last {
+            // The replica was retired and is coming back, or its log lost its end: it must hear
+            // from the others before it counts again.
+            tracing::error!(%group, committed = known.commit, last, "the log ends before its commit");
         }
         let hard_state = HardState {
             term: known.term.max(checkpoint.1).0,
@@ -132,6 +128,7 @@ impl<S: StateMachine> Group<S> {
             proposals: Vec::new(),
             applied: at,
             leads: false,
+            regains: if known.commit > last { known.commit } else { 0 },
             after_persist: VecDeque::new(),
             number_base: 0,
             submitted: 0,

@@ -1,5 +1,6 @@
 //! The campaigns: what part of the production code runs, and what it is asked to do.
 
+pub mod cluster;
 pub mod group;
 mod host;
 pub mod node;

@@ -1,5 +1,6 @@
-//! Puts a seeded bug into the log's settings, where the build has them.
+//! Puts a seeded bug where it belongs, where the build has them.
 
+use weir_broker::{Engine, NodeConfig};
 use weir_log::wal::WalConfig;
 
 use crate::options::Options;
@@ -10,10 +11,16 @@ pub(super) fn with_bug(mut config: WalConfig, options: Options) -> WalConfig {
 
     use crate::options::Bug;
 
-    config.seeded_bug = options.bug.map(|bug| match bug {
-        Bug::AckBeforeSync => SeededBug::AckBeforeSync,
-        Bug::SkipTornTailCheck => SeededBug::SkipTornTailCheck,
-        Bug::AcceptRecycled => SeededBug::AcceptRecycled,
+    config.seeded_bug = options.bug.and_then(|bug| match bug {
+        Bug::AckBeforeSync => Some(SeededBug::AckBeforeSync),
+        Bug::SkipTornTailCheck => Some(SeededBug::SkipTornTailCheck),
+        Bug::AcceptRecycled => Some(SeededBug::AcceptRecycled),
+        Bug::AckBeforeQuorum
+        | Bug::ForgetVote
+        | Bug::ApplyBeforeCommit
+        | Bug::LearnerCountsAsVoter
+        | Bug::StaleLeaderReads
+        | Bug::SnapshotMissesLastSegment => None,
     });
     config
 }
@@ -22,3 +29,46 @@ pub(super) fn with_bug(mut config: WalConfig, options: Options) -> WalConfig {
 pub(super) fn with_bug(config: WalConfig, _options: Options) -> WalConfig {
     config
 }
+
+/// The bug of a node, apart from that of its log.
+#[cfg(feature = "seeded-bugs")]
+pub(super) fn with_node_bug(mut config: NodeConfig, options: Options) -> NodeConfig {
+    use weir_broker::SeededBug;
+
+    use crate::options::Bug;
+
+    let misses = options.bug == Some(Bug::SnapshotMissesLastSegment);
+    config.seeded_bug = misses.then_some(SeededBug::SnapshotMissesLastSegment);
+    config
+}
+
+#[cfg(not(feature = "seeded-bugs"))]
+pub(super) fn with_node_bug(config: NodeConfig, _options: Options) -> NodeConfig {
+    config
+}
+
+/// Puts a bug into the groups of a node that is open.
+#[cfg(feature = "seeded-bugs")]
+pub(super) fn seed(engine: &mut Engine, options: Options) {
+    use weir_raft::RaftBug;
+
+    use crate::options::Bug;
+
+    let bug = options.bug.and_then(|bug| match bug {
+        Bug::AckBeforeQuorum => Some(RaftBug::AckBeforeQuorum),
+        Bug::ForgetVote => Some(RaftBug::ForgetVote),
+        Bug::ApplyBeforeCommit => Some(RaftBug::ApplyBeforeCommit),
+        Bug::LearnerCountsAsVoter => Some(RaftBug::LearnerCountsAsVoter),
+        Bug::StaleLeaderReads => Some(RaftBug::StaleLeaderReads),
+        Bug::AckBeforeSync
+        | Bug::SkipTornTailCheck
+        | Bug::AcceptRecycled
+        | Bug::SnapshotMissesLastSegment => None,
+    });
+    if let Some(bug) = bug {
+        engine.seed_bug(bug);
+    }
+}
+
+#[cfg(not(feature = "seeded-bugs"))]
+pub(super) fn seed(_engine: &mut Engine, _options: Options) {}

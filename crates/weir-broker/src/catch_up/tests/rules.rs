@@ -5,9 +5,10 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use weir_model::{GroupId, Offset};
+use weir_model::{ErrorKind, GroupId, Offset};
 use weir_raft::{Input, SnapshotPort};
 
+use super::super::ranges::{MAX_RANGE_BYTES, RangeRequest};
 use super::world::{SHARD, World, partition, settle};
 use crate::{machine::Machine, peer::CallFailed};
 
@@ -207,6 +208,58 @@ fn a_new_member_takes_over_the_checkpoint_and_then_follows_the_log() {
     fill(&mut world, 4, 5, 1000);
     world.replicate();
     world.assert_equal(4);
+}
+
+/// Two nodes with the same three partitions, all of it in segments.
+fn replicated() -> World {
+    let mut world = World::new(50_000);
+    let metadata = world.offer(GroupId::METADATA);
+    assert!(world.take_over(metadata));
+    fill(&mut world, 3, 20, 10_000);
+    drop(world.offer(SHARD));
+    world.add_learner();
+    world.replicate();
+    world.follower.checkpoint();
+    world.replicate();
+    world
+}
+
+#[test]
+fn a_damaged_segment_of_a_follower_is_replaced_by_the_leaders_data() {
+    let mut world = replicated();
+    world.damage(false, partition(1));
+    world.reopen_follower();
+    world.replicate();
+    let node = world.follower.node();
+    let asked = RangeRequest {
+        partition: partition(1),
+        from: Offset(0),
+        to: Offset(4),
+        max_bytes: MAX_RANGE_BYTES,
+    };
+    node.take_call(node.id(), asked.encode(), Box::new(drop));
+    world.work();
+    world.replicate();
+    world.assert_equal(3);
+    world.reopen_follower();
+    world.assert_equal(3);
+}
+
+#[test]
+fn a_damaged_segment_of_the_leader_is_replaced_once_a_fetch_finds_it() {
+    let mut world = replicated();
+    world.damage(true, partition(2));
+    world.reopen_leader();
+    world.replicate();
+    let found = world.fetch(2, 0).batches;
+    assert_eq!(found.err(), Some(ErrorKind::StorageFailed));
+    settle(&mut world.leader);
+    let served = world.fetch(2, 0).batches.unwrap();
+    assert!(served.size_bytes > 10_000);
+    world.assert_equal(3);
+    world.reopen_leader();
+    world.replicate();
+    world.assert_equal(3);
 }
 
 #[test]

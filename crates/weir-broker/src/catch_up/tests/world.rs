@@ -23,8 +23,9 @@ use weir_model::{
 use weir_raft::{GroupCheckpoint, Input, Members, PeerMessage, SnapshotOffer, SnapshotPort};
 
 use crate::{
-    Engine, Identity, Node, NodeConfig,
-    checkpointer::{self},
+    Engine, Identity, Mailbox, Node, NodeConfig, Reply, Ticket,
+    api::{Backend, Fetch, FetchPartition, Fetched, Outcome, Request, TopicRef},
+    checkpointer,
     machine::Machine,
     metadata::{CreateTopic, MetadataCommand},
     metadata_host,
@@ -346,6 +347,53 @@ impl World {
             assert!(wanted.1 > Offset(0), "there is something to compare");
             assert!(Self::contents(&follower, id) == wanted, "partition {id}");
         }
+    }
+
+    /// What a client that fetches from the leader is told.
+    pub(super) fn fetch(&mut self, index: i32, offset: i64) -> Fetched {
+        let mailbox = Mailbox::new(Box::new(|| {}));
+        let reply = Reply::new(Arc::clone(&mailbox), Ticket(0));
+        let fetch = Fetch {
+            min_bytes: 1,
+            max_bytes: 1 << 20,
+            max_wait_ms: 0,
+            partitions: vec![FetchPartition {
+                topic: TopicRef::Name(TopicName::new("t").unwrap()),
+                index,
+                offset,
+                max_bytes: 1 << 20,
+                leader_epoch: -1,
+            }],
+        };
+        self.leader.node().submit(Request::Fetch(fetch), reply);
+        let mut answers = Vec::new();
+        mailbox.take(&mut answers);
+        match answers.pop() {
+            Some((_, Outcome::Fetch(mut fetched))) => fetched.remove(0),
+            other => panic!("answered by {other:?}"),
+        }
+    }
+
+    pub(super) fn reopen_leader(&mut self) {
+        let peers: Arc<dyn PeerPort> = Arc::<Link>::clone(&self.back);
+        self.leader = open(&self.leader_dir, config(), peers);
+        *self.link.to.lock().unwrap() = Some(self.leader.node());
+    }
+
+    /// Flips a bit of the first segment that one of the nodes has of a partition.
+    pub(super) fn damage(&self, is_leader: bool, partition: PartitionId) {
+        let dir = if is_leader {
+            &self.leader_dir
+        } else {
+            &self.follower_dir
+        };
+        let parent = format!("partitions/{partition}");
+        let files = dir.disk().list(&parent).unwrap();
+        let first = files.iter().find(|entry| entry.name.ends_with(".seg"));
+        let path = dir.0.join(parent).join(&first.unwrap().name);
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[5000] ^= 4;
+        std::fs::write(&path, bytes).unwrap();
     }
 
     /// Names of the second node's files of a partition.

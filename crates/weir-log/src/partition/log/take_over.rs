@@ -6,7 +6,10 @@
 use weir_model::Offset;
 
 use super::{PartitionLog, latest_stored};
-use crate::partition::{PartitionManifest, SegmentMeta, manifest::BROUGHT_BIT};
+use crate::{
+    partition::{PartitionManifest, SegmentMeta, manifest::BROUGHT_BIT},
+    segment::SegmentKey,
+};
 
 /// Beside the manifest.
 #[derive(Default)]
@@ -154,6 +157,15 @@ impl PartitionLog {
     /// Finished segments that were brought and wait for [`PartitionLog::take_over`], in order.
     pub fn brought(&self) -> Vec<SegmentMeta> {
         self.lock().brought.segments.clone()
+    }
+
+    /// The segment whose batches are in this file, which is relative to the data directory.
+    pub fn segment_in(&self, path: &str) -> Option<SegmentMeta> {
+        let manifest = self.manifest();
+        let mut segments = manifest.segments.iter();
+        segments
+            .find(|segment| SegmentKey::new(self.id, segment).segment_path() == path)
+            .copied()
     }
 
     /// A segment to bring batches from `base_offset` on into, with a name of its own.

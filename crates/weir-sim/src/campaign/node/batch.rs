@@ -13,19 +13,19 @@ const KEY_COUNT: u64 = 12;
 
 /// What a batch is made of.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Recipe {
+pub(in crate::campaign) struct Recipe {
     /// Unique over the run.
-    pub(super) serial: u64,
-    pub(super) time_ms: i64,
-    pub(super) record_count: u32,
-    pub(super) data_bytes: usize,
+    pub(in crate::campaign) serial: u64,
+    pub(in crate::campaign) time_ms: i64,
+    pub(in crate::campaign) record_count: u32,
+    pub(in crate::campaign) data_bytes: usize,
     /// Id, epoch and first sequence of an idempotent producer.
-    pub(super) producer: Option<(i64, i16, i32)>,
+    pub(in crate::campaign) producer: Option<(i64, i16, i32)>,
 }
 
 /// The batch as a client sends it: each value begins with the serial number and the record's
 /// place.
-pub(super) fn client_batch(recipe: Recipe) -> Bytes {
+pub(in crate::campaign) fn client_batch(recipe: Recipe) -> Bytes {
     let mut rng = Rng::new(recipe.serial);
     let mut bytes = vec![0; HEADER_BYTES];
     for delta in 0..recipe.record_count {
@@ -53,7 +53,7 @@ pub(super) fn client_batch(recipe: Recipe) -> Bytes {
 }
 
 /// Serial number and place of the record with this value.
-pub(super) fn read_value(value: &[u8]) -> Option<(u64, u32)> {
+pub(in crate::campaign) fn read_value(value: &[u8]) -> Option<(u64, u32)> {
     let (serial, rest) = value.split_first_chunk()?;
     let (delta, _) = rest.split_first_chunk()?;
     Some((u64::from_be_bytes(*serial), u32::from_be_bytes(*delta)))

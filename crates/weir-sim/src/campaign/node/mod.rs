@@ -1,7 +1,7 @@
 //! The whole production node of one voter below its doors, with clients that try again.
 
 mod answers;
-mod batch;
+pub(super) mod batch;
 mod books;
 mod clients;
 mod finish;

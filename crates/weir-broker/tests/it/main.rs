@@ -1,0 +1,10 @@
+//! Nodes of one process that reach each other without sockets.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+mod clients;
+mod cluster;
+mod forward;
+mod mesh;
+mod nodes;
+mod steward;

@@ -1,0 +1,212 @@
+//! A cluster that is stepped by its test.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use weir_broker::{
+    Engine, Identity, Node, NodeConfig, join,
+    steward::{AdminAnswer, AdminRequest, ClusterStatus},
+};
+use weir_log::{
+    Disk,
+    disk::{RealDisk, SystemEntropy},
+    wal::WalConfig,
+};
+use weir_model::NodeId;
+
+use super::mesh::{End, HandClock, Mesh};
+
+/// How far time goes between two rounds, in ms.
+const ROUND_MS: u64 = 20;
+/// Rounds between two beacons.
+const BEACON_ROUNDS: u64 = 10;
+/// Rounds within which everything that is waited for must come: ten minutes.
+const MAX_ROUND_COUNT: u64 = 30_000;
+
+/// A directory that is removed in the end.
+struct Dir(PathBuf);
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+pub(crate) struct Cluster {
+    clock: Arc<HandClock>,
+    mesh: Arc<Mesh>,
+    engines: BTreeMap<NodeId, Engine>,
+    pub(crate) nodes: BTreeMap<NodeId, Arc<Node>>,
+    up: BTreeSet<NodeId>,
+    round: u64,
+    dirs: Vec<Dir>,
+}
+
+fn config() -> NodeConfig {
+    NodeConfig {
+        wal: WalConfig {
+            file_size_bytes: 1 << 20,
+            max_frame_bytes: 256 << 10,
+            max_total_bytes: 64 << 20,
+            ..WalConfig::default()
+        },
+        ..NodeConfig::default()
+    }
+}
+
+impl Cluster {
+    pub(crate) fn found(shard_count: u32) -> Self {
+        let mut cluster = Self {
+            clock: Arc::default(),
+            mesh: Arc::default(),
+            engines: BTreeMap::new(),
+            nodes: BTreeMap::new(),
+            up: BTreeSet::new(),
+            round: 0,
+            dirs: Vec::new(),
+        };
+        let disk = cluster.disk();
+        let address = "node-1:1".to_owned();
+        Engine::found(&disk, &SystemEntropy, &config().wal, shard_count, address).unwrap();
+        cluster.open(disk);
+        cluster
+    }
+
+    fn disk(&mut self) -> Arc<dyn Disk> {
+        static SERIAL: AtomicU64 = AtomicU64::new(0);
+        let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+        let name = format!("weir-broker-it-{}-{serial}", std::process::id());
+        let dir = Dir(std::env::temp_dir().join(name));
+        let disk = Arc::new(RealDisk::open(&dir.0).unwrap());
+        self.dirs.push(dir);
+        disk
+    }
+
+    fn open(&mut self, disk: Arc<dyn Disk>) {
+        let id = Identity::load(&*disk).unwrap().unwrap().node;
+        let end = Arc::new(End {
+            node: id,
+            mesh: Arc::clone(&self.mesh),
+        });
+        let clock = Arc::<HandClock>::clone(&self.clock);
+        let engine = Engine::open(disk, clock, Arc::new(SystemEntropy), config(), end).unwrap();
+        self.nodes.insert(id, engine.node());
+        self.engines.insert(id, engine);
+        self.set_up(id, true);
+        self.until("the node is ready", |cluster| {
+            let node = &cluster.nodes[&id];
+            if cluster.round.is_multiple_of(BEACON_ROUNDS) && !node.is_ready() {
+                Engine::announce(node);
+            }
+            node.is_ready()
+        });
+    }
+
+    /// A fresh node asks node 1.
+    pub(crate) fn join(&mut self) {
+        let disk = self.disk();
+        let number = self.nodes.len() as u64 + 1;
+        let address = format!("node-{number}:1");
+        let request = join::request(u128::from(number), &address, "localhost", 9_092);
+        let heard = Arc::new(Mutex::new(None));
+        let hears = Arc::clone(&heard);
+        let answer = Box::new(move |answer| *hears.lock().unwrap() = Some(answer));
+        self.nodes[&NodeId(1)].take_call(NodeId(0), request, answer);
+        self.until("the node is admitted", |_| heard.lock().unwrap().is_some());
+        let answer = heard.lock().unwrap().take().unwrap();
+        let identity = join::read_answer(answer).unwrap();
+        Engine::join(&disk, &SystemEntropy, &config().wal, &identity).unwrap();
+        self.open(disk);
+    }
+
+    /// Whether the node runs, and all others know.
+    pub(crate) fn set_up(&mut self, id: NodeId, is_up: bool) {
+        if is_up {
+            self.up.insert(id);
+        } else {
+            self.up.remove(&id);
+        }
+        for (other, node) in self.nodes.iter().filter(|(other, _)| **other != id) {
+            node.peer_changed(id, is_up);
+            if self.up.contains(other) {
+                self.nodes[&id].peer_changed(*other, true);
+            }
+        }
+    }
+
+    pub(crate) fn round(&mut self) {
+        self.round += 1;
+        self.clock.pass(ROUND_MS);
+        if self.round.is_multiple_of(BEACON_ROUNDS) {
+            for from in &self.up {
+                let beacon = self.nodes[from].beacon();
+                for to in self.up.iter().filter(|to| *to != from) {
+                    self.nodes[to].take_beacon(*from, &beacon);
+                }
+            }
+        }
+        for _ in 0..50 {
+            let mut is_busy = self.mesh.deliver(&self.nodes, &self.up);
+            for id in &self.up {
+                is_busy |= self.engines.get_mut(id).unwrap().step().unwrap();
+            }
+            if !is_busy {
+                break;
+            }
+        }
+    }
+
+    pub(crate) fn until(&mut self, what: &str, mut is_so: impl FnMut(&Self) -> bool) {
+        for _ in 0..MAX_ROUND_COUNT {
+            if is_so(self) {
+                return;
+            }
+            self.round();
+        }
+        let views: Vec<ClusterStatus> =
+            self.up.clone().iter().map(|id| self.status(id.0)).collect();
+        panic!("never: {what}: {views:#?}");
+    }
+
+    pub(crate) fn ask(&mut self, node: u64, request: AdminRequest) -> AdminAnswer {
+        let heard = Arc::new(Mutex::new(None));
+        let hears = Arc::clone(&heard);
+        let done = Box::new(move |answer| *hears.lock().unwrap() = Some(answer));
+        self.nodes[&NodeId(node)].admin(request, done);
+        for _ in 0..MAX_ROUND_COUNT {
+            if let Some(answer) = heard.lock().unwrap().take() {
+                return answer;
+            }
+            self.round();
+        }
+        panic!("no answer");
+    }
+
+    pub(crate) fn status(&mut self, node: u64) -> ClusterStatus {
+        match self.ask(node, AdminRequest::Status) {
+            AdminAnswer::Status(status) => status,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// What a node says without being stepped: status is answered at once.
+pub(crate) fn status_of(node: &Arc<Node>) -> ClusterStatus {
+    let heard = Arc::new(Mutex::new(None));
+    let hears = Arc::clone(&heard);
+    node.admin(
+        AdminRequest::Status,
+        Box::new(move |answer| *hears.lock().unwrap() = Some(answer)),
+    );
+    let answer = heard.lock().unwrap().take();
+    match answer {
+        Some(AdminAnswer::Status(status)) => status,
+        other => panic!("{other:?}"),
+    }
+}

@@ -1,0 +1,136 @@
+//! What clients know of the cluster's partitions: what they sent, what was acknowledged or read.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+
+use crate::{
+    oracle::{Broken, broken},
+    verdict::oracle_name,
+};
+
+/// A partition: place of the topic in the plan, and index.
+pub(super) type Place = (usize, u32);
+
+/// A batch that was sent at least once.
+#[derive(Clone, Debug)]
+pub(super) struct Batch {
+    pub(super) place: Place,
+    /// The idempotent producer and the batch's number in its stream.
+    pub(super) stream: Option<(usize, usize)>,
+    pub(super) bytes: Bytes,
+    pub(super) record_count: u32,
+    /// Acknowledged or read there; batches without a producer may stand at several places.
+    pub(super) offset: Option<u64>,
+}
+
+/// What stands at an offset, for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Standing {
+    pub(super) serial: u64,
+    pub(super) end: u64,
+    /// As it was read first.
+    pub(super) epoch: Option<i32>,
+    pub(super) is_acknowledged: bool,
+}
+
+/// One partition.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// Offset behind the last record that was acknowledged.
+    pub(super) acknowledged_end: u64,
+    /// By first offset.
+    pub(super) standing: BTreeMap<u64, Standing>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Books {
+    /// By serial number.
+    pub(super) batches: Vec<Batch>,
+    pub(super) partitions: BTreeMap<Place, Known>,
+    /// Producer ids that were ever given.
+    pub(super) producer_ids: BTreeSet<i64>,
+}
+
+impl Books {
+    pub(super) fn batch(&self, serial: u64) -> Option<&Batch> {
+        self.batches.get(usize::try_from(serial).ok()?)
+    }
+
+    pub(super) fn known(&mut self, place: Place) -> &mut Known {
+        self.partitions.entry(place).or_default()
+    }
+
+    pub(super) fn add(&mut self, batch: Batch) -> u64 {
+        self.batches.push(batch);
+        self.batches.len() as u64 - 1
+    }
+
+    /// The batch was acknowledged with this offset.
+    pub(super) fn acknowledge(
+        &mut self,
+        serial: u64,
+        place: Place,
+        offset: u64,
+    ) -> Result<(), Broken> {
+        self.learn(serial, place, offset, None)?;
+        let known = self.known(place);
+        if let Some(standing) = known.standing.get_mut(&offset) {
+            standing.is_acknowledged = true;
+            known.acknowledged_end = known.acknowledged_end.max(standing.end);
+        }
+        Ok(())
+    }
+
+    /// A batch stands at `offset`: from now on it does for ever.
+    pub(super) fn learn(
+        &mut self,
+        serial: u64,
+        place: Place,
+        offset: u64,
+        epoch: Option<i32>,
+    ) -> Result<(), Broken> {
+        let batch = usize::try_from(serial).ok();
+        let batch = batch.and_then(|serial| self.batches.get_mut(serial));
+        let Some(batch) = batch.filter(|batch| batch.place == place) else {
+            let detail = format!("{place:?}: nobody sent batch {serial}");
+            return Err(broken(oracle_name::INVENTED, detail));
+        };
+        let is_repeat = batch.offset.is_some_and(|at| at != offset);
+        if is_repeat && batch.stream.is_some() {
+            let detail = format!(
+                "{place:?}: batch {serial} of {:?} at {:?} and at {offset}",
+                batch.stream, batch.offset
+            );
+            return Err(broken(oracle_name::ONCE, detail));
+        }
+        batch.offset = Some(offset);
+        let end = offset + u64::from(batch.record_count);
+        let known = self.known(place);
+        let standing = known.standing.entry(offset).or_insert(Standing {
+            serial,
+            end,
+            epoch,
+            is_acknowledged: false,
+        });
+        let first_epoch = standing.epoch;
+        standing.epoch = first_epoch.or(epoch);
+        let is_same_epoch = epoch.is_none() || first_epoch.is_none() || epoch == first_epoch;
+        if standing.serial != serial || !is_same_epoch {
+            let detail = format!(
+                "{place:?}: at {offset} stood {standing:?}, now batch {serial} of {epoch:?}"
+            );
+            return Err(broken(oracle_name::ONE_VALUE, detail));
+        }
+        let next = known.standing.range(offset + 1..).next();
+        let before = known.standing.range(..offset).next_back();
+        let is_free = next.is_none_or(|(at, _)| *at >= end)
+            && before.is_none_or(|(_, before)| before.end <= offset);
+        if is_free {
+            return Ok(());
+        }
+        let detail =
+            format!("{place:?}: {offset} to {end} overlaps one of {before:?} and {next:?}");
+        Err(broken(oracle_name::ONE_VALUE, detail))
+    }
+}

@@ -1,0 +1,190 @@
+//! Clients as real ones are: they look for the leader, wait for so long, and try again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use weir_broker::{
+    Ticket,
+    api::{CreateTopics, Metadata, NewTopic, Request, TopicRef},
+};
+use weir_model::TopicName;
+
+use super::{
+    answers::{Asked, What},
+    books::Place,
+    groups::GroupClient,
+    plan::ClientPlan,
+    producers::Producer,
+    run::Cluster,
+};
+
+/// One client with its own view of the cluster.
+pub(super) struct Client {
+    pub(super) kind: Kind,
+    /// Machines of the partitions' leaders, as far as they are known.
+    pub(super) routes: BTreeMap<Place, usize>,
+    is_refreshing: bool,
+}
+
+/// What a client does.
+pub(super) enum Kind {
+    Producer(Producer),
+    /// Sends without a producer id: what has no answer may be stored several times.
+    Plain {
+        under_way: BTreeSet<u64>,
+        /// To be sent again.
+        failed: Vec<u64>,
+    },
+    /// Reads from any leader, with positions of its own.
+    Reader {
+        positions: BTreeMap<Place, u64>,
+    },
+    Group(GroupClient),
+}
+
+impl Client {
+    pub(super) fn all(plan: &ClientPlan) -> Vec<Self> {
+        let producers = (0..plan.producer_count).map(|_| Kind::Producer(Producer::default()));
+        let plains = (0..plan.plain_count).map(|_| Kind::Plain {
+            under_way: BTreeSet::new(),
+            failed: Vec::new(),
+        });
+        let readers = (0..plan.reader_count).map(|_| Kind::Reader {
+            positions: BTreeMap::new(),
+        });
+        let groups = (0..plan.group_count).map(|group| Kind::Group(GroupClient::new(group)));
+        let kinds = producers.chain(plains).chain(readers).chain(groups);
+        let client = |kind| Self {
+            kind,
+            routes: BTreeMap::new(),
+            is_refreshing: false,
+        };
+        kinds.map(client).collect()
+    }
+
+    /// What the client knows of the cluster may be old.
+    pub(super) fn forget_route(&mut self, place: Place) {
+        self.routes.remove(&place);
+    }
+
+    pub(super) fn refreshed(&mut self) {
+        self.is_refreshing = false;
+    }
+}
+
+pub(super) fn topic_ref(topic: usize) -> TopicRef {
+    let name = TopicName::new(&format!("topic-{topic}"));
+    TopicRef::Name(name.expect("letters, a dash and digits are a name"))
+}
+
+impl Cluster<'_> {
+    pub(super) fn client_turn(&mut self, client: usize) {
+        self.give_up_waiting();
+        self.create_topics(client);
+        match &self.clients[client].kind {
+            Kind::Producer(_) => self.producer_turn(client),
+            Kind::Plain { .. } => self.plain_turn(client),
+            Kind::Reader { .. } => self.reader_turn(client),
+            Kind::Group(_) => self.group_turn(client),
+        }
+    }
+
+    /// Sends a request to a machine; `false`: the connection is refused.
+    pub(super) fn ask(
+        &mut self,
+        machine: usize,
+        client: usize,
+        request: Request,
+        what: What,
+    ) -> bool {
+        let ticket = Ticket(self.next_ticket);
+        let Some(process) = &mut self.machines[machine].process else {
+            return false;
+        };
+        self.next_ticket += 1;
+        process.ask(ticket, request);
+        let asked = Asked {
+            client,
+            machine,
+            sent_ms: self.now_ms,
+            due_ms: self.now_ms + self.plan.clients.timeout_ms,
+            what,
+        };
+        self.counts.add("requests", 1);
+        self.open.insert(ticket, asked);
+        self.wake(machine);
+        true
+    }
+
+    /// The partition's leader as the client knows it; asks for it where it does not.
+    pub(super) fn route(&mut self, client: usize, place: Place) -> Option<usize> {
+        let known = self.clients[client].routes.get(&place).copied();
+        if let Some(machine) = known {
+            if self.machines[machine].process.is_some() {
+                return Some(machine);
+            }
+            self.clients[client].forget_route(place);
+        }
+        if !self.clients[client].is_refreshing
+            && let Some(machine) = self.any_up()
+        {
+            let metadata = Metadata {
+                topics: None,
+                auto_create: false,
+            };
+            let request = Request::Metadata(metadata);
+            self.clients[client].is_refreshing = self.ask(machine, client, request, What::Metadata);
+        }
+        None
+    }
+
+    pub(super) fn places(&self) -> Vec<Place> {
+        let topics = self.plan.topics.iter().enumerate();
+        topics
+            .filter(|(topic, _)| self.created.contains(topic))
+            .flat_map(|(topic, plan)| (0..plan.partition_count).map(move |index| (topic, index)))
+            .collect()
+    }
+
+    pub(super) fn any_place(&mut self) -> Option<Place> {
+        let places = self.places();
+        (!places.is_empty()).then(|| self.rng.pick(&places))
+    }
+
+    fn create_topics(&mut self, client: usize) {
+        for topic in 0..self.plan.topics.len() {
+            let is_asked = self
+                .open
+                .values()
+                .any(|asked| matches!(asked.what, What::Create { topic: other } if other == topic));
+            if self.created.contains(&topic) || is_asked {
+                continue;
+            }
+            let Some(machine) = self.any_up() else {
+                return;
+            };
+            let request = self.create_request(topic);
+            self.ask(machine, client, request, What::Create { topic });
+        }
+    }
+
+    fn create_request(&self, topic: usize) -> Request {
+        let plan = self.plan.topics[topic];
+        let mut configs = vec![("segment.bytes", plan.segment_bytes.to_string())];
+        configs.extend(
+            plan.retention_bytes
+                .map(|bytes| ("retention.bytes", bytes.to_string())),
+        );
+        let configs = configs.into_iter();
+        Request::CreateTopics(CreateTopics {
+            topics: vec![NewTopic {
+                name: format!("topic-{topic}"),
+                partition_count: Some(plan.partition_count),
+                replication_factor: None,
+                configs: configs
+                    .map(|(name, value)| (name.to_owned(), Some(value)))
+                    .collect(),
+            }],
+            validate_only: false,
+        })
+    }
+}

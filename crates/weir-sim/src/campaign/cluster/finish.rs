@@ -1,0 +1,265 @@
+//! After the last step: faults end, the cluster comes to rest, and everything is read.
+
+use std::collections::BTreeMap;
+
+use weir_broker::{Ticket, api::Fetched, steward::AdminRequest};
+use weir_model::{GroupId, NodeId};
+
+use super::{
+    answers::What, books::Place, clients::Kind, read::check_served, readers::fetch_request,
+    run::Cluster,
+};
+use crate::{
+    oracle::{Broken, broken},
+    verdict::oracle_name,
+};
+
+/// Within this time after everything is healed the cluster is whole again.
+const HEAL_MS: u64 = 60_000;
+/// Time between two looks whether it is.
+const HEAL_STEP_MS: u64 = 250;
+/// Reads of one partition, at most; more means that they do not get on.
+const MAX_READ_COUNT: usize = 10_000;
+/// Copies of a shard.
+const COPIES: usize = 3;
+
+/// The last read of a partition.
+#[derive(Debug, Default)]
+pub(super) struct Sweep {
+    next: u64,
+    /// First offset of the log.
+    start: u64,
+    offsets: Vec<u64>,
+    is_whole: bool,
+}
+
+impl Cluster<'_> {
+    pub(super) fn finish(&mut self) -> Result<(), Broken> {
+        self.is_ending = true;
+        self.heal();
+        self.come_to_rest("healed")?;
+        self.sweep_all()?;
+        self.compare_data()?;
+        for number in 0..self.machines.len() {
+            self.end_process(number, true, self.plan.seed ^ number as u64, 0);
+        }
+        self.come_to_rest("all nodes started again")?;
+        self.sweep_all()
+    }
+
+    fn heal(&mut self) {
+        self.weather.calm();
+        let now_ms = self.now_ms;
+        for machine in &mut self.machines {
+            machine.host.disk.disarm();
+            machine.fill(0);
+            machine.jump(0);
+            machine.paused_until_ms = 0;
+            if machine.process.is_none() && machine.node.is_some() {
+                machine.start_at_ms = Some(now_ms);
+            }
+        }
+        let nodes: Vec<NodeId> = self.machines.iter().filter_map(|m| m.node).collect();
+        for node in nodes {
+            self.request(&AdminRequest::Add { node: node.0 });
+        }
+    }
+
+    fn come_to_rest(&mut self, when: &str) -> Result<(), Broken> {
+        let until_ms = self.now_ms + HEAL_MS;
+        let began_ms = self.now_ms;
+        loop {
+            self.run_until(self.now_ms + HEAL_STEP_MS)?;
+            let Some(missing) = self.missing() else {
+                self.counts.add("rests", 1);
+                self.counts.add("rest_ms", self.now_ms - began_ms);
+                return Ok(());
+            };
+            if self.now_ms >= until_ms {
+                let detail = format!("{HEAL_MS} ms after {when}: {missing}");
+                return Err(broken(oracle_name::PROGRESS, detail));
+            }
+        }
+    }
+
+    /// What keeps the cluster from being whole.
+    fn missing(&self) -> Option<String> {
+        let mut nodes = Vec::new();
+        for machine in &self.machines {
+            let number = machine.number;
+            let Some(process) = &machine.process else {
+                return Some(format!("machine {number} has no process"));
+            };
+            if !process.node.is_ready() {
+                return Some(format!("machine {number} is not ready"));
+            }
+            nodes.push(process.node.id());
+        }
+        if !self.lost_nodes.is_empty() {
+            return Some(format!("nodes {:?} are not removed", self.lost_nodes));
+        }
+        let groups = self.groups();
+        let unfit = groups.filter_map(|group| self.missing_of(group, &nodes));
+        unfit.chain(self.missing_of_clients()).next()
+    }
+
+    fn missing_of(&self, group: GroupId, nodes: &[NodeId]) -> Option<String> {
+        let processes = || self.machines.iter().filter_map(|m| m.process.as_ref());
+        let seen = || processes().map(|process| (process, process.node.observed(group)));
+        let led = seen().filter(|(process, seen)| seen.1 == Some(process.node.id()));
+        let Some((leader, (term, _, applied))) = led.max_by_key(|(_, seen)| seen.0) else {
+            return Some(format!("group {group} has no leader"));
+        };
+        let view = leader.node.own_view(group);
+        let members = &view.members;
+        let wanted = if group == GroupId::METADATA {
+            nodes.len()
+        } else {
+            nodes.len().min(COPIES)
+        };
+        let is_right = members.voters_outgoing.is_empty()
+            && members.learners_next.is_empty()
+            && members.learners.is_empty()
+            && members.voters.len() == wanted
+            && members.voters.iter().all(|voter| nodes.contains(voter));
+        if !is_right {
+            return Some(format!(
+                "group {group} has {members:?}, nodes are {nodes:?}"
+            ));
+        }
+        let mut behind = seen().filter(|(process, seen)| {
+            members.voters.contains(&process.node.id())
+                && (seen.0 != term || seen.2 != applied || seen.1 != Some(leader.node.id()))
+        });
+        behind.next().map(|(process, seen)| {
+            format!(
+                "group {group}: leader {} has {term} {applied}, {} has {seen:?}",
+                leader.node.id(),
+                process.node.id()
+            )
+        })
+    }
+
+    fn missing_of_clients(&self) -> Option<String> {
+        if self.created.len() < self.plan.topics.len() {
+            return Some(format!("only topics {:?} are created", self.created));
+        }
+        let waiting = self
+            .clients
+            .iter()
+            .enumerate()
+            .find(|(_, client)| match &client.kind {
+                Kind::Producer(producer) => !producer.streams.values().all(|s| s.is_answered()),
+                Kind::Plain { under_way, failed } => !under_way.is_empty() || !failed.is_empty(),
+                Kind::Reader { .. } | Kind::Group(_) => false,
+            });
+        waiting.map(|(client, _)| format!("producer {client} waits for answers"))
+    }
+
+    fn sweep_all(&mut self) -> Result<(), Broken> {
+        for place in self.places() {
+            self.swept = Sweep::default();
+            self.sweep(place)?;
+            self.check_swept(place)?;
+            self.counts.add("sweeps", 1);
+        }
+        Ok(())
+    }
+
+    fn sweep(&mut self, place: Place) -> Result<(), Broken> {
+        let until_ms = self.now_ms + HEAL_MS;
+        for _ in 0..MAX_READ_COUNT {
+            if self.swept.is_whole {
+                return Ok(());
+            }
+            if self.now_ms > until_ms {
+                break;
+            }
+            let Some(machine) = self.route(0, place) else {
+                self.run_until(self.now_ms + 1)?;
+                continue;
+            };
+            let from = self.swept.next;
+            let ticket = Ticket(self.next_ticket);
+            let what = What::Sweep { place, from };
+            self.ask(machine, 0, fetch_request(place, from, 0), what);
+            while self.open.contains_key(&ticket) {
+                self.run_until(self.now_ms + 1)?;
+            }
+        }
+        let detail = format!("{place:?} cannot be read to its end: {:?}", self.swept.next);
+        Err(broken(oracle_name::PROGRESS, detail))
+    }
+
+    pub(super) fn hear_swept(
+        &mut self,
+        place: Place,
+        from: u64,
+        fetched: &Fetched,
+    ) -> Result<(), Broken> {
+        let (start, end) = (fetched.log_start.0, fetched.high_watermark.0);
+        let Ok(batches) = &fetched.batches else {
+            let is_retained = self.plan.topics[place.0].retention_bytes.is_none();
+            if start > from && !is_retained {
+                self.swept.next = start;
+                self.swept.offsets.clear();
+            } else {
+                self.clients[0].forget_route(place);
+            }
+            return Ok(());
+        };
+        let (offsets, next) = check_served(&mut self.books, place, from, batches)?;
+        self.swept.start = start;
+        self.swept.next = next;
+        self.swept.is_whole = offsets.is_empty() && next == end;
+        self.swept.offsets.extend(offsets);
+        Ok(())
+    }
+
+    /// All that was acknowledged is there, and each producer's batches stand in their order.
+    fn check_swept(&mut self, place: Place) -> Result<(), Broken> {
+        let topic = self.plan.topics[place.0];
+        let Sweep { start, offsets, .. } = std::mem::take(&mut self.swept);
+        if start > 0 && topic.retention_bytes.is_none() {
+            let detail = format!("{place:?} begins at {start} without retention");
+            return Err(broken(oracle_name::LOST, detail));
+        }
+        let known = self.books.known(place);
+        let from = offsets.first().copied().unwrap_or(start);
+        let there: std::collections::BTreeSet<u64> = offsets.iter().copied().collect();
+        let missing = known
+            .standing
+            .range(from..)
+            .find(|(at, _)| !there.contains(at));
+        if let Some((at, standing)) = missing {
+            let detail = format!("{place:?}: {standing:?} at {at} is gone");
+            return Err(broken(oracle_name::LOST, detail));
+        }
+        let mut last: BTreeMap<usize, usize> = BTreeMap::new();
+        for (at, standing) in &self.books.known(place).standing.clone() {
+            let stream = self.books.batch(standing.serial).and_then(|b| b.stream);
+            let Some((producer, number)) = stream else {
+                continue;
+            };
+            let before = last.insert(producer, number);
+            let is_next = match before {
+                Some(before) if topic.retention_bytes.is_none() => number == before + 1,
+                Some(before) => number > before,
+                None => number == 0 || topic.retention_bytes.is_some(),
+            };
+            if !is_next {
+                let detail = format!(
+                    "{place:?}: {number} of producer {producer} stands at {at} behind {before:?}"
+                );
+                return Err(broken(oracle_name::ONCE, detail));
+            }
+        }
+        Ok(())
+    }
+
+    /// What replicas hold is the same byte for byte.
+    fn compare_data(&mut self) -> Result<(), Broken> {
+        self.look_at_replicas(true);
+        self.run_until(self.now_ms + HEAL_STEP_MS)
+    }
+}

@@ -1,0 +1,24 @@
+//! Clusters of several production nodes in one thread: disks, clocks, a network and clients.
+
+mod admin;
+mod answers;
+mod books;
+mod clients;
+mod draw;
+mod events;
+mod finish;
+mod groups;
+mod joins;
+mod machine;
+mod plan;
+mod port;
+mod process;
+mod producers;
+mod read;
+mod readers;
+mod run;
+mod watch;
+mod weather;
+
+pub use plan::{Act, ClientPlan, ClusterPlan, ClusterStep, ClusterTopic, NetPlan};
+pub use run::run;

@@ -1,0 +1,287 @@
+//! Producers: five batches under way per partition, the same batch again until it is answered.
+
+use std::collections::BTreeMap;
+
+use weir_broker::api::{AckLevel, Produce, ProducePartition, Produced, Request};
+use weir_model::ErrorKind;
+
+use super::{
+    answers::What,
+    books::{Batch, Place},
+    clients::{Kind, topic_ref},
+    run::Cluster,
+};
+use crate::{
+    campaign::node::batch::{Recipe, client_batch},
+    oracle::{Broken, broken},
+    verdict::oracle_name,
+};
+
+/// Most batches of a stream from the first without an answer on, as in Kafka's clients.
+const MAX_IN_FLIGHT: usize = 5;
+/// When every client's clock begins, ms since 1970.
+const START_MS: u64 = 1_700_000_000_000;
+
+/// An idempotent producer.
+#[derive(Debug, Default)]
+pub(super) struct Producer {
+    /// Id and epoch.
+    pub(super) id: Option<(i64, i16)>,
+    pub(super) streams: BTreeMap<Place, Stream>,
+}
+
+/// What one producer sends to one partition.
+#[derive(Debug, Default)]
+pub(super) struct Stream {
+    batches: Vec<(u64, State)>,
+    next_sequence: i32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Idle,
+    UnderWay,
+    Stored,
+}
+
+impl Stream {
+    fn first_open(&self) -> usize {
+        let open = self.batches.iter();
+        let mut open = open.skip_while(|(_, state)| *state == State::Stored);
+        self.batches.len() - open.by_ref().count()
+    }
+
+    pub(super) fn is_answered(&self) -> bool {
+        self.first_open() == self.batches.len()
+    }
+}
+
+impl Cluster<'_> {
+    pub(super) fn producer_turn(&mut self, client: usize) {
+        let Kind::Producer(producer) = &self.clients[client].kind else {
+            return;
+        };
+        let Some(id) = producer.id else {
+            let what = What::ProducerId;
+            let is_asked = self
+                .open
+                .values()
+                .any(|asked| asked.client == client && matches!(asked.what, What::ProducerId));
+            if !is_asked && let Some(machine) = self.any_up() {
+                self.ask(machine, client, Request::InitProducerId, what);
+            }
+            return;
+        };
+        let waiting: Vec<Place> = producer
+            .streams
+            .iter()
+            .filter(|(_, stream)| !stream.is_answered())
+            .map(|(place, _)| *place)
+            .collect();
+        let place = self.any_place().filter(|_| !self.is_ending);
+        for place in waiting.into_iter().chain(place) {
+            let new_count = if self.is_ending {
+                0
+            } else {
+                1 + self.rng.index(3)
+            };
+            self.produce(client, id, place, new_count);
+        }
+    }
+
+    fn produce(&mut self, client: usize, id: (i64, i16), place: Place, new_count: usize) {
+        let Some(machine) = self.route(client, place) else {
+            return;
+        };
+        let Kind::Producer(producer) = &self.clients[client].kind else {
+            return;
+        };
+        let stream = producer.streams.get(&place);
+        let (first, count) = stream.map_or((0, 0), |s| (s.first_open(), s.batches.len()));
+        let last = (count + new_count).min(first + MAX_IN_FLIGHT);
+        for number in first..last {
+            if number >= count {
+                self.new_batch(client, id, place);
+            }
+            let Some(stream) = self.stream(client, place) else {
+                return;
+            };
+            let (serial, state) = stream.batches[number];
+            if state != State::Idle {
+                continue;
+            }
+            stream.batches[number].1 = State::UnderWay;
+            let what = What::Produce {
+                serial,
+                is_first: number == first,
+            };
+            if !self.send_batch(machine, client, serial, what) {
+                self.batch_failed(client, serial);
+            }
+        }
+    }
+
+    fn stream(&mut self, client: usize, place: Place) -> Option<&mut Stream> {
+        match &mut self.clients[client].kind {
+            Kind::Producer(producer) => Some(producer.streams.entry(place).or_default()),
+            Kind::Plain { .. } | Kind::Reader { .. } | Kind::Group(_) => None,
+        }
+    }
+
+    fn new_batch(&mut self, client: usize, id: (i64, i16), place: Place) {
+        let record_count = self.draw_record_count();
+        let Some(stream) = self.stream(client, place) else {
+            return;
+        };
+        let (number, sequence) = (stream.batches.len(), stream.next_sequence);
+        stream.next_sequence += i32::try_from(record_count).unwrap_or(0);
+        let producer = Some((id.0, id.1, sequence));
+        let serial = self.make_batch(place, record_count, Some((client, number)), producer);
+        if let Some(stream) = self.stream(client, place) {
+            stream.batches.push((serial, State::Idle));
+        }
+    }
+
+    fn draw_record_count(&mut self) -> u32 {
+        u32::try_from(self.rng.between(1, 4)).unwrap_or(1)
+    }
+
+    fn make_batch(
+        &mut self,
+        place: Place,
+        record_count: u32,
+        stream: Option<(usize, usize)>,
+        producer: Option<(i64, i16, i32)>,
+    ) -> u64 {
+        let data_bytes = self.rng.index(self.plan.clients.max_data_bytes);
+        let bytes = client_batch(Recipe {
+            serial: self.books.batches.len() as u64,
+            time_ms: i64::try_from(START_MS + self.now_ms).unwrap_or(0),
+            record_count,
+            data_bytes,
+            producer,
+        });
+        self.books.add(Batch {
+            place,
+            stream,
+            bytes,
+            record_count,
+            offset: None,
+        })
+    }
+
+    fn send_batch(&mut self, machine: usize, client: usize, serial: u64, what: What) -> bool {
+        let Some(batch) = self.books.batch(serial) else {
+            return false;
+        };
+        let produce = Produce {
+            ack: AckLevel::Majority,
+            partitions: vec![ProducePartition {
+                topic: topic_ref(batch.place.0),
+                index: i32::try_from(batch.place.1).unwrap_or(-1),
+                batch: batch.bytes.clone(),
+            }],
+        };
+        self.counts.add("sends", 1);
+        self.ask(machine, client, Request::Produce(produce), what)
+    }
+
+    pub(super) fn plain_turn(&mut self, client: usize) {
+        let Some(place) = self.any_place() else {
+            return;
+        };
+        let Kind::Plain { under_way, failed } = &mut self.clients[client].kind else {
+            return;
+        };
+        let again = failed.pop();
+        let is_full = under_way.len() >= MAX_IN_FLIGHT;
+        let serial = match again {
+            Some(serial) => serial,
+            None if is_full || self.is_ending => return,
+            None => {
+                let record_count = self.draw_record_count();
+                self.make_batch(place, record_count, None, None)
+            }
+        };
+        let place = self.books.batch(serial).map_or(place, |batch| batch.place);
+        let what = What::Produce {
+            serial,
+            is_first: false,
+        };
+        let machine = self.route(client, place);
+        let is_sent = machine.is_some_and(|machine| self.send_batch(machine, client, serial, what));
+        if let Kind::Plain { under_way, failed } = &mut self.clients[client].kind {
+            if is_sent {
+                under_way.insert(serial);
+            } else {
+                failed.push(serial);
+            }
+        }
+    }
+
+    /// The batch has no answer, or was refused: it goes again.
+    pub(super) fn batch_failed(&mut self, client: usize, serial: u64) {
+        let place = self.books.batch(serial).map(|batch| batch.place);
+        if let Some(place) = place {
+            self.clients[client].forget_route(place);
+        }
+        self.set_state(client, serial, State::Idle);
+    }
+
+    fn set_state(&mut self, client: usize, serial: u64, state: State) {
+        let place = self.books.batch(serial).map(|batch| batch.place);
+        match &mut self.clients[client].kind {
+            Kind::Producer(producer) => {
+                let stream = place.and_then(|place| producer.streams.get_mut(&place));
+                let batches = stream.map(|stream| &mut stream.batches);
+                let mut batches = batches.into_iter().flatten().rev();
+                if let Some(batch) = batches.find(|(other, _)| *other == serial)
+                    && batch.1 != State::Stored
+                {
+                    batch.1 = state;
+                }
+            }
+            Kind::Plain { under_way, failed } => {
+                if under_way.remove(&serial) && state == State::Idle {
+                    failed.push(serial);
+                }
+            }
+            Kind::Reader { .. } | Kind::Group(_) => {}
+        }
+    }
+
+    pub(super) fn hear_produced(
+        &mut self,
+        client: usize,
+        serial: u64,
+        is_first: bool,
+        produced: &Produced,
+    ) -> Result<(), Broken> {
+        let Some(place) = self.books.batch(serial).map(|batch| batch.place) else {
+            return Ok(());
+        };
+        match produced.base_offset {
+            Ok(offset) => {
+                self.counts.add("acknowledged", 1);
+                self.set_state(client, serial, State::Stored);
+                self.books.acknowledge(serial, place, offset.0)
+            }
+            // Stored so long ago that its place is not known any more: clients take it so.
+            Err(ErrorKind::DuplicateSequence) => {
+                self.counts.add("known_duplicates", 1);
+                self.set_state(client, serial, State::Stored);
+                Ok(())
+            }
+            Err(ErrorKind::OutOfOrderSequence) if is_first => {
+                let detail = format!("{place:?}: all batches before batch {serial} were stored");
+                Err(broken(oracle_name::LOST, detail))
+            }
+            Err(error) => {
+                self.counts.add("refused", 1);
+                self.batch_failed(client, serial);
+                let is_expected = error == ErrorKind::OutOfOrderSequence;
+                self.check_error(error, is_expected, "a batch")
+            }
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! What must hold of the groups at every moment: one leader a term, promises kept over restarts,
+//! the same state at the same index.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use weir_broker::ReplicaState;
+use weir_model::{GroupId, NodeId};
+
+use super::run::Cluster;
+use crate::{
+    oracle::{Broken, broken},
+    verdict::oracle_name,
+};
+
+/// Term and vote of a replica that are on stable storage.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Promise {
+    sure: (u64, u64),
+    /// Seen after a turn whose writes are known to be stored only after the next one.
+    unsure: (u64, u64),
+}
+
+impl Promise {
+    /// A turn that did not fail: what was seen before it is stored.
+    fn saw(&mut self, term_and_vote: (u64, u64)) {
+        self.sure = self.unsure.max(self.sure);
+        self.unsure = term_and_vote;
+    }
+
+    pub(super) fn forget_unsure(&mut self) {
+        self.unsure = self.sure;
+    }
+
+    fn is_kept_by(&self, (term, vote): (u64, u64)) -> bool {
+        let (sure_term, sure_vote) = self.sure;
+        term > sure_term || (term == sure_term && (sure_vote == 0 || sure_vote == vote))
+    }
+}
+
+/// What was seen of all groups.
+#[derive(Default)]
+pub(super) struct Watch {
+    leaders: BTreeMap<(GroupId, u64), NodeId>,
+    /// State by group and index, with who was seen first with it.
+    states: BTreeMap<(GroupId, u64), (NodeId, ReplicaState)>,
+    pub(super) seen: Arc<Mutex<Vec<(GroupId, NodeId, ReplicaState)>>>,
+}
+
+impl Cluster<'_> {
+    pub(super) fn groups(&self) -> impl Iterator<Item = GroupId> + use<> {
+        (0..=self.plan.shard_count).map(GroupId)
+    }
+
+    /// Looks at a machine whose turn went well.
+    pub(super) fn watch(&mut self, number: usize) -> Result<(), Broken> {
+        let groups = self.groups();
+        let machine = &mut self.machines[number];
+        let Some(process) = &machine.process else {
+            return Ok(());
+        };
+        let own = process.node.id();
+        for group in groups {
+            let (term, leader, _) = process.node.observed(group);
+            let vote = process.node.vote(group).map_or(0, |node| node.0);
+            let promise = machine.promises.entry(group).or_default();
+            if !promise.is_kept_by((term.0, vote)) {
+                let detail = format!(
+                    "node {own} group {group}: term {} vote {vote}, was {promise:?}",
+                    term.0
+                );
+                return Err(broken(oracle_name::HARD_STATE, detail));
+            }
+            promise.saw((term.0, vote));
+            let Some(leader) = leader else { continue };
+            let known = self
+                .watch
+                .leaders
+                .entry((group, term.0))
+                .or_insert_with(|| {
+                    self.counts.add("terms_led", 1);
+                    leader
+                });
+            if *known != leader {
+                let detail = format!(
+                    "group {group} term {}: node {own} says that {leader} leads, {known} does",
+                    term.0
+                );
+                return Err(broken(oracle_name::ONE_LEADER, detail));
+            }
+        }
+        self.compare_states()
+    }
+
+    /// Asks every replica for its state; what comes back is compared in later turns.
+    pub(super) fn look_at_replicas(&mut self, with_data: bool) {
+        for group in self.groups() {
+            for machine in &mut self.machines {
+                let Some(process) = &machine.process else {
+                    continue;
+                };
+                let (node, seen) = (process.node.id(), Arc::clone(&self.watch.seen));
+                process.node.inspect(
+                    group,
+                    with_data,
+                    Box::new(move |state| {
+                        let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+                        seen.push((group, node, state));
+                    }),
+                );
+                machine.next_wake_ms = machine.next_wake_ms.min(self.now_ms + 1);
+            }
+        }
+    }
+
+    fn compare_states(&mut self) -> Result<(), Broken> {
+        let seen = {
+            let mut seen = self
+                .watch
+                .seen
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *seen)
+        };
+        for (group, node, state) in seen {
+            self.counts.add("states_compared", 1);
+            let applied = state.applied;
+            if applied == 0 {
+                continue;
+            }
+            let words = [u64::from(group.0), node.0, applied, u64::from(state.state)];
+            self.trace.event("state", &words, || {
+                format!("group {group} node {node}: {state:?}")
+            });
+            let key = (group, applied);
+            let Some((other, known)) = self.watch.states.get(&key) else {
+                self.watch.states.insert(key, (node, state));
+                continue;
+            };
+            let ends = |state: &ReplicaState| -> Vec<_> {
+                let partitions = state.partitions.iter();
+                partitions.map(|p| (p.id, p.end)).collect()
+            };
+            if known.state != state.state || ends(known) != ends(&state) {
+                let detail = format!(
+                    "group {group} at {applied}: node {node} has {state:?}, node {other} {known:?}"
+                );
+                return Err(broken(oracle_name::REPLICAS, detail));
+            }
+            for (one, before) in state.partitions.iter().zip(&known.partitions) {
+                let is_same = match (&one.data, &before.data) {
+                    (Some(Err(_)), _) => false,
+                    (Some(Ok(sum)), Some(Ok(before_sum))) => {
+                        one.start != before.start || sum == before_sum
+                    }
+                    (_, _) => true,
+                };
+                if !is_same {
+                    let detail = format!(
+                        "group {group} at {applied}: node {node} has {one:?}, {other} {before:?}"
+                    );
+                    return Err(broken(oracle_name::REPLICAS, detail));
+                }
+            }
+            if state.partitions.iter().any(|one| one.data.is_some()) {
+                self.counts.add("data_compared", 1);
+                self.watch.states.insert(key, (node, state));
+            }
+        }
+        Ok(())
+    }
+}
