@@ -68,6 +68,8 @@ pub(crate) struct Group<S: StateMachine> {
     /// has applied that much again: others may have counted on it. Kept as the commit index of
     /// the hard state on disk.
     regains: u64,
+    /// At least the term of the last entry it had.
+    regains_term: u64,
     /// Messages that must not leave before the ready of this number is on stable storage.
     after_persist: VecDeque<(u64, Vec<Message>)>,
     /// Ready numbers are raft-rs's own plus this: it begins anew where a checkpoint is taken over.
@@ -111,6 +113,12 @@ impl<S: StateMachine> Group<S> {
         self.applied.0 >= self.regains
     }
 
+    /// A candidate that has all that was forgotten here is as good as any.
+    fn may_vote_for(&self, candidate: &Message) -> bool {
+        let has_all = candidate.index >= self.regains && candidate.log_term >= self.regains_term;
+        has_all || self.may_vote()
+    }
+
     fn node(&self) -> NodeId {
         NodeId(self.raw.raft.id)
     }
@@ -134,10 +142,9 @@ impl<S: StateMachine> Group<S> {
             // Entries mean nothing without the members that they begin with.
             MessageType::MsgAppend if is_empty && message.index == 0 => return,
             MessageType::MsgAppend if self.is_catching_up() => return,
-            MessageType::MsgRequestVote
-            | MessageType::MsgRequestPreVote
-            | MessageType::MsgTimeoutNow
-                if !self.may_vote() =>
+            MessageType::MsgTimeoutNow if !self.may_vote() => return,
+            MessageType::MsgRequestVote | MessageType::MsgRequestPreVote
+                if !self.may_vote_for(&message) =>
             {
                 return;
             }

@@ -178,6 +178,7 @@ impl<S: StateMachine> Group<S> {
             ..HardState::default()
         };
         self.regains = self.regains.max(raft.raft_log.last_index());
+        self.regains_term = self.regains_term.max(raft.raft_log.last_term());
         self.machine.retire();
         self.catch_up.offered_here = None;
         let members = Members::default();

@@ -128,6 +128,7 @@ impl<S: StateMachine> Group<S> {
             proposals: Vec::new(),
             applied: at,
             leads: false,
+            regains_term: known.term.0,
             regains: if known.commit > last { known.commit } else { 0 },
             after_persist: VecDeque::new(),
             number_base: 0,
