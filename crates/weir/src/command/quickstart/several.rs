@@ -1,13 +1,14 @@
 //! Several nodes on one machine, as one cluster.
 
-use std::{path::Path, time::Duration};
+use std::{net::TcpListener, path::Path, time::Duration};
 
 use anyhow::Context as _;
 use tokio::{sync::oneshot, task::block_in_place};
-use weir_broker::steward::ClusterStatus;
+use weir_broker::{Identity, steward::ClusterStatus};
+use weir_log::disk::RealDisk;
 
 use super::{
-    children::{ChildNode, address},
+    children::{self, ChildNode, address},
     exchange,
 };
 use crate::{
@@ -58,7 +59,7 @@ fn start(arguments: &ServeArguments, count: u16) -> anyhow::Result<Vec<ChildNode
     let mut nodes: Vec<ChildNode> = Vec::new();
     for number in 1..=count {
         let kafka = address(&arguments.kafka, number - 1)?;
-        let cluster = address(&arguments.cluster, number - 1)?;
+        let cluster = cluster_address(arguments, number)?;
         let join = nodes.first().map(|first| first.cluster.clone());
         let addresses = [kafka, cluster];
         nodes.push(ChildNode::start(
@@ -69,6 +70,19 @@ fn start(arguments: &ServeArguments, count: u16) -> anyhow::Result<Vec<ChildNode
         )?);
     }
     Ok(nodes)
+}
+
+/// Where the node was before, if that is free: nodes that all move at once never find each other.
+fn cluster_address(arguments: &ServeArguments, number: u16) -> anyhow::Result<String> {
+    let disk = RealDisk::open(&children::data_dir(arguments, number))?;
+    let identity = Identity::load(&disk)?;
+    let before = identity.and_then(|it| it.addresses.get(&it.node).cloned());
+    let host = |address: &str| address.rsplit_once(':').map(|(host, _)| host.to_owned());
+    let before = before.filter(|before| host(before) == host(&arguments.cluster));
+    match before.filter(|before| TcpListener::bind(before).is_ok()) {
+        Some(before) => Ok(before),
+        None => address(&arguments.cluster, number - 1),
+    }
 }
 
 async fn show(arguments: &ServeArguments, nodes: &mut [ChildNode]) -> anyhow::Result<()> {
