@@ -1,6 +1,7 @@
 //! Real clients and real faults against a running node. `cargo xtask clients` and
 //! `cargo xtask crash` start it.
 
+mod bench;
 mod checker;
 mod client;
 mod clients;
@@ -45,6 +46,8 @@ enum Campaign {
     Failover(cluster::failover::Options),
     /// One node becomes three, a dead one is replaced, one is drained, under load.
     Grow(cluster::grow::Options),
+    /// Three nodes beside one, catch-up of an empty node, cost of idle groups.
+    Bench(bench::Options),
     /// Judges a recorded history; exit status 1 when anything is wrong with it.
     Check {
         /// Directory of `PROCESS.jsonl` files.
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
             Campaign::Cluster(options) => cluster::run(&options, &weir),
             Campaign::Failover(options) => cluster::failover::run(&options, &weir),
             Campaign::Grow(options) => cluster::grow::run(&options, &weir),
+            Campaign::Bench(options) => bench::run(&options, &weir),
             Campaign::Check { history } => history::judge(&history),
         }
     });

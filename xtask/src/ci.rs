@@ -8,6 +8,15 @@ use std::time::{Duration, Instant};
 /// Seeds of the simulation: under a minute on two cores.
 const SIM_SEED_COUNT: u64 = 2000;
 
+/// Campaigns of real processes, with their options and limits in minutes.
+const CAMPAIGNS: [(&str, &[&str], u64); 5] = [
+    ("crash", &["--kills", "20", "--cuts", "20", "--quick"], 14),
+    ("clients", &["--quick"], 8),
+    ("clients", &["--quick", "--nodes", "3", "--codec", "lz4"], 6),
+    ("failover", &["--cycles", "5"], 5),
+    ("grow", &[], 5),
+];
+
 /// What the steps amounted to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Tally {
@@ -59,11 +68,11 @@ pub(crate) fn run() -> Result<bool> {
     tally.add(campaign("build", &mut delegate::build_node(), minutes(15))?);
     let mut sim = delegate::sim_command(SIM_SEED_COUNT, 1, &[]);
     tally.add(campaign("sim", &mut sim, minutes(12))?);
-    let crash = ["--kills", "20", "--cuts", "20"].map(str::to_owned);
-    let mut crash = delegate::interop_command("crash", &crash);
-    tally.add(campaign("crash", &mut crash, minutes(8))?);
-    let mut clients = delegate::interop_command("clients", &["--quick".to_owned()]);
-    tally.add(campaign("clients", &mut clients, minutes(8))?);
+    for (name, words, limit) in CAMPAIGNS {
+        let words: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();
+        let mut command = delegate::interop_command(name, &words);
+        tally.add(campaign(name, &mut command, minutes(limit))?);
+    }
     println!("test: {} s in all", started.elapsed().as_secs());
     println!(
         "{} passed, {} failed, {} skipped",

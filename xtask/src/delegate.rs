@@ -9,8 +9,13 @@ pub(crate) fn sim(seeds: u64, from: u64, rest: &[String]) -> Result<bool> {
     process::passes(&mut sim_command(seeds, from, rest))
 }
 
-/// Runs the benchmarks.
+/// Runs the benchmarks: those of whole clusters start nodes, as campaigns do.
 pub(crate) fn bench(rest: &[String]) -> Result<bool> {
+    if let Some((first, rest)) = rest.split_first()
+        && first == "cluster"
+    {
+        return interop("bench", rest);
+    }
     process::passes(release("weir-bench").args(rest))
 }
 

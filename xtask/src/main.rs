@@ -45,21 +45,33 @@ enum Command {
         #[arg(last = true)]
         rest: Vec<String>,
     },
-    /// kill -9 and power cuts under load, on real processes and file systems.
+    /// Faults under load, on real processes and file systems: one node, then three.
     Crash {
-        /// Passed on: `--kills N --cuts N --fs ext4,xfs --seed S`.
+        /// Passed on: `--kills N --cuts N --cycles N --fault F,F+F --fs ext4,xfs --seed S`.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<String>,
     },
     /// A real text corpus through kcat, Java and Python clients while the node is killed.
     Clients {
-        /// Passed on: `--quick`, `--only CLIENT`.
+        /// Passed on: `--quick`, `--only CLIENT`, `--nodes N`.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<String>,
     },
-    /// Benchmarks beside fio and Kafka.
+    /// How long a client waits when the leader of its partition is killed or stopped.
+    Failover {
+        /// Passed on: `--cycles N`, `--way kill,stop`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
+    },
+    /// One node becomes three, a dead one is replaced, one is drained, under load.
+    Grow {
+        /// Passed on: `--cycles N`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
+    },
+    /// Benchmarks: `log` beside fio and Kafka, `cluster` of three nodes beside one.
     Bench {
-        /// Passed on to `weir-bench`.
+        /// Which, and its options.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<String>,
     },
@@ -83,6 +95,8 @@ fn main() -> ExitCode {
         Command::Sim { seeds, from, rest } => delegate::sim(seeds, from, &rest),
         Command::Crash { rest } => delegate::interop("crash", &rest),
         Command::Clients { rest } => delegate::interop("clients", &rest),
+        Command::Failover { rest } => delegate::interop("failover", &rest),
+        Command::Grow { rest } => delegate::interop("grow", &rest),
         Command::Bench { rest } => delegate::bench(&rest),
         Command::Fuzz { seconds, target } => fuzz::run(seconds, target.as_deref()),
     };

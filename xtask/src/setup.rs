@@ -10,7 +10,7 @@ struct Need {
     packages: &'static [&'static str],
 }
 
-const NEEDS: [Need; 8] = [
+const NEEDS: [Need; 11] = [
     Need {
         program: "cc",
         packages: &["build-essential"],
@@ -26,6 +26,18 @@ const NEEDS: [Need; 8] = [
     Need {
         program: "mkfs.ext4",
         packages: &["e2fsprogs"],
+    },
+    Need {
+        program: "ip",
+        packages: &["iproute2"],
+    },
+    Need {
+        program: "nft",
+        packages: &["nftables"],
+    },
+    Need {
+        program: "strace",
+        packages: &["strace"],
     },
     Need {
         program: "java",

@@ -300,7 +300,12 @@ impl<S: StateMachine> Group<S> {
         while self.raw.has_ready() {
             let ready = self.raw.ready();
             let committed = self.store(ready, out);
+            let conf_index = self.conf_index;
             self.apply_all(committed)?;
+            if self.conf_index != conf_index {
+                // Who left may forget the log: this replica must not ask for its vote again.
+                self.store_hard_state(self.applied.0, out);
+            }
             self.follow_leadership(now);
             self.propose_bundle();
             self.step_down_where_removed();
@@ -327,7 +332,7 @@ impl<S: StateMachine> Group<S> {
         // A commit index alone is not worth a sync: it travels with the next entries, and is
         // found again without it.
         if ready.must_sync() {
-            self.store_hard_state(out);
+            self.store_hard_state(self.raw.raft.raft_log.committed, out);
             if !entries.is_empty() {
                 let entries = entries.iter().map(convert::to_wal).collect();
                 out.records.push(WalRecord::Entries {
@@ -347,9 +352,9 @@ impl<S: StateMachine> Group<S> {
         committed
     }
 
-    fn store_hard_state(&self, out: &mut Output) {
+    fn store_hard_state(&self, commit: u64, out: &mut Output) {
         let mut state = self.raw.raft.hard_state();
-        state.commit = state.commit.max(self.regains);
+        state.commit = commit.max(self.regains);
         self.bugs.forget_vote(&mut state);
         out.records.push(WalRecord::HardState {
             group: self.id,

@@ -43,30 +43,44 @@ const LONG_RUN_CYCLES: u32 = 10;
 pub(crate) struct Options {
     /// Faults, each alone, or two at a time as `kill+partition`. Default: all, and some pairs.
     #[arg(long = "fault", value_delimiter = ',')]
-    faults: Vec<Faults>,
+    pub(crate) faults: Vec<Faults>,
     /// Cycles of each.
     #[arg(long, default_value_t = 100)]
-    cycles: u32,
+    pub(crate) cycles: u32,
     /// Three cycles of each fault alone.
     #[arg(long)]
-    quick: bool,
+    pub(crate) quick: bool,
     /// File system of the nodes.
-    #[arg(long, value_enum, default_value_t = FileSystem::Ext4)]
-    cluster_fs: FileSystem,
+    #[arg(long = "fs", value_enum, default_value_t = FileSystem::Ext4)]
+    pub(crate) file_system: FileSystem,
     /// Decides who is hit when.
     #[arg(long, default_value_t = 1)]
-    seed: u64,
+    pub(crate) seed: u64,
     /// Nodes.
     #[arg(long, default_value_t = 3)]
-    nodes: usize,
+    pub(crate) nodes: usize,
     /// Keep histories of clean runs too.
     #[arg(long)]
-    keep: bool,
+    pub(crate) keep: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            faults: Vec::new(),
+            cycles: 100,
+            quick: false,
+            file_system: FileSystem::Ext4,
+            seed: 1,
+            nodes: 3,
+            keep: false,
+        }
+    }
 }
 
 /// One fault, or two at the same time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Faults(Vec<Fault>);
+pub(crate) struct Faults(Vec<Fault>);
 
 impl FromStr for Faults {
     type Err = String;
@@ -133,6 +147,9 @@ struct Totals {
 
 /// Runs the campaign; false when something was found or a cluster did not come back.
 pub(crate) fn run(options: &Options, weir: &Path) -> Result<bool> {
+    if options.cycles == 0 && !options.quick {
+        return Ok(true);
+    }
     if let Some(obstacle) = Network::obstacle() {
         println!("skipped: faults on three nodes: {obstacle}");
         return Ok(true);
@@ -159,7 +176,7 @@ pub(crate) fn run(options: &Options, weir: &Path) -> Result<bool> {
             cycles,
             keep: options.keep,
             nodes: options.nodes,
-            file_system: options.cluster_fs,
+            file_system: options.file_system,
             weir,
             directory: directory.path(),
         };
@@ -224,6 +241,9 @@ impl Trial<'_> {
         let topic = format!("fault-{}", self.faults).replace('+', "-");
         let mut load = Load::start(cluster, &topic, self.faults.shape(), self.directory)?;
         let judged = self.strike_all(cluster, &mut load, moments);
+        if judged.is_err() {
+            cluster.describe_to(&load.directory().join("state.txt"));
+        }
         let verdict =
             judged.with_context(|| format!("history in {}", load.directory().display()))?;
         println!(

@@ -71,8 +71,12 @@ pub(crate) fn run(options: &Options, weir: &Path) -> Result<bool> {
         let mut cluster = Cluster::start(weir, &nodes, Ground::Loopback, NODES, &[])?;
         let topic = format!("failover-{way}");
         let mut load = Load::start(&cluster, &topic, SHAPE, directory.path())?;
-        let lost_at = lose_leaders(*way, options.cycles, &mut cluster, &mut load, &mut moments)
-            .with_context(|| format!("history in {}", load.directory().display()))?;
+        let lost_at = lose_leaders(*way, options.cycles, &mut cluster, &mut load, &mut moments);
+        if lost_at.is_err() {
+            cluster.describe_to(&load.directory().join("state.txt"));
+        }
+        let lost_at =
+            lost_at.with_context(|| format!("history in {}", load.directory().display()))?;
         let in_doubt = load.finish()?;
         ensure!(in_doubt == 0, "{in_doubt} messages were given up");
         let verdict = load.judge(&cluster)?;
@@ -158,7 +162,7 @@ fn report(way: Way, waits_ms: &[u64], verdict: &Verdict) {
 }
 
 /// The monotonic clock, as the clients read it.
-pub(super) fn now_ns() -> u64 {
+pub(crate) fn now_ns() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);
     let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
     seconds * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)

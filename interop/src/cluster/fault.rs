@@ -1,5 +1,6 @@
 //! The faults: how each is struck and how it is healed.
 
+use super::member::Member;
 use super::network::{Drop, Network};
 use super::nodes::Cluster;
 use super::strace::Strace;
@@ -17,6 +18,8 @@ const FAIL_STOP_LIMIT: Duration = Duration::from_secs(20);
 const SLOW_SYNC_US: u64 = 100_000;
 const SHORT_MS: (u64, u64) = (200, 1_500);
 const PAUSE_MS: (u64, u64) = (1_000, 10_000);
+/// Long enough for the files made in advance to be used up.
+const FULL_MS: (u64, u64) = (3_000, 6_000);
 const LONG_MS: (u64, u64) = (1_500, 4_000);
 
 /// What can happen to a cluster.
@@ -85,9 +88,8 @@ impl Fault {
                 let first = moments.between(min_ms, max_ms);
                 return first.min(moments.between(min_ms, max_ms));
             }
-            Self::Partition | Self::OneWay | Self::Bridge | Self::DiskFull | Self::SlowDisk => {
-                LONG_MS
-            }
+            Self::DiskFull => FULL_MS,
+            Self::Partition | Self::OneWay | Self::Bridge | Self::SlowDisk => LONG_MS,
         };
         moments.between(min_ms, max_ms)
     }
@@ -217,19 +219,23 @@ impl Wounds {
         Ok(())
     }
 
-    /// Heals everything, in the order in which it was struck.
+    /// Heals everything, in the order in which it was struck, and waits until all nodes are ready.
     pub(super) fn heal(self, cluster: &mut Cluster) -> Result<()> {
         for wound in self.wounds {
             wound.heal(cluster)?;
         }
-        Ok(())
+        // Only now: without a majority of them none may be ready.
+        cluster
+            .members
+            .iter_mut()
+            .try_for_each(Member::wait_until_ready)
     }
 }
 
 impl Wound {
     fn heal(self, cluster: &mut Cluster) -> Result<()> {
         match self {
-            Self::Killed(index) => cluster.restart(index),
+            Self::Killed(index) => cluster.relaunch(index),
             Self::Paused(index) => cluster.members[index].signal(Signal::CONT),
             Self::PowerCut(nodes) => {
                 for index in &nodes {
@@ -237,7 +243,7 @@ impl Wound {
                 }
                 nodes
                     .into_iter()
-                    .try_for_each(|index| cluster.restart(index))
+                    .try_for_each(|index| cluster.relaunch(index))
             }
             Self::Filtered(nodes) => {
                 let network: &Network = cluster.network()?;
@@ -251,7 +257,7 @@ impl Wound {
                 cluster.members[index]
                     .wait_for_end("a node to stop when its disk fails", FAIL_STOP_LIMIT)?;
                 strace.detach()?;
-                cluster.restart(index)
+                cluster.relaunch(index)
             }
         }
     }

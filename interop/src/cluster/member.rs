@@ -7,6 +7,7 @@ use crate::place;
 use crate::stop;
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -22,7 +23,14 @@ pub(super) struct Member {
     log: PathBuf,
     image: Option<Image>,
     process: Option<Child>,
+    launch: Option<Launch>,
     restarts: Vec<Duration>,
+}
+
+/// A start whose end is not known.
+struct Launch {
+    at: Instant,
+    said: mpsc::Receiver<SocketAddr>,
 }
 
 impl Member {
@@ -42,13 +50,13 @@ impl Member {
             log: directory.join(format!("{name}.log")),
             image,
             process: None,
+            launch: None,
             restarts: Vec::new(),
         }
     }
 
-    /// Starts it by `command`, which names the binary, and waits until it says that it is ready.
-    pub(super) fn start(&mut self, command: &mut Command, more: &[&str]) -> Result<()> {
-        let started = Instant::now();
+    /// Starts it by `command`, which names the binary. It may not be ready without others.
+    pub(super) fn launch(&mut self, command: &mut Command, more: &[&str]) -> Result<()> {
         let mut process = command
             .args(["serve", "--kafka", &self.kafka, "--data-dir"])
             .arg(&self.data)
@@ -60,14 +68,27 @@ impl Member {
             .with_context(|| format!("start {command:?}"))?;
         let out = process.stdout.take().expect("stdout is piped");
         self.process = Some(process);
-        let said = node::listen(out, node::open_log(&self.log)?);
+        self.launch = Some(Launch {
+            at: Instant::now(),
+            said: node::listen(out, node::open_log(&self.log)?),
+        });
+        Ok(())
+    }
+
+    /// Waits until it has said that it is ready.
+    pub(super) fn wait_until_ready(&mut self) -> Result<()> {
+        let Some(launch) = self.launch.take() else {
+            return Ok(());
+        };
         let log = self.log.display();
-        stop::wait_for("node's readiness", READY_LIMIT, || match said.try_recv() {
+        let ready = || match launch.said.try_recv() {
             Ok(_) => Ok(Some(())),
             Err(mpsc::TryRecvError::Empty) => Ok(None),
             Err(mpsc::TryRecvError::Disconnected) => bail!("the node did not start; see {log}"),
-        })?;
-        self.restarts.push(started.elapsed());
+        };
+        stop::wait_for("node's readiness", READY_LIMIT, ready)
+            .with_context(|| format!("log in {log}"))?;
+        self.restarts.push(launch.at.elapsed());
         Ok(())
     }
 

@@ -13,6 +13,8 @@ mod run;
 mod status;
 mod strace;
 
-pub(crate) use campaign::{Options, run};
+pub(crate) use campaign::{Faults, Options, run};
+pub(crate) use failover::now_ns;
 pub(crate) use leaderless::Leaderless;
+pub(crate) use load::{Load, Shape};
 pub(crate) use nodes::{Cluster, Ground};

@@ -134,12 +134,19 @@ impl Cluster {
             Some(address) => more.push(address),
             None => more.extend(self.serve_options.clone()),
         }
-        self.launch(index, &more)
+        self.launch(index, &more)?;
+        self.members[index].wait_until_ready()
     }
 
-    /// Starts a node again.
-    pub(crate) fn restart(&mut self, index: usize) -> Result<()> {
+    /// Starts a node again, which may need others to be ready.
+    pub(crate) fn relaunch(&mut self, index: usize) -> Result<()> {
         self.launch(index, &[])
+    }
+
+    /// Starts a node again, and waits until it is ready.
+    pub(crate) fn restart(&mut self, index: usize) -> Result<()> {
+        self.relaunch(index)?;
+        self.members[index].wait_until_ready()
     }
 
     /// Addresses for clients.
@@ -153,6 +160,29 @@ impl Cluster {
         match &self.network {
             Some(network) => network.on_hub(program),
             None => Command::new(program),
+        }
+    }
+
+    /// Writes down what nodes and clients know of the cluster, for a person to look at; what cannot
+    /// be asked is written down as that.
+    pub(crate) fn describe_to(&self, path: &Path) {
+        let mut text = Vec::new();
+        for index in self.started() {
+            text.extend(format!("node {}\n", index + 1).into_bytes());
+            match self.admin(index, &["status"]) {
+                Ok(status) => text.extend(status),
+                Err(error) => text.extend(format!("{error:#}\n").into_bytes()),
+            }
+        }
+        let mut command = self.client(OsStr::new("kcat"));
+        command.args(["-L", "-m", "3", "-b", &self.bootstrap()]);
+        match super::run::output(&mut command, STATUS_LIMIT) {
+            Ok(output) => text.extend(output.stdout),
+            Err(error) => text.extend(format!("{error:#}\n").into_bytes()),
+        }
+        match std::fs::write(path, text) {
+            Ok(()) => eprintln!("the cluster's state is in {}", path.display()),
+            Err(error) => eprintln!("{}: {error}", path.display()),
         }
     }
 
@@ -186,10 +216,15 @@ impl Cluster {
     /// Waits until every started node sees all started nodes, every group led and every replica
     /// caught up.
     pub(crate) fn wait_until_whole(&mut self) -> Result<()> {
+        self.wait_until_whole_within(SETTLE_LIMIT)
+    }
+
+    /// The same, with another limit.
+    pub(crate) fn wait_until_whole_within(&mut self, limit: Duration) -> Result<()> {
         let started: Vec<_> = self.started();
         let voters = started.len().min(REPLICAS);
         let mut lack = String::new();
-        let waited = stop::wait_for("the cluster to be whole", SETTLE_LIMIT, || {
+        let waited = stop::wait_for("the cluster to be whole", limit, || {
             for member in &mut self.members {
                 member.ensure_alive()?;
             }
@@ -207,6 +242,11 @@ impl Cluster {
             Ok(Some(()))
         });
         waited.with_context(|| format!("still lacking: {lack}"))
+    }
+
+    /// Process ids of running nodes.
+    pub(crate) fn pids(&self) -> impl Iterator<Item = u32> {
+        self.members.iter().filter_map(Member::pid)
     }
 
     /// Indexes of nodes with a process.
@@ -258,7 +298,7 @@ impl Cluster {
         let peer = member.peer.clone();
         let mut options = vec!["--cluster", peer.as_str()];
         options.extend(more.iter().map(String::as_str));
-        member.start(&mut command, &options)
+        member.launch(&mut command, &options)
     }
 }
 

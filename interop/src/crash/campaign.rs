@@ -2,6 +2,7 @@
 
 use super::load::Load;
 use crate::checker::Verdict;
+use crate::cluster;
 use crate::image::{FileSystem, Image};
 use crate::moments::Moments;
 use crate::node::Node;
@@ -28,6 +29,15 @@ pub(crate) struct Options {
     /// Cycles of power cut and restart, on each file system.
     #[arg(long, default_value_t = 100)]
     cuts: u32,
+    /// Cycles of each fault on three nodes; see `weir-interop cluster`.
+    #[arg(long, default_value_t = 100)]
+    cycles: u32,
+    /// Faults on three nodes, if not all.
+    #[arg(long = "fault", value_delimiter = ',')]
+    faults: Vec<cluster::Faults>,
+    /// Three cycles of each fault on three nodes.
+    #[arg(long)]
+    quick: bool,
     /// File systems for the power cuts.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [FileSystem::Ext4, FileSystem::Xfs])]
     fs: Vec<FileSystem>,
@@ -42,7 +52,7 @@ impl std::fmt::Display for FileSystem {
     }
 }
 
-/// Runs both loops; false when something acknowledged was lost, or anything else was found.
+/// Runs both loops on one node, then the faults on three; false when something acknowledged was lost, or anything else was found.
 pub(crate) fn run(options: &Options, weir: &Path) -> Result<bool> {
     let mut directory = RunDirectory::create()?;
     let mut totals = Totals::default();
@@ -68,7 +78,17 @@ pub(crate) fn run(options: &Options, weir: &Path) -> Result<bool> {
         totals.verdict.invented,
         totals.verdict.moved,
     );
-    Ok(totals.failed == 0)
+    drop(directory);
+    stop::check()?;
+    let several = cluster::Options {
+        faults: options.faults.clone(),
+        cycles: options.cycles,
+        quick: options.quick,
+        file_system: options.fs.first().copied().unwrap_or(FileSystem::Ext4),
+        seed: options.seed,
+        ..cluster::Options::default()
+    };
+    Ok(cluster::run(&several, weir)? && totals.failed == 0)
 }
 
 fn all_loops(

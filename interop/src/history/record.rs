@@ -39,6 +39,8 @@ pub(super) struct Send {
     pub key: u32,
     /// What became of it.
     pub fate: Fate,
+    /// When it began.
+    begun_ns: u64,
 }
 
 /// What lies at one offset of a partition.
@@ -74,6 +76,13 @@ pub(super) struct Commit {
     pub is_sure: bool,
 }
 
+#[derive(Clone, Copy, Debug)]
+struct Ack {
+    key: u32,
+    begun_ns: u64,
+    time_ns: u64,
+}
+
 /// A history.
 #[derive(Debug, Default)]
 pub(crate) struct Record {
@@ -100,8 +109,7 @@ pub(crate) struct Record {
     pub(super) sessions: Vec<Session>,
     /// Commits with an answer.
     pub(super) commits: Vec<Commit>,
-    /// Partition and time of each acknowledgement.
-    ack_times_ns: Vec<(u32, u64)>,
+    acks: Vec<Ack>,
     /// Messages handed out.
     pub(super) poll_count: u64,
 }
@@ -142,9 +150,17 @@ impl Record {
 
     /// Partition and time of all acknowledgements, in order.
     pub(crate) fn ack_times_ns(&self) -> Vec<(u32, u64)> {
-        let mut times = self.ack_times_ns.clone();
+        let acks = self.acks.iter();
+        let mut times: Vec<_> = acks.map(|ack| (ack.key, ack.time_ns)).collect();
         times.sort_unstable();
         times
+    }
+
+    /// Of all acknowledged sends, when each began and how long it took.
+    pub(crate) fn send_delays_ns(&self) -> Vec<(u64, u64)> {
+        let acks = self.acks.iter();
+        acks.map(|ack| (ack.begun_ns, ack.time_ns.saturating_sub(ack.begun_ns)))
+            .collect()
     }
 
     /// Highest offset acknowledged, by partition.
@@ -216,6 +232,7 @@ impl Record {
             sends.push(Send {
                 key: event.key,
                 fate: Fate::Unsure,
+                begun_ns: event.time_ns,
             });
             return Ok(());
         }
@@ -228,7 +245,12 @@ impl Record {
             Kind::Info | Kind::Invoke => Fate::Unsure,
         };
         if kind == Kind::Ok {
-            self.ack_times_ns.push((event.key, event.time_ns));
+            let begun_ns = send.begun_ns;
+            self.acks.push(Ack {
+                key: event.key,
+                begun_ns,
+                time_ns: event.time_ns,
+            });
         }
         Ok(())
     }

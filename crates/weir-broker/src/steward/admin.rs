@@ -10,7 +10,7 @@ use crate::call::ADMIN;
 pub const MAX_ADMIN_REQUEST_BYTES: usize = 4 << 10;
 
 /// A request about the cluster.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "snake_case", deny_unknown_fields)]
 pub enum AdminRequest {
     /// What the node that is asked knows of the cluster.

@@ -135,10 +135,10 @@ impl Round<'_> {
     /// The most urgent step of one group, if any.
     fn look_after(&mut self, group: &Group<'_>) {
         let is_leaving = !self.facts.is_active(group.leader);
-        if is_leaving || self.facts.is_slow(group.leader) {
-            if let Some(to) = self.successor(group, !is_leaving) {
-                return self.hand_over(group, to);
-            }
+        if (is_leaving || self.facts.is_slow(group.leader))
+            && let Some(to) = self.successor(group, !is_leaving)
+        {
+            return self.hand_over(group, to);
         }
         let action = members::drop_learners(self.facts, &self.shares, group)
             .or_else(|| self.change_voters(group))

@@ -7,4 +7,5 @@ mod cluster;
 mod forward;
 mod mesh;
 mod nodes;
+mod slow_disk;
 mod steward;

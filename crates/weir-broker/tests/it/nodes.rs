@@ -20,7 +20,10 @@ use weir_log::{
 };
 use weir_model::NodeId;
 
-use super::mesh::{End, HandClock, Mesh};
+use super::{
+    mesh::{End, HandClock, Mesh},
+    slow_disk::{SlowDisk, SyncMs},
+};
 
 /// How far time goes between two rounds, in ms.
 const ROUND_MS: u64 = 20;
@@ -46,6 +49,8 @@ pub(crate) struct Cluster {
     up: BTreeSet<NodeId>,
     round: u64,
     dirs: Vec<Dir>,
+    /// By order of joining.
+    pub(crate) sync_ms: Vec<SyncMs>,
 }
 
 fn config() -> NodeConfig {
@@ -70,6 +75,7 @@ impl Cluster {
             up: BTreeSet::new(),
             round: 0,
             dirs: Vec::new(),
+            sync_ms: Vec::new(),
         };
         let disk = cluster.disk();
         let address = "node-1:1".to_owned();
@@ -83,9 +89,15 @@ impl Cluster {
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
         let name = format!("weir-broker-it-{}-{serial}", std::process::id());
         let dir = Dir(std::env::temp_dir().join(name));
-        let disk = Arc::new(RealDisk::open(&dir.0).unwrap());
+        let disk = RealDisk::open(&dir.0).unwrap();
         self.dirs.push(dir);
-        disk
+        let sync_ms = SyncMs::default();
+        self.sync_ms.push(Arc::clone(&sync_ms));
+        Arc::new(SlowDisk {
+            disk,
+            clock: Arc::clone(&self.clock),
+            sync_ms,
+        })
     }
 
     fn open(&mut self, disk: Arc<dyn Disk>) {

@@ -1,7 +1,9 @@
 //! What the steward does with whole nodes.
 
+use std::sync::atomic::Ordering;
+
 use weir_broker::steward::{AdminAnswer, AdminRequest, ClusterStatus, NodeStanding};
-use weir_model::NodeId;
+use weir_model::{GroupId, NodeId};
 
 use super::nodes::{Cluster, status_of};
 
@@ -10,16 +12,16 @@ fn done(answer: &AdminAnswer) -> bool {
 }
 
 /// Asks until it is done: a leader that was just elected knows little of the others.
-fn insist(cluster: &mut Cluster, node: u64, request: &AdminRequest) {
+fn insist(cluster: &mut Cluster, node: u64, request: AdminRequest) {
     const MAX_TRIES: usize = 50;
     for _ in 0..MAX_TRIES {
-        let answer = cluster.ask(node, request.clone());
+        let answer = cluster.ask(node, request);
         if done(&answer) {
             return;
         }
         (0..50).for_each(|_| cluster.round());
     }
-    panic!("{:?}", cluster.ask(node, request.clone()));
+    panic!("{:?}", cluster.ask(node, request));
 }
 
 /// Whether every group has these voters, and who leads is spread.
@@ -57,6 +59,10 @@ fn nodes_that_join_get_their_share_and_one_that_drains_gives_it_back() {
             && (node.voter_count, node.led_group_count) == (0, 0)
             && is_settled(&status, &[1, 2])
     });
+    cluster.until("node 3 has let go of its shards", |cluster| {
+        let applied = |group| cluster.nodes[&NodeId(3)].observed(GroupId(group)).2;
+        applied(0) > 0 && (1..=5).all(|shard| applied(shard) == 0)
+    });
     // It still knows the cluster, and takes its share again.
     assert!(done(&cluster.ask(3, AdminRequest::Add { node: 3 })));
     cluster.until("node 3 is back", |cluster| {
@@ -75,7 +81,7 @@ fn a_lost_node_can_be_removed_and_another_takes_its_place() {
         let mut groups = status.groups.iter();
         groups.all(|group| group.leader.is_some_and(|leader| leader != 3))
     });
-    insist(&mut cluster, 2, &AdminRequest::Remove { node: 3 });
+    insist(&mut cluster, 2, AdminRequest::Remove { node: 3 });
     cluster.join();
     cluster.until("node 4 votes in its place", |cluster| {
         is_settled(&status_of(&cluster.nodes[&NodeId(4)]), &[1, 2, 4])
@@ -90,7 +96,7 @@ fn a_group_goes_where_it_is_sent_and_a_node_that_stops_leads_nothing() {
     let from = group.leader.unwrap();
     let to = group.voters.iter().copied().find(|node| *node != from);
     let (group, node) = (group.id, to.unwrap());
-    insist(&mut cluster, from, &AdminRequest::Transfer { group, node });
+    insist(&mut cluster, from, AdminRequest::Transfer { group, node });
     cluster.until("the group is led elsewhere", |cluster| {
         let status = status_of(&cluster.nodes[&NodeId(1)]);
         let mut groups = status.groups.iter();
@@ -106,4 +112,27 @@ fn a_group_goes_where_it_is_sent_and_a_node_that_stops_leads_nothing() {
         let node = &cluster.nodes[&NodeId(1)];
         assert!(!node.is_leading_anything(), "it is given nothing back");
     }
+}
+
+#[test]
+fn a_node_with_a_slow_disk_leads_nothing_until_the_disk_is_quick_again() {
+    const STALL_MS: u64 = 700;
+    let mut cluster = three_nodes(5);
+    let slow = |cluster: &Cluster| {
+        let status = status_of(&cluster.nodes[&NodeId(1)]);
+        let node = status.nodes.iter().find(|node| node.id == 2).unwrap();
+        (node.is_slow, node.led_group_count > 0)
+    };
+    cluster.sync_ms[1].store(STALL_MS, Ordering::Relaxed);
+    // Something to write for everybody: the metadata group votes everywhere.
+    assert!(done(&cluster.ask(1, AdminRequest::Drain { node: 3 })));
+    assert!(done(&cluster.ask(1, AdminRequest::Add { node: 3 })));
+    cluster.until("node 2 is slow and leads nothing", |cluster| {
+        slow(cluster) == (true, false)
+    });
+    cluster.sync_ms[1].store(0, Ordering::Relaxed);
+    cluster.until("node 2 leads its share again", |cluster| {
+        slow(cluster) == (false, true)
+            && is_settled(&status_of(&cluster.nodes[&NodeId(1)]), &[1, 2, 3])
+    });
 }

@@ -234,7 +234,7 @@ impl<S: StateMachine> Group<S> {
             let entries = entries.iter().map(convert::to_wal).collect();
             out.records.push(WalRecord::Entries { group, entries });
         }
-        self.store_hard_state(out);
+        self.store_hard_state(self.raw.raft.raft_log.committed, out);
         self.number_base = self.submitted + 1;
         self.submitted = self.number_base;
         out.readies.push((group, self.submitted));

@@ -149,6 +149,35 @@ fn what_the_leader_trims_meanwhile_is_not_needed() {
 }
 
 #[test]
+fn a_crash_at_any_step_leaves_the_old_state_or_the_new_one() {
+    let mut world = World::new(50_000);
+    let (mut old_count, mut new_count) = (0, 0);
+    for step_count in (0..28).step_by(2) {
+        fill(&mut world, 2, 6, 9_000);
+        let offer = world.offer(SHARD);
+        let before = World::contents(&world.follower.node(), partition(1));
+        world.follower.node().offers.offered(offer);
+        for _ in 0..step_count {
+            world.follower.step().unwrap();
+        }
+        world.reopen_follower();
+        settle(&mut world.follower);
+        let wanted = World::contents(&world.leader.node(), partition(1));
+        let had = World::contents(&world.follower.node(), partition(1));
+        if had == before {
+            old_count += 1;
+        } else {
+            assert!(had == wanted, "after {step_count} steps");
+            new_count += 1;
+        }
+    }
+    assert!(old_count > 0 && new_count > 0, "{old_count} {new_count}");
+    let offer = world.offer(SHARD);
+    world.take_over(offer);
+    world.assert_equal(2);
+}
+
+#[test]
 fn an_older_checkpoint_than_the_saved_one_is_given_up() {
     let mut world = World::new(50_000);
     fill(&mut world, 1, 2, 1000);

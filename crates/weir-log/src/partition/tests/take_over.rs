@@ -8,6 +8,7 @@ use weir_model::Offset;
 use crate::{
     clock::Millis,
     compaction::{self, CompactionPolicy},
+    disk::FileKind,
     ingest::{Ingest, IngestError},
     partition::{FlushError, MissingRange, PartitionManifest, ReadBatches},
     testing::{Bench, Make, MemDisk, MemShared, P, headers, sized},
@@ -252,6 +253,47 @@ fn a_full_disk_loses_nothing_of_what_was_finished_before() {
     shared.left_bytes.store(-1, Ordering::Relaxed);
     take_over(&source, &target, &wanted);
     assert_equal(&source, &target, &wanted);
+}
+
+#[test]
+fn a_damaged_segment_is_replaced_at_the_next_flush() {
+    let source = filled(20);
+    let (target, shared) = bench();
+    take_over(&source, &target, &source.log.manifest());
+    let damaged = target.log.manifest().segments[1];
+    let path = format!(
+        "partitions/{P}/{:020}-{}.seg",
+        damaged.base_offset.0, damaged.generation
+    );
+    assert_eq!(target.log.segment_in(&path), Some(damaged));
+    assert_eq!(target.log.segment_in("partitions"), None);
+    let file = target.store.disk().open(&path, FileKind::Buffered).unwrap();
+    file.write_at(&[7; 50], 100).unwrap();
+    assert!(target.read_all(0, 700).is_err());
+    let begin = || {
+        let (store, log) = (&target.store, &target.log);
+        Ingest::begin_replacement(store, log, damaged, false, target.policy).unwrap()
+    };
+    let bring = |ingest: &mut Ingest| {
+        while ingest.next_offset() < ingest.range().to {
+            let (batches, next) = read(&source, ingest.next_offset(), ingest.range().to);
+            ingest.push(&batches, next).unwrap();
+        }
+    };
+    let files = shared.files().len();
+    let mut given_up = begin();
+    bring(&mut given_up);
+    given_up.abandon();
+    assert_eq!(shared.files().len(), files);
+    let (mut first, mut second) = (begin(), begin());
+    bring(&mut first);
+    bring(&mut second);
+    assert_eq!(first.replace(), Ok(true));
+    assert_eq!(second.replace(), Ok(false), "one waits");
+    target.flush().unwrap();
+    assert_equal(&source, &target, &source.log.manifest());
+    assert!(!target.log.manifest().names(&damaged));
+    assert_eq!(shared.files().len(), files);
 }
 
 #[test]

@@ -1,0 +1,11 @@
+//! `cargo xtask bench cluster`: what three nodes give beside one, how fast an empty node catches
+//! up, what idle groups cost.
+
+mod catch_up;
+mod idle;
+mod producer;
+mod report;
+mod suite;
+mod throughput;
+
+pub(crate) use suite::{Options, run};

@@ -1,0 +1,98 @@
+//! What is measured in which order.
+
+use super::producer::Producer;
+use super::report::Report;
+use super::{catch_up, idle, throughput};
+use crate::place::RunDirectory;
+use crate::stop;
+use anyhow::Result;
+use std::path::Path;
+use std::time::Duration;
+
+/// A part of the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// One producer on three nodes beside one node.
+    Throughput,
+    /// An empty node catches up.
+    CatchUp,
+    /// 300 idle groups.
+    Idle,
+}
+
+/// What `cargo xtask bench cluster` is asked for.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// A run of about a minute and a half.
+    #[arg(long)]
+    quick: bool,
+    /// Gigabytes that the empty node lacks.
+    #[arg(long)]
+    gb: Option<u64>,
+    /// Only these parts.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Part>,
+}
+
+/// How long and how much.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// Messages of a turn of the one producer.
+    pub message_count: u64,
+    /// Turns of each side, after one that does not count.
+    pub round_count: u32,
+    /// What the empty node lacks.
+    pub catch_up_bytes: u64,
+    /// How long idle nodes are watched.
+    pub idle: Duration,
+}
+
+impl Options {
+    fn pace(&self) -> Pace {
+        let (message_count, round_count, gb, idle_s) = match self.quick {
+            true => (200_000, 2, 1, 15),
+            false => (400_000, 3, 2, 30),
+        };
+        Pace {
+            message_count,
+            round_count,
+            catch_up_bytes: self.gb.unwrap_or(gb) * 1_000_000_000,
+            idle: Duration::from_secs(idle_s),
+        }
+    }
+}
+
+/// Measures all parts; false when something fell short.
+pub(crate) fn run(options: &Options, weir: &Path) -> Result<bool> {
+    let mut directory = RunDirectory::create()?;
+    let path = directory.path().to_owned();
+    let producer = Producer::build(&path)?;
+    let pace = options.pace();
+    let mut report = Report::default();
+    let all = [Part::Throughput, Part::CatchUp, Part::Idle];
+    for part in all {
+        if !options.only.is_empty() && !options.only.contains(&part) {
+            continue;
+        }
+        let (name, outcome) = match part {
+            Part::Throughput => (
+                "throughput",
+                throughput::measure(pace, weir, &path, &producer, &mut report),
+            ),
+            Part::CatchUp => (
+                "catch-up",
+                catch_up::measure(pace, weir, &path, &producer, &mut report),
+            ),
+            Part::Idle => ("idle", idle::measure(pace, weir, &path, &mut report)),
+        };
+        if let Err(error) = outcome {
+            stop::check()?;
+            report.failed(name, &error);
+        }
+    }
+    let kept = report.finish();
+    if kept {
+        directory.clean();
+    }
+    Ok(kept)
+}
