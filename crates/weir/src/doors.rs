@@ -37,7 +37,9 @@ impl Doors {
         let bound = cluster.local_addr().map_err(failed)?;
         let cluster_advertised = advertised(given, bound, "--cluster")?;
         if tls.is_none() && !bound.ip().is_loopback() {
-            warn!("--cluster {bound} without TLS: whoever reaches that port can change the cluster");
+            warn!(
+                "--cluster {bound} without TLS: whoever reaches that port can change the cluster"
+            );
         }
         Ok(Self {
             kafka,
