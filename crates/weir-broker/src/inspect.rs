@@ -47,9 +47,9 @@ impl Node {
         (status.term(), status.leader(), status.applied())
     }
 
-    /// Whom the group's replica on this node voted for in its term; where it is told.
-    pub fn vote(&self, group: GroupId) -> Option<NodeId> {
-        self.status(group).vote()
+    /// The last term of the group's replica that is on this node's disk, and the vote in it.
+    pub fn promised(&self, group: GroupId) -> (Term, Option<NodeId>) {
+        self.status(group).promised()
     }
 
     /// The group as the replica on this node knows it.

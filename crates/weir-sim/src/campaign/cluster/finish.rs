@@ -88,10 +88,20 @@ impl Cluster<'_> {
         for machine in &self.machines {
             let number = machine.number;
             let Some(process) = &machine.process else {
-                return Some(format!("machine {number} has no process"));
+                let (node, at_ms) = (machine.node, machine.start_at_ms);
+                return Some(format!(
+                    "machine {number} has no process: node {node:?}, start {at_ms:?}"
+                ));
             };
             if !process.node.is_ready() {
-                return Some(format!("machine {number} is not ready"));
+                let groups = self.groups();
+                let seen: Vec<_> = groups
+                    .map(|group| (process.node.observed(group), process.node.leader_of(group)))
+                    .collect();
+                let nodes = process.node.known_nodes();
+                return Some(format!(
+                    "machine {number} is not ready: knows {nodes:?}, groups {seen:?}"
+                ));
             }
             nodes.push(process.node.id());
         }
