@@ -12,8 +12,8 @@ use weir_model::{GroupId, NodeId, Term};
 
 use super::{Group, catch_up::CatchUp, liveness::Liveness, view::Viewed};
 use crate::{
-    FoundError, GroupCheckpoint, GroupStatus, Members, StateMachine, bundle::BundleBuilder, convert,
-    group_log::GroupLog, seeded::Bugs,
+    FoundError, GroupCheckpoint, GroupStatus, Members, StateMachine, bundle::BundleBuilder,
+    convert, group_log::GroupLog, seeded::Bugs,
 };
 
 /// Most bytes of committed entries handled in one turn of a group.

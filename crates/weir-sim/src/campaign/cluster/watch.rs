@@ -124,7 +124,8 @@ impl Cluster<'_> {
                 let partitions = state.partitions.iter();
                 partitions.map(|p| (p.id, p.end)).collect()
             };
-            if known.state != state.state || ends(known) != ends(&state) {
+            let is_same = known.state == state.state && known.members == state.members;
+            if !is_same || ends(known) != ends(&state) {
                 let detail = format!(
                     "group {group} at {applied}: node {node} has {state:?}, node {other} {known:?}"
                 );
