@@ -110,7 +110,7 @@ pub struct Engine {
     spares: SpareMaker,
     workers: Vec<Worker<Machine>>,
     checkpointer: Checkpointer,
-    steward: Steward,
+    pub(crate) steward: Steward,
     checkpoint_state: Arc<CheckpointState>,
     pub(crate) catch_up: CatchUp,
 }

@@ -90,6 +90,14 @@ impl Node {
         forward.attempt();
     }
 
+    /// Another node, each time another.
+    fn in_turn(&self, try_count: u32) -> Option<NodeId> {
+        let others = self.identity.addresses.keys();
+        let others: Vec<NodeId> = others.filter(|id| **id != self.id()).copied().collect();
+        let at = usize::try_from(try_count).ok()?.checked_rem(others.len())?;
+        others.get(at).copied()
+    }
+
     fn propose_here(
         &self,
         command: &MetadataCommand,
@@ -121,20 +129,29 @@ impl Forward {
                 let command = self.command.clone();
                 node.propose_here(&command, move |decided| self.tried(decided));
             }
-            Some((leader, _)) => {
-                let mut request = BytesMut::new();
-                request.put_u8(METADATA);
-                request.put_slice(&self.command.encode());
-                let done = Box::new(move |answer: Result<Bytes, _>| {
-                    let answer = answer.map_err(|_| ErrorKind::NotLeader);
-                    self.tried(answer.and_then(|answer| {
-                        read_answer(&answer).unwrap_or(Err(ErrorKind::InvalidRequest))
-                    }));
-                });
-                node.peers.call(leader, request.freeze(), done);
-            }
-            None => self.tried(Err(ErrorKind::NotLeader)),
+            Some((leader, _)) => self.call(leader),
+            // Nobody reaches a node whose address has changed, so nobody tells it who leads; but
+            // it reaches the others, and one of them leads.
+            None => match node.in_turn(self.tries_count) {
+                Some(other) => self.call(other),
+                None => self.tried(Err(ErrorKind::NotLeader)),
+            },
         }
+    }
+
+    fn call(self, to: NodeId) {
+        let node = Arc::clone(&self.node);
+        let mut request = BytesMut::new();
+        request.put_u8(METADATA);
+        request.put_slice(&self.command.encode());
+        let done =
+            Box::new(move |answer: Result<Bytes, _>| {
+                let answer = answer.map_err(|_| ErrorKind::NotLeader);
+                self.tried(answer.and_then(|answer| {
+                    read_answer(&answer).unwrap_or(Err(ErrorKind::InvalidRequest))
+                }));
+            });
+        node.peers.call(to, request.freeze(), done);
     }
 
     fn tried(self, decided: Result<Decided, ErrorKind>) {

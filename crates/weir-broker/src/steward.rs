@@ -26,7 +26,6 @@ use std::{
 use bytes::Bytes;
 use weir_log::wal::GroupCommit;
 use weir_model::{GroupId, NodeId};
-use weir_raft::Input;
 
 pub use self::{
     admin::{
@@ -114,6 +113,12 @@ impl Steward {
         }
     }
 
+    /// Leaves everything as it is.
+    #[cfg(test)]
+    pub(crate) fn rest(&mut self) {
+        self.next_turn_ms = u64::MAX;
+    }
+
     /// One look, where it is time.
     pub(crate) fn turn(&mut self) {
         let now_ms = u64::try_from(self.node.elapsed().0).unwrap_or(0);
@@ -158,9 +163,7 @@ impl Steward {
             let leaders = leaders.map(|group| &*group.view);
             if self.retiring.look(now_ms, node, id, &local, leaders) {
                 tracing::info!(group = %id, "the group goes on without this replica");
-                let done = Box::new(move || tracing::info!(group = %id, "the replica is gone"));
-                let retire = Input::Retire { group: id, done };
-                self.node.handle_of(id).send(retire);
+                self.node.retire_replica(id);
             }
         }
     }

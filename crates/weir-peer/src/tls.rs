@@ -41,7 +41,7 @@ pub enum TlsError {
     Empty(String),
     /// Certificate, key and authority do not fit.
     #[error("certificate, key and authority cannot be used: {0}")]
-    Refused(String),
+    Refused(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// This node's certificate and its cluster's authority.
@@ -132,8 +132,8 @@ fn file_error(path: &Path, source: pem::Error) -> TlsError {
     }
 }
 
-fn refused(error: impl ToString) -> TlsError {
-    TlsError::Refused(error.to_string())
+fn refused(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> TlsError {
+    TlsError::Refused(error.into())
 }
 
 /// Takes every server whose certificate the authority signed, whatever its name.

@@ -241,6 +241,9 @@ impl Trial<'_> {
         let topic = format!("fault-{}", self.faults).replace('+', "-");
         let mut load = Load::start(cluster, &topic, self.faults.shape(), self.directory)?;
         let judged = self.strike_all(cluster, &mut load, moments);
+        if judged.is_err() {
+            cluster.describe_to(&load.directory().join("state.txt"));
+        }
         let verdict =
             judged.with_context(|| format!("history in {}", load.directory().display()))?;
         println!(

@@ -71,8 +71,12 @@ pub(crate) fn run(options: &Options, weir: &Path) -> Result<bool> {
         let mut cluster = Cluster::start(weir, &nodes, Ground::Loopback, NODES, &[])?;
         let topic = format!("failover-{way}");
         let mut load = Load::start(&cluster, &topic, SHAPE, directory.path())?;
-        let lost_at = lose_leaders(*way, options.cycles, &mut cluster, &mut load, &mut moments)
-            .with_context(|| format!("history in {}", load.directory().display()))?;
+        let lost_at = lose_leaders(*way, options.cycles, &mut cluster, &mut load, &mut moments);
+        if lost_at.is_err() {
+            cluster.describe_to(&load.directory().join("state.txt"));
+        }
+        let lost_at =
+            lost_at.with_context(|| format!("history in {}", load.directory().display()))?;
         let in_doubt = load.finish()?;
         ensure!(in_doubt == 0, "{in_doubt} messages were given up");
         let verdict = load.judge(&cluster)?;

@@ -48,9 +48,17 @@ pub(crate) fn run(options: &Options, weir: &Path) -> Result<bool> {
 
 fn grow(weir: &Path, directory: &Path) -> Result<bool> {
     let mut cluster = Cluster::lay_out(weir, directory, Ground::Loopback, NODES, &[])?;
+    let grown = change(&mut cluster, directory);
+    if grown.is_err() {
+        cluster.describe_to(&directory.join("state.txt"));
+    }
+    grown
+}
+
+fn change(cluster: &mut Cluster, directory: &Path) -> Result<bool> {
     cluster.add(0)?;
     cluster.wait_until_whole()?;
-    let mut load = Load::start(&cluster, "grow", SHAPE, directory)?;
+    let mut load = Load::start(cluster, "grow", SHAPE, directory)?;
     load.wait_for_acks(ACKS_BEFORE)?;
 
     let started = Instant::now();
@@ -63,13 +71,13 @@ fn grow(weir: &Path, directory: &Path) -> Result<bool> {
 
     let started = Instant::now();
     let dead = cluster.leader_of(load.topic(), 0)?;
-    let dead_id = id_of(&cluster, dead)?;
+    let dead_id = id_of(cluster, dead)?;
     cluster.members[dead].kill()?;
     cluster.members[dead].wipe()?;
     cluster.add(3)?;
     let asked = cluster.started()[0];
     cluster.admin(asked, &["remove", &dead_id.to_string(), "--no-wait"])?;
-    wait_until_empty(&cluster, asked, dead_id)?;
+    wait_until_empty(cluster, asked, dead_id)?;
     cluster.wait_until_whole()?;
     load.wait_for_acks(ACKS_BETWEEN)?;
     let replaced = started.elapsed();
@@ -77,15 +85,15 @@ fn grow(weir: &Path, directory: &Path) -> Result<bool> {
     let started = Instant::now();
     cluster.add(4)?;
     let drained = cluster.started()[1];
-    let drained_id = id_of(&cluster, drained)?;
+    let drained_id = id_of(cluster, drained)?;
     let asked = cluster.started()[0];
     cluster.admin(asked, &["drain", &drained_id.to_string(), "--no-wait"])?;
-    wait_until_empty(&cluster, asked, drained_id)?;
+    wait_until_empty(cluster, asked, drained_id)?;
     load.wait_for_acks(ACKS_BETWEEN)?;
     let moved = started.elapsed();
 
     let in_doubt = load.finish()?;
-    let verdict = load.judge(&cluster)?;
+    let verdict = load.judge(cluster)?;
     let seconds = |time: Duration| time.as_secs_f64();
     println!(
         "grow: one to three nodes in {:.1} s, a dead one replaced in {:.1} s, one drained in {:.1} s, \

@@ -163,6 +163,29 @@ impl Cluster {
         }
     }
 
+    /// Writes down what nodes and clients know of the cluster, for a person to look at; what cannot
+    /// be asked is written down as that.
+    pub(crate) fn describe_to(&self, path: &Path) {
+        let mut text = Vec::new();
+        for index in self.started() {
+            text.extend(format!("node {}\n", index + 1).into_bytes());
+            match self.admin(index, &["status"]) {
+                Ok(status) => text.extend(status),
+                Err(error) => text.extend(format!("{error:#}\n").into_bytes()),
+            }
+        }
+        let mut command = self.client(OsStr::new("kcat"));
+        command.args(["-L", "-m", "3", "-b", &self.bootstrap()]);
+        match super::run::output(&mut command, STATUS_LIMIT) {
+            Ok(output) => text.extend(output.stdout),
+            Err(error) => text.extend(format!("{error:#}\n").into_bytes()),
+        }
+        match std::fs::write(path, text) {
+            Ok(()) => eprintln!("the cluster's state is in {}", path.display()),
+            Err(error) => eprintln!("{}: {error}", path.display()),
+        }
+    }
+
     /// The network, where nodes live apart.
     pub(super) fn network(&self) -> Result<&Network> {
         self.network.as_ref().context("the nodes live apart")

@@ -164,7 +164,7 @@ impl Running {
                 return true;
             }
             let is_led = self.node.leader_of(GroupId::METADATA).is_some();
-            if is_led && look % ANNOUNCE_INTERVAL_COUNT == 0 {
+            if (is_led || !self.node.is_alone()) && look % ANNOUNCE_INTERVAL_COUNT == 0 {
                 Engine::announce(&self.node);
             }
             std::thread::park_timeout(READY_INTERVAL);

@@ -99,9 +99,9 @@ impl Peer {
     /// Waits for the refusal; its reason.
     pub(crate) async fn refused(&mut self) -> u8 {
         loop {
-            match self.receive().await.expect("a refusal comes first") {
-                (REFUSE, CLUSTER, body) => return body[0],
-                (_, _, _) => {}
+            let frame = self.receive().await.expect("a refusal comes first");
+            if let (REFUSE, CLUSTER, body) = frame {
+                return body[0];
             }
         }
     }

@@ -40,11 +40,13 @@ impl Table {
     }
 }
 
-/// Ids with commas, or a dash.
+/// Ids in order with commas, or a dash.
 pub(super) fn ids(ids: &[u64]) -> String {
     if ids.is_empty() {
         return "-".to_owned();
     }
+    let mut ids = ids.to_vec();
+    ids.sort_unstable();
     let ids: Vec<String> = ids.iter().map(u64::to_string).collect();
     ids.join(",")
 }
@@ -61,7 +63,7 @@ mod tests {
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
         let mut table = Table::new(&["NODE", "UP", "AT"]);
-        table.row(vec![id(Some(1)), "yes".to_owned(), ids(&[1, 2])]);
+        table.row(vec![id(Some(1)), "yes".to_owned(), ids(&[2, 1])]);
         table.row(vec![id(None), "no".to_owned(), ids(&[])]);
         assert_eq!(
             table.render(),
