@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod calls;
+mod deaf;
 mod harness;
 mod liveness;
 mod messages;
