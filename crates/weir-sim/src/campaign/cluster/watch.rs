@@ -8,6 +8,7 @@ use std::{
 
 use weir_broker::ReplicaState;
 use weir_model::{GroupId, NodeId};
+use weir_raft::GroupView;
 
 use super::run::Cluster;
 use crate::{
@@ -44,8 +45,16 @@ impl Cluster<'_> {
             return Ok(());
         };
         let own = process.node.id();
+        let mut led = Vec::new();
         for group in groups {
-            let (term, leader, _) = process.node.observed(group);
+            let (term, leader, applied) = process.node.observed(group);
+            if term.0 > 0 {
+                let persisted = process.node.persisted(group);
+                machine.persisted.insert(group, persisted);
+            }
+            if leader == Some(own) {
+                led.push((group, applied, process.node.own_view(group)));
+            }
             let (promised, vote) = process.node.promised(group);
             let seen = (promised.0, vote.map_or(0, |node| node.0));
             let promise = machine.promises.entry(group).or_default();
@@ -72,7 +81,37 @@ impl Cluster<'_> {
                 return Err(broken(oracle_name::ONE_LEADER, detail));
             }
         }
+        for (group, applied, view) in led {
+            self.check_quorum(group, applied, &view)?;
+        }
         self.compare_states()
+    }
+
+    /// What a leader has applied is on the disks of most voters. Changes of members are joint, so
+    /// that it holds of the voters that they lead to as well.
+    fn check_quorum(&self, group: GroupId, applied: u64, view: &GroupView) -> Result<(), Broken> {
+        let members = &view.members;
+        if !members.voters_outgoing.is_empty() || applied < view.conf_index {
+            return Ok(());
+        }
+        let has_it = |voter: &&NodeId| {
+            let mut machines = self.machines.iter();
+            let machine = machines.find(|machine| machine.node == Some(**voter));
+            let persisted = machine.and_then(|machine| machine.persisted.get(&group));
+            persisted.is_some_and(|persisted| *persisted >= applied)
+        };
+        let count = members.voters.iter().filter(has_it).count();
+        // A disk that was lost had what it acknowledged.
+        let lost = |voter: &&NodeId| self.machines.iter().all(|m| m.node != Some(**voter));
+        let lost_count = members.voters.iter().filter(lost).count();
+        if (count + lost_count) * 2 > members.voters.len() {
+            return Ok(());
+        }
+        let detail = format!(
+            "group {group}: {applied} is applied by {:?}, on the disks of {count} of {members:?}",
+            view.leader
+        );
+        Err(broken(oracle_name::QUORUM, detail))
     }
 
     /// Asks every replica for its state; what comes back is compared in later turns.
