@@ -27,6 +27,8 @@ fn is_kept((old_term, old_vote): Promise, (term, vote): Promise) -> bool {
 #[derive(Default)]
 pub(super) struct Watch {
     leaders: BTreeMap<(GroupId, u64), NodeId>,
+    /// What a leader had applied when it was first seen with these members.
+    offices: BTreeMap<(GroupId, Option<NodeId>, u64, u64), u64>,
     /// State by group and index, with who was seen first with it.
     states: BTreeMap<(GroupId, u64), (NodeId, ReplicaState)>,
     pub(super) seen: Arc<Mutex<Vec<(GroupId, NodeId, ReplicaState)>>>,
@@ -87,11 +89,21 @@ impl Cluster<'_> {
         self.compare_states()
     }
 
-    /// What a leader has applied is on the disks of most voters. Changes of members are joint, so
-    /// that it holds of the voters that they lead to as well.
-    fn check_quorum(&self, group: GroupId, applied: u64, view: &GroupView) -> Result<(), Broken> {
+    /// What a leader applies is on the disks of most voters: of those it has had since before the
+    /// entry was committed.
+    fn check_quorum(
+        &mut self,
+        group: GroupId,
+        applied: u64,
+        view: &GroupView,
+    ) -> Result<(), Broken> {
         let members = &view.members;
-        if !members.voters_outgoing.is_empty() || applied < view.conf_index {
+        if !members.voters_outgoing.is_empty() {
+            return Ok(());
+        }
+        let office = (group, view.leader, view.term.0, view.conf_index);
+        let since = *self.watch.offices.entry(office).or_insert(applied);
+        if applied <= since {
             return Ok(());
         }
         let has_it = |voter: &&NodeId| {
