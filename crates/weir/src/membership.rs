@@ -35,7 +35,7 @@ pub(crate) async fn settle(
             dir.display()
         );
         let address = doors.cluster_advertised.to_string();
-        let shards = machine.config.shard_count;
+        let shards = arguments.shards.unwrap_or(machine.config.shard_count);
         return Ok(Engine::found(disk, entropy, wal, shards, address)?);
     }
     let identity = admitted(arguments, machine, doors).await?;

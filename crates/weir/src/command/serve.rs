@@ -59,6 +59,9 @@ pub(crate) struct ServeArguments {
     /// --join anyway, said explicitly.
     #[arg(long, conflicts_with = "join")]
     pub(crate) init: bool,
+    /// Groups that a cluster founded here spreads its partitions over, for good. Default: 16.
+    #[arg(long, value_name = "COUNT", conflicts_with = "join")]
+    pub(crate) shards: Option<u32>,
     /// Join the cluster of the node with this peer port, where the data directory belongs to none
     /// yet. May be repeated: all are tried, until one admits this node.
     #[arg(long, value_name = "HOST:PORT")]

@@ -41,8 +41,9 @@ impl Cluster<'_> {
         if machine.node.is_some() || u64::from(machine.generation) != caller.call {
             return;
         }
-        let Ok(identity) = join::read_answer(answer.clone()) else {
-            return;
+        let identity = match join::read_answer(answer.clone()) {
+            Ok(identity) => identity,
+            Err(refused) => return self.trace.note("not_let_in", &refused.to_string()),
         };
         self.counts.add("joins", 1);
         machine.pass_time(self.now_ms);

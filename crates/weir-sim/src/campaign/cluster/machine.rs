@@ -144,9 +144,6 @@ impl Machine {
         self.paused_until_ms = 0;
         self.host.restart(power_cut, salt);
         self.was_full = self.is_full;
-        for promise in self.promises.values_mut() {
-            promise.forget_unsure();
-        }
     }
 
     /// The disk is lost for good; an empty one is in its place.

@@ -16,28 +16,10 @@ use crate::{
 };
 
 /// Term and vote of a replica that are on stable storage.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Promise {
-    sure: (u64, u64),
-    /// Seen after a turn whose writes are known to be stored only after the next one.
-    unsure: (u64, u64),
-}
+pub(super) type Promise = (u64, u64);
 
-impl Promise {
-    /// A turn that did not fail: what was seen before it is stored.
-    fn saw(&mut self, term_and_vote: (u64, u64)) {
-        self.sure = self.unsure.max(self.sure);
-        self.unsure = term_and_vote;
-    }
-
-    pub(super) fn forget_unsure(&mut self) {
-        self.unsure = self.sure;
-    }
-
-    fn is_kept_by(&self, (term, vote): (u64, u64)) -> bool {
-        let (sure_term, sure_vote) = self.sure;
-        term > sure_term || (term == sure_term && (sure_vote == 0 || sure_vote == vote))
-    }
+fn is_kept((old_term, old_vote): Promise, (term, vote): Promise) -> bool {
+    term > old_term || (term == old_term && (old_vote == 0 || old_vote == vote))
 }
 
 /// What was seen of all groups.
@@ -64,16 +46,15 @@ impl Cluster<'_> {
         let own = process.node.id();
         for group in groups {
             let (term, leader, _) = process.node.observed(group);
-            let vote = process.node.vote(group).map_or(0, |node| node.0);
+            let (promised, vote) = process.node.promised(group);
+            let seen = (promised.0, vote.map_or(0, |node| node.0));
             let promise = machine.promises.entry(group).or_default();
-            if !promise.is_kept_by((term.0, vote)) {
-                let detail = format!(
-                    "node {own} group {group}: term {} vote {vote}, was {promise:?}",
-                    term.0
-                );
+            // Until the first turn is over nothing is shown.
+            if seen.0 > 0 && !is_kept(*promise, seen) {
+                let detail = format!("node {own} group {group}: {seen:?} after {promise:?}");
                 return Err(broken(oracle_name::HARD_STATE, detail));
             }
-            promise.saw((term.0, vote));
+            *promise = seen.max(*promise);
             let Some(leader) = leader else { continue };
             let known = self
                 .watch
@@ -143,7 +124,8 @@ impl Cluster<'_> {
                 let partitions = state.partitions.iter();
                 partitions.map(|p| (p.id, p.end)).collect()
             };
-            if known.state != state.state || ends(known) != ends(&state) {
+            let is_same = known.state == state.state && known.members == state.members;
+            if !is_same || ends(known) != ends(&state) {
                 let detail = format!(
                     "group {group} at {applied}: node {node} has {state:?}, node {other} {known:?}"
                 );
