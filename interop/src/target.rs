@@ -2,6 +2,10 @@
 
 use crate::node::Node;
 use anyhow::Result;
+use std::time::Duration;
+
+/// Enough for one node to come back and take more.
+const TIME_PER_KILL: Duration = Duration::from_millis(700);
 
 /// One node, or several that appear as one.
 pub(crate) trait Target {
@@ -9,6 +13,8 @@ pub(crate) trait Target {
     fn address(&self) -> String;
     /// kill -9 of the node that a topic's first partition is led by.
     fn kill(&mut self, topic: &str) -> Result<()>;
+    /// Time from one kill to where another one makes sense.
+    fn time_per_kill(&self) -> Duration;
     /// What was killed is back, and all is well.
     fn restart(&mut self) -> Result<()>;
     /// Median and longest time from start to readiness, in milliseconds.
@@ -22,6 +28,10 @@ impl Target for Node {
 
     fn kill(&mut self, _topic: &str) -> Result<()> {
         Self::kill(self)
+    }
+
+    fn time_per_kill(&self) -> Duration {
+        TIME_PER_KILL
     }
 
     fn restart(&mut self) -> Result<()> {

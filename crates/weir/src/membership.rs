@@ -35,7 +35,7 @@ pub(crate) async fn settle(
             dir.display()
         );
         let address = doors.cluster_advertised.to_string();
-        let shards = machine.config.shard_count;
+        let shards = arguments.shards.unwrap_or(machine.config.shard_count);
         return Ok(Engine::found(disk, entropy, wal, shards, address)?);
     }
     let identity = admitted(arguments, machine, doors).await?;
@@ -94,7 +94,7 @@ async fn admitted(
                     info!(%node, cluster, by = %address, "admitted");
                     return Ok(identity);
                 }
-                Err(error) => warn!("not admitted by {address}, and asks on: {error:#}"),
+                Err(error) => warn!("not admitted by {address}, and asks on: {error}"),
             }
         }
         tokio::time::sleep(ASK_INTERVAL).await;

@@ -13,8 +13,6 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// Time that feeding takes per kill at least: enough for the node to come back and take more.
-const TIME_PER_KILL: Duration = Duration::from_millis(700);
 /// Time a client has for the whole corpus.
 const PRODUCE_LIMIT: Duration = Duration::from_secs(600);
 
@@ -110,7 +108,8 @@ fn produce(
     let input = client.process().stdin.take().expect("stdin is piped");
     let bytes = trial.corpus.bytes();
     let fed = AtomicUsize::new(0);
-    let time = TIME_PER_KILL * trial.kills;
+    // At least: the client may be slower.
+    let time = node.time_per_kill() * trial.kills;
     std::thread::scope(|scope| {
         let feeder = scope.spawn(|| feed::feed(input, bytes, time, &fed));
         let killed = kill_on_the_way(trial.kills, topic, bytes.len(), &fed, node, &mut client)

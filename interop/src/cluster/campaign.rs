@@ -301,6 +301,12 @@ impl Trial<'_> {
         }
         struck?;
         stop::sleep(lasts)?;
+        if let [fault] = self.faults.0[..]
+            && fault.spares_a_majority()
+            && self.nodes > 2
+        {
+            load.wait_for_acks(1).context("before it is healed")?;
+        }
         wounds.heal(cluster)?;
         load.wait_for_acks(1)?;
         cluster.wait_until_whole()

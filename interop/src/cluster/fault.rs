@@ -72,6 +72,26 @@ pub(super) struct Wounds {
 }
 
 impl Fault {
+    /// Whether those who are not hit must go on by themselves, within seconds. A pause may be too
+    /// short for that, and a node whose disk is full or slow still leads.
+    pub(super) fn spares_a_majority(self) -> bool {
+        match self {
+            Self::KillLeader
+            | Self::Kill
+            | Self::CutOne
+            | Self::Partition
+            | Self::OneWay
+            | Self::Bridge
+            | Self::DiskError => true,
+            Self::KillAll
+            | Self::Pause
+            | Self::CutMajority
+            | Self::CutAll
+            | Self::DiskFull
+            | Self::SlowDisk => false,
+        }
+    }
+
     /// How long it lasts.
     pub(super) fn duration(self, moments: &mut Moments) -> Duration {
         let (min_ms, max_ms) = match self {

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 /// A killed leader stays away for so long: another one is elected and takes writes.
 const ABSENCE: Duration = Duration::from_millis(1_500);
+/// Enough for an election, the killed node's return, and all replicas to have caught up.
+const TIME_PER_KILL: Duration = Duration::from_secs(8);
 
 /// A cluster of which one node at most is away.
 pub(crate) struct Leaderless {
@@ -36,6 +38,10 @@ impl Target for Leaderless {
         self.cluster.members[leader].kill()?;
         self.away = Some(leader);
         Ok(())
+    }
+
+    fn time_per_kill(&self) -> Duration {
+        TIME_PER_KILL
     }
 
     fn restart(&mut self) -> Result<()> {

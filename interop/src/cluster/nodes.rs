@@ -222,7 +222,12 @@ impl Cluster {
     /// The same, with another limit.
     pub(crate) fn wait_until_whole_within(&mut self, limit: Duration) -> Result<()> {
         let started: Vec<_> = self.started();
-        let voters = started.len().min(REPLICAS);
+        // Two voters would be worse than one: both would have to be there.
+        let voters = if started.len() < REPLICAS {
+            1
+        } else {
+            REPLICAS
+        };
         let mut lack = String::new();
         let waited = stop::wait_for("the cluster to be whole", limit, || {
             for member in &mut self.members {

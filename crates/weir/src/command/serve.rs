@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use clap::Args;
 use tokio::sync::{mpsc, watch};
-use tracing::warn;
+use tracing::{info, warn};
 use weir_broker::{NodeFailed, OnFailure, Running, peer::PeerPort};
 use weir_door::Listener;
 use weir_door_kafka::{KafkaConfig, KafkaDoor};
@@ -59,6 +59,9 @@ pub(crate) struct ServeArguments {
     /// --join anyway, said explicitly.
     #[arg(long, conflicts_with = "join")]
     pub(crate) init: bool,
+    /// Groups that a cluster founded here spreads its partitions over, for good. Default: 16.
+    #[arg(long, value_name = "COUNT", conflicts_with = "join")]
+    pub(crate) shards: Option<u32>,
     /// Join the cluster of the node with this peer port, where the data directory belongs to none
     /// yet. May be repeated: all are tried, until one admits this node.
     #[arg(long, value_name = "HOST:PORT")]
@@ -187,6 +190,8 @@ async fn serve_clients(
     ending.asked().await;
     let handed_over = tokio::task::spawn_blocking(move || {
         running.hand_over();
+        let leads_nothing = !running.node().is_leading_anything();
+        info!(leads_nothing, "handed over what could be handed over");
         running
     });
     let running = handed_over.await?;
