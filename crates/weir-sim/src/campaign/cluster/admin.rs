@@ -78,9 +78,11 @@ impl Cluster<'_> {
             }
             Act::Replace { machine } => self.replace(machine),
             Act::Drain { machine } => {
+                self.drained.insert(machine);
                 self.ask_people(machine, "drains", |node| AdminRequest::Drain { node });
             }
             Act::Activate { machine } => {
+                self.drained.remove(&machine);
                 self.ask_people(machine, "adds_back", |node| AdminRequest::Add { node });
             }
             Act::Transfer { group, machine } => {
@@ -141,7 +143,8 @@ impl Cluster<'_> {
         let Some(node) = self.machines[number].node else {
             return;
         };
-        if !self.can_lose(node) {
+        // A drained node leaves others alone with what it carried: they may not be lost as well.
+        if !self.drained.is_empty() || !self.can_lose(node) {
             return;
         }
         self.counts.add("disks_lost", 1);
