@@ -31,7 +31,7 @@ impl Cluster<'_> {
         };
         self.queue.put(self.now_ms + ASK_MS, Event::Ask(number));
         if let Some(to) = self.any_up() {
-            self.send(number, to, None, Frame::Call { caller, request });
+            self.send(number, to, None, &Frame::Call { caller, request });
         }
     }
 
