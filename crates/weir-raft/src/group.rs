@@ -167,7 +167,7 @@ impl<S: StateMachine> Group<S> {
     pub(crate) fn propose(
         &mut self,
         now: Millis,
-        command: &Command,
+        command: Command,
         done: Option<Done<S::Outcome>>,
     ) {
         if command.size_bytes() > Command::MAX_BYTES {
@@ -177,7 +177,7 @@ impl<S: StateMachine> Group<S> {
             return settle(done, NotCommitted::NotLeader);
         }
         self.wake();
-        if !self.bundle.has_room_for(command) {
+        if !self.bundle.has_room_for(&command) {
             self.propose_bundle();
         }
         self.bundle.push(now, command, done);
@@ -229,7 +229,7 @@ impl<S: StateMachine> Group<S> {
 
     fn take_proposals(&mut self, now: Millis) {
         for (command, done) in std::mem::take(&mut self.proposals) {
-            self.propose(now, &command, done);
+            self.propose(now, command, done);
         }
     }
 
