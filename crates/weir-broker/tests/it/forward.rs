@@ -97,7 +97,10 @@ fn without_a_leader_that_answers_a_command_fails_in_the_end() {
         cluster.pass(RETRY_MS);
     }
     let heard = heard.lock().unwrap().take();
-    assert!(matches!(heard, Some(Err(error)) if error.retriable()), "{heard:?}");
+    assert!(
+        matches!(heard, Some(Err(error)) if error.retriable()),
+        "{heard:?}"
+    );
 }
 
 #[test]
