@@ -35,6 +35,8 @@ const MAX_JITTER_MS: u64 = 200;
 /// Up to this long after the first fault of a pair the second comes.
 const MAX_PAIR_GAP_MS: u64 = 600;
 const CYCLES_PER_PROGRESS_LINE: u32 = 20;
+/// Pairs that nobody asked for by name get one cycle for so many of a single fault.
+const CYCLES_PER_PAIR_CYCLE: u32 = 4;
 /// From so many cycles on each fault gets a cluster of its own.
 const LONG_RUN_CYCLES: u32 = 10;
 
@@ -44,7 +46,7 @@ pub(crate) struct Options {
     /// Faults, each alone, or two at a time as `kill+partition`. Default: all, and some pairs.
     #[arg(long = "fault", value_delimiter = ',')]
     pub(crate) faults: Vec<Faults>,
-    /// Cycles of each.
+    /// Cycles of each fault; of pairs that are not named a quarter.
     #[arg(long, default_value_t = 100)]
     pub(crate) cycles: u32,
     /// Three cycles of each fault alone.
@@ -171,6 +173,12 @@ pub(crate) fn run(options: &Options, weir: &Path) -> Result<bool> {
     let mut totals = Totals::default();
     let mut cluster = None;
     for faults in &faults {
+        let is_extra = options.faults.is_empty() && faults.0.len() > 1;
+        let cycles = if is_extra {
+            cycles.div_ceil(CYCLES_PER_PAIR_CYCLE)
+        } else {
+            cycles
+        };
         let trial = Trial {
             faults,
             cycles,
