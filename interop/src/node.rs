@@ -91,7 +91,8 @@ impl Node {
             .address
             .map_or_else(|| "127.0.0.1:0".to_owned(), |at| at.to_string());
         let mut process = Command::new(&self.binary)
-            .args(["serve", "--kafka", &kafka, "--data-dir"])
+            .args(["serve", "--kafka", &kafka, "--cluster", "127.0.0.1:0"])
+            .arg("--data-dir")
             .arg(&self.data)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -82,6 +82,10 @@ pub enum Outcome {
 pub struct Produce {
     /// What the client waits for. Batches with [`AckLevel::None`] are stored all the same.
     pub ack: AckLevel,
+    /// Where the client waits, partitions without an outcome are answered with
+    /// [`ErrorKind::TimedOut`] after this long, in ms; their batches may be stored nevertheless.
+    /// Above an hour there is no limit.
+    pub timeout_ms: u64,
     /// One batch a partition.
     pub partitions: Vec<ProducePartition>,
 }

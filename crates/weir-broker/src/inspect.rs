@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use weir_log::partition::{PartitionLog, PartitionStore, Read};
 use weir_model::{GroupId, NodeId, Offset, PartitionId, Term};
-use weir_raft::{Context, GroupView, Input};
+use weir_raft::{Context, GroupView, Input, Members};
 
 use crate::{Node, machine::Machine, outcome::AppliedOutcome};
 
@@ -17,6 +17,8 @@ const READ_BYTES: usize = 64 << 10;
 pub struct ReplicaState {
     /// Last entry applied.
     pub applied: u64,
+    /// Who takes part in the group.
+    pub members: Members,
     /// Checksum of the replicated state, apart from what partitions hold.
     pub state: u32,
     /// What each partition holds, in ascending order of id.
@@ -47,9 +49,14 @@ impl Node {
         (status.term(), status.leader(), status.applied())
     }
 
-    /// Whom the group's replica on this node voted for in its term; where it is told.
-    pub fn vote(&self, group: GroupId) -> Option<NodeId> {
-        self.status(group).vote()
+    /// The last term of the group's replica that is on this node's disk, and the vote in it.
+    pub fn promised(&self, group: GroupId) -> (Term, Option<NodeId>) {
+        self.status(group).promised()
+    }
+
+    /// The last entry of the group's replica that is on this node's disk.
+    pub fn persisted(&self, group: GroupId) -> u64 {
+        self.status(group).persisted()
     }
 
     /// The group as the replica on this node knows it.
@@ -68,7 +75,6 @@ impl Node {
         let store = Arc::clone(&self.env.store);
         let visit = move |machine: &mut Machine, context: &mut Context<'_, AppliedOutcome>| {
             let mut encoded = BytesMut::new();
-            context.members.encode(&mut encoded);
             let logs = match machine {
                 Machine::Metadata(metadata) => {
                     encoded.extend_from_slice(&metadata.encode());
@@ -84,6 +90,7 @@ impl Node {
             };
             done(ReplicaState {
                 applied: context.applied,
+                members: context.members.clone(),
                 state: crc32c::crc32c(&encoded),
                 partitions: logs.into_iter().map(state_of).collect(),
             });

@@ -47,7 +47,7 @@ pub struct Node {
     pub(crate) handles: Vec<Handle<Machine>>,
     /// By group id.
     pub(crate) statuses: Vec<Arc<GroupStatus>>,
-    pub(crate) purgatory: Purgatory,
+    pub(crate) purgatory: Arc<Purgatory>,
     pub(crate) steward: StewardState,
     /// A mutex: taken a few times a second.
     pub(crate) known: Mutex<Known>,
@@ -112,7 +112,7 @@ impl Node {
             topology,
             handles,
             statuses,
-            purgatory: Purgatory::default(),
+            purgatory: Arc::default(),
             steward: StewardState::default(),
             producer_ids: Mutex::default(),
         })

@@ -17,25 +17,44 @@ const MAX_SLEEP_MS: u64 = 1_000;
 enum Parked {
     Watched(Weak<FetchTask>),
     Unwatched(Arc<FetchTask>),
-    Timer(Box<dyn FnOnce() + Send>),
+    Timer(Timer),
 }
 
 #[derive(Default)]
 struct Waiting {
     by_deadline: BTreeMap<Millis, Vec<Parked>>,
+    limits: BTreeMap<LimitKey, Timer>,
+    next_limit: u64,
+    /// When [`Purgatory::run`] looks again by itself.
+    looks_at: Millis,
     closed: bool,
 }
+
+type Timer = Box<dyn FnOnce() + Send>;
+
+/// A limit by its time and a number of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct LimitKey(Millis, u64);
 
 /// Milliseconds of the clock that never jumps.
 pub(crate) fn elapsed(clock: &dyn Clock) -> Millis {
     Millis(i64::try_from(clock.monotonic_ns() / 1_000_000).unwrap_or(i64::MAX))
 }
 
+impl Waiting {
+    /// The first time at which something is due.
+    fn next(&self) -> Option<Millis> {
+        let parked = self.by_deadline.first_key_value().map(|(at, _)| *at);
+        let limit = self.limits.first_key_value().map(|(key, _)| key.0);
+        parked.into_iter().chain(limit).min()
+    }
+}
+
 /// One per node. A fetch that is answered before its deadline leaves a weak reference until
 /// then: some bytes for as long as its client wanted to wait.
 ///
-/// A mutex rather than a channel: it is taken once per fetch that found nothing, to insert into
-/// a map.
+/// A mutex rather than a channel: it is taken once per fetch that found nothing, and twice per
+/// append, to insert into a map.
 #[derive(Default)]
 pub(crate) struct Purgatory {
     waiting: Mutex<Waiting>,
@@ -54,7 +73,7 @@ impl Purgatory {
     }
 
     /// Calls `timer` at its time, or when the node closes.
-    pub(crate) fn at(&self, time: Millis, timer: Box<dyn FnOnce() + Send>) {
+    pub(crate) fn at(&self, time: Millis, timer: Timer) {
         if self.lock().closed {
             return timer();
         }
@@ -63,28 +82,49 @@ impl Purgatory {
 
     fn park(&self, deadline: Millis, parked: Parked) {
         let mut waiting = self.lock();
-        let is_first = waiting
-            .by_deadline
-            .first_key_value()
-            .is_none_or(|(at, _)| deadline < *at);
         waiting
             .by_deadline
             .entry(deadline)
             .or_default()
             .push(parked);
-        drop(waiting);
-        if is_first {
+        self.added(&waiting, deadline);
+    }
+
+    /// Calls `timer` at its time unless it is [lifted](Self::lift) first or the node closes: for
+    /// what is answered in any case, and as a rule much earlier.
+    pub(crate) fn limit(&self, time: Millis, timer: Timer) -> LimitKey {
+        let mut waiting = self.lock();
+        let key = LimitKey(time, waiting.next_limit);
+        waiting.next_limit += 1;
+        if !waiting.closed {
+            waiting.limits.insert(key, timer);
+            self.added(&waiting, time);
+        }
+        key
+    }
+
+    /// The timer of that key is not called any more.
+    pub(crate) fn lift(&self, key: LimitKey) {
+        let lifted = self.lock().limits.remove(&key);
+        drop(lifted);
+    }
+
+    fn added(&self, waiting: &Waiting, deadline: Millis) {
+        if deadline < waiting.looks_at {
             self.changed.notify_one();
         }
     }
 
     /// Answers what is due at `now`.
     pub(crate) fn expire(&self, now: Millis) {
-        let due = {
+        let (due, over) = {
             let mut waiting = self.lock();
             let later = waiting.by_deadline.split_off(&now.plus(1));
-            std::mem::replace(&mut waiting.by_deadline, later)
+            let due = std::mem::replace(&mut waiting.by_deadline, later);
+            let later = waiting.limits.split_off(&LimitKey(now.plus(1), 0));
+            (due, std::mem::replace(&mut waiting.limits, later))
         };
+        over.into_values().for_each(|timer| timer());
         for parked in due.into_values().flatten() {
             match parked {
                 Parked::Unwatched(task) => task.expire(),
@@ -103,31 +143,86 @@ impl Purgatory {
         loop {
             let now = elapsed(clock);
             self.expire(now);
-            let waiting = self.lock();
+            let mut waiting = self.lock();
             if waiting.closed {
                 return;
             }
-            let next = waiting
-                .by_deadline
-                .first_key_value()
-                .map(|(at, _)| at.since(now));
-            let sleep = Duration::from_millis(next.unwrap_or(MAX_SLEEP_MS).min(MAX_SLEEP_MS));
+            let sleep_ms = waiting
+                .next()
+                .map_or(MAX_SLEEP_MS, |at| at.since(now).min(MAX_SLEEP_MS));
+            waiting.looks_at = now.plus(sleep_ms);
             drop(
                 self.changed
-                    .wait_timeout(waiting, sleep)
+                    .wait_timeout(waiting, Duration::from_millis(sleep_ms))
                     .unwrap_or_else(PoisonError::into_inner),
             );
         }
     }
 
-    /// Ends [`run`](Self::run) and answers everybody who waits.
+    /// Ends [`run`](Self::run) and answers everybody who waits. Limits are dropped: what they
+    /// bound is still under way and has an answer of its own.
     pub(crate) fn close(&self) {
-        self.lock().closed = true;
+        let limits = {
+            let mut waiting = self.lock();
+            waiting.closed = true;
+            std::mem::take(&mut waiting.limits)
+        };
+        drop(limits);
         self.changed.notify_one();
         self.expire(Millis(i64::MAX));
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+
+    fn limit(purgatory: &Purgatory, at_ms: i64, called: &Arc<AtomicU64>) -> LimitKey {
+        let called = Arc::clone(called);
+        let timer = move || {
+            called.fetch_add(1, Ordering::Relaxed);
+        };
+        purgatory.limit(Millis(at_ms), Box::new(timer))
+    }
+
+    #[test]
+    fn a_limit_is_called_once_at_its_time_and_not_where_it_was_lifted() {
+        let (purgatory, called) = (Purgatory::default(), Arc::default());
+        limit(&purgatory, 10, &called);
+        let lifted = limit(&purgatory, 10, &called);
+        limit(&purgatory, 11, &called);
+        purgatory.lift(lifted);
+        purgatory.expire(Millis(9));
+        assert_eq!(called.load(Ordering::Relaxed), 0);
+        purgatory.expire(Millis(10));
+        assert_eq!(called.load(Ordering::Relaxed), 1);
+        purgatory.lift(lifted);
+        purgatory.expire(Millis(100));
+        assert_eq!(called.load(Ordering::Relaxed), 2);
+        assert_eq!(purgatory.lock().next(), None);
+    }
+
+    #[test]
+    fn a_node_that_closes_calls_timers_and_drops_limits() {
+        let (purgatory, called) = (Purgatory::default(), Arc::<AtomicU64>::default());
+        let timers = Arc::<AtomicU64>::default();
+        limit(&purgatory, 10, &called);
+        let counts = Arc::clone(&timers);
+        let timer = move || {
+            counts.fetch_add(1, Ordering::Relaxed);
+        };
+        purgatory.at(Millis(10), Box::new(timer));
+        purgatory.close();
+        limit(&purgatory, 10, &called);
+        purgatory.expire(Millis(i64::MAX));
+        assert_eq!(called.load(Ordering::Relaxed), 0);
+        assert_eq!(timers.load(Ordering::Relaxed), 1);
+        assert_eq!(Arc::strong_count(&called), 1);
     }
 }

@@ -27,6 +27,14 @@ pub enum RecordError {
     /// Bytes follow the last record.
     #[error("{0} bytes follow the last record")]
     Trailing(usize),
+    /// The record's offset is not the one after that of the record before it.
+    #[error("record {at} has offset delta {delta}")]
+    Delta {
+        /// Place of the record in its batch.
+        at: u32,
+        /// Its offset delta.
+        delta: u32,
+    },
 }
 
 /// One record, borrowed from its batch.
@@ -133,6 +141,20 @@ impl<'a> Iterator for Records<'a> {
         }
         Some(step)
     }
+}
+
+/// Checks that `body` is exactly `count` records whose offsets follow each other from the batch's
+/// base offset on, as a producer writes them. Allocates nothing.
+///
+/// Source: Kafka's `LogValidator.validateRecord`.
+pub fn check_dense(body: &[u8], count: u32) -> Result<(), RecordError> {
+    for (at, record) in (0..).zip(Records::new(body, count)) {
+        let delta = record?.offset_delta;
+        if delta != at {
+            return Err(RecordError::Delta { at, delta });
+        }
+    }
+    Ok(())
 }
 
 struct Reader<'a> {
@@ -265,6 +287,27 @@ mod tests {
         assert_eq!(endless, Err(RecordError::Range { at: 0 }));
         let huge_count = Records::new(&[], u32::MAX).count();
         assert_eq!(huge_count, 1);
+    }
+
+    #[test]
+    fn records_of_a_producer_are_as_many_as_said_and_follow_each_other() {
+        let mut dense = Vec::new();
+        for delta in 0..3 {
+            write_record(0, delta, None, Some(b"value"), &mut dense);
+        }
+        assert_eq!(check_dense(&dense, 3), Ok(()));
+        let last = dense.len() / 3;
+        assert_eq!(check_dense(&dense, 2), Err(RecordError::Trailing(last)));
+        assert_eq!(
+            check_dense(&dense, 4),
+            Err(RecordError::Truncated { at: 3 })
+        );
+        for cut in 0..dense.len() {
+            assert!(check_dense(&dense[..cut], 3).is_err(), "cut at {cut}");
+        }
+        let gap = RecordError::Delta { at: 1, delta: 7 };
+        assert_eq!(check_dense(&two_records(), 2), Err(gap));
+        assert_eq!(check_dense(&[], 0), Ok(()));
     }
 
     #[test]

@@ -126,8 +126,13 @@ impl Members {
         }
     }
 
+    /// In ascending order: raft-rs's own depends on how the configuration came about.
     pub(crate) fn from_conf_state(state: &ConfState) -> Self {
-        let nodes = |ids: &[u64]| ids.iter().copied().map(NodeId).collect();
+        let nodes = |ids: &[u64]| {
+            let mut nodes: Vec<NodeId> = ids.iter().copied().map(NodeId).collect();
+            nodes.sort_unstable();
+            nodes
+        };
         Self {
             voters: nodes(&state.voters),
             learners: nodes(&state.learners),

@@ -14,7 +14,9 @@ use crate::Members;
 #[derive(Debug, Default)]
 pub struct GroupStatus {
     term: AtomicU64,
-    vote: AtomicU64,
+    promised_term: AtomicU64,
+    promised_vote: AtomicU64,
+    persisted: AtomicU64,
     leader: AtomicU64,
     applied: AtomicU64,
     /// A mutex: locked for a reference, by those who look after the cluster.
@@ -57,12 +59,18 @@ impl GroupStatus {
         Term(self.term.load(Ordering::Acquire))
     }
 
-    /// Whom this replica voted for in its term.
-    pub fn vote(&self) -> Option<NodeId> {
-        match self.vote.load(Ordering::Acquire) {
+    /// The last term that is on this node's disk, and whom it voted for in that.
+    pub fn promised(&self) -> (Term, Option<NodeId>) {
+        let vote = match self.promised_vote.load(Ordering::Acquire) {
             raft::INVALID_ID => None,
             node => Some(NodeId(node)),
-        }
+        };
+        (Term(self.promised_term.load(Ordering::Acquire)), vote)
+    }
+
+    /// Index of the last entry that is on this node's disk.
+    pub fn persisted(&self) -> u64 {
+        self.persisted.load(Ordering::Acquire)
     }
 
     /// The node that leads, where one is known.
@@ -83,9 +91,17 @@ impl GroupStatus {
         Arc::clone(&self.view.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(crate) fn publish(&self, (term, vote): (u64, u64), leader: u64, applied: u64) {
+    pub(crate) fn publish_promise(&self, term: u64, vote: u64) {
+        self.promised_term.store(term, Ordering::Release);
+        self.promised_vote.store(vote, Ordering::Release);
+    }
+
+    pub(crate) fn publish_persisted(&self, index: u64) {
+        self.persisted.store(index, Ordering::Release);
+    }
+
+    pub(crate) fn publish(&self, term: u64, leader: u64, applied: u64) {
         self.term.store(term, Ordering::Release);
-        self.vote.store(vote, Ordering::Release);
         self.leader.store(leader, Ordering::Release);
         self.applied.store(applied, Ordering::Release);
     }

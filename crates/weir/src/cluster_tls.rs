@@ -3,46 +3,36 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use weir_peer::{PeerTls, TlsError};
+use weir_peer::PeerTls;
+
+use crate::exit_code::Usage;
 
 /// Files in PEM form. Every node shows a certificate that the same authority signed.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct ClusterTls {
     /// Certificate that this side shows to nodes (PEM). With --cluster-key and --cluster-ca.
-    #[arg(
-        long,
-        env = "WEIR_CLUSTER_CERT",
-        value_name = "FILE",
-        requires_all = ["cluster_key", "cluster_ca"]
-    )]
+    #[arg(long, global = true, env = "WEIR_CLUSTER_CERT", value_name = "FILE")]
     pub(crate) cluster_cert: Option<PathBuf>,
     /// Its private key (PEM).
-    #[arg(
-        long,
-        env = "WEIR_CLUSTER_KEY",
-        value_name = "FILE",
-        requires_all = ["cluster_cert", "cluster_ca"]
-    )]
+    #[arg(long, global = true, env = "WEIR_CLUSTER_KEY", value_name = "FILE")]
     pub(crate) cluster_key: Option<PathBuf>,
     /// Certificate of the authority that signed all nodes' certificates (PEM).
-    #[arg(
-        long,
-        env = "WEIR_CLUSTER_CA",
-        value_name = "FILE",
-        requires_all = ["cluster_cert", "cluster_key"]
-    )]
+    #[arg(long, global = true, env = "WEIR_CLUSTER_CA", value_name = "FILE")]
     pub(crate) cluster_ca: Option<PathBuf>,
 }
 
 impl ClusterTls {
     /// Reads the files; `None` where there are none.
-    pub(crate) fn load(&self) -> Result<Option<PeerTls>, TlsError> {
+    pub(crate) fn load(&self) -> anyhow::Result<Option<PeerTls>> {
         match (&self.cluster_cert, &self.cluster_key, &self.cluster_ca) {
             (Some(certificate), Some(key), Some(authority)) => {
-                PeerTls::load(certificate, key, authority).map(Some)
+                Ok(Some(PeerTls::load(certificate, key, authority)?))
             }
-            // Some of them, but not all, the command line refuses.
-            (_, _, _) => Ok(None),
+            (None, None, None) => Ok(None),
+            (_, _, _) => {
+                let reason = "--cluster-cert, --cluster-key and --cluster-ca go together";
+                Err(Usage(reason.to_owned()).into())
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use tokio::net::TcpListener;
+use tracing::warn;
 use weir_door::{Listener, ListenerError};
 use weir_peer::PeerTls;
 
@@ -35,6 +36,11 @@ impl Doors {
         let given = arguments.cluster_advertise.as_ref();
         let bound = cluster.local_addr().map_err(failed)?;
         let cluster_advertised = advertised(given, bound, "--cluster")?;
+        if tls.is_none() && !bound.ip().is_loopback() {
+            warn!(
+                "--cluster {bound} without TLS: whoever reaches that port can change the cluster"
+            );
+        }
         Ok(Self {
             kafka,
             kafka_advertised,

@@ -94,7 +94,7 @@ async fn admitted(
                     info!(%node, cluster, by = %address, "admitted");
                     return Ok(identity);
                 }
-                Err(error) => warn!("not admitted by {address}, and asks on: {error:#}"),
+                Err(error) => warn!("not admitted by {address}, and asks on: {error}"),
             }
         }
         tokio::time::sleep(ASK_INTERVAL).await;

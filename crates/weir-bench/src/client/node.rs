@@ -28,7 +28,7 @@ impl NodeProcess {
             .arg("serve")
             .arg("--data-dir")
             .arg(dir.join("data"))
-            .args(["--kafka", &address])
+            .args(["--kafka", &address, "--cluster", "127.0.0.1:0"])
             .stdout(Stdio::null())
             .spawn()
             .with_context(|| format!("{} does not start", binary.display()))?;

@@ -10,6 +10,9 @@ use weir_broker::{
 use super::{NodeHost, TopicRefs, mail::Mail};
 use crate::drive::Target;
 
+/// What clients allow a request by default, in ms.
+const PRODUCE_TIMEOUT_MS: u64 = 30_000;
+
 /// Writers that go through a topic's partitions in turn.
 pub(crate) struct NodeWriters<'a> {
     host: &'a NodeHost,
@@ -45,6 +48,7 @@ impl Target for NodeWriters<'_> {
         };
         let produce = Produce {
             ack: AckLevel::Majority,
+            timeout_ms: PRODUCE_TIMEOUT_MS,
             partitions: vec![partition],
         };
         let reply = self.mail.reply(writer)?;

@@ -45,7 +45,7 @@ impl Engine {
             shard_count,
             addresses: BTreeMap::from([(FOUNDER, address)]),
         };
-        Self::save_beginning(disk, &identity, MetadataState::new())?;
+        Self::save_beginning(disk, &identity, &MetadataState::new())?;
         Self::join(disk, entropy, wal, &identity)?;
         Ok(identity)
     }
@@ -65,14 +65,14 @@ impl Engine {
         } = NodeConfig::default();
         let addresses = identity.addresses.values();
         let metadata = MetadataState::founded_by(addresses, &kafka_host, kafka_port);
-        Self::save_beginning(disk, identity, metadata)?;
+        Self::save_beginning(disk, identity, &metadata)?;
         Self::join(disk, entropy, wal, identity)
     }
 
     fn save_beginning(
         disk: &Arc<dyn Disk>,
         identity: &Identity,
-        metadata: MetadataState,
+        metadata: &MetadataState,
     ) -> Result<(), OpenError> {
         let members = Members {
             voters: identity.addresses.keys().copied().collect(),

@@ -6,23 +6,35 @@ use bytes::{Bytes, BytesMut};
 use weir_log::Millis;
 use weir_model::{
     ErrorKind, GroupId, Offset, PartitionId,
-    batch::{self, BatchError, BatchHeader},
+    batch::{self, BatchError, BatchHeader, Codec, HEADER_BYTES},
+    record,
 };
 use weir_raft::NotCommitted;
 
 use super::Node;
 use crate::{
-    api::{Outcome, Produce, ProducePartition, Produced},
+    api::{AckLevel, Outcome, Produce, ProducePartition, Produced},
     gather::Gather,
     mailbox::Reply,
     metadata::{TopicConfig, topic_config::TimestampType},
     outcome::AppliedOutcome,
+    purgatory::{LimitKey, Purgatory},
     shard::ShardCommand,
 };
 
 /// How far a record's time may be ahead of the broker's, in ms (Kafka's
 /// `message.timestamp.after.max.ms`).
 const MAX_TIMESTAMP_AHEAD_MS: u64 = 60 * 60 * 1000;
+
+/// Longest time that is watched, in ms: a client that waits longer has no limit.
+const MAX_TIMEOUT_MS: u64 = 60 * 60 * 1000;
+
+/// An append under way, and what answers if nothing else does in time.
+#[derive(Clone)]
+struct Producing {
+    answers: Arc<Gather<Produced>>,
+    limit: Option<(Arc<Purgatory>, LimitKey)>,
+}
 
 /// A batch that may be proposed.
 struct Checked {
@@ -35,12 +47,13 @@ impl Node {
     pub(super) fn produce(self: &Arc<Self>, produce: Produce, reply: Reply) {
         let unsettled = refused(ErrorKind::TimedOut);
         let count = produce.partitions.len();
-        let task = Arc::new(Gather::new(count, unsettled, reply, Outcome::Produce));
+        let answers = Arc::new(Gather::new(count, unsettled, reply, Outcome::Produce));
+        let task = self.limited(answers, produce.ack, produce.timeout_ms);
         let now = self.clock.now();
         for (at, partition) in produce.partitions.into_iter().enumerate() {
             match self.check(partition, now) {
                 Ok(checked) => {
-                    let task = Arc::clone(&task);
+                    let task = task.clone();
                     let command = ShardCommand::append(checked.partition, checked.batch);
                     let done = Box::new(move |outcome| task.settle(at, appended(&outcome)));
                     self.propose(checked.group, command, done);
@@ -48,6 +61,20 @@ impl Node {
                 Err(error) => task.settle(at, refused(error)),
             }
         }
+    }
+
+    fn limited(&self, answers: Arc<Gather<Produced>>, ack: AckLevel, timeout_ms: u64) -> Producing {
+        let limit = match ack {
+            AckLevel::Majority if timeout_ms <= MAX_TIMEOUT_MS => {
+                let give_up = self.elapsed().plus(timeout_ms);
+                let answers = Arc::clone(&answers);
+                let timer = Box::new(move || answers.expire());
+                let key = self.purgatory.limit(give_up, timer);
+                Some((Arc::clone(&self.purgatory), key))
+            }
+            AckLevel::Majority | AckLevel::None => None,
+        };
+        Producing { answers, limit }
     }
 
     fn check(&self, produce: ProducePartition, now: Millis) -> Result<Checked, ErrorKind> {
@@ -58,6 +85,16 @@ impl Node {
             partition: route.partition,
             batch,
         })
+    }
+}
+
+impl Producing {
+    fn settle(&self, at: usize, answer: Produced) {
+        if self.answers.is_settled_by(at, answer)
+            && let Some((purgatory, key)) = &self.limit
+        {
+            purgatory.lift(*key);
+        }
     }
 }
 
@@ -91,6 +128,12 @@ fn check_batch(batch: Bytes, config: &TopicConfig, now: Millis) -> Result<Bytes,
     batch::verify_crc(&batch).map_err(kind_of)?;
     let is_dense = u64::from(header.record_count) == header.offset_count();
     if !is_dense || header.is_control() || header.is_transactional() {
+        return Err(ErrorKind::InvalidRecord);
+    }
+    // Compressed records stay as they came: to look into them is the reader's work.
+    if header.codec == Codec::None
+        && record::check_dense(&batch[HEADER_BYTES..], header.record_count).is_err()
+    {
         return Err(ErrorKind::InvalidRecord);
     }
     if header.producer_id.is_some() && (header.base_sequence < 0 || header.producer_epoch < 0) {

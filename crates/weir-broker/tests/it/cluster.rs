@@ -29,7 +29,7 @@ pub(crate) const NOBODY: NodeId = NodeId(0);
 
 /// A clock that stands until it is moved.
 #[derive(Default)]
-pub(crate) struct HandClock(AtomicU64);
+pub(crate) struct HandClock(pub(crate) AtomicU64);
 
 impl Clock for HandClock {
     fn now(&self) -> Millis {

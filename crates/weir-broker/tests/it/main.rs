@@ -7,5 +7,6 @@ mod cluster;
 mod forward;
 mod mesh;
 mod nodes;
+mod produce;
 mod slow_disk;
 mod steward;

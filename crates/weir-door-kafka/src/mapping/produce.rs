@@ -69,7 +69,11 @@ pub fn map(head: &Head, request: ProduceRequest) -> Result<Mapped, MapError> {
     } else {
         AckLevel::Majority
     };
-    let request = Request::Produce(Produce { ack, partitions });
+    let request = Request::Produce(Produce {
+        ack,
+        timeout_ms: u64::try_from(request.timeout_ms).unwrap_or(0),
+        partitions,
+    });
     Ok(Mapped::Ask(request, Plan::Produce { grouped, silent }))
 }
 

@@ -12,8 +12,8 @@ use weir_model::{GroupId, NodeId, Term};
 
 use super::{Group, catch_up::CatchUp, liveness::Liveness, view::Viewed};
 use crate::{
-    FoundError, GroupCheckpoint, Members, StateMachine, bundle::BundleBuilder, convert,
-    group_log::GroupLog, seeded::Bugs,
+    FoundError, GroupCheckpoint, GroupStatus, Members, StateMachine, bundle::BundleBuilder,
+    convert, group_log::GroupLog, seeded::Bugs,
 };
 
 /// Most bytes of committed entries handled in one turn of a group.
@@ -116,6 +116,9 @@ impl<S: StateMachine> Group<S> {
         }
         let config = config(node, checkpoint.0, seed.election_seed);
         let raw = raw_node(&config, log).map_err(refused)?;
+        let status = Arc::<GroupStatus>::default();
+        status.publish_promise(raw.raft.term, raw.raft.vote);
+        let promise = (raw.raft.term, raw.raft.vote);
         Ok(Self {
             id: group,
             config,
@@ -134,6 +137,9 @@ impl<S: StateMachine> Group<S> {
             number_base: 0,
             submitted: 0,
             persisted: 0,
+            promise_number: 0,
+            promise,
+            held_campaign: None,
             reset_due: rest.resets,
             barriers: BTreeMap::new(),
             barriers_at: VecDeque::new(),
@@ -143,7 +149,7 @@ impl<S: StateMachine> Group<S> {
             liveness: Liveness::default(),
             bugs: Bugs::default(),
             viewed: Viewed::default(),
-            status: Arc::default(),
+            status,
         })
     }
 }

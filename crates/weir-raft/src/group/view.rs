@@ -23,11 +23,13 @@ pub(super) struct Viewed {
 impl<S: StateMachine> Group<S> {
     pub(super) fn publish(&mut self) {
         let term = self.raw.raft.term;
-        self.status.publish(
-            (term, self.raw.raft.vote),
-            self.known_leader(),
-            self.applied.0,
-        );
+        self.status
+            .publish(term, self.known_leader(), self.applied.0);
+        let persisted = self.raw.raft.raft_log.persisted;
+        self.status.publish_persisted(persisted);
+        if self.persisted == self.submitted {
+            self.status.publish_promise(term, self.raw.raft.vote);
+        }
         let tick = self.liveness.tick;
         let is_due = tick >= self.viewed.at_tick + VIEW_TICKS
             || self.viewed.asleep != self.liveness.asleep

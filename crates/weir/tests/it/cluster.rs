@@ -163,17 +163,11 @@ fn a_drained_node_carries_nothing_until_it_is_added_again() {
 fn a_terminated_leader_hands_over_first() {
     let mut nodes = trio(&[]);
     let sent = send(&nodes.each_ref(), 0..5);
-    let terms = |status: &Value| -> Vec<u64> {
-        let groups = status["groups"].as_array().unwrap().iter();
-        groups
-            .map(|group| group["term"].as_u64().unwrap())
-            .collect()
-    };
     nodes[0].process.terminate();
-    let status = nodes[1].wait_groups("another leader", |group| {
+    nodes[0].process.wait_said("leads_nothing=true");
+    nodes[1].wait_groups("another leader", |group| {
         !group["leader"].is_null() && group["leader"] != 1
     });
-    assert!(!terms(&status).is_empty());
     assert_has(&read(&[&nodes[1], &nodes[2]]), &sent);
     nodes[0].restart();
 }
@@ -227,4 +221,92 @@ fn refusals_end_with_1_and_mistakes_with_2() {
     let output = nobody(command);
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("127.0.0.1:1"));
+}
+
+#[test]
+fn quickstart_with_three_nodes_shows_them_as_one_and_leaves_none_behind() {
+    let dir = TestDir::new();
+    for start in [0, 3] {
+        let mut command = command("quickstart", dir.path());
+        let mut all = Process::spawn(command.args(["--nodes", "3"]));
+        let lines = all.read_to("Ctrl-C");
+        let has = |text: &str| lines.iter().any(|line| line.contains(text));
+        assert!(has("each of 17 groups has 3 voters"), "{lines:#?}");
+        assert!(has(&format!("offset {start}: ")), "{lines:#?}");
+        let pids = lines.iter().filter_map(|line| {
+            let rest = line.split("process ").nth(1)?;
+            rest.split_whitespace().next().map(str::to_owned)
+        });
+        let pids: Vec<String> = pids.collect();
+        assert_eq!(pids.len(), 3, "{lines:#?}");
+        if start == 0 {
+            all.terminate();
+        } else {
+            all.kill();
+        }
+        for pid in pids {
+            wait_for("the end of each node", || {
+                match std::path::Path::new("/proc").join(&pid).exists() {
+                    true => Err(format!("process {pid}")),
+                    false => Ok(()),
+                }
+            });
+        }
+    }
+}
+
+#[test]
+fn nodes_with_certificates_of_one_authority_are_a_cluster_and_others_stay_out() {
+    let dir = TestDir::new();
+    let ours = Authority::new(dir.path(), "ours");
+    let theirs = Authority::new(dir.path(), "theirs");
+    let options = ours.options();
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    let nodes = trio(&options);
+    let sent = send(&nodes.each_ref(), 0..3);
+    assert_has(&read(&[&nodes[2]]), &sent);
+    let strangers = [theirs.options().to_vec(), vec![]];
+    for stranger in strangers {
+        let mut command = weir();
+        command.args(["cluster", "status", "--node", &nodes[0].cluster]);
+        let output = command.args(&stranger).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{stranger:?}");
+    }
+    let mut half = weir();
+    half.args(["cluster", "status", "--node", &nodes[0].cluster]);
+    let output = half.args(&options[..2]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+}
+
+/// An authority and a certificate that it signed, in files.
+struct Authority {
+    options: [String; 6],
+}
+
+impl Authority {
+    fn new(dir: &std::path::Path, name: &str) -> Self {
+        let mut of_authority = rcgen::CertificateParams::new([]).unwrap();
+        of_authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let authority = of_authority.self_signed(&key).unwrap();
+        let issuer = rcgen::Issuer::new(of_authority, key);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let of_node = rcgen::CertificateParams::new(["node".to_owned()]).unwrap();
+        let signed = of_node.signed_by(&key, &issuer).unwrap();
+        let file = |kind: &str, text: String| {
+            let file = dir.join(format!("{name}-{kind}.pem"));
+            std::fs::write(&file, text).unwrap();
+            file.display().to_string()
+        };
+        let (ca, cert) = (file("ca", authority.pem()), file("cert", signed.pem()));
+        let key = file("key", key.serialize_pem());
+        let option = |name: &str| format!("--cluster-{name}");
+        Self {
+            options: [option("cert"), cert, option("key"), key, option("ca"), ca],
+        }
+    }
+
+    fn options(&self) -> &[String; 6] {
+        &self.options
+    }
 }

@@ -128,7 +128,7 @@ pub(crate) fn are_voters(group: &Value, ids: &[u64]) -> bool {
     let voters = group["voters"].as_array().unwrap();
     voters.len() == ids.len()
         && ids.iter().all(|id| voters.contains(&Value::from(*id)))
-        && group["is_changing"] == Value::from(false)
+        && group["is_changing"] == false
         && !group["leader"].is_null()
 }
 

@@ -1,9 +1,9 @@
 //! What the plan's steps do: faults of machines and network, and what people ask of the cluster.
 
 use weir_broker::steward::AdminRequest;
-use weir_model::NodeId;
+use weir_model::{GroupId, NodeId};
 
-use super::{plan::Act, port::Caller, process::Incoming, run::Cluster};
+use super::{machine::Machine, plan::Act, port::Caller, process::Incoming, run::Cluster};
 
 /// The caller of a person's request: nobody waits for the answer.
 const PERSON: usize = usize::MAX;
@@ -52,6 +52,19 @@ impl Cluster<'_> {
             Act::Bridge { machine, side } => {
                 self.counts.add("bridges", 1);
                 self.weather.bridge(count, machine, side);
+            }
+            Act::Isolate { group } => {
+                let group = GroupId(group);
+                let leads = |machine: &Machine| {
+                    let process = machine.process.as_ref();
+                    process.is_some_and(|process| {
+                        process.node.observed(group).1 == Some(process.node.id())
+                    })
+                };
+                if let Some(leader) = self.machines.iter().position(leads) {
+                    self.counts.add("leaders_cut_off", 1);
+                    self.weather.split(count, 1 << leader);
+                }
             }
             Act::Mend => self.weather.mend(),
             Act::Loss { per_mille } => {
@@ -172,8 +185,10 @@ impl Cluster<'_> {
 
     /// Whether nobody counts on the node any more.
     fn is_out(&self, node: NodeId) -> bool {
-        let mut processes = self.machines.iter().filter_map(|m| m.process.as_ref());
-        processes.all(|process| {
+        self.machines.iter().all(|machine| {
+            let Some(process) = &machine.process else {
+                return false;
+            };
             !process.node.known_nodes().contains(&node)
                 && self.groups().all(|group| {
                     let members = &process.node.own_view(group).members;

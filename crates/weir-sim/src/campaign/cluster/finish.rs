@@ -18,6 +18,8 @@ use crate::{
 const HEAL_MS: u64 = 60_000;
 /// Time between two looks whether it is.
 const HEAL_STEP_MS: u64 = 250;
+/// Looks between two requests for the same.
+const ASK_ROUNDS: u64 = 20;
 /// Reads of one partition, at most; more means that they do not get on.
 const MAX_READ_COUNT: usize = 10_000;
 /// Copies of a shard.
@@ -59,6 +61,10 @@ impl Cluster<'_> {
                 machine.start_at_ms = Some(now_ms);
             }
         }
+    }
+
+    /// People want every node to carry its share; who does not answer is asked again.
+    fn activate_all(&mut self) {
         let nodes: Vec<NodeId> = self.machines.iter().filter_map(|m| m.node).collect();
         for node in nodes {
             self.request(&AdminRequest::Add { node: node.0 });
@@ -68,7 +74,10 @@ impl Cluster<'_> {
     fn come_to_rest(&mut self, when: &str) -> Result<(), Broken> {
         let until_ms = self.now_ms + HEAL_MS;
         let began_ms = self.now_ms;
-        loop {
+        for round in 0_u64.. {
+            if round % ASK_ROUNDS == 0 {
+                self.activate_all();
+            }
             self.run_until(self.now_ms + HEAL_STEP_MS)?;
             let Some(missing) = self.missing() else {
                 self.counts.add("rests", 1);
@@ -80,6 +89,7 @@ impl Cluster<'_> {
                 return Err(broken(oracle_name::PROGRESS, detail));
             }
         }
+        Ok(())
     }
 
     /// What keeps the cluster from being whole.
@@ -88,10 +98,20 @@ impl Cluster<'_> {
         for machine in &self.machines {
             let number = machine.number;
             let Some(process) = &machine.process else {
-                return Some(format!("machine {number} has no process"));
+                let (node, at_ms) = (machine.node, machine.start_at_ms);
+                return Some(format!(
+                    "machine {number} has no process: node {node:?}, start {at_ms:?}"
+                ));
             };
             if !process.node.is_ready() {
-                return Some(format!("machine {number} is not ready"));
+                let groups = self.groups();
+                let seen: Vec<_> = groups
+                    .map(|group| (process.node.observed(group), process.node.leader_of(group)))
+                    .collect();
+                let nodes = process.node.known_nodes();
+                return Some(format!(
+                    "machine {number} is not ready: knows {nodes:?}, groups {seen:?}"
+                ));
             }
             nodes.push(process.node.id());
         }

@@ -41,16 +41,20 @@ impl Cluster<'_> {
         if machine.node.is_some() || u64::from(machine.generation) != caller.call {
             return;
         }
-        let Ok(identity) = join::read_answer(answer.clone()) else {
-            return;
+        let identity = match join::read_answer(answer.clone()) {
+            Ok(identity) => identity,
+            Err(refused) => return self.trace.note("not_let_in", &refused.to_string()),
         };
         self.counts.add("joins", 1);
         machine.pass_time(self.now_ms);
         let joined = machine.join(self.plan, self.options, &identity);
         if let Err(error) = joined {
-            // A fault of the disk: it asks again.
+            // A fault of the disk: the machine starts again, and asks again.
             self.trace.note("join", &error);
-            return;
+            machine.end(true, self.plan.seed ^ self.now_ms);
+            if !machine.find_node() {
+                return;
+            }
         }
         self.trace
             .event("joined", &[number as u64, identity.node.0], || {

@@ -176,6 +176,7 @@ impl Cluster<'_> {
         };
         let produce = Produce {
             ack: AckLevel::Majority,
+            timeout_ms: self.plan.clients.timeout_ms / 2,
             partitions: vec![ProducePartition {
                 topic: topic_ref(batch.place.0),
                 index: i32::try_from(batch.place.1).unwrap_or(-1),

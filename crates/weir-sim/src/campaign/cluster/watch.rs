@@ -8,6 +8,7 @@ use std::{
 
 use weir_broker::ReplicaState;
 use weir_model::{GroupId, NodeId};
+use weir_raft::GroupView;
 
 use super::run::Cluster;
 use crate::{
@@ -16,34 +17,18 @@ use crate::{
 };
 
 /// Term and vote of a replica that are on stable storage.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Promise {
-    sure: (u64, u64),
-    /// Seen after a turn whose writes are known to be stored only after the next one.
-    unsure: (u64, u64),
-}
+pub(super) type Promise = (u64, u64);
 
-impl Promise {
-    /// A turn that did not fail: what was seen before it is stored.
-    fn saw(&mut self, term_and_vote: (u64, u64)) {
-        self.sure = self.unsure.max(self.sure);
-        self.unsure = term_and_vote;
-    }
-
-    pub(super) fn forget_unsure(&mut self) {
-        self.unsure = self.sure;
-    }
-
-    fn is_kept_by(&self, (term, vote): (u64, u64)) -> bool {
-        let (sure_term, sure_vote) = self.sure;
-        term > sure_term || (term == sure_term && (sure_vote == 0 || sure_vote == vote))
-    }
+fn is_kept((old_term, old_vote): Promise, (term, vote): Promise) -> bool {
+    term > old_term || (term == old_term && (old_vote == 0 || old_vote == vote))
 }
 
 /// What was seen of all groups.
 #[derive(Default)]
 pub(super) struct Watch {
     leaders: BTreeMap<(GroupId, u64), NodeId>,
+    /// What a leader had applied when it was first seen with these members.
+    offices: BTreeMap<(GroupId, Option<NodeId>, u64, u64), u64>,
     /// State by group and index, with who was seen first with it.
     states: BTreeMap<(GroupId, u64), (NodeId, ReplicaState)>,
     pub(super) seen: Arc<Mutex<Vec<(GroupId, NodeId, ReplicaState)>>>,
@@ -62,18 +47,25 @@ impl Cluster<'_> {
             return Ok(());
         };
         let own = process.node.id();
+        let mut led = Vec::new();
         for group in groups {
-            let (term, leader, _) = process.node.observed(group);
-            let vote = process.node.vote(group).map_or(0, |node| node.0);
+            let (term, leader, applied) = process.node.observed(group);
+            if term.0 > 0 {
+                let persisted = process.node.persisted(group);
+                machine.persisted.insert(group, persisted);
+            }
+            if leader == Some(own) {
+                led.push((group, applied, process.node.own_view(group)));
+            }
+            let (promised, vote) = process.node.promised(group);
+            let seen = (promised.0, vote.map_or(0, |node| node.0));
             let promise = machine.promises.entry(group).or_default();
-            if !promise.is_kept_by((term.0, vote)) {
-                let detail = format!(
-                    "node {own} group {group}: term {} vote {vote}, was {promise:?}",
-                    term.0
-                );
+            // Until the first turn is over nothing is shown.
+            if seen.0 > 0 && !is_kept(*promise, seen) {
+                let detail = format!("node {own} group {group}: {seen:?} after {promise:?}");
                 return Err(broken(oracle_name::HARD_STATE, detail));
             }
-            promise.saw((term.0, vote));
+            *promise = seen.max(*promise);
             let Some(leader) = leader else { continue };
             let known = self
                 .watch
@@ -91,7 +83,47 @@ impl Cluster<'_> {
                 return Err(broken(oracle_name::ONE_LEADER, detail));
             }
         }
+        for (group, applied, view) in led {
+            self.check_quorum(group, applied, &view)?;
+        }
         self.compare_states()
+    }
+
+    /// What a leader applies is on the disks of most voters: of those it has had since before the
+    /// entry was committed.
+    fn check_quorum(
+        &mut self,
+        group: GroupId,
+        applied: u64,
+        view: &GroupView,
+    ) -> Result<(), Broken> {
+        let members = &view.members;
+        if !members.voters_outgoing.is_empty() {
+            return Ok(());
+        }
+        let office = (group, view.leader, view.term.0, view.conf_index);
+        let since = *self.watch.offices.entry(office).or_insert(applied);
+        if applied <= since {
+            return Ok(());
+        }
+        let has_it = |voter: &&NodeId| {
+            let mut machines = self.machines.iter();
+            let machine = machines.find(|machine| machine.node == Some(**voter));
+            let persisted = machine.and_then(|machine| machine.persisted.get(&group));
+            persisted.is_some_and(|persisted| *persisted >= applied)
+        };
+        let count = members.voters.iter().filter(has_it).count();
+        // A disk that was lost had what it acknowledged.
+        let lost = |voter: &&NodeId| self.machines.iter().all(|m| m.node != Some(**voter));
+        let lost_count = members.voters.iter().filter(lost).count();
+        if (count + lost_count) * 2 > members.voters.len() {
+            return Ok(());
+        }
+        let detail = format!(
+            "group {group}: {applied} is applied by {:?}, on the disks of {count} of {members:?}",
+            view.leader
+        );
+        Err(broken(oracle_name::QUORUM, detail))
     }
 
     /// Asks every replica for its state; what comes back is compared in later turns.
@@ -143,7 +175,8 @@ impl Cluster<'_> {
                 let partitions = state.partitions.iter();
                 partitions.map(|p| (p.id, p.end)).collect()
             };
-            if known.state != state.state || ends(known) != ends(&state) {
+            let is_same = known.state == state.state && known.members == state.members;
+            if !is_same || ends(known) != ends(&state) {
                 let detail = format!(
                     "group {group} at {applied}: node {node} has {state:?}, node {other} {known:?}"
                 );

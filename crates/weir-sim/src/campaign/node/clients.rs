@@ -143,6 +143,7 @@ impl Run<'_> {
         self.host.counts.add("sends", 1);
         let produce = Produce {
             ack: AckLevel::Majority,
+            timeout_ms: u64::MAX,
             partitions: vec![ProducePartition {
                 topic: topic_ref(place.0),
                 index: i32::try_from(place.1).unwrap_or(-1),

@@ -1,8 +1,8 @@
 //! Asks one node of a cluster.
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use weir_broker::steward::{AdminAnswer, AdminRequest, ClusterStatus};
-use weir_peer::{PeerClient, PeerTls};
+use weir_peer::{ClientError, PeerClient, PeerTls};
 
 use crate::{cluster_tls::ClusterTls, host_port::HostPort};
 
@@ -26,9 +26,10 @@ impl AdminClient {
             let mut client = PeerClient::connect(&self.address, self.tls.as_ref(), None).await?;
             client.call(request.to_call()).await
         };
-        let answer = exchange
-            .await
-            .with_context(|| format!("asking the node at {}", self.address))?;
+        // The error names its source itself.
+        let answer = exchange.await.map_err(|error: ClientError| {
+            anyhow!("asking the node at {}: {error}", self.address)
+        })?;
         AdminAnswer::decode(&answer)
             .with_context(|| format!("the answer of the node at {}", self.address))
     }

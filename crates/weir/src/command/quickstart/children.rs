@@ -35,7 +35,7 @@ impl ChildNode {
         join: Option<&str>,
     ) -> anyhow::Result<Self> {
         let [kafka, cluster] = addresses;
-        let data_dir = arguments.data_dir.join(format!("node-{number}"));
+        let data_dir = data_dir(arguments, number);
         let program = std::env::current_exe().context("this program has no path")?;
         let mut command = Command::new(program);
         command.arg("serve").arg("--data-dir").arg(&data_dir);
@@ -150,6 +150,11 @@ fn hear_ready(out: ChildStdout) -> anyhow::Result<oneshot::Receiver<()>> {
         .spawn(listen)
         .context("no thread for a node")?;
     Ok(ready)
+}
+
+/// Where a node has its data.
+pub(super) fn data_dir(arguments: &ServeArguments, number: u16) -> PathBuf {
+    arguments.data_dir.join(format!("node-{number}"))
 }
 
 /// The address `offset` ports further on, or one with a free port where that is taken.

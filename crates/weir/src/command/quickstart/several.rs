@@ -1,13 +1,14 @@
 //! Several nodes on one machine, as one cluster.
 
-use std::{path::Path, time::Duration};
+use std::{net::TcpListener, path::Path, time::Duration};
 
 use anyhow::Context as _;
 use tokio::{sync::oneshot, task::block_in_place};
-use weir_broker::steward::ClusterStatus;
+use weir_broker::{Identity, steward::ClusterStatus};
+use weir_log::disk::RealDisk;
 
 use super::{
-    children::{ChildNode, address},
+    children::{self, ChildNode, address},
     exchange,
 };
 use crate::{
@@ -38,9 +39,9 @@ pub(super) fn run(arguments: &ServeArguments, count: u16) -> anyhow::Result<()> 
 
 async fn serve(arguments: &ServeArguments, count: u16) -> anyhow::Result<()> {
     let mut ending = Ending::listen(arguments.until_stdin_ends)?;
-    let mut nodes = start(arguments, count)?;
+    let mut nodes = Vec::new();
     let shown = tokio::select! {
-        shown = show(arguments, &mut nodes) => Some(shown),
+        shown = show(arguments, count, &mut nodes) => Some(shown),
         () = ending.asked() => None,
     };
     if let Some(shown) = shown {
@@ -54,27 +55,59 @@ async fn serve(arguments: &ServeArguments, count: u16) -> anyhow::Result<()> {
     block_in_place(|| nodes.iter_mut().try_for_each(ChildNode::wait))
 }
 
-fn start(arguments: &ServeArguments, count: u16) -> anyhow::Result<Vec<ChildNode>> {
-    let mut nodes: Vec<ChildNode> = Vec::new();
+/// Starts all nodes. A node that joins waits for those before it, so that numbers and ids are the
+/// same; nodes that go on need each other.
+async fn start(
+    arguments: &ServeArguments,
+    count: u16,
+    nodes: &mut Vec<ChildNode>,
+) -> anyhow::Result<()> {
     for number in 1..=count {
+        if identity(arguments, number)?.is_none() {
+            wait_ready(nodes).await?;
+        }
         let kafka = address(&arguments.kafka, number - 1)?;
-        let cluster = address(&arguments.cluster, number - 1)?;
+        let cluster = cluster_address(arguments, number)?;
         let join = nodes.first().map(|first| first.cluster.clone());
         let addresses = [kafka, cluster];
-        nodes.push(ChildNode::start(
-            arguments,
-            number,
-            addresses,
-            join.as_deref(),
-        )?);
+        let node = ChildNode::start(arguments, number, addresses, join.as_deref())?;
+        nodes.push(node);
     }
-    Ok(nodes)
+    wait_ready(nodes).await
 }
 
-async fn show(arguments: &ServeArguments, nodes: &mut [ChildNode]) -> anyhow::Result<()> {
-    println!("WeirMQ  {}", env!("CARGO_PKG_VERSION"));
+async fn wait_ready(nodes: &mut [ChildNode]) -> anyhow::Result<()> {
     for node in nodes.iter_mut() {
         node.wait_ready().await?;
+    }
+    Ok(())
+}
+
+fn identity(arguments: &ServeArguments, number: u16) -> anyhow::Result<Option<Identity>> {
+    let disk = RealDisk::open(&children::data_dir(arguments, number))?;
+    Ok(Identity::load(&disk)?)
+}
+
+/// Where the node was before, if that is free: nodes that all move at once never find each other.
+fn cluster_address(arguments: &ServeArguments, number: u16) -> anyhow::Result<String> {
+    let before = identity(arguments, number)?;
+    let before = before.and_then(|it| it.addresses.get(&it.node).cloned());
+    let host = |address: &str| address.rsplit_once(':').map(|(host, _)| host.to_owned());
+    let before = before.filter(|before| host(before) == host(&arguments.cluster));
+    match before.filter(|before| TcpListener::bind(before).is_ok()) {
+        Some(before) => Ok(before),
+        None => address(&arguments.cluster, number - 1),
+    }
+}
+
+async fn show(
+    arguments: &ServeArguments,
+    count: u16,
+    nodes: &mut Vec<ChildNode>,
+) -> anyhow::Result<()> {
+    println!("WeirMQ  {}", env!("CARGO_PKG_VERSION"));
+    start(arguments, count, nodes).await?;
+    for node in nodes.iter() {
         let (number, kafka, cluster) = (node.number, &node.kafka, &node.cluster);
         let (pid, dir) = (node.pid(), node.data_dir.display());
         println!("node {number}  kafka {kafka}  cluster {cluster}  process {pid}  data {dir}");
