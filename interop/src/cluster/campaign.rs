@@ -66,6 +66,29 @@ pub(crate) struct Options {
     pub(crate) keep: bool,
 }
 
+impl Options {
+    /// What is struck, and how often.
+    fn plan(&self) -> Vec<(Faults, u32)> {
+        let cycles = if self.quick {
+            QUICK_CYCLES
+        } else {
+            self.cycles
+        };
+        let each = |faults: Vec<Faults>, cycles| faults.into_iter().map(move |it| (it, cycles));
+        if !self.faults.is_empty() {
+            return each(self.faults.clone(), cycles).collect();
+        }
+        let pairs = if self.quick {
+            Vec::new()
+        } else {
+            Faults::pairs()
+        };
+        each(Faults::all_alone(), cycles)
+            .chain(each(pairs, cycles.div_ceil(CYCLES_PER_PAIR_CYCLE)))
+            .collect()
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -156,29 +179,14 @@ pub(crate) fn run(options: &Options, weir: &Path) -> Result<bool> {
         println!("skipped: faults on three nodes: {obstacle}");
         return Ok(true);
     }
-    let cycles = if options.quick {
-        QUICK_CYCLES
-    } else {
-        options.cycles
-    };
-    let faults = match (options.faults.is_empty(), options.quick) {
-        (false, _) => options.faults.clone(),
-        (true, true) => Faults::all_alone(),
-        (true, false) => [Faults::all_alone(), Faults::pairs()].concat(),
-    };
     image::sweep(&place::kept())?;
     let mut directory = RunDirectory::create()?;
     let started = Instant::now();
     let mut moments = Moments::from_seed(options.seed);
     let mut totals = Totals::default();
     let mut cluster = None;
-    for faults in &faults {
-        let is_extra = options.faults.is_empty() && faults.0.len() > 1;
-        let cycles = if is_extra {
-            cycles.div_ceil(CYCLES_PER_PAIR_CYCLE)
-        } else {
-            cycles
-        };
+    for (faults, cycles) in &options.plan() {
+        let cycles = *cycles;
         let trial = Trial {
             faults,
             cycles,
@@ -324,6 +332,32 @@ impl Trial<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pairs_come_less_often_where_none_is_named_and_not_at_all_in_a_quick_run() {
+        let full = Options::default().plan();
+        let most = |count| {
+            full.iter()
+                .filter(move |(faults, _)| faults.0.len() == count)
+        };
+        assert!(most(1).all(|(_, cycles)| *cycles == 100));
+        assert!(most(2).count() > 0 && most(2).all(|(_, cycles)| *cycles == 25));
+        let quick = Options {
+            quick: true,
+            ..Options::default()
+        };
+        assert!(
+            quick
+                .plan()
+                .iter()
+                .all(|(faults, cycles)| { faults.0.len() == 1 && *cycles == QUICK_CYCLES })
+        );
+        let named = Options {
+            faults: Faults::pairs(),
+            ..Options::default()
+        };
+        assert!(named.plan().iter().all(|(_, cycles)| *cycles == 100));
+    }
 
     #[test]
     fn faults_are_named_as_they_are_printed() {
