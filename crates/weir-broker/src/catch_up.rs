@@ -24,7 +24,10 @@ use weir_log::partition::PartitionLog;
 use weir_model::{GroupId, PartitionId};
 use weir_raft::{Input, SnapshotOffer, SnapshotPort};
 
-pub(crate) use self::{component::CatchUp, ranges::serve};
+pub(crate) use self::{
+    component::CatchUp,
+    ranges::{reread_answer, reread_call, serve},
+};
 use crate::{Node, peer::CallFailed};
 
 /// Most damaged files that wait to be looked at: more are found again.

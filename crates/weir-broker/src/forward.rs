@@ -237,6 +237,17 @@ fn read_answer(bytes: &[u8]) -> Result<Result<Decided, ErrorKind>, DecodeError> 
     Ok(decided)
 }
 
+/// The body of a metadata command's call as it is understood, written again.
+pub(crate) fn reread_call(body: &[u8]) -> Option<Bytes> {
+    let command = MetadataCommand::decode(body).ok()?;
+    Some([&[METADATA], &command.encode()[..]].concat().into())
+}
+
+/// An answer to a metadata command as it is understood, written again.
+pub(crate) fn reread_answer(answer: &[u8]) -> Option<Bytes> {
+    read_answer(answer).ok().map(|answer| write_answer(&answer))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

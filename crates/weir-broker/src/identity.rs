@@ -87,7 +87,7 @@ impl Identity {
         (0..22).map(sextet).collect()
     }
 
-    fn encode(&self) -> Bytes {
+    pub(crate) fn encode(&self) -> Bytes {
         let mut writer = Writer::new();
         writer.u8(VERSION);
         writer.u128(self.cluster);
@@ -103,7 +103,7 @@ impl Identity {
         [&MAGIC[..], &crc, &body].concat().into()
     }
 
-    fn decode(bytes: &[u8]) -> Result<Self, IdentityError> {
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, IdentityError> {
         let corrupt = |reason: &str| IdentityError::Corrupt(reason.to_owned());
         let (header, body) = bytes
             .split_at_checked(HEADER_BYTES)

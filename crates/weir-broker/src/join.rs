@@ -89,6 +89,20 @@ fn read_request(request: &[u8]) -> Result<MetadataCommand, DecodeError> {
     Ok(command)
 }
 
+/// A call's body as it is understood, written again.
+pub(crate) fn reread_call(body: &[u8]) -> Option<Bytes> {
+    let MetadataCommand::AdmitNode {
+        incarnation,
+        peer_address,
+        kafka_host,
+        kafka_port,
+    } = read_request(body).ok()?
+    else {
+        return None;
+    };
+    Some(request(incarnation, &peer_address, &kafka_host, kafka_port))
+}
+
 pub(crate) fn serve(node: &Arc<Node>, request: &Bytes, answer: Answer) {
     let command = match read_request(request.chunk()) {
         Ok(command) => command,

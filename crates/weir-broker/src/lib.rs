@@ -10,6 +10,8 @@ pub mod config;
 pub mod encoding;
 mod engine;
 mod forward;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gather;
 pub mod group;
 mod identity;

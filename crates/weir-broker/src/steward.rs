@@ -204,6 +204,16 @@ impl Steward {
     }
 }
 
+/// The body of a call of that tag as it is understood, written again.
+pub(crate) fn reread_call(tag: u8, body: &[u8]) -> Option<Bytes> {
+    if tag == call::ADMIN {
+        let request = AdminRequest::decode(body).ok()?;
+        return Some(request.to_call());
+    }
+    let order = Order::decode(body).ok()?;
+    Some(order.encode())
+}
+
 /// Answers the steward's steps and people's requests.
 pub(crate) fn serve(node: &Arc<Node>, from: NodeId, tag: u8, request: &Bytes, answer: Answer) {
     let from = (from.0 != 0).then_some(from);

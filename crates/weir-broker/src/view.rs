@@ -312,6 +312,11 @@ fn read_beacon(bytes: &[u8]) -> Result<Beacon, DecodeError> {
     Ok(beacon)
 }
 
+/// Whether the bytes are a beacon.
+pub(crate) fn is_beacon(bytes: &[u8]) -> bool {
+    read_beacon(bytes).is_ok()
+}
+
 fn read_view(reader: &mut Reader<'_>) -> Result<GroupView, DecodeError> {
     let mut view = GroupView {
         term: Term(reader.u64()?),

@@ -10,6 +10,8 @@ mod calls;
 mod client;
 mod dial;
 mod frame;
+#[doc(hidden)]
+pub mod fuzzing;
 mod hello;
 mod host;
 mod incoming;

@@ -131,6 +131,18 @@ impl RangeAnswer {
     }
 }
 
+/// A call's body as it is understood, written again.
+pub(crate) fn reread_call(body: &[u8]) -> Option<Bytes> {
+    let request = RangeRequest::decode(body).ok()?;
+    Some(request.encode())
+}
+
+/// An answer as it is understood, written again.
+pub(crate) fn reread_answer(answer: &[u8]) -> Option<Bytes> {
+    let answer = RangeAnswer::decode(Bytes::copy_from_slice(answer))?;
+    Some(answer.encode())
+}
+
 /// Answers with batches of a partition that this node has applied, whether it leads or not.
 pub(crate) fn serve(node: &Arc<Node>, request: &Bytes, answer: Answer) {
     let Ok(request) = RangeRequest::decode(request) else {

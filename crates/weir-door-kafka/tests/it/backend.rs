@@ -20,7 +20,11 @@ use weir_broker::{
         Sync, Synced, TopicDescription, TopicMetadata, TopicRef,
     },
 };
-use weir_model::{ErrorKind, Offset, ProducerId, TopicId, TopicName};
+use weir_model::{
+    ErrorKind, Offset, ProducerId, TopicId, TopicName,
+    batch::{BatchHeader, Codec, HEADER_BYTES},
+    record::check_dense,
+};
 
 #[derive(Default)]
 struct State {
@@ -165,6 +169,11 @@ impl Scripted {
             let mut state = self.state.lock().unwrap();
             let (_, batches) = state.topics.get_mut(&name).unwrap();
             let base = batches.last().map_or(0, |(next, _)| *next);
+            let header = BatchHeader::parse(&partition.batch).unwrap();
+            if header.codec == Codec::None {
+                let body = &partition.batch[HEADER_BYTES..];
+                check_dense(body, header.record_count).expect("what a client sends is sound");
+            }
             let mut bytes = BytesMut::from(&partition.batch[..]);
             bytes[..8].copy_from_slice(&base.to_be_bytes());
             let delta = i32::from_be_bytes(bytes[23..27].try_into().unwrap());

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use kafka_protocol::messages::{ApiKey, RequestKind};
+use weir_broker::api::Request;
 use weir_door::Session;
 use weir_door_kafka::codec::{
     header,
@@ -11,11 +12,15 @@ use weir_door_kafka::codec::{
     shapes,
     versions::Api,
 };
+use weir_model::{
+    batch::{BatchHeader, Codec, HEADER_BYTES},
+    record,
+};
 
 use crate::{
     outcomes::outcome,
     samples::{all_versions, frame, framed},
-    wire::{NOW, fed, sent},
+    wire::{NOW, asked, fed, sent, session},
 };
 
 const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -53,12 +58,52 @@ fn play(wire: &[u8]) -> bool {
     understood | !sent(&mut session).is_empty()
 }
 
+/// What comes of the chunks: requests, answers that need no node, and whether it goes on.
+fn asked_for<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> (String, Bytes, bool) {
+    let mut session = session();
+    for chunk in chunks {
+        session.receive(NOW, Bytes::copy_from_slice(chunk));
+    }
+    let mut requests = String::new();
+    while let Some(request) = session.poll_request() {
+        requests += &format!("{request:?}");
+    }
+    let answers = sent(&mut session);
+    (requests, answers, session.close_reason().is_none())
+}
+
 #[test]
 fn captures_are_understood() {
     for (name, wire) in goldens() {
         assert!(play(&wire), "{name}");
         assert!(fed(&wire).close_reason().is_none(), "{name}");
     }
+}
+
+#[test]
+fn captured_appends_are_such_as_the_node_takes() {
+    let appends = goldens()
+        .into_iter()
+        .filter(|(name, _)| name.starts_with("produce"));
+    let (mut timeouts_ms, mut plain_count) = (Vec::new(), 0);
+    for (name, wire) in appends {
+        let (_, Request::Produce(produce)) = asked(&mut fed(&wire)) else {
+            panic!("{name} is no Produce request");
+        };
+        timeouts_ms.push(produce.timeout_ms);
+        for partition in produce.partitions {
+            let batch = partition.batch;
+            let header = BatchHeader::parse(&batch).unwrap();
+            if header.codec == Codec::None {
+                let records = record::check_dense(&batch[HEADER_BYTES..], header.record_count);
+                assert_eq!(records, Ok(()), "{name}");
+                plain_count += 1;
+            }
+        }
+    }
+    assert!(plain_count >= 1);
+    // Java's, then kcat's.
+    assert_eq!(timeouts_ms, [1_500, 30_000]);
 }
 
 #[test]
@@ -115,6 +160,7 @@ fn ten_thousand_mutations_do_not_panic() {
         }
         let wire = sized(&body);
         understood_count += usize::from(play(&wire));
+        assert_eq!(asked_for([&wire[..]]), asked_for(wire.chunks(1)));
         agrees(&body.into());
     }
     assert!(understood_count > 0 && understood_count < MUTATIONS_COUNT);

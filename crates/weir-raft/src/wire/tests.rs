@@ -280,3 +280,38 @@ fn a_count_beyond_the_bytes_is_refused_before_anything_is_read() {
         Err(WireError::Truncated { left: 0, .. })
     ));
 }
+
+#[test]
+fn mutated_lists_are_refused_or_understood_as_what_they_say() {
+    const MUTATIONS_COUNT: usize = 20_000;
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut below = |limit: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state % u64::try_from(limit).unwrap()).unwrap()
+    };
+    let seeds: Vec<Bytes> = all().into_iter().map(|one| joined(&[one])).collect();
+    let mut understood_count = 0;
+    for _ in 0..MUTATIONS_COUNT {
+        let mut bytes = seeds[below(seeds.len())].to_vec();
+        for _ in 0..=below(3) {
+            let at = below(bytes.len());
+            match below(5) {
+                0 => bytes[at] = 0xff,
+                1 => bytes[at] ^= 1 << below(8),
+                2 => bytes[at] = u8::try_from(below(256)).unwrap(),
+                3 => bytes.insert(at, 0),
+                _ => bytes.truncate(at + 1),
+            }
+        }
+        if let Ok(messages) = decode(FROM, TO, bytes.into()) {
+            understood_count += 1;
+            // Members may be told in any order, and are written in theirs.
+            let again = joined(&messages);
+            let messages = decode(FROM, TO, again.clone()).unwrap();
+            assert_eq!(joined(&messages), again);
+        }
+    }
+    assert!((1..MUTATIONS_COUNT).contains(&understood_count));
+}

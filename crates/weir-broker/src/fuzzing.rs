@@ -1,0 +1,47 @@
+//! What fuzz targets need of this crate: decoders of what other machines and the disk say. Each
+//! gives what it has understood, written again, which must be understood as the same.
+
+use bytes::Bytes;
+
+use crate::{
+    call::{ADMIN, JOIN, METADATA, READ_BATCHES, STEP},
+    catch_up, forward,
+    identity::Identity,
+    join, steward, view,
+};
+
+/// A call between nodes, its tag included.
+pub fn call(bytes: &[u8]) -> Option<Bytes> {
+    let (tag, body) = bytes.split_first()?;
+    match *tag {
+        READ_BATCHES => catch_up::reread_call(body),
+        METADATA => forward::reread_call(body),
+        JOIN => join::reread_call(body),
+        tag @ (STEP | ADMIN) => steward::reread_call(tag, body),
+        _ => None,
+    }
+}
+
+/// An answer to a range of batches.
+pub fn range_answer(bytes: &[u8]) -> Option<Bytes> {
+    catch_up::reread_answer(bytes)
+}
+
+/// An answer to a command for the metadata group.
+pub fn metadata_answer(bytes: &[u8]) -> Option<Bytes> {
+    forward::reread_answer(bytes)
+}
+
+/// Whether the bytes are a beacon.
+pub fn is_beacon(bytes: &[u8]) -> bool {
+    view::is_beacon(bytes)
+}
+
+/// The file that says who a node is.
+pub fn identity(bytes: &[u8]) -> Option<Bytes> {
+    let identity = Identity::decode(bytes).ok()?;
+    Some(identity.encode())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,38 @@
+//! No bytes from a Kafka client make a session panic, however they are cut on their way, and what
+//! it asks of the node and answers does not depend on the cuts.
+#![no_main]
+
+use bytes::Bytes;
+use libfuzzer_sys::fuzz_target;
+use weir_door::{Connection, Millis, Session};
+use weir_door_kafka::{KafkaConfig, KafkaSession};
+
+const NOW: Millis = Millis(0);
+
+/// The requests that come of the chunks, the answers, and whether the session goes on.
+fn play<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> (String, Vec<u8>, bool) {
+    let connection = Connection {
+        peer: ([127, 0, 0, 1], 5).into(),
+        local: ([127, 0, 0, 1], 9092).into(),
+    };
+    let mut session = KafkaSession::new(connection, KafkaConfig::default());
+    for chunk in chunks {
+        let bounds = session.bounds(chunk);
+        assert!(bounds.whole_bytes <= chunk.len());
+        session.receive(NOW, Bytes::copy_from_slice(chunk));
+    }
+    let mut requests = String::new();
+    while let Some(request) = session.poll_request() {
+        requests += &format!("{request:?}");
+    }
+    let mut sent = Vec::new();
+    while session.poll_transmit(&mut sent, 1 << 20) > 0 {}
+    (requests, sent.concat(), session.close_reason().is_none())
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    assert_eq!(play([bytes]), play(bytes.chunks(1)));
+    // A frame's length is hard to guess: here the bytes are the body of one.
+    let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes();
+    play([&[&length[..], bytes].concat()[..]]);
+});
