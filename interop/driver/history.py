@@ -150,6 +150,9 @@ class Producing:
                 "queue.buffering.max.messages": 1000000,
                 "error_cb": self.on_error,
                 **RECONNECT,
+                # A change of its epoch explains what is in the log twice.
+                "debug": "eos",
+                "log_level": 7,
             }
         )
 

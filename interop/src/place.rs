@@ -132,9 +132,14 @@ pub(crate) fn is_abandoned(name: &str) -> bool {
     owner.is_some_and(|pid| !is_running(pid))
 }
 
-/// Whether a process of that id is there.
+/// Whether a process of that id runs; one that has ended and only waits for its parent does not.
 pub(crate) fn is_running(pid: u32) -> bool {
-    Path::new("/proc").join(pid.to_string()).exists()
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+    stat.is_ok_and(|stat| {
+        // The name before it stands in brackets, and may hold some itself.
+        let state = stat.rsplit_once(") ").map(|(_, rest)| rest);
+        !state.is_some_and(|state| state.starts_with('Z'))
+    })
 }
 
 /// Runs a command to its end; an error when it fails.

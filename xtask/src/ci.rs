@@ -5,7 +5,7 @@ use anyhow::Result;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// Seeds of the simulation: under a minute on two cores.
+/// Seeds of the simulation: about ten minutes on two cores, most of them for whole clusters.
 const SIM_SEED_COUNT: u64 = 2000;
 
 /// Campaigns of real processes, with their options and limits in minutes.
@@ -67,7 +67,7 @@ pub(crate) fn run() -> Result<bool> {
     tally.add(seeded_bugs()?);
     tally.add(campaign("build", &mut delegate::build_node(), minutes(15))?);
     let mut sim = delegate::sim_command(SIM_SEED_COUNT, 1, &[]);
-    tally.add(campaign("sim", &mut sim, minutes(12))?);
+    tally.add(campaign("sim", &mut sim, minutes(20))?);
     for (name, words, limit) in CAMPAIGNS {
         let words: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();
         let mut command = delegate::interop_command(name, &words);

@@ -33,7 +33,7 @@ enum Command {
         #[arg(long)]
         own: bool,
     },
-    /// Seeded simulation of the log and the state machine over a failing disk.
+    /// Seeded simulation of everything from the log to whole clusters.
     Sim {
         /// Number of seeds to run.
         #[arg(long, default_value_t = 200)]

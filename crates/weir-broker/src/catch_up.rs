@@ -155,6 +155,8 @@ impl Node {
     /// [`Input::Retire`](weir_raft::Input::Retire).
     pub fn retire_replica(&self, group: GroupId) {
         let checkpoints = Arc::clone(&self.env.checkpoints);
+        // At once: what is taken over from now on must not be removed for the replica that goes.
+        checkpoints.retiring(group, []);
         let done = Box::new(move || checkpoints.retired(group));
         self.handle_of(group).send(Input::Retire { group, done });
     }

@@ -54,6 +54,11 @@ impl Node {
         self.status(group).promised()
     }
 
+    /// The last entry of the group's replica that is on this node's disk.
+    pub fn persisted(&self, group: GroupId) -> u64 {
+        self.status(group).persisted()
+    }
+
     /// The group as the replica on this node knows it.
     pub fn own_view(&self, group: GroupId) -> Arc<GroupView> {
         self.status(group).view()

@@ -23,7 +23,7 @@ use crate::{
     Claim, Limits, Millis, Session,
     limits::{
         MAX_READ_BYTES, MAX_REQUESTS_PER_TURN_COUNT, MAX_TRANSMIT_PER_TURN_BYTES,
-        MAX_WRITE_CHUNKS_COUNT, MIN_FRAME_BYTES_PER_S, MIN_READ_BYTES,
+        MAX_WRITE_CHUNKS_COUNT, MIN_FRAME_BYTES_PER_S, MIN_READ_BYTES, READ_AHEAD_FACTOR,
     },
 };
 
@@ -273,9 +273,10 @@ impl<S: Session> Driver<S> {
         if spare_bytes >= self.read_bytes {
             return;
         }
-        // A large frame's buffer doubles as its bytes arrive; its announced length only says
-        // where to stop.
-        let step_bytes = self.missing_bytes.min(self.buffered.len());
+        // A large frame's buffer grows by a multiple of what has arrived; its announced length
+        // only says where to stop.
+        let ahead_bytes = self.buffered.len().saturating_mul(READ_AHEAD_FACTOR);
+        let step_bytes = self.missing_bytes.min(ahead_bytes);
         self.buffered.reserve(self.read_bytes.max(step_bytes));
     }
 

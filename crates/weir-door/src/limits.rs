@@ -23,6 +23,8 @@ pub const MAX_WRITE_CHUNKS_COUNT: usize = 512;
 pub const MIN_READ_BYTES: usize = 4 << 10;
 /// Largest space for one read.
 pub const MAX_READ_BYTES: usize = 256 << 10;
+/// How much more than what has arrived of a large frame is reserved at once.
+pub const READ_AHEAD_FACTOR: usize = 4;
 /// A connection without traffic and without a request in flight is closed after this long
 /// (Kafka's `connections.max.idle.ms`).
 pub const MAX_IDLE: Duration = Duration::from_mins(10);

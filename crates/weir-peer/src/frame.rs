@@ -5,13 +5,15 @@ use std::io;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use crate::limits::{MAX_FRAME_BYTES, READ_STEP_BYTES};
+use crate::limits::{MAX_FRAME_BYTES, MAX_READ_AHEAD_BYTES, READ_STEP_BYTES};
 
 const MAGIC: [u8; 4] = *b"WEIP";
 const VERSION: u8 = 1;
 pub(crate) const HEADER_BYTES: usize = 32;
 /// Magic and checksum are outside of what the checksum covers.
 const CHECKED_FROM: usize = 8;
+/// Behind the checksum, version, kind and what is reserved.
+const LENGTH_AT: usize = CHECKED_FROM + 4;
 
 /// What a frame carries. Tags are never used again for something else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,6 +156,18 @@ pub(crate) fn take(buffer: &mut BytesMut, max_bytes: usize) -> Result<Option<Fra
     }))
 }
 
+/// What the first frame in `buffer` lacks, in bytes, as far as its header is there.
+fn missing(buffer: &[u8]) -> usize {
+    let Some(header) = buffer.get(..HEADER_BYTES) else {
+        return HEADER_BYTES - buffer.len();
+    };
+    let length = (&header[LENGTH_AT..]).get_u32_le();
+    let whole_bytes = usize::try_from(length)
+        .unwrap_or(usize::MAX)
+        .saturating_add(HEADER_BYTES);
+    whole_bytes.saturating_sub(buffer.len())
+}
+
 /// Reads frames; its memory grows with what has arrived.
 pub(crate) struct FrameReader<R> {
     input: R,
@@ -183,13 +197,23 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         self.on_bytes = on_bytes;
     }
 
+    /// Room for the rest of a frame that has begun, so that it is not moved as it grows.
+    fn make_room(&mut self) {
+        let spare_bytes = self.buffer.capacity() - self.buffer.len();
+        let missing_bytes = missing(&self.buffer).min(self.max_bytes);
+        if spare_bytes < READ_STEP_BYTES.min(missing_bytes.max(HEADER_BYTES)) {
+            let ahead_bytes = missing_bytes.min(MAX_READ_AHEAD_BYTES);
+            self.buffer.reserve(ahead_bytes.max(READ_STEP_BYTES));
+        }
+    }
+
     /// The next frame; `None` at the end of the connection.
     pub(crate) async fn next(&mut self) -> Result<Option<Frame>, FrameError> {
         loop {
             if let Some(frame) = take(&mut self.buffer, self.max_bytes)? {
                 return Ok(Some(frame));
             }
-            self.buffer.reserve(READ_STEP_BYTES);
+            self.make_room();
             if self.input.read_buf(&mut self.buffer).await? == 0 {
                 return if self.buffer.is_empty() {
                     Ok(None)

@@ -38,5 +38,8 @@ pub const MIN_DIAL_PAUSE_MS: u64 = 50;
 pub const MAX_DIAL_PAUSE_MS: u64 = 1_000;
 /// Least room for one read, in bytes.
 pub const READ_STEP_BYTES: usize = 64 << 10;
+/// Most room that is reserved ahead of the bytes of a frame, in bytes: address space only, until
+/// they arrive.
+pub const MAX_READ_AHEAD_BYTES: usize = 2 << 20;
 /// Chunks in one write.
 pub const MAX_WRITE_CHUNKS_COUNT: usize = 64;

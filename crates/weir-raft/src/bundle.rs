@@ -19,16 +19,21 @@ const LENGTH_BYTES: usize = 4;
 /// per-entry costs vanish, small enough to be replicated in pieces.
 pub(crate) const MAX_BUNDLE_BYTES: usize = 1 << 20;
 
-/// A bundle being gathered, with who waits for its commands.
+/// A bundle being gathered, with who waits for its commands. Its bytes are put together once, at
+/// the end, in memory of just that size: growing on the way would copy them again.
 pub(crate) struct BundleBuilder<O> {
-    bytes: BytesMut,
+    now: Millis,
+    commands: Vec<Command>,
+    size_bytes: usize,
     waiters: Vec<Option<Done<O>>>,
 }
 
 impl<O> Default for BundleBuilder<O> {
     fn default() -> Self {
         Self {
-            bytes: BytesMut::new(),
+            now: Millis(0),
+            commands: Vec::new(),
+            size_bytes: HEADER_BYTES,
             waiters: Vec::new(),
         }
     }
@@ -36,32 +41,42 @@ impl<O> Default for BundleBuilder<O> {
 
 impl<O> BundleBuilder<O> {
     pub(crate) fn is_empty(&self) -> bool {
-        self.waiters.is_empty()
+        self.commands.is_empty()
     }
 
     pub(crate) fn has_room_for(&self, command: &Command) -> bool {
-        let grown = self.bytes.len() + LENGTH_BYTES + command.size_bytes();
+        let grown = self.size_bytes + LENGTH_BYTES + command.size_bytes();
         self.is_empty() || grown <= MAX_BUNDLE_BYTES
     }
 
-    pub(crate) fn push(&mut self, now: Millis, command: &Command, done: Option<Done<O>>) {
-        let length = u32::try_from(command.size_bytes()).expect("a command is below 4 GiB");
+    /// Adds a command; the first one's time is the bundle's.
+    pub(crate) fn push(&mut self, now: Millis, command: Command, done: Option<Done<O>>) {
         if self.is_empty() {
-            self.bytes
-                .reserve(HEADER_BYTES + LENGTH_BYTES + command.size_bytes());
-            self.bytes.put_u8(VERSION);
-            self.bytes.put_i64_le(now.0);
+            self.now = now;
         }
-        self.bytes.put_u32_le(length);
-        self.bytes.put_slice(&command.head);
-        self.bytes.put_slice(&command.payload);
+        self.size_bytes += LENGTH_BYTES + command.size_bytes();
+        self.commands.push(command);
         self.waiters.push(done);
     }
 
     /// The entry's data and its waiters; the builder is empty again.
     pub(crate) fn finish(&mut self) -> (Bytes, Vec<Option<Done<O>>>) {
-        let bytes = std::mem::take(&mut self.bytes).freeze();
-        (bytes, std::mem::take(&mut self.waiters))
+        let mut bytes = BytesMut::with_capacity(self.size_bytes);
+        bytes.put_u8(VERSION);
+        bytes.put_i64_le(self.now.0);
+        for command in self.commands.drain(..) {
+            let length = u32::try_from(command.size_bytes()).expect("a command is below 4 GiB");
+            bytes.put_u32_le(length);
+            bytes.put_slice(&command.head);
+            bytes.put_slice(&command.payload);
+        }
+        assert_eq!(
+            bytes.len(),
+            self.size_bytes,
+            "a bundle has the size it was counted to have"
+        );
+        self.size_bytes = HEADER_BYTES;
+        (bytes.freeze(), std::mem::take(&mut self.waiters))
     }
 }
 
@@ -122,8 +137,8 @@ mod tests {
 
     fn bundle() -> Bytes {
         let mut builder = BundleBuilder::<()>::default();
-        builder.push(Millis(7), &command(b"a", b"bc"), None);
-        builder.push(Millis(9), &command(b"d", b""), None);
+        builder.push(Millis(7), command(b"a", b"bc"), None);
+        builder.push(Millis(9), command(b"d", b""), None);
         builder.finish().0
     }
 
@@ -160,7 +175,7 @@ mod tests {
             payload: vec![0; MAX_BUNDLE_BYTES + 1].into(),
         };
         assert!(builder.has_room_for(&big));
-        builder.push(Millis(0), &big, None);
+        builder.push(Millis(0), big, None);
         assert!(!builder.has_room_for(&command(b"x", b"")));
     }
 }

@@ -76,6 +76,12 @@ pub(crate) struct Group<S: StateMachine> {
     number_base: u64,
     submitted: u64,
     persisted: u64,
+    /// The write that had the last change of term or vote.
+    promise_number: u64,
+    /// Term and vote as of that write.
+    promise: (u64, u64),
+    /// Told to campaign while that was not yet possible.
+    held_campaign: Option<Message>,
     /// The write-ahead log must be told where the log begins before it gets an entry.
     reset_due: bool,
     barriers: BTreeMap<u64, Answer>,
@@ -119,6 +125,17 @@ impl<S: StateMachine> Group<S> {
         has_all || self.may_vote()
     }
 
+    /// A sole voter leads without asking anyone: raft-rs takes for granted that all of its log is
+    /// on the disk by then.
+    fn may_win_at_once(&self) -> bool {
+        let voters = self.members.voters.iter();
+        let needs_others = voters
+            .chain(&self.members.voters_outgoing)
+            .any(|voter| *voter != self.node());
+        let log = &self.raw.raft.raft_log;
+        needs_others || (self.persisted == self.submitted && log.persisted == log.last_index())
+    }
+
     fn node(&self) -> NodeId {
         NodeId(self.raw.raft.id)
     }
@@ -143,6 +160,10 @@ impl<S: StateMachine> Group<S> {
             MessageType::MsgAppend if is_empty && message.index == 0 => return,
             MessageType::MsgAppend if self.is_catching_up() => return,
             MessageType::MsgTimeoutNow if !self.may_vote() => return,
+            MessageType::MsgTimeoutNow if !self.may_win_at_once() => {
+                self.held_campaign = Some(message);
+                return;
+            }
             MessageType::MsgRequestVote | MessageType::MsgRequestPreVote
                 if !self.may_vote_for(&message) =>
             {
@@ -167,7 +188,7 @@ impl<S: StateMachine> Group<S> {
     pub(crate) fn propose(
         &mut self,
         now: Millis,
-        command: &Command,
+        command: Command,
         done: Option<Done<S::Outcome>>,
     ) {
         if command.size_bytes() > Command::MAX_BYTES {
@@ -177,7 +198,7 @@ impl<S: StateMachine> Group<S> {
             return settle(done, NotCommitted::NotLeader);
         }
         self.wake();
-        if !self.bundle.has_room_for(command) {
+        if !self.bundle.has_room_for(&command) {
             self.propose_bundle();
         }
         self.bundle.push(now, command, done);
@@ -229,7 +250,7 @@ impl<S: StateMachine> Group<S> {
 
     fn take_proposals(&mut self, now: Millis) {
         for (command, done) in std::mem::take(&mut self.proposals) {
-            self.propose(now, &command, done);
+            self.propose(now, command, done);
         }
     }
 
@@ -264,6 +285,12 @@ impl<S: StateMachine> Group<S> {
         }
         self.release_messages(out);
         self.finish_retirements();
+        if self.may_win_at_once()
+            && let Some(message) = self.held_campaign.take()
+        {
+            // An error means that it is not wanted any more.
+            drop(self.raw.step(message));
+        }
     }
 
     fn send(&self, messages: Vec<Message>, out: &mut Output) {
@@ -321,14 +348,14 @@ impl<S: StateMachine> Group<S> {
         let number = self.number_base + ready.number();
         let committed = ready.take_committed_entries();
         let entries = ready.take_entries();
-        self.send(ready.take_messages(), out);
         for state in ready.take_read_states() {
             if let Ok(id) = <[u8; 8]>::try_from(state.request_ctx.as_slice()) {
                 self.barriers_at
                     .push_back((state.index, u64::from_le_bytes(id)));
             }
         }
-        let held = ready.take_persisted_messages();
+        let at_once = ready.take_messages();
+        let mut held = ready.take_persisted_messages();
         // A commit index alone is not worth a sync: it travels with the next entries, and is
         // found again without it.
         if ready.must_sync() {
@@ -342,6 +369,14 @@ impl<S: StateMachine> Group<S> {
             }
             out.readies.push((self.id, number));
             self.submitted = number;
+            self.follow_promise();
+        }
+        if self.persisted >= self.promise_number {
+            self.send(at_once, out);
+        } else {
+            // Of a sole voter that has just begun to lead. Without its term on the disk it could
+            // lead once more in the same one, with other entries.
+            held.extend(at_once);
         }
         if !held.is_empty() {
             self.after_persist.push_back((self.submitted, held));
@@ -350,6 +385,14 @@ impl<S: StateMachine> Group<S> {
         self.raw.mut_store().append(entries);
         self.raw.advance_append_async(ready);
         committed
+    }
+
+    fn follow_promise(&mut self) {
+        let raft = &self.raw.raft;
+        if self.promise != (raft.term, raft.vote) {
+            self.promise = (raft.term, raft.vote);
+            self.promise_number = self.submitted;
+        }
     }
 
     fn store_hard_state(&self, commit: u64, out: &mut Output) {

@@ -16,6 +16,7 @@ pub struct GroupStatus {
     term: AtomicU64,
     promised_term: AtomicU64,
     promised_vote: AtomicU64,
+    persisted: AtomicU64,
     leader: AtomicU64,
     applied: AtomicU64,
     /// A mutex: locked for a reference, by those who look after the cluster.
@@ -67,6 +68,11 @@ impl GroupStatus {
         (Term(self.promised_term.load(Ordering::Acquire)), vote)
     }
 
+    /// Index of the last entry that is on this node's disk.
+    pub fn persisted(&self) -> u64 {
+        self.persisted.load(Ordering::Acquire)
+    }
+
     /// The node that leads, where one is known.
     pub fn leader(&self) -> Option<NodeId> {
         match self.leader.load(Ordering::Acquire) {
@@ -88,6 +94,10 @@ impl GroupStatus {
     pub(crate) fn publish_promise(&self, term: u64, vote: u64) {
         self.promised_term.store(term, Ordering::Release);
         self.promised_vote.store(vote, Ordering::Release);
+    }
+
+    pub(crate) fn publish_persisted(&self, index: u64) {
+        self.persisted.store(index, Ordering::Release);
     }
 
     pub(crate) fn publish(&self, term: u64, leader: u64, applied: u64) {

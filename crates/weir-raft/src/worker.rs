@@ -217,7 +217,7 @@ impl<S: StateMachine> Worker<S> {
                 group,
                 command,
                 done,
-            } => self.propose(now, group, &command, done),
+            } => self.propose(now, group, command, done),
             Input::Visit { group, visit } => {
                 if let Some(group) = self.touch(group) {
                     group.visit(now, visit);
@@ -278,7 +278,7 @@ impl<S: StateMachine> Worker<S> {
         &mut self,
         now: Millis,
         group: GroupId,
-        command: &Command,
+        command: Command,
         done: Option<Done<S::Outcome>>,
     ) {
         if let Some(group) = self.touch(group) {

@@ -160,8 +160,11 @@ fn last_line(totals: &Totals, elapsed_ms: u128) -> String {
     let failed_seeds: std::collections::BTreeSet<u64> =
         totals.failures.iter().map(|(_, seed, _)| *seed).collect();
     let failed = failed_seeds.len() as u64;
+    /// Milliseconds of an hour.
+    const HOUR_MS: u64 = 60 * 60 * 1_000;
+    let cluster_hours = totals.counts.get("cluster_ms") / HOUR_MS;
     format!(
-        "seeds {} clean {} failed {failed} restarts {} disk_ops {} hash {:016x} ms {elapsed_ms}",
+        "seeds {} clean {} failed {failed} cluster_hours {cluster_hours} restarts {} disk_ops {} hash {:016x} ms {elapsed_ms}",
         totals.seed_count,
         totals.seed_count - failed,
         totals.counts.get("restarts"),

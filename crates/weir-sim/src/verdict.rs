@@ -55,6 +55,8 @@ pub mod oracle_name {
     pub const PROGRESS: &str = "faults_end_progress_resumes";
     /// Two nodes led a group in one term.
     pub const ONE_LEADER: &str = "one_leader_a_term";
+    /// A leader applied what most voters do not have.
+    pub const QUORUM: &str = "committed_is_on_most_disks";
     /// Two values were seen at one offset of a partition.
     pub const ONE_VALUE: &str = "one_value_an_offset";
     /// An idempotent producer's batch is stored twice, or out of its order.

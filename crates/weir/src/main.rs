@@ -43,6 +43,9 @@ fn main() -> ExitCode {
         .with_env_filter(log_filter())
         .with_writer(std::io::stderr)
         .init();
+    // Buffers of some megabytes come and go all the time; a huge page is cleared as a whole for
+    // the part of it that one of them uses. Refused only by kernels without such pages.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
     let result = match arguments.command {
         Command::Serve(arguments) => serve::run(&arguments, serve::announce_ready),
         Command::Quickstart(arguments) => quickstart::run(&arguments),

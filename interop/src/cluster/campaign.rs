@@ -35,6 +35,8 @@ const MAX_JITTER_MS: u64 = 200;
 /// Up to this long after the first fault of a pair the second comes.
 const MAX_PAIR_GAP_MS: u64 = 600;
 const CYCLES_PER_PROGRESS_LINE: u32 = 20;
+/// Pairs that nobody asked for by name get one cycle for so many of a single fault.
+const CYCLES_PER_PAIR_CYCLE: u32 = 4;
 /// From so many cycles on each fault gets a cluster of its own.
 const LONG_RUN_CYCLES: u32 = 10;
 
@@ -44,7 +46,7 @@ pub(crate) struct Options {
     /// Faults, each alone, or two at a time as `kill+partition`. Default: all, and some pairs.
     #[arg(long = "fault", value_delimiter = ',')]
     pub(crate) faults: Vec<Faults>,
-    /// Cycles of each.
+    /// Cycles of each fault; of pairs that are not named a quarter.
     #[arg(long, default_value_t = 100)]
     pub(crate) cycles: u32,
     /// Three cycles of each fault alone.
@@ -62,6 +64,29 @@ pub(crate) struct Options {
     /// Keep histories of clean runs too.
     #[arg(long)]
     pub(crate) keep: bool,
+}
+
+impl Options {
+    /// What is struck, and how often.
+    fn plan(&self) -> Vec<(Faults, u32)> {
+        let cycles = if self.quick {
+            QUICK_CYCLES
+        } else {
+            self.cycles
+        };
+        let each = |faults: Vec<Faults>, cycles| faults.into_iter().map(move |it| (it, cycles));
+        if !self.faults.is_empty() {
+            return each(self.faults.clone(), cycles).collect();
+        }
+        let pairs = if self.quick {
+            Vec::new()
+        } else {
+            Faults::pairs()
+        };
+        each(Faults::all_alone(), cycles)
+            .chain(each(pairs, cycles.div_ceil(CYCLES_PER_PAIR_CYCLE)))
+            .collect()
+    }
 }
 
 impl Default for Options {
@@ -154,23 +179,14 @@ pub(crate) fn run(options: &Options, weir: &Path) -> Result<bool> {
         println!("skipped: faults on three nodes: {obstacle}");
         return Ok(true);
     }
-    let cycles = if options.quick {
-        QUICK_CYCLES
-    } else {
-        options.cycles
-    };
-    let faults = match (options.faults.is_empty(), options.quick) {
-        (false, _) => options.faults.clone(),
-        (true, true) => Faults::all_alone(),
-        (true, false) => [Faults::all_alone(), Faults::pairs()].concat(),
-    };
     image::sweep(&place::kept())?;
     let mut directory = RunDirectory::create()?;
     let started = Instant::now();
     let mut moments = Moments::from_seed(options.seed);
     let mut totals = Totals::default();
     let mut cluster = None;
-    for faults in &faults {
+    for (faults, cycles) in &options.plan() {
+        let cycles = *cycles;
         let trial = Trial {
             faults,
             cycles,
@@ -316,6 +332,32 @@ impl Trial<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pairs_come_less_often_where_none_is_named_and_not_at_all_in_a_quick_run() {
+        let full = Options::default().plan();
+        let most = |count| {
+            full.iter()
+                .filter(move |(faults, _)| faults.0.len() == count)
+        };
+        assert!(most(1).all(|(_, cycles)| *cycles == 100));
+        assert!(most(2).count() > 0 && most(2).all(|(_, cycles)| *cycles == 25));
+        let quick = Options {
+            quick: true,
+            ..Options::default()
+        };
+        assert!(
+            quick
+                .plan()
+                .iter()
+                .all(|(faults, cycles)| { faults.0.len() == 1 && *cycles == QUICK_CYCLES })
+        );
+        let named = Options {
+            faults: Faults::pairs(),
+            ..Options::default()
+        };
+        assert!(named.plan().iter().all(|(_, cycles)| *cycles == 100));
+    }
 
     #[test]
     fn faults_are_named_as_they_are_printed() {

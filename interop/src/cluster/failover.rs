@@ -24,8 +24,9 @@ const SHAPE: Shape = Shape {
 };
 const ACKS_PER_CYCLE: u64 = 200;
 const MAX_JITTER_MS: u64 = 500;
-/// A stopped leader stays stopped for so long: past any election.
-const PAUSE: Duration = Duration::from_secs(5);
+/// A stopped leader stays stopped for so long: past any election, and past the time-outs by which
+/// a client gives up a connection that stays silent.
+const PAUSE: Duration = Duration::from_secs(10);
 const NS_PER_MS: u64 = 1_000_000;
 
 /// How the leader goes.

@@ -16,11 +16,11 @@ const MAX_AFTERLIFE_MS: u64 = 40;
 const FAIL_STOP_LIMIT: Duration = Duration::from_secs(20);
 /// What a slow disk adds to each sync, in microseconds.
 const SLOW_SYNC_US: u64 = 100_000;
-const SHORT_MS: (u64, u64) = (200, 1_500);
+const SHORT_MS: (u64, u64) = (100, 1_000);
 const PAUSE_MS: (u64, u64) = (1_000, 10_000);
 /// Long enough for the files made in advance to be used up.
 const FULL_MS: (u64, u64) = (3_000, 6_000);
-const LONG_MS: (u64, u64) = (1_500, 4_000);
+const LONG_MS: (u64, u64) = (1_000, 3_000);
 
 /// What can happen to a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

@@ -142,6 +142,12 @@ impl TakeOver {
     /// Goes on as far as it can. `true`: something was done.
     pub(super) fn turn(&mut self, world: &mut World) -> Result<bool, FlushError> {
         match &self.phase {
+            Phase::Holding | Phase::Bringing
+                if world.checkpoints.is_hold_lost(self.offer.group) =>
+            {
+                self.give_up("the replica has retired");
+                Ok(true)
+            }
             Phase::Holding if world.checkpoints.is_held(self.offer.group) => {
                 self.plan(world)?;
                 Ok(true)

@@ -18,8 +18,18 @@ pub(super) struct Requests {
     taken_over: Vec<TakenOver>,
     /// All groups are due, changed or not.
     is_forced: bool,
-    /// Groups to be left alone; `true`: they are.
-    holds: BTreeMap<GroupId, bool>,
+    /// Groups to be left alone.
+    holds: BTreeMap<GroupId, Hold>,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Hold {
+    /// Once everything that the group has applied is flushed.
+    #[default]
+    Wanted,
+    Held,
+    /// The group retires: what it is held for comes to nothing. Its files stay until the release.
+    Lost,
 }
 
 /// Another replica's checkpoint with this node's segments.
@@ -36,7 +46,7 @@ impl Requests {
             && self.removed.is_empty()
             && self.taken_over.is_empty()
             && !self.is_forced
-            && self.holds.values().all(|is_held| *is_held)
+            && self.holds.values().all(|hold| *hold != Hold::Wanted)
     }
 }
 
@@ -50,11 +60,17 @@ impl CheckpointState {
 
     /// Whether the group is left alone: everything that it has applied is flushed.
     pub(crate) fn is_held(&self, group: GroupId) -> bool {
-        self.lock().requests.holds.get(&group) == Some(&true)
+        self.lock().requests.holds.get(&group) == Some(&Hold::Held)
+    }
+
+    /// Whether the group has retired since it was asked to be held.
+    pub(crate) fn is_hold_lost(&self, group: GroupId) -> bool {
+        self.lock().requests.holds.get(&group) == Some(&Hold::Lost)
     }
 
     pub(crate) fn release(&self, group: GroupId) {
         self.lock().requests.holds.remove(&group);
+        self.arrived.notify_one();
     }
 
     /// Saves a checkpoint that was taken over from another replica. The group must be held.
@@ -75,6 +91,9 @@ impl CheckpointState {
         let mut inbox = self.lock();
         let partitions = inbox.requests.retiring.entry(group).or_default();
         partitions.extend(ids);
+        if let Some(hold) = inbox.requests.holds.get_mut(&group) {
+            *hold = Hold::Lost;
+        }
     }
 
     /// The write-ahead log has forgotten the group: its checkpoint goes, and then its files.
@@ -118,7 +137,13 @@ impl Checkpointer {
     }
 
     fn remove_retired(&mut self) -> Result<(), CheckpointFailed> {
-        let retired = std::mem::take(&mut self.state.lock().requests.retired);
+        let retired: Vec<GroupId> = {
+            let requests = &mut self.state.lock().requests;
+            // What still writes to its files ends first.
+            let holds = &requests.holds;
+            let is_free = |group: &mut GroupId| holds.get(group) != Some(&Hold::Lost);
+            requests.retired.extract_if(.., is_free).collect()
+        };
         for group in retired {
             // First: no checkpoint may name files that are gone.
             self.checkpoints.remove(group)?;
@@ -144,7 +169,7 @@ impl Checkpointer {
             done,
         } = taken_over;
         let index = checkpoint.index;
-        if index < self.saved_index(group) {
+        if index < self.saved_index(group) || !self.state.is_held(group) {
             done(false);
             return Ok(());
         }
@@ -173,10 +198,13 @@ impl Checkpointer {
         let mut inbox = self.state.lock();
         self.is_hold_awaited = false;
         let requests = &mut inbox.requests;
-        for (group, is_held) in &mut requests.holds {
+        for (group, hold) in &mut requests.holds {
             let is_saved = self.node.applied(*group) <= self.saved_index(*group);
-            *is_held |= is_saved && !requests.retiring.contains_key(group);
-            self.is_hold_awaited |= !*is_held;
+            let may_hold = is_saved && !requests.retiring.contains_key(group);
+            if *hold == Hold::Wanted && may_hold {
+                *hold = Hold::Held;
+            }
+            self.is_hold_awaited |= *hold == Hold::Wanted;
         }
     }
 }

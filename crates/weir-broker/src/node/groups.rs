@@ -219,7 +219,7 @@ impl Node {
             move |machine: &mut Machine, context: &mut ShardContext<'_>| {
                 for (at, wanted) in wanted {
                     let answer = match machine {
-                        Machine::Shard(shard) if context.leads => Ok(node.stored(shard, wanted)),
+                        Machine::Shard(shard) if context.leads => node.stored(shard, wanted),
                         Machine::Shard(_) | Machine::Metadata(_) => {
                             Err(node.not_coordinating(shard))
                         }
@@ -234,8 +234,11 @@ impl Node {
         });
     }
 
-    fn stored(&self, shard: &Shard, wanted: OffsetFetch) -> Vec<FetchedOffset> {
-        match wanted.partitions {
+    fn stored(&self, shard: &Shard, wanted: OffsetFetch) -> Result<Vec<FetchedOffset>, ErrorKind> {
+        if self.is_behind(shard, &wanted.group) {
+            return Err(ErrorKind::CoordinatorLoading);
+        }
+        Ok(match wanted.partitions {
             Some(partitions) => partitions
                 .into_iter()
                 .map(|(topic, index)| {
@@ -247,7 +250,18 @@ impl Node {
                 })
                 .collect(),
             None => self.all_stored(shard, &wanted.group),
-        }
+        })
+    }
+
+    /// Whether the group keeps places in topics that this node does not know yet: its replica of
+    /// the metadata is behind, and what it cannot name would seem not to be there.
+    fn is_behind(&self, shard: &Shard, group: &str) -> bool {
+        let topology = self.topology.load();
+        let newest = topology.topics().map(|topic| topic.serial).max();
+        // Serial numbers rise: one that is unknown and lower was deleted.
+        shard
+            .stored_offsets(group)
+            .any(|(partition, _)| Some(partition.topic_serial()) > newest)
     }
 
     /// All that a group keeps, sorted by topic and partition.

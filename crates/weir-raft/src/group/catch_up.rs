@@ -212,6 +212,7 @@ impl<S: StateMachine> Group<S> {
         (self.applied, self.members, self.conf_index) = (at, members, at.0);
         // Acknowledgements of entries that are gone must not leave.
         self.after_persist.clear();
+        self.held_campaign = None;
         self.catch_up.offered.clear();
         self.reset_wal(out);
         Ok(())
@@ -237,6 +238,7 @@ impl<S: StateMachine> Group<S> {
         self.store_hard_state(self.raw.raft.raft_log.committed, out);
         self.number_base = self.submitted + 1;
         self.submitted = self.number_base;
+        self.follow_promise();
         out.readies.push((group, self.submitted));
     }
 

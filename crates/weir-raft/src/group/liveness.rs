@@ -69,7 +69,9 @@ impl<S: StateMachine> Group<S> {
 
     pub(crate) fn tick(&mut self) {
         self.liveness.tick += 1;
-        self.raw.tick();
+        if self.raw.raft.state == StateRole::Leader || self.may_win_at_once() {
+            self.raw.tick();
+        }
         if self.raw.raft.state == StateRole::Leader {
             self.retry_offers(self.liveness.tick);
             self.count_quiet_tick();
@@ -221,6 +223,7 @@ impl<S: StateMachine> Group<S> {
     fn campaign_in_turn(&mut self) {
         let raft = &self.raw.raft;
         let is_over = raft.leader_id != INVALID_ID || !raft.promotable() || !self.may_vote();
+        let may_campaign = self.may_win_at_once();
         let Some(succession) = &mut self.liveness.succession else {
             return;
         };
@@ -228,7 +231,7 @@ impl<S: StateMachine> Group<S> {
         succession.tick += 1;
         if is_over || place.tick >= place.period * SUCCESSION_ROUNDS_COUNT {
             self.liveness.succession = None;
-        } else if place.tick % place.period == place.rank {
+        } else if place.tick % place.period == place.rank && may_campaign {
             // Refused only where this node may not campaign.
             drop(self.raw.campaign());
         }

@@ -118,6 +118,7 @@ impl<S: StateMachine> Group<S> {
         let raw = raw_node(&config, log).map_err(refused)?;
         let status = Arc::<GroupStatus>::default();
         status.publish_promise(raw.raft.term, raw.raft.vote);
+        let promise = (raw.raft.term, raw.raft.vote);
         Ok(Self {
             id: group,
             config,
@@ -136,6 +137,9 @@ impl<S: StateMachine> Group<S> {
             number_base: 0,
             submitted: 0,
             persisted: 0,
+            promise_number: 0,
+            promise,
+            held_campaign: None,
             reset_due: rest.resets,
             barriers: BTreeMap::new(),
             barriers_at: VecDeque::new(),

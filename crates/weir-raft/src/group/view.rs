@@ -25,6 +25,8 @@ impl<S: StateMachine> Group<S> {
         let term = self.raw.raft.term;
         self.status
             .publish(term, self.known_leader(), self.applied.0);
+        let persisted = self.raw.raft.raft_log.persisted;
+        self.status.publish_persisted(persisted);
         if self.persisted == self.submitted {
             self.status.publish_promise(term, self.raw.raft.vote);
         }

@@ -11,4 +11,5 @@ mod random;
 #[cfg(feature = "seeded-bugs")]
 mod seeded;
 mod sleep;
+mod sole_voter;
 mod three_voters;

@@ -42,3 +42,13 @@ fn a_fetch_that_nothing_watches_is_answered_at_its_deadline() {
 fn a_checkpoint_that_fails_leaves_the_files_of_those_stored_before_it() {
     replays_clean("node-failed-checkpoint-behind-a-stored-one");
 }
+
+#[test]
+fn a_coordinator_with_old_metadata_does_not_say_that_nothing_was_committed() {
+    replays_clean("cluster-committed-offset-behind-old-metadata");
+}
+
+#[test]
+fn a_group_has_a_leader_again_after_disks_were_lost_one_by_one() {
+    replays_clean("cluster-group-without-leader-after-lost-disks");
+}

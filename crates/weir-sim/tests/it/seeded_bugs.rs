@@ -39,6 +39,35 @@ fn each_seeded_bug_is_found_within_200_seeds() {
 
 #[cfg(feature = "seeded-bugs")]
 #[test]
+fn each_seeded_bug_of_a_cluster_is_found_within_300_seeds() {
+    use weir_sim::{Bug, Campaign, Options, Plan, run_plan};
+
+    /// Seeds of each search.
+    const MAX_SEED_COUNT: u64 = 300;
+    for bug in [
+        Bug::AckBeforeQuorum,
+        Bug::ForgetVote,
+        Bug::ApplyBeforeCommit,
+        Bug::LearnerCountsAsVoter,
+        Bug::StaleLeaderReads,
+        Bug::SnapshotMissesLastSegment,
+    ] {
+        let failure_of = |seed: &u64, bug| {
+            let with_trace = false;
+            let plan = Plan::draw(Campaign::Cluster, *seed);
+            run_plan(&plan, Options { with_trace, bug }).verdict.failure
+        };
+        let found = (1..=MAX_SEED_COUNT).find_map(|seed| {
+            let failure = failure_of(&seed, Some(bug))?;
+            failure_of(&seed, None).is_none().then_some((seed, failure))
+        });
+        println!("{}: found by {found:?}", bug.name());
+        assert!(found.is_some(), "{} was not found", bug.name());
+    }
+}
+
+#[cfg(feature = "seeded-bugs")]
+#[test]
 fn an_early_acknowledgement_is_missed_by_producers_too() {
     use weir_sim::{Bug, Campaign, Options, run_seeds};
 

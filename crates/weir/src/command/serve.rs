@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use clap::Args;
 use tokio::sync::{mpsc, watch};
-use tracing::warn;
+use tracing::{info, warn};
 use weir_broker::{NodeFailed, OnFailure, Running, peer::PeerPort};
 use weir_door::Listener;
 use weir_door_kafka::{KafkaConfig, KafkaDoor};
@@ -190,6 +190,8 @@ async fn serve_clients(
     ending.asked().await;
     let handed_over = tokio::task::spawn_blocking(move || {
         running.hand_over();
+        let leads_nothing = !running.node().is_leading_anything();
+        info!(leads_nothing, "handed over what could be handed over");
         running
     });
     let running = handed_over.await?;

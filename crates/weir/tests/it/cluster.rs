@@ -164,6 +164,7 @@ fn a_terminated_leader_hands_over_first() {
     let mut nodes = trio(&[]);
     let sent = send(&nodes.each_ref(), 0..5);
     nodes[0].process.terminate();
+    nodes[0].process.wait_said("leads_nothing=true");
     nodes[1].wait_groups("another leader", |group| {
         !group["leader"].is_null() && group["leader"] != 1
     });

@@ -330,3 +330,31 @@ fn the_seeded_bug_loses_the_last_range_silently() {
     assert_eq!((wanted.0, wanted.1), (had.0, had.1));
     assert!(had.2.len() < wanted.2.len() && wanted.2.starts_with(&had.2));
 }
+
+#[test]
+fn a_take_over_of_a_group_that_retires_meanwhile_saves_nothing() {
+    let mut world = World::new(50_000);
+    fill(&mut world, 2, 20, 10_000);
+    let offer = world.offer(SHARD);
+    assert!(world.take_over(offer));
+    fill(&mut world, 2, 20, 10_000);
+    let offer = world.offer(SHARD);
+    let answers = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&answers);
+    world.spoil(move |answer| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        Ok(answer)
+    });
+    world.follower.node().offers.offered(offer);
+    while answers.load(Ordering::Relaxed) == 0 {
+        world.follower.step().unwrap();
+    }
+    world.follower.node().retire_replica(SHARD);
+    world.work();
+    assert!(!world.has_checkpoint(SHARD), "its files are gone");
+    let offer = world.offer(SHARD);
+    assert!(world.take_over(offer), "the next one counts");
+    world.assert_equal(2);
+    world.reopen_follower();
+    world.assert_equal(2);
+}

@@ -307,13 +307,13 @@ impl World {
             });
     }
 
-    /// Both nodes go on until the second one has applied all that the first one has.
+    /// Both nodes go on until the first one leads and the second one has applied all that it has.
     pub(super) fn replicate(&mut self) {
         let (leader, follower) = (self.leader.node(), self.follower.node());
         for _ in 0..MAX_ROUNDS {
             self.leader.step().unwrap();
             self.follower.step().unwrap();
-            let is_same = follower.applied(SHARD) == leader.applied(SHARD);
+            let is_same = leader.leads(SHARD) && follower.applied(SHARD) == leader.applied(SHARD);
             if is_same && follower.applied(SHARD) > 1 && self.follower.catch_up.is_idle() {
                 return;
             }

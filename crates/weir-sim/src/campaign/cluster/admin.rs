@@ -1,9 +1,9 @@
 //! What the plan's steps do: faults of machines and network, and what people ask of the cluster.
 
 use weir_broker::steward::AdminRequest;
-use weir_model::NodeId;
+use weir_model::{GroupId, NodeId};
 
-use super::{plan::Act, port::Caller, process::Incoming, run::Cluster};
+use super::{machine::Machine, plan::Act, port::Caller, process::Incoming, run::Cluster};
 
 /// The caller of a person's request: nobody waits for the answer.
 const PERSON: usize = usize::MAX;
@@ -53,6 +53,19 @@ impl Cluster<'_> {
                 self.counts.add("bridges", 1);
                 self.weather.bridge(count, machine, side);
             }
+            Act::Isolate { group } => {
+                let group = GroupId(group);
+                let leads = |machine: &Machine| {
+                    let process = machine.process.as_ref();
+                    process.is_some_and(|process| {
+                        process.node.observed(group).1 == Some(process.node.id())
+                    })
+                };
+                if let Some(leader) = self.machines.iter().position(leads) {
+                    self.counts.add("leaders_cut_off", 1);
+                    self.weather.split(count, 1 << leader);
+                }
+            }
             Act::Mend => self.weather.mend(),
             Act::Loss { per_mille } => {
                 self.counts.add("losses", 1);
@@ -65,9 +78,11 @@ impl Cluster<'_> {
             }
             Act::Replace { machine } => self.replace(machine),
             Act::Drain { machine } => {
+                self.drained.insert(machine);
                 self.ask_people(machine, "drains", |node| AdminRequest::Drain { node });
             }
             Act::Activate { machine } => {
+                self.drained.remove(&machine);
                 self.ask_people(machine, "adds_back", |node| AdminRequest::Add { node });
             }
             Act::Transfer { group, machine } => {
@@ -128,7 +143,8 @@ impl Cluster<'_> {
         let Some(node) = self.machines[number].node else {
             return;
         };
-        if !self.can_lose(node) {
+        // A drained node leaves others alone with what it carried: they may not be lost as well.
+        if !self.drained.is_empty() || !self.can_lose(node) {
             return;
         }
         self.counts.add("disks_lost", 1);
@@ -172,8 +188,10 @@ impl Cluster<'_> {
 
     /// Whether nobody counts on the node any more.
     fn is_out(&self, node: NodeId) -> bool {
-        let mut processes = self.machines.iter().filter_map(|m| m.process.as_ref());
-        processes.all(|process| {
+        self.machines.iter().all(|machine| {
+            let Some(process) = &machine.process else {
+                return false;
+            };
             !process.node.known_nodes().contains(&node)
                 && self.groups().all(|group| {
                     let members = &process.node.own_view(group).members;

@@ -198,7 +198,7 @@ impl Cluster<'_> {
         let late = self.open.extract_if(.., |_, asked| asked.due_ms <= now_ms);
         let late: Vec<(Ticket, Asked)> = late.collect();
         self.counts.add("timeouts", late.len() as u64);
-        late.into_iter().for_each(|(_, asked)| self.give_up(asked));
+        late.into_iter().for_each(|(_, asked)| self.give_up(&asked));
     }
 
     /// A process is gone, and with it all answers that it owed.
@@ -208,18 +208,18 @@ impl Cluster<'_> {
             .extract_if(.., |_, asked| asked.machine == machine);
         let lost: Vec<(Ticket, Asked)> = lost.collect();
         self.counts.add("answers_lost", lost.len() as u64);
-        lost.into_iter().for_each(|(_, asked)| self.give_up(asked));
+        lost.into_iter().for_each(|(_, asked)| self.give_up(&asked));
     }
 
-    fn give_up(&mut self, asked: Asked) {
-        match asked.what {
+    fn give_up(&mut self, asked: &Asked) {
+        match &asked.what {
             What::Metadata => self.clients[asked.client].refreshed(),
-            What::Produce { serial, .. } => self.batch_failed(asked.client, serial),
+            What::Produce { serial, .. } => self.batch_failed(asked.client, *serial),
             What::Fetch { place, .. } | What::Ends { place, .. } => {
-                self.clients[asked.client].forget_route(place);
+                self.clients[asked.client].forget_route(*place);
             }
             What::Coordinator | What::Committed { .. } => self.forget_coordinator(asked.client),
-            What::Commit { place, value } => self.commit_unsure(asked.client, place, value),
+            What::Commit { place, value } => self.commit_unsure(asked.client, *place, *value),
             What::Create { .. } | What::ProducerId | What::Sweep { .. } => {}
         }
     }

@@ -20,6 +20,7 @@ struct Odds {
     full: u64,
     jump: u64,
     split: u64,
+    isolate: u64,
     one_way: u64,
     bridge: u64,
     loss: u64,
@@ -42,6 +43,7 @@ impl Odds {
             full: one(3),
             jump: one(4),
             split: one(12),
+            isolate: one(12),
             one_way: one(8),
             bridge: one(6),
             loss: one(4),
@@ -152,6 +154,12 @@ impl ClusterPlan {
                 },
             ),
             (odds.split, Act::Split { side }),
+            (
+                odds.isolate,
+                Act::Isolate {
+                    group: u32::try_from(rng.below(u64::from(self.shard_count) + 1)).unwrap_or(0),
+                },
+            ),
             (odds.one_way, Act::OneWay { from, to: machine }),
             (odds.bridge, Act::Bridge { machine, side }),
             (

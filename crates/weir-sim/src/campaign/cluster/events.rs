@@ -111,7 +111,7 @@ impl Cluster<'_> {
                         number,
                         caller.machine,
                         None,
-                        Frame::Answer { caller, answer },
+                        &Frame::Answer { caller, answer },
                     );
                 }
             }
@@ -140,11 +140,11 @@ impl Cluster<'_> {
         let process = self.machines[from].process.as_ref();
         let machine = process.and_then(|process| process.addresses.get(&to).copied());
         if let Some(machine) = machine {
-            self.send(from, machine, Some(to), frame.clone());
+            self.send(from, machine, Some(to), frame);
         }
     }
 
-    pub(super) fn send(&mut self, from: usize, to: usize, to_node: Option<NodeId>, frame: Frame) {
+    pub(super) fn send(&mut self, from: usize, to: usize, to_node: Option<NodeId>, frame: &Frame) {
         if to >= self.machines.len() || from == to {
             return;
         }
@@ -190,7 +190,7 @@ impl Cluster<'_> {
     /// Connections break when a process ends; a machine without power says nothing.
     pub(super) fn close_connections(&mut self, number: usize) {
         for other in 0..self.machines.len() {
-            self.send(number, other, None, Frame::Closed);
+            self.send(number, other, None, &Frame::Closed);
         }
     }
 

@@ -31,7 +31,7 @@ impl Cluster<'_> {
         };
         self.queue.put(self.now_ms + ASK_MS, Event::Ask(number));
         if let Some(to) = self.any_up() {
-            self.send(number, to, None, Frame::Call { caller, request });
+            self.send(number, to, None, &Frame::Call { caller, request });
         }
     }
 
@@ -49,9 +49,12 @@ impl Cluster<'_> {
         machine.pass_time(self.now_ms);
         let joined = machine.join(self.plan, self.options, &identity);
         if let Err(error) = joined {
-            // A fault of the disk: it asks again.
+            // A fault of the disk: the machine starts again, and asks again.
             self.trace.note("join", &error);
-            return;
+            machine.end(true, self.plan.seed ^ self.now_ms);
+            if !machine.find_node() {
+                return;
+            }
         }
         self.trace
             .event("joined", &[number as u64, identity.node.0], || {

@@ -39,6 +39,8 @@ pub(super) struct Machine {
     pub(super) was_full: bool,
     /// What the node must never take back, by group.
     pub(super) promises: BTreeMap<GroupId, Promise>,
+    /// The last entry of each group that is on the disk.
+    pub(super) persisted: BTreeMap<GroupId, u64>,
     off_ms: i64,
     /// Where the machine's own time stood when it was replaced.
     base_ms: u64,
@@ -60,6 +62,7 @@ impl Machine {
             is_full: false,
             was_full: false,
             promises: BTreeMap::new(),
+            persisted: BTreeMap::new(),
             off_ms,
             base_ms: 0,
         };
@@ -137,6 +140,13 @@ impl Machine {
         Ok(())
     }
 
+    /// Whether the disk is a node's: a join that was cut off may have got that far.
+    pub(super) fn find_node(&mut self) -> bool {
+        let identity = Identity::load(&self.host.disk).ok().flatten();
+        self.node = identity.map(|identity| identity.node);
+        self.node.is_some()
+    }
+
     /// Ends the process; what waited there is gone.
     pub(super) fn end(&mut self, power_cut: bool, salt: u64) {
         self.process = None;
@@ -155,6 +165,7 @@ impl Machine {
         self.paused_until_ms = 0;
         self.start_at_ms = None;
         self.promises.clear();
+        self.persisted.clear();
         let counts = self.host.all_counts();
         let seed = seed(plan, self.number, self.generation);
         self.host = Host::new(disk_config(plan), seed, trace.clone());

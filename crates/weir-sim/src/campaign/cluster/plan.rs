@@ -166,6 +166,11 @@ pub enum Act {
         /// A bit per machine: one side.
         side: u32,
     },
+    /// Whoever leads a group is cut off from all others.
+    Isolate {
+        /// The group.
+        group: u32,
+    },
     /// All frames go again.
     Mend,
     /// Frames are lost until the network is mended.

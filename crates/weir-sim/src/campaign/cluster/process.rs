@@ -234,6 +234,10 @@ impl Process {
     }
 }
 
+#[allow(
+    clippy::needless_update,
+    reason = "with the feature `seeded-bugs` there is one more field"
+)]
 pub(super) fn wal_config(plan: &ClusterPlan, options: Options) -> WalConfig {
     let wal = WalConfig {
         file_size_bytes: plan.file_size_bytes,

@@ -47,8 +47,12 @@ impl Cluster<'_> {
             self.route(client, place)
         };
         let Some(machine) = machine else { return };
-        if self.rng.chance(300) {
-            return self.ask_ends(client, machine, place);
+        // Nobody who answers may be out of date, whoever it is.
+        if self.rng.chance(400) {
+            for machine in 0..self.machines.len() {
+                self.ask_ends(client, machine, place);
+            }
+            return;
         }
         let begin_again = self.rng.chance(50);
         let wait_ms = self.rng.pick(&[0, 0, 300]);

@@ -73,6 +73,8 @@ pub(super) struct Cluster<'a> {
     pub(super) next_ticket: u64,
     /// Nodes whose disks are lost: they are to be removed.
     pub(super) lost_nodes: BTreeSet<NodeId>,
+    /// Machines whose nodes are to carry nothing.
+    pub(super) drained: BTreeSet<usize>,
     /// The last read of a partition, while it goes on.
     pub(super) swept: super::finish::Sweep,
     /// Clients send nothing new.
@@ -103,6 +105,7 @@ impl<'a> Cluster<'a> {
             open: BTreeMap::new(),
             next_ticket: 0,
             lost_nodes: BTreeSet::new(),
+            drained: BTreeSet::new(),
             swept: super::finish::Sweep::default(),
             is_ending: false,
             turns_now: (0, 0),

@@ -8,6 +8,7 @@ use std::{
 
 use weir_broker::ReplicaState;
 use weir_model::{GroupId, NodeId};
+use weir_raft::GroupView;
 
 use super::run::Cluster;
 use crate::{
@@ -26,6 +27,8 @@ fn is_kept((old_term, old_vote): Promise, (term, vote): Promise) -> bool {
 #[derive(Default)]
 pub(super) struct Watch {
     leaders: BTreeMap<(GroupId, u64), NodeId>,
+    /// What a leader had applied when it was first seen with these members.
+    offices: BTreeMap<(GroupId, Option<NodeId>, u64, u64), u64>,
     /// State by group and index, with who was seen first with it.
     states: BTreeMap<(GroupId, u64), (NodeId, ReplicaState)>,
     pub(super) seen: Arc<Mutex<Vec<(GroupId, NodeId, ReplicaState)>>>,
@@ -44,8 +47,16 @@ impl Cluster<'_> {
             return Ok(());
         };
         let own = process.node.id();
+        let mut led = Vec::new();
         for group in groups {
-            let (term, leader, _) = process.node.observed(group);
+            let (term, leader, applied) = process.node.observed(group);
+            if term.0 > 0 {
+                let persisted = process.node.persisted(group);
+                machine.persisted.insert(group, persisted);
+            }
+            if leader == Some(own) {
+                led.push((group, applied, process.node.own_view(group)));
+            }
             let (promised, vote) = process.node.promised(group);
             let seen = (promised.0, vote.map_or(0, |node| node.0));
             let promise = machine.promises.entry(group).or_default();
@@ -72,7 +83,47 @@ impl Cluster<'_> {
                 return Err(broken(oracle_name::ONE_LEADER, detail));
             }
         }
+        for (group, applied, view) in led {
+            self.check_quorum(group, applied, &view)?;
+        }
         self.compare_states()
+    }
+
+    /// What a leader applies is on the disks of most voters: of those it has had since before the
+    /// entry was committed.
+    fn check_quorum(
+        &mut self,
+        group: GroupId,
+        applied: u64,
+        view: &GroupView,
+    ) -> Result<(), Broken> {
+        let members = &view.members;
+        if !members.voters_outgoing.is_empty() {
+            return Ok(());
+        }
+        let office = (group, view.leader, view.term.0, view.conf_index);
+        let since = *self.watch.offices.entry(office).or_insert(applied);
+        if applied <= since {
+            return Ok(());
+        }
+        let has_it = |voter: &&NodeId| {
+            let mut machines = self.machines.iter();
+            let machine = machines.find(|machine| machine.node == Some(**voter));
+            let persisted = machine.and_then(|machine| machine.persisted.get(&group));
+            persisted.is_some_and(|persisted| *persisted >= applied)
+        };
+        let count = members.voters.iter().filter(has_it).count();
+        // A disk that was lost had what it acknowledged.
+        let lost = |voter: &&NodeId| self.machines.iter().all(|m| m.node != Some(**voter));
+        let lost_count = members.voters.iter().filter(lost).count();
+        if (count + lost_count) * 2 > members.voters.len() {
+            return Ok(());
+        }
+        let detail = format!(
+            "group {group}: {applied} is applied by {:?}, on the disks of {count} of {members:?}",
+            view.leader
+        );
+        Err(broken(oracle_name::QUORUM, detail))
     }
 
     /// Asks every replica for its state; what comes back is compared in later turns.

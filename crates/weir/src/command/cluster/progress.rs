@@ -4,12 +4,15 @@ use std::{fmt, time::Duration};
 
 use weir_broker::steward::ClusterStatus;
 
-use super::client::AdminClient;
+use super::{client::AdminClient, table::ids};
 
 /// Time between two looks.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// Looks without an answer, one after the other, before giving up: leaders change meanwhile.
 const MAX_SILENT_LOOK_COUNT: u32 = 20;
+
+/// Looks without a change before saying what may be in the way.
+const STUCK_LOOK_COUNT: u32 = 20;
 
 /// What is waited for.
 #[derive(Clone, Copy, Debug)]
@@ -89,6 +92,7 @@ impl Goal {
 pub(super) async fn wait(client: &AdminClient, goal: Goal) -> anyhow::Result<String> {
     let mut told = None;
     let mut silent_count = 0;
+    let mut same_count: u32 = 0;
     loop {
         match client.status().await {
             Ok(status) => {
@@ -97,9 +101,13 @@ pub(super) async fn wait(client: &AdminClient, goal: Goal) -> anyhow::Result<Str
                     return Ok(goal.done());
                 }
                 let rest = goal.rest(&status);
+                same_count += 1;
                 if told != Some(rest) {
                     eprintln!("node {} {rest}", goal.node());
                     told = Some(rest);
+                    same_count = 0;
+                } else if same_count.is_multiple_of(STUCK_LOOK_COUNT) {
+                    eprintln!("{}", obstacle(&status));
                 }
             }
             Err(error) => {
@@ -110,6 +118,20 @@ pub(super) async fn wait(client: &AdminClient, goal: Goal) -> anyhow::Result<Str
             }
         }
         tokio::time::sleep(LOOK_INTERVAL).await;
+    }
+}
+
+/// Why nothing goes on, as far as that shows.
+fn obstacle(status: &ClusterStatus) -> String {
+    let down = status.nodes.iter().filter(|node| !node.is_up);
+    let down: Vec<u64> = down.map(|node| node.id).collect();
+    if down.is_empty() {
+        "still under way".to_owned()
+    } else {
+        format!(
+            "waits for nodes that are not heard of: {}; start them, or take them out",
+            ids(&down)
+        )
     }
 }
 
