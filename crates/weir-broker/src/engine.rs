@@ -124,6 +124,16 @@ impl Engine {
     /// One round of everything, on this thread. `true`: something was done, another round may
     /// find more.
     pub fn step(&mut self) -> Result<bool, NodeFailed> {
+        let mut has_worked = self.step_groups()?;
+        has_worked |= self.catch_up.turn()?;
+        self.steward.turn();
+        self.node.sync_identity();
+        self.node.purgatory.expire(self.node.elapsed());
+        Ok(has_worked || self.node.handles.iter().any(weir_raft::Handle::has_input))
+    }
+
+    /// Groups, their log and their checkpoints.
+    pub(crate) fn step_groups(&mut self) -> Result<bool, NodeFailed> {
         let mut has_worked = false;
         for (worker, handle) in self.workers.iter_mut().zip(&self.node.handles) {
             has_worked |= handle.has_input();
@@ -135,11 +145,7 @@ impl Engine {
         self.spares.prepare()?;
         has_worked |= self.queue.run_once(&mut self.wal);
         self.checkpointer.turn()?;
-        has_worked |= self.catch_up.turn()?;
-        self.steward.turn();
-        self.node.sync_identity();
-        self.node.purgatory.expire(self.node.elapsed());
-        Ok(has_worked || self.node.handles.iter().any(weir_raft::Handle::has_input))
+        Ok(has_worked)
     }
 
     /// Takes a checkpoint of every group, in the next steps.

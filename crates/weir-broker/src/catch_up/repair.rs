@@ -102,6 +102,10 @@ impl Repairs {
             return Ok(());
         };
         repair.called = None;
+        if !repair.is_wanted(&world.node) {
+            repair.ingest.abandon();
+            return Ok(());
+        }
         let next = match result {
             Ok(bytes) => {
                 world.throttle.spend(bytes.len());
@@ -173,6 +177,13 @@ impl Repair {
             })),
             Err(error) => survivable(Err(error)).map(|()| None),
         }
+    }
+
+    /// Whether the partition is still the one that readers find here: else its files go.
+    fn is_wanted(&self, node: &Node) -> bool {
+        let log = self.ingest.log();
+        let found = node.env.registry.get(log.id());
+        found.is_some_and(|found| Arc::ptr_eq(&found, log))
     }
 
     fn is_whole(&self) -> bool {

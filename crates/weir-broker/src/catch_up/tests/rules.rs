@@ -358,3 +358,27 @@ fn a_take_over_of_a_group_that_retires_meanwhile_saves_nothing() {
     world.reopen_follower();
     world.assert_equal(2);
 }
+
+#[test]
+fn a_repair_of_a_partition_that_goes_meanwhile_is_given_up() {
+    let mut world = replicated();
+    world.damage(false, partition(1));
+    world.reopen_follower();
+    world.replicate();
+    let node = world.follower.node();
+    let asked = RangeRequest {
+        partition: partition(1),
+        from: Offset(0),
+        to: Offset(4),
+        max_bytes: MAX_RANGE_BYTES,
+    };
+    node.take_call(node.id(), asked.encode(), Box::new(drop));
+    let calls = world.link.call_count.load(Ordering::Relaxed);
+    while world.link.call_count.load(Ordering::Relaxed) == calls {
+        world.follower.step().unwrap();
+    }
+    world.retire_behind_the_back_of_catch_up();
+    assert!(world.files(partition(1)).is_empty());
+    world.work();
+    assert!(world.files(partition(1)).is_empty());
+}
