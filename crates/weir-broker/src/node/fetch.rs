@@ -47,6 +47,8 @@ struct Pass {
     answers: Vec<Fetched>,
     taken_bytes: usize,
     has_error: bool,
+    /// The partition for whose group a majority has confirmed that this node leads.
+    confirmed: Option<usize>,
     /// Whether to answer even with too little.
     must_answer: bool,
     deadline: Option<Millis>,
@@ -173,6 +175,7 @@ impl Pass {
             answers,
             taken_bytes: 0,
             has_error: false,
+            confirmed: None,
             must_answer,
             deadline,
         }
@@ -205,14 +208,18 @@ impl Pass {
             match read {
                 Read::Batches(batches) => self.answer_batches(batches),
                 Read::AtEnd => self.answer_batches(ReadBatches::default()),
-                Read::OutOfRange { .. } => self.answer_error(ErrorKind::OffsetOutOfRange),
+                Read::OutOfRange { .. } => match self.out_of_range() {
+                    Some(same) => self = same,
+                    None => return,
+                },
                 Read::Cold(cold) => {
                     let store = Arc::clone(&self.task.node.env.store);
                     return store.read_cold(
                         cold,
                         Box::new(move |result| {
-                            self.answer_cold(result);
-                            self.run();
+                            if let Some(same) = self.answer_cold(result) {
+                                same.run();
+                            }
                         }),
                     );
                 }
@@ -221,18 +228,40 @@ impl Pass {
         self.finish();
     }
 
-    fn answer_cold(&mut self, result: Result<ReadBatches, ReadError>) {
+    /// A leader that was replaced and has not heard of it may lack what a client has read
+    /// elsewhere, and a client that is told so begins anew: only who has asked a majority says it.
+    /// `None`: goes on once that is known.
+    fn out_of_range(mut self) -> Option<Self> {
+        let at = self.answers.len();
+        let group = self.task.places[at].group;
+        let (Some(group), false) = (group, self.confirmed == Some(at)) else {
+            self.answer_error(ErrorKind::OffsetOutOfRange);
+            return Some(self);
+        };
+        let node = Arc::clone(&self.task.node);
+        node.after_barrier(group, move |passed| {
+            match passed {
+                Ok(()) => self.confirmed = Some(at),
+                Err(error) => self.answer_error(error),
+            }
+            self.run();
+        });
+        None
+    }
+
+    fn answer_cold(mut self, result: Result<ReadBatches, ReadError>) -> Option<Self> {
         match result {
             Ok(batches) => self.answer_batches(batches),
             // An empty answer: the client asks again.
             Err(ReadError::Busy) => self.answer_batches(ReadBatches::default()),
             Err(ReadError::Closed) => self.answer_error(ErrorKind::ShuttingDown),
-            Err(ReadError::OutOfRange { .. }) => self.answer_error(ErrorKind::OffsetOutOfRange),
+            Err(ReadError::OutOfRange { .. }) => return self.out_of_range(),
             Err(error @ (ReadError::Corrupt { .. } | ReadError::Failed { .. })) => {
                 self.note_damage(&error);
                 self.answer_error(ErrorKind::StorageFailed);
             }
         }
+        Some(self)
     }
 
     fn note_damage(&self, error: &ReadError) {
