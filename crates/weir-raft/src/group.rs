@@ -383,7 +383,13 @@ impl<S: StateMachine> Group<S> {
             self.release_messages(out);
         }
         self.raw.mut_store().append(entries);
+        let own_number = ready.number();
         self.raw.advance_append_async(ready);
+        if self.persisted == self.submitted {
+            // raft-rs keeps a record of each ready until then, also of those without a write: a
+            // group that only sends heartbeats would collect them without end.
+            self.raw.on_persist_ready(own_number);
+        }
         committed
     }
 
