@@ -66,8 +66,12 @@ pub(crate) fn run() -> Result<bool> {
     tally.add(unit_tests()?);
     tally.add(seeded_bugs()?);
     tally.add(campaign("build", &mut delegate::build_node(), minutes(15))?);
-    let mut sim = delegate::sim_command(SIM_SEED_COUNT, 1, &[]);
-    tally.add(campaign("sim", &mut sim, minutes(20))?);
+    for (seed_count, campaigns) in SIMULATIONS {
+        let words = campaigns.iter().flat_map(|name| ["--campaign", name]);
+        let words: Vec<String> = words.map(str::to_owned).collect();
+        let mut sim = delegate::sim_command(seed_count, 1, &words);
+        tally.add(campaign("sim", &mut sim, minutes(15))?);
+    }
     for (name, words, limit) in CAMPAIGNS {
         let words: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();
         let mut command = delegate::interop_command(name, &words);

@@ -33,9 +33,9 @@ struct RunArgs {
     /// The first seed.
     #[arg(long, default_value_t = 1)]
     from: u64,
-    /// One campaign; all of them otherwise.
+    /// Only this campaign; may be repeated. Otherwise all of them.
     #[arg(long)]
-    campaign: Option<Campaign>,
+    campaign: Vec<Campaign>,
     /// Prints what happens, in order. Meant for a single seed.
     #[arg(long)]
     trace: bool,
@@ -77,7 +77,11 @@ fn run(args: &RunArgs) -> anyhow::Result<bool> {
         args.bug.is_none() || cfg!(feature = "seeded-bugs"),
         "--bug needs a build with --features seeded-bugs"
     );
-    let campaigns = args.campaign.map_or_else(Campaign::all, |one| vec![one]);
+    let campaigns = if args.campaign.is_empty() {
+        Campaign::all()
+    } else {
+        args.campaign.clone()
+    };
     let options = Options {
         with_trace: false,
         bug: args.bug,
