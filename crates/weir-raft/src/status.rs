@@ -49,7 +49,7 @@ pub struct FollowerView {
     pub matched: u64,
     /// Whether it was heard of lately.
     pub is_active: bool,
-    /// Whether it is to take over a checkpoint.
+    /// Whether it is to take over a checkpoint, or may have to: nothing of it is known yet.
     pub is_behind: bool,
 }
 

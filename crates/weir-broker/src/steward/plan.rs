@@ -32,7 +32,7 @@ pub(crate) const MAX_LEARNERS_AT_ONCE_COUNT: usize = 4;
 /// Most leaders that move in one round for balance alone.
 pub(crate) const MAX_TRANSFERS_AT_ONCE_COUNT: usize = 2;
 /// Entries that a replica may lack and still count as caught up: it gets them within moments.
-const MAX_LAG_COUNT: u64 = 1_000;
+const MAX_LAG_COUNT: u64 = 100;
 
 /// What people want of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -111,8 +111,10 @@ impl<S: StateMachine> Group<S> {
             node,
             matched: peer.matched,
             is_active: self.liveness.is_active(node),
+            // A replica of which nothing is matched may have nothing at all, however short the log.
             is_behind: peer.state == ProgressState::Snapshot
-                || peer.next_idx <= self.raw.store().floor_index(),
+                || peer.matched == 0
+                || peer.matched + 1 < self.raw.raft.raft_log.first_index(),
         }
     }
 }

@@ -52,3 +52,8 @@ fn a_coordinator_with_old_metadata_does_not_say_that_nothing_was_committed() {
 fn a_group_has_a_leader_again_after_disks_were_lost_one_by_one() {
     replays_clean("cluster-group-without-leader-after-lost-disks");
 }
+
+#[test]
+fn a_learner_of_which_nothing_is_known_is_not_made_a_voter() {
+    replays_clean("cluster-voter-that-has-nothing");
+}
