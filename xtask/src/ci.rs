@@ -5,8 +5,12 @@ use anyhow::Result;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// Seeds of the simulation: about ten minutes on two cores, most of them for whole clusters.
-const SIM_SEED_COUNT: u64 = 2000;
+/// Seeds of the simulation with the campaigns they go through: of one node in under a minute on
+/// two cores, and of clusters, which take a hundred times as long.
+const SIMULATIONS: [(u64, &[&str]); 2] = [
+    (2000, &["wal", "partition", "group", "node"]),
+    (100, &["cluster"]),
+];
 
 /// Campaigns of real processes, with their options and limits in minutes.
 const CAMPAIGNS: [(&str, &[&str], u64); 5] = [

@@ -61,6 +61,8 @@ pub(crate) struct Views {
 struct Beacon {
     is_slow: bool,
     metadata_applied: u64,
+    /// Where the sender's peer port is reached.
+    address: String,
     groups: Vec<(GroupId, GroupView)>,
 }
 
@@ -229,6 +231,7 @@ impl Node {
         writer.u8(VERSION);
         writer.u8(u8::from(self.views.is_slow.load(Ordering::Relaxed)));
         writer.u64(self.applied(GroupId::METADATA));
+        writer.text(self.own_address());
         writer.count(led.len());
         for group in led {
             writer.u32(group.0);
@@ -241,6 +244,7 @@ impl Node {
     pub fn take_beacon(&self, from: NodeId, beacon: &Bytes) {
         match read_beacon(beacon) {
             Ok(beacon) if from != self.id() => {
+                self.learn_address(from, &beacon.address);
                 let mut others = self.views.lock();
                 Arc::make_mut(&mut others).merge(from, beacon, self.config.shard_count);
             }
@@ -302,6 +306,7 @@ fn read_beacon(bytes: &[u8]) -> Result<Beacon, DecodeError> {
     let mut beacon = Beacon {
         is_slow: reader.u8()? != 0,
         metadata_applied: reader.u64()?,
+        address: reader.text()?.to_owned(),
         groups: Vec::new(),
     };
     for _ in 0..reader.count(GROUP_MIN_BYTES)? {

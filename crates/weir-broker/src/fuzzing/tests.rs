@@ -165,6 +165,7 @@ fn a_beacon_is_refused_or_understood() {
         writer.u8(1);
         writer.u8(0);
         writer.u64(3);
+        writer.text("localhost:1");
         writer.count(1);
         writer.u32(2);
         (1..=3).for_each(|number| writer.u64(number));

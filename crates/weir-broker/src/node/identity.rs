@@ -10,7 +10,9 @@ use weir_model::NodeId;
 use super::Node;
 use crate::{
     identity::Identity,
-    metadata::{MetadataCommand, MetadataOutcome, NodeRecord, NodeState, Topology},
+    metadata::{
+        MetadataCommand, MetadataOutcome, NodeRecord, NodeState, Topology, state::MAX_NODES,
+    },
 };
 
 /// Commands of one announcement.
@@ -66,6 +68,29 @@ impl Node {
         }
     }
 
+    /// A node that joined after this one was last told of the cluster may be the one that is to
+    /// tell it more: it must be answered, and so be known, before the metadata has arrived. Ids
+    /// rise, so that a node that was removed is not taken for it.
+    pub(crate) fn learn_address(&self, node: NodeId, address: &str) {
+        let topology = self.topology.load();
+        let newest = topology.nodes().last_key_value();
+        if address.is_empty() || newest.is_some_and(|(newest, _)| node <= *newest) {
+            return;
+        }
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_full = known.told.len() >= MAX_NODES;
+        if !is_full && known.told.get(&node).is_none_or(|told| told != address) {
+            known.told.insert(node, address.to_owned());
+            self.peers.set_addresses(&known.told);
+        }
+    }
+
+    /// Where this node's peer port is reached.
+    pub(crate) fn own_address(&self) -> &str {
+        let address = self.identity.addresses.get(&self.config.node);
+        address.map_or("", String::as_str)
+    }
+
     /// Says who this node is, where the cluster does not know it as it is.
     pub(crate) fn announce(self: &Arc<Self>) {
         let count = &self.announcing_count;
@@ -100,11 +125,10 @@ impl Node {
     }
 
     fn record(&self) -> NodeRecord {
-        let address = self.identity.addresses.get(&self.config.node);
         NodeRecord {
             id: self.config.node,
             incarnation: 0,
-            peer_address: address.cloned().unwrap_or_default(),
+            peer_address: self.own_address().to_owned(),
             kafka_host: self.config.kafka_host.clone(),
             kafka_port: self.config.kafka_port,
             state: NodeState::Active,

@@ -57,3 +57,8 @@ fn a_group_has_a_leader_again_after_disks_were_lost_one_by_one() {
 fn a_learner_of_which_nothing_is_known_is_not_made_a_voter() {
     replays_clean("cluster-voter-that-has-nothing");
 }
+
+#[test]
+fn a_joiner_answers_a_leader_that_joined_after_it() {
+    replays_clean("cluster-leader-whose-address-a-joiner-lacks");
+}
