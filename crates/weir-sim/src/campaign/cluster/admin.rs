@@ -155,7 +155,9 @@ impl Cluster<'_> {
         self.queue.put(at_ms, super::events::Event::Ask(number));
     }
 
-    /// Whether every group has two more voters whose disks are there.
+    /// Whether every group has two more voters whose disks are there, and which know that they
+    /// are: a change of members that its leader alone knows the end of binds the others to voters
+    /// that are gone.
     fn can_lose(&self, node: NodeId) -> bool {
         let lives = |node: &NodeId| {
             let mut nodes = self.machines.iter().filter_map(|machine| machine.node);
@@ -167,11 +169,19 @@ impl Cluster<'_> {
             let Some(latest) = views.max_by_key(|view| view.conf_index) else {
                 return false;
             };
+            let knows = |voter: &NodeId| {
+                let mut processes = self.machines.iter().filter_map(|m| m.process.as_ref());
+                let process = processes.find(|process| process.node.id() == *voter);
+                process.is_some_and(|process| {
+                    process.node.own_view(group).conf_index == latest.conf_index
+                })
+            };
             let members = &latest.members;
             let is_joint = !members.voters_outgoing.is_empty();
             let voters = &members.voters;
             !is_joint
                 && voters.iter().all(lives)
+                && voters.iter().all(knows)
                 && (voters.len() >= 3 || (!voters.contains(&node) && !voters.is_empty()))
         })
     }
