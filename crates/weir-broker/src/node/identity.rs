@@ -44,11 +44,17 @@ impl Node {
         if Arc::ptr_eq(&known.seen, &topology) && known.saved == known.told {
             return;
         }
+        let is_news = !Arc::ptr_eq(&known.seen, &topology);
         known.seen = Arc::clone(&topology);
-        if topology.nodes().contains_key(&self.config.node) {
+        if is_news && topology.nodes().contains_key(&self.config.node) {
             let nodes = topology.nodes().values();
             let addresses = nodes.map(|node| (node.id, node.peer_address.clone()));
-            let addresses: BTreeMap<NodeId, String> = addresses.collect();
+            let mut addresses: BTreeMap<NodeId, String> = addresses.collect();
+            // What beacons told of those that joined after this state of the metadata.
+            let newest = addresses.last_key_value().map(|(newest, _)| *newest);
+            let later = known.told.iter().filter(|(id, _)| Some(**id) > newest);
+            let later: Vec<_> = later.map(|(id, at)| (*id, at.clone())).collect();
+            addresses.extend(later);
             if addresses != known.told {
                 self.peers.set_addresses(&addresses);
                 known.told = addresses;

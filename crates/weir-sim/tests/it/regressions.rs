@@ -62,3 +62,8 @@ fn a_learner_of_which_nothing_is_known_is_not_made_a_voter() {
 fn a_joiner_answers_a_leader_that_joined_after_it() {
     replays_clean("cluster-leader-whose-address-a-joiner-lacks");
 }
+
+#[test]
+fn an_address_that_a_beacon_told_outlives_old_metadata() {
+    replays_clean("cluster-learned-address-taken-back");
+}
