@@ -203,7 +203,14 @@ impl Node {
         index: i32,
         leader_epoch: i32,
     ) -> Result<Arc<PartitionLog>, ErrorKind> {
-        let route = self.route(topic, index)?;
+        self.readable_on(&self.route(topic, index)?, leader_epoch)
+    }
+
+    fn readable_on(
+        &self,
+        route: &Route,
+        leader_epoch: i32,
+    ) -> Result<Arc<PartitionLog>, ErrorKind> {
         let status = self.status(route.group);
         if !self.leads(route.group) {
             return Err(ErrorKind::NotLeader);

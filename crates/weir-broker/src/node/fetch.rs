@@ -64,14 +64,14 @@ impl Node {
         } = fetch;
         let places = partitions
             .into_iter()
-            .map(|partition| Place {
-                log: self.readable(&partition.topic, partition.index, partition.leader_epoch),
-                group: self
-                    .route(&partition.topic, partition.index)
-                    .ok()
-                    .map(|route| route.group),
-                from: Offset::from_wire(partition.offset).ok_or(ErrorKind::OffsetOutOfRange),
-                max_bytes: partition.max_bytes,
+            .map(|partition| {
+                let route = self.route(&partition.topic, partition.index);
+                Place {
+                    group: route.as_ref().ok().map(|route| route.group),
+                    log: route.and_then(|route| self.readable_on(&route, partition.leader_epoch)),
+                    from: Offset::from_wire(partition.offset).ok_or(ErrorKind::OffsetOutOfRange),
+                    max_bytes: partition.max_bytes,
+                }
             })
             .collect();
         let task = Arc::new(FetchTask {
