@@ -3,8 +3,16 @@
 //! A door turns wire requests into [`Request`]s and [`Outcome`]s into wire responses. All lists
 //! of an outcome stand in the order of the request's lists.
 
+mod groups;
+
 use bytes::Bytes;
 use weir_model::{ErrorKind, Offset, ProducerId, TopicId, TopicName};
+
+pub use self::groups::{
+    ConsumerBeat, ConsumerHeartbeat, DeleteOffsets, DescribedConsumer, DescribedConsumerGroup,
+    DescribedGroup, DescribedMember, GroupKind, GroupPhase, ListGroups, ListedGroup,
+    NamedPartitions, Refused, TopicPartitions,
+};
 
 /// A topic as a client names it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,6 +52,19 @@ pub enum Request {
     OffsetCommit(OffsetCommit),
     /// Answered by [`Outcome::OffsetFetch`].
     OffsetFetch(Vec<OffsetFetch>),
+    /// The groups of this node. Answered by [`Outcome::ListGroups`].
+    ListGroups(ListGroups),
+    /// Classic groups by id. Answered by [`Outcome::DescribeGroups`].
+    DescribeGroups(Vec<String>),
+    /// Answered by [`Outcome::DeleteGroups`].
+    DeleteGroups(Vec<String>),
+    /// Answered by [`Outcome::DeleteOffsets`].
+    DeleteOffsets(DeleteOffsets),
+    /// Answered by [`Outcome::ConsumerHeartbeat`].
+    ConsumerHeartbeat(Box<ConsumerHeartbeat>),
+    /// Groups whose assignment the broker makes, by id. Answered by
+    /// [`Outcome::DescribeConsumerGroups`].
+    DescribeConsumerGroups(Vec<String>),
 }
 
 /// What comes back.
@@ -75,6 +96,18 @@ pub enum Outcome {
     OffsetCommit(Vec<Result<(), ErrorKind>>),
     /// To [`Request::OffsetFetch`]: one answer a group.
     OffsetFetch(Vec<Result<Vec<FetchedOffset>, ErrorKind>>),
+    /// To [`Request::ListGroups`], in no order. `CoordinatorLoading` where some are not known yet.
+    ListGroups(Result<Vec<ListedGroup>, ErrorKind>),
+    /// To [`Request::DescribeGroups`].
+    DescribeGroups(Vec<Result<DescribedGroup, Refused>>),
+    /// To [`Request::DeleteGroups`].
+    DeleteGroups(Vec<Result<(), ErrorKind>>),
+    /// To [`Request::DeleteOffsets`]: one answer a partition.
+    DeleteOffsets(Result<Vec<Result<(), ErrorKind>>, ErrorKind>),
+    /// To [`Request::ConsumerHeartbeat`].
+    ConsumerHeartbeat(Result<ConsumerBeat, Refused>),
+    /// To [`Request::DescribeConsumerGroups`].
+    DescribeConsumerGroups(Vec<Result<DescribedConsumerGroup, Refused>>),
 }
 
 /// Appends to partitions.
@@ -328,6 +361,8 @@ pub struct Join {
     pub protocols: Vec<(String, Bytes)>,
     /// Whether a first join is refused with an id to come back with (KIP-394).
     pub require_known_member: bool,
+    /// Whether a leader that comes back can be told that there is nothing to assign (KIP-814).
+    pub can_skip_assignment: bool,
 }
 
 /// A member's place in a new generation.
@@ -345,6 +380,8 @@ pub struct Joined {
     pub member: String,
     /// All members, for the leader; empty for the others.
     pub members: Vec<JoinedMember>,
+    /// Whether the leader shall not assign: the assignments stay as they are.
+    pub skip_assignment: bool,
 }
 
 /// One member as the leader sees it.
@@ -424,7 +461,8 @@ pub struct Leave {
 pub struct OffsetCommit {
     /// The group.
     pub group: String,
-    /// The generation; negative: a consumer that manages its own partitions.
+    /// The generation, or the member's epoch; negative: a consumer that manages its own
+    /// partitions.
     pub generation: i32,
     /// The member; empty with a negative generation.
     pub member: String,
@@ -454,8 +492,15 @@ pub struct CommittedOffset {
 pub struct OffsetFetch {
     /// The group.
     pub group: String,
+    /// The member that asks, in a group whose assignment the broker makes.
+    pub member: Option<String>,
+    /// Its epoch; negative: it does not say.
+    pub epoch: i32,
     /// Which partitions; `None`: all that the group has.
     pub partitions: Option<Vec<(TopicRef, i32)>>,
+    /// Whether places that an open transaction may change are refused with
+    /// [`ErrorKind::UnstableOffset`].
+    pub require_stable: bool,
 }
 
 /// A kept place, or that there is none.
@@ -471,6 +516,8 @@ pub struct FetchedOffset {
     pub leader_epoch: i32,
     /// As committed.
     pub metadata: String,
+    /// Why it cannot be told.
+    pub error: Option<ErrorKind>,
 }
 
 /// What answers requests: the node, or a scripted stand-in in a door's tests.

@@ -1,7 +1,9 @@
 //! One node as its doors see it: every request is checked here and goes to the group that can
 //! answer it.
 
+mod consumer_groups;
 pub(crate) mod fetch;
+mod group_admin;
 mod groups;
 mod identity;
 mod list_offsets;
@@ -259,6 +261,14 @@ impl Backend for Arc<Node> {
             Request::LeaveGroup(leave) => self.leave_group(leave, reply),
             Request::OffsetCommit(commit) => self.commit_offsets(commit, reply),
             Request::OffsetFetch(wanted) => self.fetch_offsets(wanted, reply),
+            Request::ListGroups(wanted) => self.list_groups(wanted, reply),
+            Request::DescribeGroups(groups) => self.describe_groups(groups, reply),
+            Request::DeleteGroups(groups) => self.delete_groups(groups, reply),
+            Request::DeleteOffsets(delete) => self.delete_offsets(delete, reply),
+            Request::ConsumerHeartbeat(beat) => self.consumer_heartbeat(*beat, reply),
+            Request::DescribeConsumerGroups(groups) => {
+                self.describe_consumer_groups(groups, reply);
+            }
         }
     }
 }

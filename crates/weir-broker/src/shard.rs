@@ -3,7 +3,9 @@
 mod apply;
 mod checkpoint;
 mod command;
+mod groups;
 mod lead;
+mod sweep;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -14,12 +16,15 @@ use weir_raft::Handle;
 pub(crate) use self::{
     checkpoint::{ShardBody, ShardPlan},
     command::ShardCommand,
+    groups::place,
+    sweep::Sweep,
 };
 use crate::{
     checkpointer::CheckpointState,
-    group::{Coordinator, GroupTable, OffsetTable},
+    group::{Coordinator, GroupConfig, GroupTable, OffsetTable},
     machine::Machine,
     mailbox::Reply,
+    metadata_host::MetadataView,
     producer::ProducerTable,
     registry::PartitionRegistry,
 };
@@ -30,6 +35,7 @@ pub(crate) struct ShardEnv {
     pub(crate) store: Arc<PartitionStore>,
     pub(crate) registry: Arc<PartitionRegistry>,
     pub(crate) checkpoints: Arc<CheckpointState>,
+    pub(crate) topology: Arc<MetadataView>,
     /// Of the worker that runs the shard.
     pub(crate) handle: Handle<Machine>,
 }
@@ -47,6 +53,9 @@ pub(crate) struct Shard {
     partitions: BTreeMap<PartitionId, Partition>,
     groups: GroupTable,
     offsets: OffsetTable,
+    config: GroupConfig,
     /// Volatile, the leader's own.
     pub(crate) coordinator: Coordinator<Reply>,
+    /// Volatile, the leader's own.
+    sweep: Sweep,
 }

@@ -96,6 +96,15 @@ pub fn of(kind: ErrorKind, surface: Surface) -> i16 {
         E::GroupMaxSizeReached => same(81),
         E::FencedInstance => same(82),
         E::OffsetMetadataTooLarge => same(12),
+        E::UnstableOffset => same(88),
+        E::GroupNotFound => same(69),
+        E::NonEmptyGroup => same(68),
+        E::GroupSubscribed => same(86),
+        E::FencedMemberEpoch => same(110),
+        E::StaleMemberEpoch => same(113),
+        E::UnreleasedInstance => same(111),
+        E::UnsupportedAssignor => same(112),
+        E::InvalidRegex => same(128),
         E::InvalidRequest => same(INVALID_REQUEST),
     };
     match surface {
@@ -172,6 +181,42 @@ mod tests {
             (
                 of(ErrorKind::InvalidTimestamp, Surface::Write),
                 ResponseError::InvalidTimestamp,
+            ),
+            (
+                of(ErrorKind::UnstableOffset, Surface::Group),
+                ResponseError::UnstableOffsetCommit,
+            ),
+            (
+                of(ErrorKind::GroupNotFound, Surface::Group),
+                ResponseError::GroupIdNotFound,
+            ),
+            (
+                of(ErrorKind::NonEmptyGroup, Surface::Group),
+                ResponseError::NonEmptyGroup,
+            ),
+            (
+                of(ErrorKind::GroupSubscribed, Surface::Group),
+                ResponseError::GroupSubscribedToTopic,
+            ),
+            (
+                of(ErrorKind::FencedMemberEpoch, Surface::Group),
+                ResponseError::FencedMemberEpoch,
+            ),
+            (
+                of(ErrorKind::StaleMemberEpoch, Surface::Group),
+                ResponseError::StaleMemberEpoch,
+            ),
+            (
+                of(ErrorKind::UnreleasedInstance, Surface::Group),
+                ResponseError::UnreleasedInstanceId,
+            ),
+            (
+                of(ErrorKind::UnsupportedAssignor, Surface::Group),
+                ResponseError::UnsupportedAssignor,
+            ),
+            (
+                of(ErrorKind::InvalidRegex, Surface::Group),
+                ResponseError::InvalidRegularExpression,
             ),
             (
                 of(ErrorKind::TopicExists, Surface::Write),

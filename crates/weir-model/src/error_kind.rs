@@ -84,6 +84,24 @@ pub enum ErrorKind {
     FencedInstance,
     /// The committed metadata is too long.
     OffsetMetadataTooLarge,
+    /// An offset of the partition is part of a transaction that has not ended.
+    UnstableOffset,
+    /// No such group.
+    GroupNotFound,
+    /// The group has members.
+    NonEmptyGroup,
+    /// The group's members are subscribed to the topic.
+    GroupSubscribed,
+    /// The member's epoch is not the one on record: it must give up all and join again.
+    FencedMemberEpoch,
+    /// The member's epoch is older than the one on record: it must hear of the new one first.
+    StaleMemberEpoch,
+    /// Another member holds this instance id and has not left.
+    UnreleasedInstance,
+    /// The broker has no assignor of this name.
+    UnsupportedAssignor,
+    /// The regular expression does not compile, or is too large.
+    InvalidRegex,
     /// The request is malformed in a way that its own codes do not name.
     InvalidRequest,
 }
@@ -106,7 +124,8 @@ impl ErrorKind {
             | E::ShuttingDown
             | E::CoordinatorLoading
             | E::NotCoordinator
-            | E::RebalanceInProgress => true,
+            | E::RebalanceInProgress
+            | E::UnstableOffset => true,
             E::TopicExists
             | E::InvalidTopic
             | E::InvalidPartitions
@@ -129,6 +148,14 @@ impl ErrorKind {
             | E::GroupMaxSizeReached
             | E::FencedInstance
             | E::OffsetMetadataTooLarge
+            | E::GroupNotFound
+            | E::NonEmptyGroup
+            | E::GroupSubscribed
+            | E::FencedMemberEpoch
+            | E::StaleMemberEpoch
+            | E::UnreleasedInstance
+            | E::UnsupportedAssignor
+            | E::InvalidRegex
             | E::InvalidRequest => false,
         }
     }
@@ -145,7 +172,8 @@ impl ErrorKind {
             | E::ShuttingDown
             | E::CoordinatorLoading
             | E::NotCoordinator
-            | E::RebalanceInProgress => Blame::Us,
+            | E::RebalanceInProgress
+            | E::UnstableOffset => Blame::Us,
             E::UnknownTopicOrPartition
             | E::UnknownTopicId
             | E::TopicExists
@@ -173,6 +201,14 @@ impl ErrorKind {
             | E::GroupMaxSizeReached
             | E::FencedInstance
             | E::OffsetMetadataTooLarge
+            | E::GroupNotFound
+            | E::NonEmptyGroup
+            | E::GroupSubscribed
+            | E::FencedMemberEpoch
+            | E::StaleMemberEpoch
+            | E::UnreleasedInstance
+            | E::UnsupportedAssignor
+            | E::InvalidRegex
             | E::InvalidRequest => Blame::Client,
         }
     }
@@ -236,6 +272,15 @@ codes! {
     35 FencedInstance,
     36 OffsetMetadataTooLarge,
     37 InvalidRequest,
+    60 UnstableOffset,
+    61 GroupNotFound,
+    62 NonEmptyGroup,
+    63 GroupSubscribed,
+    64 FencedMemberEpoch,
+    65 StaleMemberEpoch,
+    66 UnreleasedInstance,
+    67 UnsupportedAssignor,
+    68 InvalidRegex,
 }
 
 #[cfg(test)]
@@ -245,7 +290,7 @@ mod tests {
     #[test]
     fn every_code_names_one_error_and_no_other() {
         let named: Vec<ErrorKind> = (0..=u16::MAX).filter_map(ErrorKind::from_code).collect();
-        assert_eq!(named.len(), 37);
+        assert_eq!(named.len(), 46);
         for code in 0..=u16::MAX {
             let back = ErrorKind::from_code(code).map(ErrorKind::code);
             assert!(back.is_none_or(|back| back == code), "{code}");

@@ -220,6 +220,7 @@ impl Opening {
             store: Arc::clone(&self.store),
             registry: Arc::clone(&self.registry),
             checkpoints: Arc::clone(&self.checkpoint_state),
+            topology: Arc::clone(&self.topology),
             handle: self.handles[worker].clone(),
         }
     }

@@ -61,6 +61,8 @@ pub(super) struct Member<T> {
     pub(super) rebalance_timeout_ms: u64,
     /// Best first, never empty.
     pub(super) protocols: Vec<(String, Bytes)>,
+    /// Its last join said that it need not assign as a leader that comes back.
+    pub(super) can_skip_assignment: bool,
     pub(super) assignment: Bytes,
     pub(super) awaiting_join: Option<T>,
     pub(super) awaiting_sync: Option<T>,
@@ -181,6 +183,7 @@ impl<T> Group<T> {
                 session_timeout_ms: stored.session_timeout_ms.max(1),
                 rebalance_timeout_ms: stored.rebalance_timeout_ms,
                 protocols: vec![(protocol.clone(), stored.metadata.clone())],
+                can_skip_assignment: false,
                 assignment: stored.assignment.clone(),
                 awaiting_join: None,
                 awaiting_sync: None,
@@ -204,7 +207,8 @@ impl<T> Group<T> {
         self.next_arrival
     }
 
-    pub(super) fn record(&self) -> GroupRecord {
+    /// As it would be stored at `since`.
+    pub(super) fn record(&self, since: Millis) -> GroupRecord {
         let protocol = self.protocol.as_deref().unwrap_or_default();
         let members = self.in_order().map(|(id, member)| MemberRecord {
             member: id.clone(),
@@ -219,6 +223,7 @@ impl<T> Group<T> {
         GroupRecord {
             group: self.id.clone(),
             generation: self.generation,
+            since,
             protocol_type: self.protocol_type.clone(),
             protocol: self.protocol.clone(),
             leader: self.leader.clone(),
@@ -338,6 +343,7 @@ impl<T> Group<T> {
             leader: self.leader.clone().unwrap_or_default(),
             member: member.to_owned(),
             members,
+            skip_assignment: false,
         }
     }
 

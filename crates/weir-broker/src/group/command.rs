@@ -1,6 +1,9 @@
 //! The commands of groups in a shard's log: `u8` tag, then the command's own form.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
+use weir_log::Millis;
 use weir_model::PartitionId;
 
 use super::{
@@ -12,6 +15,11 @@ use crate::encoding::{DecodeError, Reader, Writer};
 // Tags are never used again for something else.
 const PUT_GROUP: u8 = 1;
 const COMMIT_OFFSETS: u8 = 2;
+const DELETE_GROUP: u8 = 3;
+const FORGET_OFFSETS: u8 = 4;
+const FORGET_TOPICS: u8 = 5;
+/// Least that an encoded place takes, in bytes.
+const PLACE_BYTES: usize = 8 + 8;
 
 /// A change of a shard's groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +28,17 @@ pub enum GroupCommand {
     PutGroup(GroupRecord),
     /// Keep offsets: [`super::OffsetTable::apply`].
     CommitOffsets(CommitOffsets),
+    /// Forget a group and all its offsets.
+    DeleteGroup(String),
+    /// Forget a group's places: [`super::OffsetTable::forget`].
+    ForgetOffsets {
+        /// The group.
+        group: String,
+        /// Its places, each with the time at which it was committed.
+        places: Vec<(PartitionId, Millis)>,
+    },
+    /// Forget all groups' offsets of topics that were deleted, by serial number.
+    ForgetTopics(BTreeSet<u64>),
 }
 
 /// Offsets of one group.
@@ -46,6 +65,24 @@ impl GroupCommand {
                 let offsets = commit.offsets.iter().map(|(id, stored)| (*id, stored));
                 write_offsets(&mut writer, commit.offsets.len(), offsets);
             }
+            Self::DeleteGroup(group) => {
+                writer.u8(DELETE_GROUP);
+                writer.text(group);
+            }
+            Self::ForgetOffsets { group, places } => {
+                writer.u8(FORGET_OFFSETS);
+                writer.text(group);
+                writer.count(places.len());
+                for (partition, committed) in places {
+                    writer.u64(partition.0);
+                    writer.i64(committed.0);
+                }
+            }
+            Self::ForgetTopics(serials) => {
+                writer.u8(FORGET_TOPICS);
+                writer.count(serials.len());
+                serials.iter().for_each(|serial| writer.u64(*serial));
+            }
         }
         writer.finish()
     }
@@ -59,6 +96,22 @@ impl GroupCommand {
                 group: reader.text()?.to_owned(),
                 offsets: read_offsets(&mut reader)?,
             }),
+            DELETE_GROUP => Self::DeleteGroup(reader.text()?.to_owned()),
+            FORGET_OFFSETS => {
+                let group = reader.text()?.to_owned();
+                let mut places = Vec::new();
+                for _ in 0..reader.count(PLACE_BYTES)? {
+                    places.push((PartitionId(reader.u64()?), Millis(reader.i64()?)));
+                }
+                Self::ForgetOffsets { group, places }
+            }
+            FORGET_TOPICS => {
+                let mut serials = BTreeSet::new();
+                for _ in 0..reader.count(8)? {
+                    serials.insert(reader.u64()?);
+                }
+                Self::ForgetTopics(serials)
+            }
             tag => return Err(reader.unknown_tag("group command", tag)),
         };
         reader.finish()?;

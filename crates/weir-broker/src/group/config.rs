@@ -20,6 +20,11 @@ pub const MAX_GROUPS: usize = 100_000;
 /// before it is answered (Kafka's `NewMemberJoinTimeoutMs`).
 pub const NEW_MEMBER_TIMEOUT_MS: u64 = 5 * 60 * 1000;
 
+/// Most groups that are looked at in one turn for offsets that nobody needs.
+pub const MAX_SWEPT_GROUPS: usize = 4_096;
+/// Pause between two such turns of one look, in ms.
+pub const SWEEP_PAUSE_MS: u64 = 100;
+
 /// Settings of a coordinator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GroupConfig {
@@ -32,6 +37,12 @@ pub struct GroupConfig {
     pub max_session_timeout_ms: u64,
     /// Most members of a group; also the most ids that wait for their first join.
     pub max_member_count: usize,
+    /// How long the offsets of a group without members live, in ms
+    /// (`offsets.retention.minutes`).
+    pub offsets_retention_ms: u64,
+    /// Time between two looks for offsets that nobody needs, in ms
+    /// (`offsets.retention.check.interval.ms`).
+    pub offsets_check_interval_ms: u64,
 }
 
 impl Default for GroupConfig {
@@ -42,6 +53,8 @@ impl Default for GroupConfig {
             min_session_timeout_ms: 6_000,
             max_session_timeout_ms: 30 * 60 * 1000,
             max_member_count: 10_000,
+            offsets_retention_ms: 7 * 24 * 60 * 60 * 1000,
+            offsets_check_interval_ms: 10 * 60 * 1000,
         }
     }
 }

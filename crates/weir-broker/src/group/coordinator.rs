@@ -130,8 +130,30 @@ impl<T> Coordinator<T> {
     }
 
     /// The group as its record would be now; `None` for one that is not known.
-    pub fn describe(&self, group: &str) -> Option<GroupRecord> {
-        self.groups.get(group).map(Group::record)
+    pub fn describe(&self, now: Millis, group: &str) -> Option<GroupRecord> {
+        self.groups.get(group).map(|group| group.record(now))
+    }
+
+    /// All groups with their states and protocol types, in ascending order of id.
+    pub fn states(&self) -> impl Iterator<Item = (&str, GroupState, &str)> {
+        let groups = self.groups.iter();
+        groups.map(|(id, group)| (id.as_str(), group.state, group.protocol_type.as_str()))
+    }
+
+    /// Forgets a group without members and without ids that wait for their first join. `false`:
+    /// it has some.
+    pub fn forget(&mut self, group: &str) -> bool {
+        let Some(known) = self.groups.get(group) else {
+            return true;
+        };
+        if known.state != GroupState::Empty || !known.pending.is_empty() {
+            return false;
+        }
+        if let Some(at) = known.indexed {
+            self.deadlines.remove(&(at, group.to_owned()));
+        }
+        self.groups.remove(group);
+        true
     }
 
     /// The record `persist` of `group` is replicated, or failed to be with an error that those

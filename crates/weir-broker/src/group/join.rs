@@ -161,6 +161,7 @@ impl<T> Group<T> {
             session_timeout_ms: join.session_timeout_ms.max(1),
             rebalance_timeout_ms: join.rebalance_timeout_ms.clamp(1, MAX_REBALANCE_TIMEOUT_MS),
             protocols: kept(&join.protocols),
+            can_skip_assignment: join.can_skip_assignment,
             assignment: Bytes::new(),
             awaiting_join: Some(reply),
             awaiting_sync: None,
@@ -214,6 +215,7 @@ impl<T> Group<T> {
             return;
         };
         member.protocols = kept(&join.protocols);
+        member.can_skip_assignment = join.can_skip_assignment;
         member.session_timeout_ms = join.session_timeout_ms.max(1);
         member.rebalance_timeout_ms = join.rebalance_timeout_ms.clamp(1, MAX_REBALANCE_TIMEOUT_MS);
         if !member.is_new {

@@ -7,11 +7,13 @@ mod classic;
 pub mod command;
 pub mod config;
 mod coordinator;
+pub mod expiry;
 mod join;
 pub mod offsets;
 mod presence;
 mod rebalance;
 pub mod record;
+pub mod subscription;
 mod sync;
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@
 //! and its offsets. Encoded offsets: `u32` count, each `u64` partition, `u64` offset, `i32`
 //! leader epoch, text metadata, `i64` time in ms.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use weir_log::Millis;
@@ -24,6 +24,14 @@ const GROUP_MIN_BYTES: usize = 4 + 4;
 /// Least that an encoded offset takes, in bytes.
 const OFFSET_MIN_BYTES: usize = 8 + 8 + 4 + 4 + 8;
 
+/// What one shard's offsets may take in memory, in bytes, as [`OffsetTable::held_bytes`] counts.
+pub const MAX_OFFSET_TABLE_BYTES: usize = 512 * 1024 * 1024;
+/// What a group takes besides its id and its offsets, in bytes: nodes of the map, lengths.
+const GROUP_BYTES: usize = 64;
+
+/// Groups with so many places or fewer take no more memory than these, as a count.
+const FEW_COUNT: usize = 16;
+
 /// A kept place in a partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredOffset {
@@ -32,15 +40,20 @@ pub struct StoredOffset {
     /// The leader epoch of the last record read; -1: not known.
     pub leader_epoch: i32,
     /// The client's own note.
-    pub metadata: String,
+    pub metadata: Box<str>,
     /// When it was committed.
     pub committed: Millis,
 }
 
+/// A group's places, in ascending order of partition. A list: most groups have a few, and a map's
+/// smallest node is larger than ten of them.
+type Places = Vec<(PartitionId, StoredOffset)>;
+
 /// The offsets of all groups of one shard.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OffsetTable {
-    groups: BTreeMap<String, BTreeMap<PartitionId, StoredOffset>>,
+    groups: BTreeMap<String, Places>,
+    held_bytes: usize,
 }
 
 impl OffsetTable {
@@ -49,31 +62,39 @@ impl OffsetTable {
     pub fn apply(&mut self, commit: CommitOffsets) -> Vec<Result<(), ErrorKind>> {
         let has_room =
             self.groups.len() < MAX_OFFSET_GROUPS || self.groups.contains_key(&commit.group);
-        if !has_room {
+        let added_bytes: usize = commit
+            .offsets
+            .iter()
+            .map(|(_, place)| place_bytes(place))
+            .sum();
+        if !has_room || self.held_bytes + added_bytes > MAX_OFFSET_TABLE_BYTES {
             return vec![Err(ErrorKind::Overloaded); commit.offsets.len()];
         }
-        let mut kept = self.groups.remove(&commit.group).unwrap_or_default();
-        let answers = commit
-            .offsets
-            .into_iter()
-            .map(|(partition, stored)| {
-                check_metadata(&stored.metadata)?;
-                if kept.len() >= MAX_OFFSETS_PER_GROUP && !kept.contains_key(&partition) {
-                    return Err(ErrorKind::Overloaded);
-                }
-                kept.insert(partition, stored);
-                Ok(())
-            })
-            .collect();
-        if !kept.is_empty() {
-            self.groups.insert(commit.group, kept);
+        let held_bytes = &mut self.held_bytes;
+        let kept = self.groups.entry(commit.group.clone()).or_insert_with(|| {
+            *held_bytes += group_bytes(&commit.group, &Vec::new());
+            Vec::new()
+        });
+        let mut answers = Vec::with_capacity(commit.offsets.len());
+        for (partition, stored) in commit.offsets {
+            let answer = keep(kept, partition, stored);
+            answers.push(answer.map(|grown_bytes| {
+                *held_bytes = held_bytes.saturating_add_signed(grown_bytes);
+            }));
+        }
+        if kept.is_empty() {
+            self.take(&commit.group);
+        } else if kept.len() <= FEW_COUNT {
+            kept.shrink_to_fit();
         }
         answers
     }
 
     /// What the group keeps of the partition.
     pub fn fetch(&self, group: &str, partition: PartitionId) -> Option<&StoredOffset> {
-        self.groups.get(group)?.get(&partition)
+        let kept = self.groups.get(group)?;
+        let at = kept.binary_search_by_key(&partition, |(id, _)| *id).ok()?;
+        Some(&kept[at].1)
     }
 
     /// All that the group keeps, in ascending order of partition.
@@ -82,12 +103,74 @@ impl OffsetTable {
         kept.map(|(partition, stored)| (*partition, stored))
     }
 
-    /// Forgets the offsets of a topic that was deleted. Walks all groups.
-    pub fn forget_topic(&mut self, serial: u64) {
-        self.groups.retain(|_, kept| {
-            kept.retain(|partition, _| partition.topic_serial() != serial);
-            !kept.is_empty()
-        });
+    /// The groups that keep anything, after `after` in ascending order of id.
+    pub fn groups_after(&self, after: &str) -> impl Iterator<Item = &str> {
+        let later = (std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded);
+        self.groups
+            .range::<str, _>(later)
+            .map(|(id, _)| id.as_str())
+    }
+
+    /// Whether the group keeps anything.
+    pub fn contains(&self, group: &str) -> bool {
+        self.groups.contains_key(group)
+    }
+
+    /// Number of groups that keep anything.
+    pub fn count(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// What the table takes in memory, about, in bytes.
+    pub fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
+    /// The serial numbers of all topics that any group keeps a place in. Walks all groups.
+    pub fn topics(&self) -> BTreeSet<u64> {
+        let places = self.groups.values().flatten();
+        places
+            .map(|(partition, _)| partition.topic_serial())
+            .collect()
+    }
+
+    /// Forgets places of a group, each only where it is still the one that was committed then.
+    pub fn forget(&mut self, group: &str, places: &[(PartitionId, Millis)]) {
+        let mut kept = self.take(group);
+        let gone: BTreeMap<PartitionId, Millis> = places.iter().copied().collect();
+        kept.retain(|(partition, stored)| gone.get(partition) != Some(&stored.committed));
+        self.put(group.to_owned(), kept);
+    }
+
+    /// Forgets all places of a group.
+    pub fn forget_group(&mut self, group: &str) {
+        self.take(group);
+    }
+
+    /// Forgets the offsets of topics that were deleted. Walks all groups.
+    pub fn forget_topics(&mut self, serials: &BTreeSet<u64>) {
+        for (group, mut kept) in std::mem::take(&mut self.groups) {
+            self.held_bytes -= group_bytes(&group, &kept);
+            kept.retain(|(partition, _)| !serials.contains(&partition.topic_serial()));
+            self.put(group, kept);
+        }
+    }
+
+    fn take(&mut self, group: &str) -> Places {
+        let Some(kept) = self.groups.remove(group) else {
+            return Vec::new();
+        };
+        self.held_bytes -= group_bytes(group, &kept);
+        kept
+    }
+
+    fn put(&mut self, group: String, mut kept: Places) {
+        if kept.is_empty() {
+            return;
+        }
+        kept.shrink_to_fit();
+        self.held_bytes += group_bytes(&group, &kept);
+        self.groups.insert(group, kept);
     }
 
     /// The table as bytes.
@@ -110,23 +193,54 @@ impl OffsetTable {
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes);
         reader.version("offset table version", VERSION)?;
-        let mut groups: BTreeMap<String, BTreeMap<PartitionId, StoredOffset>> = BTreeMap::new();
+        let mut table = Self::default();
         for _ in 0..reader.count(GROUP_MIN_BYTES)? {
             let group = reader.text()?.to_owned();
-            let is_ascending = groups
+            let is_ascending = table
+                .groups
                 .last_key_value()
                 .is_none_or(|(last, _)| *last < group);
-            let offsets = read_offsets(&mut reader)?;
-            let count = offsets.len();
-            let kept: BTreeMap<_, _> = offsets.into_iter().collect();
-            if !is_ascending || kept.len() != count {
+            let kept = read_offsets(&mut reader)?;
+            let is_sorted = kept.is_sorted_by(|(one, _), (next, _)| one < next);
+            if !is_ascending || !is_sorted || kept.is_empty() {
                 return Err(reader.invalid("offset table order"));
             }
-            groups.insert(group, kept);
+            table.put(group, kept);
         }
         reader.finish()?;
-        Ok(Self { groups })
+        Ok(table)
     }
+}
+
+/// Gives by how many bytes the places grew.
+fn keep(
+    kept: &mut Places,
+    partition: PartitionId,
+    stored: StoredOffset,
+) -> Result<isize, ErrorKind> {
+    check_metadata(&stored.metadata)?;
+    let signed = |bytes: usize| isize::try_from(bytes).expect("metadata is short");
+    let new_bytes = signed(place_bytes(&stored));
+    match kept.binary_search_by_key(&partition, |(id, _)| *id) {
+        Ok(at) => {
+            let old = std::mem::replace(&mut kept[at].1, stored);
+            Ok(new_bytes - signed(place_bytes(&old)))
+        }
+        Err(_) if kept.len() >= MAX_OFFSETS_PER_GROUP => Err(ErrorKind::Overloaded),
+        Err(at) => {
+            kept.insert(at, (partition, stored));
+            Ok(new_bytes)
+        }
+    }
+}
+
+fn place_bytes(stored: &StoredOffset) -> usize {
+    size_of::<(PartitionId, StoredOffset)>() + stored.metadata.len()
+}
+
+fn group_bytes(group: &str, kept: &Places) -> usize {
+    let places = kept.iter().map(|(_, stored)| place_bytes(stored));
+    GROUP_BYTES + group.len() + places.sum::<usize>()
 }
 
 /// Whether metadata fits; `OffsetMetadataTooLarge` where not.
@@ -163,7 +277,7 @@ pub(super) fn read_offsets(
         let stored = StoredOffset {
             offset: Offset(reader.u64()?),
             leader_epoch: reader.i32()?,
-            metadata: reader.text()?.to_owned(),
+            metadata: reader.text()?.into(),
             committed: Millis(reader.i64()?),
         };
         if stored.offset.0 >> 63 != 0 {

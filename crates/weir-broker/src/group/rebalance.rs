@@ -169,7 +169,7 @@ impl<T> Group<T> {
 
     /// Asks for the group's record to be replicated; answers may wait for it.
     pub(super) fn emit_record(&mut self, step: &mut Step<'_, T>) {
-        let record = self.record();
+        let record = self.record(step.now);
         assert!(
             record.is_sound(),
             "a generation is led and has a protocol while it has members"

@@ -1,18 +1,19 @@
 //! What outlives a restart of a group: one generation with its members and assignments.
 //!
-//! Encoded group: text id, `i32` generation, text protocol type, optional texts protocol and
+//! Encoded group: text id, `i32` generation, `i64` time in ms, text protocol type, optional texts protocol and
 //! leader, `u32` members, each text id, optional text instance, texts client id and host,
 //! `u64` session and rebalance timeouts in ms, bytes metadata and assignment.
-//! Encoded table, version 1: `u8` version, `u32` groups in ascending order of id.
+//! Encoded table, version 2: `u8` version, `u32` groups in ascending order of id.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use weir_log::Millis;
 
 use crate::encoding::{DecodeError, Reader, Writer};
 
-const VERSION: u8 = 1;
-const GROUP_MIN_BYTES: usize = 4 + 4 + 4 + 1 + 1 + 4;
+const VERSION: u8 = 2;
+const GROUP_MIN_BYTES: usize = 4 + 4 + 8 + 4 + 1 + 1 + 4;
 const MEMBER_MIN_BYTES: usize = 4 + 1 + 4 + 4 + 8 + 8 + 4 + 4;
 
 /// A group as it was when a generation became stable, or its members changed after that.
@@ -22,6 +23,8 @@ pub struct GroupRecord {
     pub group: String,
     /// The generation.
     pub generation: i32,
+    /// When the record was made; of an empty group: since when it is empty.
+    pub since: Millis,
     /// The protocol type; empty before the first member.
     pub protocol_type: String,
     /// The chosen protocol; `None` without members.
@@ -58,6 +61,7 @@ impl GroupRecord {
     pub fn write(&self, writer: &mut Writer) {
         writer.text(&self.group);
         writer.i32(self.generation);
+        writer.i64(self.since.0);
         writer.text(&self.protocol_type);
         writer.optional_text(self.protocol.as_deref());
         writer.optional_text(self.leader.as_deref());
@@ -72,6 +76,7 @@ impl GroupRecord {
         let mut record = Self {
             group: reader.text()?.to_owned(),
             generation: reader.i32()?,
+            since: Millis(reader.i64()?),
             protocol_type: reader.text()?.to_owned(),
             protocol: reader.optional_text()?.map(str::to_owned),
             leader: reader.optional_text()?.map(str::to_owned),
@@ -133,6 +138,28 @@ impl GroupTable {
     /// Replaces the group's record.
     pub fn apply(&mut self, record: GroupRecord) {
         self.groups.insert(record.group.clone(), record);
+    }
+
+    /// Forgets the group.
+    pub fn remove(&mut self, group: &str) {
+        self.groups.remove(group);
+    }
+
+    /// The group's record.
+    pub fn get(&self, group: &str) -> Option<&GroupRecord> {
+        self.groups.get(group)
+    }
+
+    /// Ids after `after` in ascending order.
+    pub fn ids_after(&self, after: &str) -> impl Iterator<Item = &str> {
+        let later = (std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded);
+        let later = self.groups.range::<str, _>(later);
+        later.map(|(id, _)| id.as_str())
+    }
+
+    /// Number of groups.
+    pub fn count(&self) -> usize {
+        self.groups.len()
     }
 
     /// All records in ascending order of id: what a new leader restores.

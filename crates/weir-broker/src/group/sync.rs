@@ -147,17 +147,19 @@ impl<T> Group<T> {
         }
     }
 
-    /// Static members that came back under a new id go on in the generation as followers: a
-    /// member that was told it leads would assign again.
+    /// Static members that came back under a new id go on in the generation. One that was told it
+    /// leads would assign again, unless it knows that it can skip that.
     fn answer_replaced(&mut self, step: &mut Step<'_, T>) {
         let ids: Vec<String> = self.members.keys().cloned().collect();
         for id in ids {
             let mut answer = self.joined(&id);
-            answer.members = Vec::new();
-            if answer.leader == id {
-                answer.leader = String::new();
-            }
             let member = self.members.get_mut(&id).expect("the id was just listed");
+            if answer.leader == id && member.can_skip_assignment {
+                answer.skip_assignment = true;
+            } else if answer.leader == id {
+                answer.leader = String::new();
+                answer.members = Vec::new();
+            }
             if let Some(reply) = member.awaiting_join.take() {
                 member.refresh(step.now);
                 step.answer_join(reply, Ok(answer));

@@ -59,7 +59,10 @@ impl MetadataState {
 
     /// A view for readers; the same content until the next command that changes something.
     pub fn topology(&self) -> Arc<Topology> {
-        Arc::new(self.topology.clone())
+        Arc::new(Topology {
+            next_serial: self.next_serial,
+            ..self.topology.clone()
+        })
     }
 
     /// Does what the command asks for, or nothing at all.

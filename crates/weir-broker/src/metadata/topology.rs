@@ -20,6 +20,8 @@ pub struct Topology {
     pub(super) by_id: Chunked<TopicId, Arc<TopicRecord>>,
     pub(super) by_serial: Chunked<u64, Arc<TopicRecord>>,
     pub(super) load: Arc<BTreeMap<GroupId, u64>>,
+    /// The serial number of the next topic.
+    pub(super) next_serial: u64,
 }
 
 impl Topology {
@@ -56,6 +58,12 @@ impl Topology {
     /// The topic with this serial number: whose a [`PartitionId`] is.
     pub fn by_serial(&self, serial: u64) -> Option<&Arc<TopicRecord>> {
         self.by_serial.get(&serial)
+    }
+
+    /// Whether a topic that this replica does not have was there once and was deleted; else it may
+    /// be newer than what this replica knows.
+    pub fn was_deleted(&self, serial: u64) -> bool {
+        serial < self.next_serial && self.by_serial(serial).is_none()
     }
 
     /// The topic a client means. `UnknownTopicOrPartition` or `UnknownTopicId`.

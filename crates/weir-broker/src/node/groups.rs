@@ -21,7 +21,9 @@ use crate::{
 };
 
 type OffsetsTask = Gather<Result<Vec<FetchedOffset>, ErrorKind>>;
-type ShardContext<'a> = Context<'a, AppliedOutcome>;
+pub(super) type ShardContext<'a> = Context<'a, AppliedOutcome>;
+/// What is done on the worker of the shard that coordinates a group.
+pub(super) type ShardCall = Box<dyn FnOnce(&mut Shard, &mut ShardContext<'_>) + Send>;
 
 impl Node {
     /// The shard that coordinates a group: the same for every node and for ever.
@@ -35,7 +37,7 @@ impl Node {
     }
 
     /// Calls into the coordinating shard. `refuse` answers where this node does not lead it.
-    fn coordinate(
+    pub(super) fn coordinate(
         self: &Arc<Self>,
         group: &str,
         reply: Reply,
@@ -59,7 +61,7 @@ impl Node {
     }
 
     /// Why this node does not answer for groups of the shard.
-    fn not_coordinating(&self, shard: GroupId) -> ErrorKind {
+    pub(super) fn not_coordinating(&self, shard: GroupId) -> ErrorKind {
         match self.leader_of(shard) {
             Some((leader, _)) if leader != self.id() => ErrorKind::NotCoordinator,
             Some(_) | None => ErrorKind::CoordinatorLoading,
@@ -172,7 +174,7 @@ impl Node {
         let stored = StoredOffset {
             offset: Offset::from_wire(offset.offset).ok_or(ErrorKind::InvalidRequest)?,
             leader_epoch: offset.leader_epoch,
-            metadata: offset.metadata.clone(),
+            metadata: offset.metadata.as_str().into(),
             committed: now,
         };
         Ok((partition, stored))
@@ -257,11 +259,10 @@ impl Node {
     /// the metadata is behind, and what it cannot name would seem not to be there.
     fn is_behind(&self, shard: &Shard, group: &str) -> bool {
         let topology = self.topology.load();
-        let newest = topology.topics().map(|topic| topic.serial).max();
-        // Serial numbers rise: one that is unknown and lower was deleted.
-        shard
-            .stored_offsets(group)
-            .any(|(partition, _)| Some(partition.topic_serial()) > newest)
+        shard.stored_offsets(group).any(|(partition, _)| {
+            let serial = partition.topic_serial();
+            topology.by_serial(serial).is_none() && !topology.was_deleted(serial)
+        })
     }
 
     /// All that a group keeps, sorted by topic and partition.
@@ -287,7 +288,8 @@ fn fetched(topic: TopicRef, index: i32, stored: Option<&StoredOffset>) -> Fetche
             index,
             offset: Some(stored.offset.wire()),
             leader_epoch: stored.leader_epoch,
-            metadata: stored.metadata.clone(),
+            metadata: stored.metadata.to_string(),
+            error: None,
         },
         None => FetchedOffset {
             topic,
@@ -295,6 +297,7 @@ fn fetched(topic: TopicRef, index: i32, stored: Option<&StoredOffset>) -> Fetche
             offset: None,
             leader_epoch: -1,
             metadata: String::new(),
+            error: None,
         },
     }
 }

@@ -28,13 +28,7 @@ impl Shard {
             ShardCommand::Append { partition, batch } => {
                 AppliedOutcome::Appended(self.append(at, partition, batch))
             }
-            ShardCommand::Group(GroupCommand::PutGroup(record)) => {
-                self.groups.apply(record);
-                AppliedOutcome::Done
-            }
-            ShardCommand::Group(GroupCommand::CommitOffsets(commit)) => {
-                AppliedOutcome::Offsets(self.offsets.apply(commit))
-            }
+            ShardCommand::Group(command) => self.apply_group(command),
             ShardCommand::Trim { partition, start } => {
                 if let Some(partition) = self.partitions.get(&partition) {
                     partition.log.trim(start);
@@ -42,6 +36,22 @@ impl Shard {
                 AppliedOutcome::Done
             }
         })
+    }
+
+    fn apply_group(&mut self, command: GroupCommand) -> AppliedOutcome {
+        match command {
+            GroupCommand::PutGroup(record) => self.groups.apply(record),
+            GroupCommand::CommitOffsets(commit) => {
+                return AppliedOutcome::Offsets(self.offsets.apply(commit));
+            }
+            GroupCommand::DeleteGroup(group) => {
+                self.groups.remove(&group);
+                self.offsets.forget_group(&group);
+            }
+            GroupCommand::ForgetOffsets { group, places } => self.offsets.forget(&group, &places),
+            GroupCommand::ForgetTopics(serials) => self.offsets.forget_topics(&serials),
+        }
+        AppliedOutcome::Done
     }
 
     fn append(&mut self, at: &Applied, id: PartitionId, batch: Bytes) -> Produced {

@@ -9,7 +9,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use weir_log::partition::{FlushJob, PartitionLog, PartitionManifest, SegmentPolicy};
 use weir_model::{GroupId, Offset, PartitionId};
 
-use super::{Partition, Shard, ShardEnv};
+use super::{Partition, Shard, ShardEnv, Sweep};
 use crate::{
     encoding::{DecodeError, Reader, Writer},
     group::{Coordinator, GroupConfig, GroupTable, OffsetTable, StoredOffset},
@@ -126,7 +126,9 @@ impl Shard {
             partitions: BTreeMap::new(),
             groups: GroupTable::default(),
             offsets: OffsetTable::default(),
+            config,
             coordinator: Coordinator::new(config),
+            sweep: Sweep::default(),
         }
     }
 

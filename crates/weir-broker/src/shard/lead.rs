@@ -22,17 +22,24 @@ impl Shard {
         if context.leads {
             self.coordinator.restore(context.now, self.groups.records());
         }
+        self.begin_sweeps(context);
         self.act(actions, context);
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Millis> {
-        self.coordinator.next_deadline()
+        let sweep = self.next_sweep();
+        self.coordinator
+            .next_deadline()
+            .into_iter()
+            .chain(sweep)
+            .min()
     }
 
     pub(crate) fn handle_timeout(&mut self, context: &mut ShardContext<'_>) {
         let mut actions = Vec::new();
         self.coordinator.handle_timeout(context.now, &mut actions);
         self.act(actions, context);
+        self.sweep_if_due(context);
     }
 
     /// Carries out what the coordinator wants, in order.

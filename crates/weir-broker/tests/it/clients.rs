@@ -51,6 +51,9 @@ fn a_node_that_follows_sends_group_members_to_the_coordinator() {
     ));
     let wanted = OffsetFetch {
         group: "g".to_owned(),
+        member: None,
+        epoch: -1,
+        require_stable: false,
         partitions: None,
     };
     let answer = ask(&mut cluster, 1, Request::OffsetFetch(vec![wanted]));

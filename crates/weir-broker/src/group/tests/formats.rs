@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use weir_model::{Offset, PartitionId};
 
 use super::world::*;
@@ -23,6 +25,7 @@ fn record(group: &str) -> GroupRecord {
     GroupRecord {
         group: group.to_owned(),
         generation: 7,
+        since: Millis(3),
         protocol_type: "consumer".to_owned(),
         protocol: Some("range".to_owned()),
         leader: Some("x".to_owned()),
@@ -34,7 +37,7 @@ fn commit(group: &str, offset: u64, metadata: &str) -> CommitOffsets {
     let stored = |offset| StoredOffset {
         offset: Offset(offset),
         leader_epoch: -1,
-        metadata: metadata.to_owned(),
+        metadata: metadata.into(),
         committed: Millis(9),
     };
     CommitOffsets {
@@ -51,6 +54,12 @@ fn commands_come_back_and_damage_is_an_error() {
     let commands = [
         GroupCommand::PutGroup(record("g")),
         GroupCommand::CommitOffsets(commit("g", 5, "note")),
+        GroupCommand::DeleteGroup("g".to_owned()),
+        GroupCommand::ForgetOffsets {
+            group: "g".to_owned(),
+            places: vec![(PartitionId::new(1, 0), Millis(9))],
+        },
+        GroupCommand::ForgetTopics(BTreeSet::from([1, 2])),
     ];
     for command in commands {
         let bytes = command.encode();
@@ -58,10 +67,10 @@ fn commands_come_back_and_damage_is_an_error() {
         trial::damage(&bytes, GroupCommand::decode);
     }
     assert!(matches!(
-        GroupCommand::decode(&[3]),
+        GroupCommand::decode(&[99]),
         Err(DecodeError::Unknown {
             at: 0,
-            found: 3,
+            found: 99,
             ..
         })
     ));
@@ -112,7 +121,7 @@ fn the_last_offset_counts_and_too_much_metadata_is_refused_alone() {
     assert_eq!(table.fetch("h", partition), None);
     assert_eq!(table.fetch("g", PartitionId::new(2, 0)), None);
     let mut mixed = commit("g", 10, "");
-    mixed.offsets[0].1.metadata = "x".repeat(MAX_OFFSET_METADATA_BYTES + 1);
+    mixed.offsets[0].1.metadata = "x".repeat(MAX_OFFSET_METADATA_BYTES + 1).into();
     let answers = table.apply(mixed);
     assert_eq!(answers, [Err(ErrorKind::OffsetMetadataTooLarge), Ok(())]);
     let kept: Vec<u64> = table
@@ -124,11 +133,51 @@ fn the_last_offset_counts_and_too_much_metadata_is_refused_alone() {
         check_metadata(&"x".repeat(MAX_OFFSET_METADATA_BYTES)),
         Ok(())
     );
-    table.forget_topic(2);
+    table.forget_topics(&BTreeSet::from([2]));
     assert_eq!(table.fetch("g", partition), None);
     assert_eq!(table.fetch_all("g").count(), 1);
-    table.forget_topic(1);
+    table.forget_topics(&BTreeSet::from([1]));
     assert_eq!(table, OffsetTable::default());
+}
+
+#[test]
+fn a_place_is_forgotten_only_while_it_is_the_one_that_was_seen() {
+    let mut table = OffsetTable::default();
+    table.apply(commit("g", 5, "note"));
+    let (first, second) = (PartitionId::new(1, 0), PartitionId::new(2, 1));
+    table.forget("g", &[(first, Millis(9)), (second, Millis(8))]);
+    assert_eq!(table.fetch("g", first), None);
+    assert!(table.fetch("g", second).is_some());
+    table.forget("h", &[(first, Millis(9))]);
+    table.forget_group("g");
+    assert_eq!(table, OffsetTable::default());
+}
+
+#[test]
+fn the_memory_that_is_counted_follows_what_is_kept() {
+    let mut table = OffsetTable::default();
+    table.apply(commit("g", 5, "note"));
+    let before = table.held_bytes();
+    table.apply(commit("g", 6, "note!"));
+    assert_eq!(table.held_bytes(), before + 2);
+    table.apply(commit("h", 6, ""));
+    assert_eq!(
+        OffsetTable::decode(&table.encode()).unwrap().held_bytes(),
+        table.held_bytes()
+    );
+    let mut refused = commit("i", 1, "");
+    refused.offsets.truncate(1);
+    refused.offsets[0].1.metadata = "x".repeat(MAX_OFFSET_METADATA_BYTES + 1).into();
+    let unchanged = table.held_bytes();
+    assert_eq!(
+        table.apply(refused),
+        [Err(ErrorKind::OffsetMetadataTooLarge)]
+    );
+    assert!(!table.contains("i"));
+    assert_eq!(table.held_bytes(), unchanged);
+    table.forget_group("g");
+    table.forget_group("h");
+    assert_eq!(table.held_bytes(), 0);
 }
 
 #[test]

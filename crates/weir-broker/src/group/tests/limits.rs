@@ -42,7 +42,7 @@ fn place() -> StoredOffset {
     StoredOffset {
         offset: Offset(1),
         leader_epoch: 0,
-        metadata: String::new(),
+        metadata: "".into(),
         committed: Millis(0),
     }
 }

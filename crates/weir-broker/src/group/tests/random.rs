@@ -60,7 +60,7 @@ impl Run {
             1 => self.join("", Some("static")),
             2..=3 => self.join(&member, instance.as_deref()),
             4..=5 => {
-                let described = self.world.coordinator.describe(GROUP);
+                let described = self.world.coordinator.describe(Millis(0), GROUP);
                 let leader = described.and_then(|record| record.leader);
                 let leader = leader.filter(|_| self.random.below(2) == 0);
                 let member = leader.unwrap_or(member);
@@ -100,7 +100,7 @@ impl Run {
 
     /// Checks what was answered since the last look.
     fn look(&mut self) {
-        if let Some(record) = self.world.coordinator.describe(GROUP) {
+        if let Some(record) = self.world.coordinator.describe(Millis(0), GROUP) {
             assert!(
                 record.generation >= self.generation,
                 "a generation went back"

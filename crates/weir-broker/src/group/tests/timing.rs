@@ -98,11 +98,11 @@ fn a_static_member_may_miss_a_rebalance_within_its_session() {
 fn restored_members_go_on_without_a_rebalance() {
     let mut world = World::new();
     let (leader, follower) = world.pair();
-    let record = world.coordinator.describe(GROUP).unwrap();
+    let record = world.coordinator.describe(Millis(0), GROUP).unwrap();
     let mut after = World::new();
     after.now = world.now.plus(3_600_000);
     after.coordinator.restore(after.now, [&record].into_iter());
-    assert_eq!(after.coordinator.describe(GROUP), Some(record));
+    assert_eq!(after.coordinator.describe(Millis(0), GROUP), Some(record));
     assert_eq!(after.state(), GroupState::Stable);
     after.pass(SESSION_MS - 1);
     assert_eq!(after.heartbeat(&leader, 2), Ok(()));

@@ -40,6 +40,7 @@ pub(super) fn join(member: &str, instance: Option<&str>) -> Join {
         protocol_type: "consumer".to_owned(),
         protocols: vec![("range".to_owned(), bytes("topics"))],
         require_known_member: false,
+        can_skip_assignment: false,
     }
 }
 

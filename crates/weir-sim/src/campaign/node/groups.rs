@@ -148,6 +148,7 @@ impl Run<'_> {
             protocol_type: "consumer".to_owned(),
             protocols: vec![("range".to_owned(), Bytes::from_static(b"all"))],
             require_known_member: true,
+            can_skip_assignment: false,
         };
         self.ask(Request::JoinGroup(join), Asked::Join { group, member: at });
     }
@@ -398,6 +399,9 @@ impl Run<'_> {
         let at_least = commits.iter().map(|(place, c)| (*place, c.kept)).collect();
         let wanted = OffsetFetch {
             group: group_name(group),
+            member: None,
+            epoch: -1,
+            require_stable: false,
             partitions: None,
         };
         let asked = Asked::Committed { group, at_least };
