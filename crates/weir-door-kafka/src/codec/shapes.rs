@@ -1,5 +1,7 @@
 //! The shapes of the request bodies that are served, in wire order.
 
+mod groups;
+
 use super::{
     shape::{Field, Kind, Shape},
     versions::Api,
@@ -50,6 +52,12 @@ pub fn of_request(api: Api) -> &'static Shape {
         Api::ApiVersions => &API_VERSIONS,
         Api::CreateTopics => &CREATE_TOPICS,
         Api::InitProducerId => &INIT_PRODUCER_ID,
+        Api::DescribeGroups => &groups::DESCRIBE_GROUPS,
+        Api::ListGroups => &groups::LIST_GROUPS,
+        Api::DeleteGroups => &groups::DELETE_GROUPS,
+        Api::OffsetDelete => &groups::OFFSET_DELETE,
+        Api::ConsumerGroupHeartbeat => &groups::CONSUMER_HEARTBEAT,
+        Api::ConsumerGroupDescribe => &groups::CONSUMER_DESCRIBE,
     }
 }
 
@@ -141,8 +149,12 @@ static OFFSET_COMMIT: Shape = of(&[
     until(4, I64),
     all(Kind::Array(&OFFSET_COMMIT_TOPIC)),
 ]);
-/// Name, partitions.
-static OFFSET_COMMIT_TOPIC: Shape = of(&[all(TEXT), all(Kind::Array(&OFFSET_COMMIT_PARTITION))]);
+/// Name or id, partitions.
+static OFFSET_COMMIT_TOPIC: Shape = of(&[
+    until(9, TEXT),
+    since(10, UUID),
+    all(Kind::Array(&OFFSET_COMMIT_PARTITION)),
+]);
 /// Index, offset, leader epoch, metadata.
 static OFFSET_COMMIT_PARTITION: Shape = of(&[all(I32), all(I64), since(6, I32), all(TEXT)]);
 
@@ -160,8 +172,8 @@ static OFFSET_FETCH_GROUP: Shape = of(&[
     since(9, I32),
     all(Kind::Array(&OFFSET_FETCH_TOPIC)),
 ]);
-/// Name, indexes.
-static OFFSET_FETCH_TOPIC: Shape = of(&[all(TEXT), all(Kind::Plain(&I32))]);
+/// Name or id, indexes.
+static OFFSET_FETCH_TOPIC: Shape = of(&[until(9, TEXT), since(10, UUID), all(Kind::Plain(&I32))]);
 
 /// Key, key type, keys.
 static FIND_COORDINATOR: Shape = of(&[until(3, TEXT), since(1, I8), since(4, Kind::Plain(&TEXT))]);

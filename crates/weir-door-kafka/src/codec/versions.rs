@@ -25,12 +25,24 @@ pub enum Api {
     LeaveGroup,
     /// Key 14.
     SyncGroup,
+    /// Key 15.
+    DescribeGroups,
+    /// Key 16.
+    ListGroups,
     /// Key 18.
     ApiVersions,
     /// Key 19.
     CreateTopics,
     /// Key 22.
     InitProducerId,
+    /// Key 42.
+    DeleteGroups,
+    /// Key 47.
+    OffsetDelete,
+    /// Key 68.
+    ConsumerGroupHeartbeat,
+    /// Key 69.
+    ConsumerGroupDescribe,
 }
 
 /// One line of the table.
@@ -61,8 +73,8 @@ const fn line(api: Api, key: i16, min: i16, max: i16, flexible_from: i16) -> Ser
     }
 }
 
-/// What is served, by key: the versions of Kafka 4.1, where this door can keep their promises.
-pub const SERVED: [Served; 14] = [
+/// What is served, by key: the versions of Kafka 4.2, where this door can keep their promises.
+pub const SERVED: [Served; 20] = [
     // librdkafka before 2.11.1 compresses only where Produce 0 is told (KAFKA-18659). Like Kafka
     // 4, 0 to 2 are told and close the connection when they are used.
     Served {
@@ -76,16 +88,23 @@ pub const SERVED: [Served; 14] = [
     line(Api::Fetch, 1, 4, 18, 12),
     line(Api::ListOffsets, 2, 1, 10, 6),
     line(Api::Metadata, 3, 0, 13, 9),
-    line(Api::OffsetCommit, 8, 2, 9, 8),
-    line(Api::OffsetFetch, 9, 1, 9, 6),
+    line(Api::OffsetCommit, 8, 2, 10, 8),
+    line(Api::OffsetFetch, 9, 1, 10, 6),
     line(Api::FindCoordinator, 10, 0, 6, 3),
     line(Api::JoinGroup, 11, 0, 9, 6),
     line(Api::Heartbeat, 12, 0, 4, 4),
     line(Api::LeaveGroup, 13, 0, 5, 4),
     line(Api::SyncGroup, 14, 0, 5, 4),
+    line(Api::DescribeGroups, 15, 0, 6, 5),
+    line(Api::ListGroups, 16, 0, 5, 3),
     line(Api::ApiVersions, 18, 0, 4, 3),
     line(Api::CreateTopics, 19, 2, 7, 5),
     line(Api::InitProducerId, 22, 0, 5, 2),
+    line(Api::DeleteGroups, 42, 0, 2, 2),
+    // Never flexible.
+    line(Api::OffsetDelete, 47, 0, 0, i16::MAX),
+    line(Api::ConsumerGroupHeartbeat, 68, 0, 1, 0),
+    line(Api::ConsumerGroupDescribe, 69, 0, 1, 0),
 ];
 
 /// The line of `key`; `None`: not served.

@@ -5,7 +5,7 @@ use kafka_protocol::protocol::Decodable;
 use weir_broker::api::Outcome;
 
 use super::{
-    api_versions, fetch, groups, list_offsets, metadata, offsets,
+    api_versions, consumer_groups, fetch, group_admin, groups, list_offsets, metadata, offsets, offsets_by_id,
     plan::{Answer, Client, MapError, Mapped, Plan},
     produce, producer_id, topics,
 };
@@ -39,6 +39,12 @@ fn map_checked(head: &Head, body: Bytes, client: &Client) -> Result<Mapped, MapE
         Api::Fetch => fetch::map(head, decode(head, body)?, client),
         Api::ListOffsets => list_offsets::map(head, decode(head, body)?),
         Api::Metadata => metadata::map(head, decode(head, body)?),
+        Api::OffsetCommit if head.version >= offsets_by_id::FROM => {
+            offsets_by_id::map_commit(head, body)
+        }
+        Api::OffsetFetch if head.version >= offsets_by_id::FROM => {
+            offsets_by_id::map_fetch(head, body)
+        }
         Api::OffsetCommit => offsets::map_commit(head, decode(head, body)?),
         Api::OffsetFetch => offsets::map_fetch(head, decode(head, body)?),
         Api::FindCoordinator => groups::map_find(head, decode(head, body)?),
@@ -49,6 +55,14 @@ fn map_checked(head: &Head, body: Bytes, client: &Client) -> Result<Mapped, MapE
         Api::ApiVersions => api_versions::map(head, &decode(head, body)?),
         Api::CreateTopics => topics::map(head, &decode(head, body)?),
         Api::InitProducerId => producer_id::map(head, &decode(head, body)?),
+        Api::ListGroups => group_admin::map_list(&decode(head, body)?),
+        Api::DescribeGroups => group_admin::map_describe(decode(head, body)?),
+        Api::DeleteGroups => group_admin::map_delete(decode(head, body)?),
+        Api::OffsetDelete => group_admin::map_delete_offsets(head, decode(head, body)?),
+        Api::ConsumerGroupHeartbeat => {
+            consumer_groups::map_heartbeat(head, decode(head, body)?, client)
+        }
+        Api::ConsumerGroupDescribe => consumer_groups::map_describe(decode(head, body)?),
     }
 }
 
@@ -94,5 +108,19 @@ pub fn answer(head: &Head, plan: Plan, outcome: Outcome) -> Result<Answer, MapEr
         Plan::Leave(members) => groups::answer_leave(head, members, expect!(Leave)),
         Plan::OffsetCommit(grouped) => offsets::answer_commit(head, grouped, expect!(OffsetCommit)),
         Plan::OffsetFetch(asked) => offsets::answer_fetch(head, asked, expect!(OffsetFetch)),
+        Plan::ListGroups => group_admin::answer_list(head, expect!(ListGroups)),
+        Plan::DescribeGroups(asked) => {
+            group_admin::answer_describe(head, asked, expect!(DescribeGroups))
+        }
+        Plan::DeleteGroups(ids) => group_admin::answer_delete(head, ids, expect!(DeleteGroups)),
+        Plan::DeleteOffsets(grouped) => {
+            group_admin::answer_delete_offsets(head, grouped, expect!(DeleteOffsets))
+        }
+        Plan::ConsumerHeartbeat => {
+            consumer_groups::answer_heartbeat(head, expect!(ConsumerHeartbeat))
+        }
+        Plan::DescribeConsumerGroups(asked) => {
+            consumer_groups::answer_describe(head, asked, expect!(DescribeConsumerGroups))
+        }
     }
 }

@@ -98,6 +98,27 @@ pub enum Plan {
     OffsetCommit(Grouped),
     /// OffsetFetch: groups with what they were asked for; `None`: everything.
     OffsetFetch(Vec<(StrBytes, Option<Grouped>)>),
+    /// ListGroups.
+    ListGroups,
+    /// DescribeGroups.
+    DescribeGroups(AskedGroups),
+    /// DeleteGroups: the groups.
+    DeleteGroups(Vec<StrBytes>),
+    /// OffsetDelete.
+    DeleteOffsets(Grouped),
+    /// ConsumerGroupHeartbeat.
+    ConsumerHeartbeat,
+    /// ConsumerGroupDescribe.
+    DescribeConsumerGroups(AskedGroups),
+}
+
+/// Groups that are to be described.
+#[derive(Debug)]
+pub struct AskedGroups {
+    /// Their ids.
+    pub ids: Vec<StrBytes>,
+    /// Whether to tell what the client may do with them.
+    pub tells_operations: bool,
 }
 
 /// The client at the other end.
