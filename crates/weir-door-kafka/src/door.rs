@@ -1,8 +1,10 @@
 //! The door: makes a session for each connection.
 
+use std::sync::Arc;
+
 use weir_door::{Connection, Door};
 
-use crate::session::connection::KafkaSession;
+use crate::session::{connection::KafkaSession, fetch_cache::FetchCache};
 
 /// Most bytes of records in one Fetch answer, whatever the client allows (Kafka's
 /// `fetch.max.bytes`).
@@ -28,12 +30,16 @@ impl Default for KafkaConfig {
 #[derive(Debug)]
 pub struct KafkaDoor {
     config: KafkaConfig,
+    fetch_cache: Arc<FetchCache>,
 }
 
 impl KafkaDoor {
     /// A door.
     pub fn new(config: KafkaConfig) -> Self {
-        Self { config }
+        Self {
+            config,
+            fetch_cache: Arc::default(),
+        }
     }
 }
 
@@ -45,6 +51,6 @@ impl Door for KafkaDoor {
     }
 
     fn open(&self, connection: Connection) -> KafkaSession {
-        KafkaSession::new(connection, self.config)
+        KafkaSession::sharing(connection, self.config, Arc::clone(&self.fetch_cache))
     }
 }

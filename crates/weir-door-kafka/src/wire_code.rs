@@ -44,6 +44,14 @@ pub const INVALID_REQUEST: i16 = 42;
 pub const NO_TRANSACTIONS: i16 = 53;
 /// `FETCH_SESSION_ID_NOT_FOUND`.
 pub const FETCH_SESSION_ID_NOT_FOUND: i16 = 70;
+/// `INVALID_FETCH_SESSION_EPOCH`.
+pub const INVALID_FETCH_SESSION_EPOCH: i16 = 71;
+/// `UNSUPPORTED_COMPRESSION_TYPE`.
+pub const UNSUPPORTED_COMPRESSION_TYPE: i16 = 76;
+/// `FETCH_SESSION_TOPIC_ID_ERROR`.
+pub const FETCH_SESSION_TOPIC_ID_ERROR: i16 = 106;
+/// `UNSUPPORTED_FOR_MESSAGE_FORMAT`.
+pub const UNSUPPORTED_FOR_MESSAGE_FORMAT: i16 = 43;
 /// `INVALID_RECORD`.
 pub const INVALID_RECORD: i16 = 87;
 /// `UNKNOWN_TOPIC_ID`.
@@ -68,6 +76,8 @@ pub fn of(kind: ErrorKind, surface: Surface) -> i16 {
         E::InvalidReplicationFactor => same(INVALID_REPLICATION_FACTOR),
         E::InvalidConfig => same(40),
         E::OffsetOutOfRange => same(1),
+        E::OffsetNotAvailable => same(78),
+        E::NotEnoughReplicas => same(19),
         E::NotLeader => (NOT_LEADER, NOT_LEADER, 16),
         E::FencedLeaderEpoch => same(74),
         E::UnknownLeaderEpoch => same(75),

@@ -28,6 +28,8 @@ pub enum ErrorKind {
     InvalidConfig,
     /// The offset is before the log's start or past its end.
     OffsetOutOfRange,
+    /// The offset is past what this replica has applied; its leader has it.
+    OffsetNotAvailable,
     /// Another node leads the partition.
     NotLeader,
     /// The request's leader epoch is older than the leader's.
@@ -44,6 +46,8 @@ pub enum ErrorKind {
     UnsupportedFormat,
     /// The batch is larger than the topic allows.
     MessageTooLarge,
+    /// Fewer replicas keep up than the topic asks for.
+    NotEnoughReplicas,
     /// The producer's sequence number leaves a gap.
     OutOfOrderSequence,
     /// The producer's sequence number was seen, but outside the window that can answer it.
@@ -95,6 +99,8 @@ impl ErrorKind {
         match self {
             E::UnknownTopicOrPartition
             | E::UnknownTopicId
+            | E::OffsetNotAvailable
+            | E::NotEnoughReplicas
             | E::NotLeader
             | E::FencedLeaderEpoch
             | E::UnknownLeaderEpoch
@@ -138,6 +144,8 @@ impl ErrorKind {
         use ErrorKind as E;
         match self {
             E::NotLeader
+            | E::OffsetNotAvailable
+            | E::NotEnoughReplicas
             | E::TimedOut
             | E::StorageFull
             | E::StorageFailed
@@ -236,6 +244,8 @@ codes! {
     35 FencedInstance,
     36 OffsetMetadataTooLarge,
     37 InvalidRequest,
+    60 OffsetNotAvailable,
+    61 NotEnoughReplicas,
 }
 
 #[cfg(test)]
@@ -245,7 +255,7 @@ mod tests {
     #[test]
     fn every_code_names_one_error_and_no_other() {
         let named: Vec<ErrorKind> = (0..=u16::MAX).filter_map(ErrorKind::from_code).collect();
-        assert_eq!(named.len(), 37);
+        assert_eq!(named.len(), 39);
         for code in 0..=u16::MAX {
             let back = ErrorKind::from_code(code).map(ErrorKind::code);
             assert!(back.is_none_or(|back| back == code), "{code}");

@@ -19,6 +19,23 @@ pub enum TimestampType {
     LogAppendTime,
 }
 
+/// What batches are stored with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CompressionType {
+    /// What the producer chose.
+    Producer,
+    /// Nothing.
+    Uncompressed,
+    /// `gzip`.
+    Gzip,
+    /// `snappy`.
+    Snappy,
+    /// `lz4`.
+    Lz4,
+    /// `zstd`.
+    Zstd,
+}
+
 /// What becomes of old records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CleanupPolicy {
@@ -47,7 +64,17 @@ pub struct TopicConfig {
     pub max_message_bytes: u32,
     /// `message.timestamp.type`.
     pub timestamp_type: TimestampType,
-    /// `min.insync.replicas`. Accepted; a majority is what an acknowledgement means here.
+    /// `message.timestamp.before.max.ms`.
+    pub timestamp_before_max_ms: u64,
+    /// `message.timestamp.after.max.ms`.
+    pub timestamp_after_max_ms: u64,
+    /// `compression.type`.
+    pub compression_type: CompressionType,
+    /// `compression.gzip.level`: 1 to 9; -1: the library's default.
+    pub gzip_level: i32,
+    /// `compression.zstd.level`.
+    pub zstd_level: i32,
+    /// `min.insync.replicas`.
     pub min_insync_replicas: u32,
 }
 
@@ -91,6 +118,11 @@ impl Default for TopicConfig {
             delete_retention_ms: 24 * 60 * 60 * 1000,
             max_message_bytes: 1_048_588,
             timestamp_type: TimestampType::CreateTime,
+            timestamp_before_max_ms: i64::MAX.unsigned_abs(),
+            timestamp_after_max_ms: 60 * 60 * 1000,
+            compression_type: CompressionType::Producer,
+            gzip_level: -1,
+            zstd_level: 3,
             min_insync_replicas: 1,
         }
     }
@@ -116,13 +148,21 @@ impl TopicConfig {
     }
 
     /// All settings by name, as a client would read them.
-    pub fn entries(&self) -> [(&'static str, String); 10] {
+    pub fn entries(&self) -> [(&'static str, String); 12] {
         let limit = |value: Option<u64>| value.map_or_else(|| "-1".to_owned(), |v| v.to_string());
         [
             ("cleanup.policy", self.cleanup_policy.name().to_owned()),
-            ("compression.type", "producer".to_owned()),
+            ("compression.type", self.compression_type.name().to_owned()),
             ("delete.retention.ms", self.delete_retention_ms.to_string()),
             ("max.message.bytes", self.max_message_bytes.to_string()),
+            (
+                "message.timestamp.after.max.ms",
+                self.timestamp_after_max_ms.to_string(),
+            ),
+            (
+                "message.timestamp.before.max.ms",
+                self.timestamp_before_max_ms.to_string(),
+            ),
             (
                 "message.timestamp.type",
                 self.timestamp_type.name().to_owned(),
@@ -142,9 +182,11 @@ impl TopicConfig {
     fn set(&mut self, name: &str, value: &str) -> Option<()> {
         match name {
             "cleanup.policy" => self.cleanup_policy = CleanupPolicy::parse(value)?,
-            "compression.type" => return (value == "producer").then_some(()),
+            "compression.type" => self.compression_type = CompressionType::parse(value)?,
             "delete.retention.ms" => self.delete_retention_ms = long(value, 0)?,
             "max.message.bytes" => self.max_message_bytes = int(value, 0)?,
+            "message.timestamp.after.max.ms" => self.timestamp_after_max_ms = long(value, 0)?,
+            "message.timestamp.before.max.ms" => self.timestamp_before_max_ms = long(value, 0)?,
             "message.timestamp.type" => self.timestamp_type = TimestampType::parse(value)?,
             "min.insync.replicas" => self.min_insync_replicas = int(value, 1)?,
             "retention.bytes" => self.retention_bytes = limit(value)?,
@@ -179,6 +221,31 @@ impl CleanupPolicy {
             (false, true) => "compact",
             (true, false) => "delete",
             (false, false) => "",
+        }
+    }
+}
+
+impl CompressionType {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "producer" => Self::Producer,
+            "uncompressed" => Self::Uncompressed,
+            "gzip" => Self::Gzip,
+            "snappy" => Self::Snappy,
+            "lz4" => Self::Lz4,
+            "zstd" => Self::Zstd,
+            _ => return None,
+        })
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Producer => "producer",
+            Self::Uncompressed => "uncompressed",
+            Self::Gzip => "gzip",
+            Self::Snappy => "snappy",
+            Self::Lz4 => "lz4",
+            Self::Zstd => "zstd",
         }
     }
 }
@@ -230,7 +297,7 @@ mod tests {
 
     #[test]
     fn every_setting_takes_its_limits_and_nothing_past_them() {
-        let cases: [(&str, &[&str], &[&str]); 10] = [
+        let cases: [(&str, &[&str], &[&str]); 12] = [
             (
                 "cleanup.policy",
                 &["delete", "compact", "compact,delete", "delete, compact"],
@@ -238,8 +305,8 @@ mod tests {
             ),
             (
                 "compression.type",
-                &["producer"],
-                &["gzip", "uncompressed", ""],
+                &["producer", "uncompressed", "gzip", "snappy", "lz4", "zstd"],
+                &["none", "GZIP", ""],
             ),
             (
                 "delete.retention.ms",
@@ -251,6 +318,8 @@ mod tests {
                 &["0", "2147483647"],
                 &["-1", "2147483648"],
             ),
+            ("message.timestamp.after.max.ms", &["0", "1"], &["-1", "x"]),
+            ("message.timestamp.before.max.ms", &["0", "1"], &["-1", "x"]),
             (
                 "message.timestamp.type",
                 &["CreateTime", "LogAppendTime"],
@@ -300,6 +369,9 @@ mod tests {
             ("cleanup.policy", "compact"),
             ("delete.retention.ms", "1"),
             ("max.message.bytes", "2"),
+            ("message.timestamp.after.max.ms", "7"),
+            ("message.timestamp.before.max.ms", "8"),
+            ("compression.type", "lz4"),
             ("message.timestamp.type", "LogAppendTime"),
             ("min.insync.replicas", "3"),
             ("retention.bytes", "4"),
@@ -315,7 +387,6 @@ mod tests {
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value))
             .collect();
-        changed.insert("compression.type".to_owned(), "producer".to_owned());
         assert_eq!(read, changed);
     }
 
@@ -337,6 +408,8 @@ mod tests {
             ("compression.type", "producer"),
             ("delete.retention.ms", "86400000"),
             ("max.message.bytes", "1048588"),
+            ("message.timestamp.after.max.ms", "3600000"),
+            ("message.timestamp.before.max.ms", "9223372036854775807"),
             ("message.timestamp.type", "CreateTime"),
             ("min.insync.replicas", "1"),
             ("retention.bytes", "-1"),

@@ -53,12 +53,23 @@ impl Shard {
                 producers: ProducerTable::default(),
             }
         });
+        let append_time_ms = append_time(&batch);
         let base_offset = partition.append(at, batch, |bytes| env.store.pin(bytes, 1));
         Produced {
             base_offset,
             log_start: partition.log.start_offset(),
+            append_time_ms,
+            ..Produced::default()
         }
     }
+}
+
+/// The time of all its records, where the broker gave it.
+fn append_time(batch: &[u8]) -> Option<i64> {
+    let header = BatchHeader::parse(batch).ok()?;
+    header
+        .is_log_append_time()
+        .then_some(header.max_timestamp_ms)
 }
 
 impl Partition {

@@ -1,12 +1,13 @@
 //! A shard's state as of one index: what a checkpoint holds, and what must be flushed for it.
 //!
-//! Encoded, version 1: `u8` version; bytes offset table; bytes group table; `u32` partitions in
-//! ascending order of id, each `u64` id, bytes manifest, bytes producer table.
+//! Encoded, version 2: `u8` version; bytes offset table; bytes group table; `u32` partitions in
+//! ascending order of id, each `u64` id, bytes manifest, bytes producer table, bytes leader epochs:
+//! `u32` count, each `i32` epoch, `u64` first offset.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::{BufMut, Bytes, BytesMut};
-use weir_log::partition::{FlushJob, PartitionLog, PartitionManifest, SegmentPolicy};
+use weir_log::partition::{EpochTable, FlushJob, PartitionLog, PartitionManifest, SegmentPolicy};
 use weir_model::{GroupId, Offset, PartitionId};
 
 use super::{Partition, Shard, ShardEnv};
@@ -16,8 +17,9 @@ use crate::{
     producer::ProducerTable,
 };
 
-const VERSION: u8 = 1;
-const PARTITION_MIN_BYTES: usize = 8 + 4 + 4;
+const VERSION: u8 = 2;
+const PARTITION_MIN_BYTES: usize = 8 + 4 + 4 + 4;
+const EPOCH_BYTES: usize = 4 + 8;
 
 /// A shard at one index, taken on the worker, finished by the checkpointer.
 pub(crate) struct ShardPlan {
@@ -30,6 +32,7 @@ struct PlannedPartition {
     log: Arc<PartitionLog>,
     end: Offset,
     producers: Bytes,
+    epochs: Bytes,
 }
 
 /// A checkpoint's body, taken apart.
@@ -44,6 +47,7 @@ pub(crate) struct StoredPartition {
     pub(crate) id: PartitionId,
     pub(crate) manifest: PartitionManifest,
     producers: Bytes,
+    epochs: Bytes,
 }
 
 impl ShardBody {
@@ -70,10 +74,12 @@ impl ShardBody {
                 }
             })?;
             let producers = Bytes::copy_from_slice(reader.bytes()?);
+            let epochs = Bytes::copy_from_slice(reader.bytes()?);
             partitions.push(StoredPartition {
                 id,
                 manifest,
                 producers,
+                epochs,
             });
         }
         reader.finish()?;
@@ -98,9 +104,31 @@ impl ShardBody {
             writer.u64(partition.id.0);
             writer.bytes(&manifest);
             writer.bytes(&partition.producers);
+            writer.bytes(&partition.epochs);
         }
         writer.finish()
     }
+}
+
+fn encode_epochs(epochs: &EpochTable) -> Bytes {
+    let mut writer = Writer::new();
+    writer.count(epochs.entries().len());
+    for (epoch, first) in epochs.entries() {
+        writer.i32(*epoch);
+        writer.u64(first.0);
+    }
+    writer.finish()
+}
+
+fn decode_epochs(bytes: &[u8]) -> Result<EpochTable, DecodeError> {
+    let mut reader = Reader::new(bytes);
+    let mut entries = Vec::new();
+    for _ in 0..reader.count(EPOCH_BYTES)? {
+        entries.push((reader.i32()?, Offset(reader.u64()?)));
+    }
+    let table = EpochTable::new(entries).map_err(|_| reader.invalid("leader epochs"))?;
+    reader.finish()?;
+    Ok(table)
 }
 
 /// Why stored state cannot be taken up.
@@ -142,7 +170,9 @@ impl Shard {
         (shard.offsets, shard.groups) = body.tables()?;
         for stored in body.partitions {
             let producers = ProducerTable::decode(&stored.producers)?;
+            let epochs = decode_epochs(&stored.epochs)?;
             let log = shard.env.open_partition(stored.id, stored.manifest);
+            log.restore_epochs(epochs);
             shard
                 .partitions
                 .insert(stored.id, Partition { log, producers });
@@ -158,10 +188,12 @@ impl Shard {
         let mut partitions = BTreeMap::new();
         for stored in body.partitions {
             let producers = ProducerTable::decode(&stored.producers)?;
+            let epochs = decode_epochs(&stored.epochs)?;
             let log = self
                 .env
                 .open_partition(stored.id, PartitionManifest::default());
             log.take_over(stored.manifest);
+            log.restore_epochs(epochs);
             partitions.insert(stored.id, Partition { log, producers });
         }
         let before = std::mem::replace(&mut self.partitions, partitions);
@@ -201,6 +233,7 @@ impl Shard {
             log: Arc::clone(&partition.log),
             end: partition.log.end_offset(),
             producers: partition.producers.encode(),
+            epochs: encode_epochs(&partition.log.epochs()),
         };
         ShardPlan {
             offsets: self.offsets.encode(),
@@ -217,6 +250,7 @@ impl Shard {
             out.put_u64_le(id.0);
             out.put_u64_le(partition.log.end_offset().0);
             out.extend_from_slice(&partition.producers.encode());
+            out.extend_from_slice(&encode_epochs(&partition.log.epochs()));
         }
         let logs = self.partitions.values();
         logs.map(|partition| Arc::clone(&partition.log)).collect()
@@ -282,6 +316,7 @@ impl ShardPlan {
             writer.u64(planned.log.id().0);
             writer.bytes(&manifest);
             writer.bytes(&planned.producers);
+            writer.bytes(&planned.epochs);
         }
         writer.finish()
     }
@@ -298,6 +333,7 @@ impl ShardEnv {
         self.registry
             .get_or_open(id, || self.store.partition(id, manifest))
     }
+
     /// These partitions are in no group of this node any more: readers do not find them. Their
     /// files stay, since a flush may be at work on them.
     fn close_partitions(&self, logs: impl Iterator<Item = Arc<PartitionLog>>) -> Vec<PartitionId> {

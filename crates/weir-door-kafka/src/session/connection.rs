@@ -1,6 +1,6 @@
 //! The session: frames in, requests to the node, answers out in the order of the requests.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
 use kafka_protocol::protocol::StrBytes;
@@ -14,7 +14,10 @@ use weir_door::{
     limits::{MAX_IN_FLIGHT_BYTES, MAX_IN_FLIGHT_COUNT, MAX_UNSENT_BYTES},
 };
 
-use super::queue::Queue;
+use super::{
+    fetch_cache::{FetchCache, Fetches},
+    queue::Queue,
+};
 use crate::{
     KafkaConfig,
     codec::{
@@ -72,8 +75,15 @@ pub struct KafkaSession {
 impl KafkaSession {
     /// A session for a connection that was just taken.
     pub fn new(connection: Connection, config: KafkaConfig) -> Self {
+        Self::sharing(connection, config, Arc::default())
+    }
+
+    /// A session beside others of the same node.
+    pub fn sharing(connection: Connection, config: KafkaConfig, cache: Arc<FetchCache>) -> Self {
         Self {
             client: Client {
+                fetches: Arc::new(Fetches::new(cache)),
+                now: Millis(0),
                 max_fetch_bytes: config.max_fetch_bytes,
                 host: format!("/{}", connection.peer.ip()),
                 id: StrBytes::default(),
@@ -216,7 +226,8 @@ impl Session for KafkaSession {
         }
     }
 
-    fn receive(&mut self, _now: Millis, bytes: Bytes) {
+    fn receive(&mut self, now: Millis, bytes: Bytes) {
+        self.client.now = now;
         if self.refused || self.closed.is_some() {
             return;
         }
@@ -239,12 +250,13 @@ impl Session for KafkaSession {
         Some((ticket, request))
     }
 
-    fn complete(&mut self, _now: Millis, ticket: Ticket, outcome: Outcome) {
+    fn complete(&mut self, now: Millis, ticket: Ticket, outcome: Outcome) {
+        self.client.now = now;
         if self.fetching == Some(ticket) {
             self.fetching = None;
         }
         self.queue.complete(ticket, |head, plan| {
-            dispatch::answer(&head, plan, outcome).map_err(KafkaClose::from)
+            dispatch::answer(&head, plan, outcome, &self.client).map_err(KafkaClose::from)
         });
         self.advance();
     }

@@ -1,4 +1,6 @@
 //! One Kafka connection without I/O.
 
 pub mod connection;
+pub mod fetch_cache;
+pub mod fetch_session;
 pub mod queue;

@@ -44,6 +44,10 @@ pub(crate) struct ServeArguments {
     /// Where clients are told to connect, if not at the address of the Kafka door.
     #[arg(long, env = "WEIR_KAFKA_ADVERTISE", value_name = "HOST:PORT")]
     pub(crate) kafka_advertise: Option<HostPort>,
+    /// Where this node stands, such as its availability zone. Clients that say the same read from
+    /// it, whoever leads.
+    #[arg(long, env = "WEIR_RACK", value_name = "NAME")]
+    pub(crate) rack: Option<String>,
     /// Address of the peer port, for the other nodes. Port 0 picks a free one.
     #[arg(
         long,
@@ -95,7 +99,8 @@ async fn serve(arguments: &ServeArguments, when_ready: WhenReady) -> anyhow::Res
     // Heard from the moment on that others may know of the node.
     let mut ending = Ending::listen(arguments.until_stdin_ends)?;
     let doors = Doors::bind(arguments).await?;
-    let machine = Machine::open(&arguments.data_dir, &doors.kafka_advertised)?;
+    let mut machine = Machine::open(&arguments.data_dir, &doors.kafka_advertised)?;
+    machine.config.rack = arguments.rack.clone().filter(|rack| !rack.is_empty());
     let identity = tokio::select! {
         settled = membership::settle(arguments, &machine, &doors) => settled?,
         () = ending.asked() => return Ok(()),
