@@ -4,6 +4,7 @@
 //! of an outcome stand in the order of the request's lists.
 
 mod data;
+mod transactions;
 
 use bytes::Bytes;
 use weir_model::{ErrorKind, Offset, ProducerId, TopicId, TopicName};
@@ -12,6 +13,7 @@ pub use self::data::{
     EndOfEpoch, EpochEnd, Leader, ListOffset, ListOffsets, ListedOffset, MAX_REFUSED_RECORDS,
     OffsetSpec, ReadFrom, Refusal, RefusedRecord,
 };
+pub use self::transactions::*;
 
 /// A topic as a client names it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,8 +39,8 @@ pub enum Request {
     Metadata(Metadata),
     /// Answered by [`Outcome::CreateTopics`].
     CreateTopics(CreateTopics),
-    /// A new producer id. Answered by [`Outcome::ProducerId`].
-    InitProducerId,
+    /// Answered by [`Outcome::ProducerId`].
+    InitProducerId(InitProducer),
     /// Which node coordinates these groups. Answered by [`Outcome::Coordinators`].
     FindCoordinator(Vec<String>),
     /// Answered by [`Outcome::Join`], possibly after the rebalance timeout.

@@ -1,8 +1,8 @@
 //! A shard's state as of one index: what a checkpoint holds, and what must be flushed for it.
 //!
-//! Encoded, version 2: `u8` version; bytes offset table; bytes group table; `u32` partitions in
-//! ascending order of id, each `u64` id, bytes manifest, bytes producer table, bytes leader epochs:
-//! `u32` count, each `i32` epoch, `u64` first offset.
+//! Encoded, version 2: `u8` version; the era: `u64` term, `i64` since in ms; bytes offset table;
+//! bytes group table; `u32` partitions in ascending order of id, each `u64` id, bytes manifest,
+//! bytes producer table, bytes leader epochs: `u32` count, each `i32` epoch, `u64` first offset.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -10,7 +10,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use weir_log::partition::{EpochTable, FlushJob, PartitionLog, PartitionManifest, SegmentPolicy};
 use weir_model::{GroupId, Offset, PartitionId};
 
-use super::{Partition, Shard, ShardEnv};
+use super::{Partition, Shard, ShardEnv, era::Era};
 use crate::{
     encoding::{DecodeError, Reader, Writer},
     group::{Coordinator, GroupConfig, GroupTable, OffsetTable, StoredOffset},
@@ -23,6 +23,7 @@ const EPOCH_BYTES: usize = 4 + 8;
 
 /// A shard at one index, taken on the worker, finished by the checkpointer.
 pub(crate) struct ShardPlan {
+    era: Era,
     offsets: Bytes,
     groups: Bytes,
     partitions: Vec<PlannedPartition>,
@@ -37,6 +38,7 @@ struct PlannedPartition {
 
 /// A checkpoint's body, taken apart.
 pub(crate) struct ShardBody {
+    era: Era,
     offsets: Bytes,
     groups: Bytes,
     pub(crate) partitions: Vec<StoredPartition>,
@@ -62,6 +64,7 @@ impl ShardBody {
     pub(crate) fn decode(body: &[u8]) -> Result<Self, RestoreError> {
         let mut reader = Reader::new(body);
         reader.version("shard checkpoint version", VERSION)?;
+        let era = Era::read(&mut reader)?;
         let offsets = Bytes::copy_from_slice(reader.bytes()?);
         let groups = Bytes::copy_from_slice(reader.bytes()?);
         let mut partitions = Vec::new();
@@ -84,6 +87,7 @@ impl ShardBody {
         }
         reader.finish()?;
         Ok(Self {
+            era,
             offsets,
             groups,
             partitions,
@@ -94,6 +98,7 @@ impl ShardBody {
     pub(crate) fn encode(&self) -> Bytes {
         let mut writer = Writer::new();
         writer.u8(VERSION);
+        self.era.write(&mut writer);
         writer.bytes(&self.offsets);
         writer.bytes(&self.groups);
         writer.count(self.partitions.len());
@@ -151,6 +156,7 @@ impl Shard {
         Self {
             id,
             env,
+            era: Era::default(),
             partitions: BTreeMap::new(),
             groups: GroupTable::default(),
             offsets: OffsetTable::default(),
@@ -168,6 +174,7 @@ impl Shard {
         let mut shard = Self::empty(id, env, config);
         let body = ShardBody::decode(body)?;
         (shard.offsets, shard.groups) = body.tables()?;
+        shard.era = body.era;
         for stored in body.partitions {
             let producers = ProducerTable::decode(&stored.producers)?;
             let epochs = decode_epochs(&stored.epochs)?;
@@ -204,6 +211,7 @@ impl Shard {
             .close_partitions(gone.map(|(_, partition)| partition.log));
         self.env.checkpoints.remove_partitions(gone);
         (self.offsets, self.groups) = (offsets, groups);
+        self.era = body.era;
         Ok(())
     }
 
@@ -215,11 +223,13 @@ impl Shard {
         self.env.checkpoints.retiring(self.id, ids);
         self.groups = GroupTable::default();
         self.offsets = OffsetTable::default();
+        self.era = Era::default();
     }
 
     /// The body of a checkpoint without any state.
     pub(crate) fn empty_body() -> Bytes {
         let plan = ShardPlan {
+            era: Era::default(),
             offsets: OffsetTable::default().encode(),
             groups: GroupTable::default().encode(),
             partitions: Vec::new(),
@@ -236,6 +246,7 @@ impl Shard {
             epochs: encode_epochs(&partition.log.epochs()),
         };
         ShardPlan {
+            era: self.era,
             offsets: self.offsets.encode(),
             groups: self.groups.encode(),
             partitions: self.partitions.values().map(planned).collect(),
@@ -303,6 +314,7 @@ impl ShardPlan {
     pub(crate) fn encode(&self, flushed: &BTreeMap<PartitionId, PartitionManifest>) -> Bytes {
         let mut writer = Writer::new();
         writer.u8(VERSION);
+        self.era.write(&mut writer);
         writer.bytes(&self.offsets);
         writer.bytes(&self.groups);
         writer.count(self.partitions.len());
