@@ -1,13 +1,12 @@
 //! The door: makes a session for each connection.
 
-use std::sync::Arc;
-
 use weir_door::{Connection, Door};
 
-use crate::session::{connection::KafkaSession, fetch_cache::FetchCache};
+use crate::session::connection::{KafkaSession, Shared};
 
 /// Most bytes of records in one Fetch answer, whatever the client allows (Kafka's
-/// `fetch.max.bytes`).
+/// `fetch.max.bytes`). What a connection may hold,
+/// [`MAX_UNSENT_BYTES`](weir_door::limits::MAX_UNSENT_BYTES), is less at most times.
 pub const MAX_FETCH_BYTES: usize = 55 << 20;
 
 /// What a user may set of the Kafka door.
@@ -30,7 +29,7 @@ impl Default for KafkaConfig {
 #[derive(Debug)]
 pub struct KafkaDoor {
     config: KafkaConfig,
-    fetch_cache: Arc<FetchCache>,
+    shared: Shared,
 }
 
 impl KafkaDoor {
@@ -38,7 +37,7 @@ impl KafkaDoor {
     pub fn new(config: KafkaConfig) -> Self {
         Self {
             config,
-            fetch_cache: Arc::default(),
+            shared: Shared::default(),
         }
     }
 }
@@ -51,6 +50,6 @@ impl Door for KafkaDoor {
     }
 
     fn open(&self, connection: Connection) -> KafkaSession {
-        KafkaSession::sharing(connection, self.config, Arc::clone(&self.fetch_cache))
+        KafkaSession::sharing(connection, self.config, &self.shared)
     }
 }

@@ -15,6 +15,7 @@ use weir_door::{
 };
 
 use super::{
+    answer_budget::{AnswerBudget, Share},
     fetch_cache::{FetchCache, Fetches},
     queue::Queue,
 };
@@ -54,6 +55,15 @@ pub enum KafkaClose {
     },
 }
 
+/// What all connections of a node share.
+#[derive(Debug, Default)]
+pub struct Shared {
+    /// Fetch sessions.
+    pub fetches: Arc<FetchCache>,
+    /// Bytes of answers.
+    pub answers: Arc<AnswerBudget>,
+}
+
 /// One connection of a Kafka client.
 #[derive(Debug)]
 pub struct KafkaSession {
@@ -62,9 +72,10 @@ pub struct KafkaSession {
     queue: Queue<KafkaClose>,
     /// Mapped and not yet taken by the node.
     asked: VecDeque<(Ticket, Request)>,
-    /// The Fetch that the node works on. Only one at a time: answers of many at once would be
-    /// held in memory until it is their turn.
-    fetching: Option<Ticket>,
+    /// The Fetch that the node works on, and how many bytes it was given. Only one at a time:
+    /// answers of many at once would be held in memory until it is their turn.
+    fetching: Option<(Ticket, usize)>,
+    share: Share,
     unsent: VecDeque<Bytes>,
     unsent_bytes: usize,
     /// Nothing more is decoded: a frame before was refused.
@@ -75,14 +86,14 @@ pub struct KafkaSession {
 impl KafkaSession {
     /// A session for a connection that was just taken.
     pub fn new(connection: Connection, config: KafkaConfig) -> Self {
-        Self::sharing(connection, config, Arc::default())
+        Self::sharing(connection, config, &Shared::default())
     }
 
     /// A session beside others of the same node.
-    pub fn sharing(connection: Connection, config: KafkaConfig, cache: Arc<FetchCache>) -> Self {
+    pub fn sharing(connection: Connection, config: KafkaConfig, shared: &Shared) -> Self {
         Self {
             client: Client {
-                fetches: Arc::new(Fetches::new(cache)),
+                fetches: Arc::new(Fetches::new(Arc::clone(&shared.fetches))),
                 now: Millis(0),
                 max_fetch_bytes: config.max_fetch_bytes,
                 host: format!("/{}", connection.peer.ip()),
@@ -92,11 +103,24 @@ impl KafkaSession {
             queue: Queue::default(),
             asked: VecDeque::new(),
             fetching: None,
+            share: Share::new(Arc::clone(&shared.answers)),
             unsent: VecDeque::new(),
             unsent_bytes: 0,
             refused: false,
             closed: None,
         }
+    }
+
+    /// Bytes of answers that are not on their way to the client yet.
+    fn answer_bytes(&self) -> usize {
+        self.unsent_bytes + self.queue.answer_bytes()
+    }
+
+    /// Tells the node's budget what this connection holds, or will where the node gives all that
+    /// it may.
+    fn count_answers(&mut self) {
+        let granted_bytes = self.fetching.map_or(0, |(_, bytes)| bytes);
+        self.share.set(self.answer_bytes() + granted_bytes);
     }
 
     fn has_room(&self) -> bool {
@@ -240,25 +264,30 @@ impl Session for KafkaSession {
             return None;
         }
         let is_fetch = matches!(self.asked.front()?.1, Request::Fetch(_));
-        if is_fetch && (self.fetching.is_some() || self.unsent_bytes >= MAX_UNSENT_BYTES) {
+        let room_bytes = MAX_UNSENT_BYTES.saturating_sub(self.answer_bytes());
+        if is_fetch && (self.fetching.is_some() || room_bytes == 0) {
             return None;
         }
-        let (ticket, request) = self.asked.pop_front()?;
-        if is_fetch {
-            self.fetching = Some(ticket);
+        let (ticket, mut request) = self.asked.pop_front()?;
+        if let Request::Fetch(fetch) = &mut request {
+            fetch.max_bytes = self.share.grant(fetch.max_bytes.min(room_bytes));
+            fetch.min_bytes = fetch.min_bytes.min(fetch.max_bytes);
+            self.fetching = Some((ticket, fetch.max_bytes));
+            self.count_answers();
         }
         Some((ticket, request))
     }
 
     fn complete(&mut self, now: Millis, ticket: Ticket, outcome: Outcome) {
         self.client.now = now;
-        if self.fetching == Some(ticket) {
+        if self.fetching.is_some_and(|(fetch, _)| fetch == ticket) {
             self.fetching = None;
         }
         self.queue.complete(ticket, |head, plan| {
             dispatch::answer(&head, plan, outcome, &self.client).map_err(KafkaClose::from)
         });
         self.advance();
+        self.count_answers();
     }
 
     fn poll_transmit(&mut self, into: &mut Vec<Bytes>, max_bytes: usize) -> usize {
@@ -276,6 +305,7 @@ impl Session for KafkaSession {
         self.unsent_bytes -= moved_bytes;
         if moved_bytes > 0 {
             self.advance();
+            self.count_answers();
         }
         moved_bytes
     }
