@@ -147,8 +147,8 @@ mod tests {
 
     use super::*;
 
-    // Table: one line per code.
     #[test]
+    // Table: one line per code.
     fn codes_have_the_names_that_the_table_gives_them() {
         let named = [
             (CORRUPT_MESSAGE, ResponseError::CorruptMessage),
