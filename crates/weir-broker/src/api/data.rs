@@ -45,7 +45,7 @@ pub enum ReadFrom {
     Leader,
     /// Any replica that keeps up; the leader may name one that is nearer to the client (KIP-392).
     Any {
-        /// Where the client is; empty: it does not say.
+        /// Where the client is.
         rack: String,
     },
 }

@@ -190,7 +190,9 @@ struct Limits {
 
 impl Limits {
     fn of(head: &Head, request: &FetchRequest, client: &Client) -> Self {
-        let from = if head.version >= RACK_FROM {
+        // Kafka's followers serve clients without a rack, too. Those come only with old metadata:
+        // here they are told who leads.
+        let from = if head.version >= RACK_FROM && !request.rack_id.is_empty() {
             ReadFrom::Any {
                 rack: request.rack_id.to_string(),
             }
@@ -262,8 +264,7 @@ pub fn answer(
             keys,
         } => {
             if session_id != 0 {
-                let told: Vec<_> = keys.iter().cloned().zip(&outcome).collect();
-                client.fetches.tell(session_id, &told);
+                client.fetches.tell(session_id, &keys, &outcome);
             }
             let topics = grouped.regroup(
                 outcome,
@@ -277,8 +278,7 @@ pub fn answer(
             (session_id, topics)
         }
         Shape::News { session_id, keys } => {
-            let all: Vec<_> = keys.iter().cloned().zip(&outcome).collect();
-            let told = client.fetches.tell(session_id, &all);
+            let told = client.fetches.tell(session_id, &keys, &outcome);
             let news = keys.into_iter().zip(outcome).zip(told);
             let news = news.filter_map(|(answer, is_told)| is_told.then_some(answer));
             (session_id, regroup(news, lists_aborted))

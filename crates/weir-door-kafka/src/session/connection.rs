@@ -169,7 +169,12 @@ impl KafkaSession {
         let head = incoming.head;
         match dispatch::map(incoming, &self.client) {
             Ok((mapped, elements_count)) => {
-                let held_bytes = frame_bytes + elements_count * ELEMENT_BYTES;
+                // A fetch session reads what no request names any more.
+                let named_count = match &mapped {
+                    Mapped::Ask(Request::Fetch(fetch), _) => fetch.partitions.len(),
+                    Mapped::Ask(..) | Mapped::Answered(_) => 0,
+                };
+                let held_bytes = frame_bytes + elements_count.max(named_count) * ELEMENT_BYTES;
                 match mapped {
                     Mapped::Ask(request, plan) => {
                         let ticket = self.queue.wait(head, plan, held_bytes);

@@ -141,17 +141,17 @@ impl Fetches {
     }
 
     /// Which of the answers session `id` must hear of; all where it is over.
-    pub fn tell(&self, id: i32, answers: &[(Key, &Fetched)]) -> Vec<bool> {
+    pub fn tell(&self, id: i32, keys: &[Key], answers: &[Fetched]) -> Vec<bool> {
         let own = lock(&self.own).clone();
         let Some((_, shared)) = own.filter(|own| own.0 == id) else {
             return vec![true; answers.len()];
         };
         let mut slot = lock(&shared.session);
-        let tell = |(key, fetched): &(Key, &Fetched)| match slot.as_mut() {
+        let tell = |(key, fetched)| match slot.as_mut() {
             Some(session) => session.tell(key, fetched),
             None => true,
         };
-        answers.iter().map(tell).collect()
+        keys.iter().zip(answers).map(tell).collect()
     }
 }
 

@@ -10,7 +10,9 @@ use kafka_protocol::{
 };
 use weir_broker::api::{Fetch, Fetched, FetchedBatches, Outcome, ReadFrom, Request};
 use weir_door::Session;
-use weir_door_kafka::{KafkaSession, codec::versions};
+use weir_door_kafka::{
+    KafkaSession, codec::versions, session::fetch_session::MAX_SESSION_PARTITIONS_COUNT,
+};
 use weir_model::{ErrorKind, Offset};
 
 use crate::{
@@ -22,6 +24,7 @@ use crate::{
 struct Reader {
     session: KafkaSession,
     version: i16,
+    rack: &'static str,
 }
 
 impl Reader {
@@ -29,6 +32,7 @@ impl Reader {
         Self {
             session: session(),
             version,
+            rack: "east",
         }
     }
 
@@ -62,7 +66,7 @@ impl Reader {
             request.forgotten_topics_data = vec![gone];
         }
         if self.version >= 11 {
-            request.rack_id = text("east");
+            request.rack_id = text(self.rack);
         }
         let mut body = BytesMut::new();
         request.encode(&mut body, self.version).unwrap();
@@ -199,4 +203,29 @@ fn a_request_without_a_session_gets_everything_each_time() {
         let (_, answer) = reader.answer(vec![fetched(b"", 0), fetched(b"", 0)]);
         assert_eq!((answer.session_id, told(&answer)), (0, vec![0, 1]));
     }
+}
+
+#[test]
+fn requests_of_a_large_session_count_for_what_they_read() {
+    let count = i32::try_from(MAX_SESSION_PARTITIONS_COUNT).unwrap();
+    let wanted: Vec<_> = (0..count).map(|index| (index, 0)).collect();
+    let mut reader = Reader::new(12);
+    reader.send(0, 0, &wanted, &[]);
+    let quiet = (0..count).map(|_| fetched(b"", 0)).collect();
+    let id = reader.answer(quiet).1.session_id;
+    assert!(id > 0);
+    assert!(reader.session.wants_read());
+    for epoch in 1..10 {
+        reader.send(id, epoch, &[], &[]);
+    }
+    assert!(!reader.session.wants_read());
+}
+
+#[test]
+fn a_client_that_does_not_say_where_it_is_reads_from_the_leader() {
+    let mut reader = Reader::new(12);
+    reader.rack = "";
+    reader.send(0, -1, &[(0, 0)], &[]);
+    let (fetch, _) = reader.answer(vec![fetched(b"", 0)]);
+    assert_eq!(fetch.from, ReadFrom::Leader);
 }
