@@ -9,6 +9,7 @@ use super::{
     exchange::Exchange,
     serve::{self, Ready, ServeArguments, announce_ready},
 };
+use crate::settings::ServeConfig;
 
 const TOPIC: &str = "quickstart";
 const MESSAGES: [&str; 3] = [
@@ -38,12 +39,12 @@ pub(crate) fn run(arguments: &QuickstartArguments) -> anyhow::Result<()> {
     }
 }
 
-fn show(arguments: &ServeArguments, ready: &Ready) -> anyhow::Result<()> {
-    announce_ready(arguments, ready)?;
-    exchange(&[ready.kafka.to_string()])?;
+fn show(config: &ServeConfig, ready: &Ready) -> anyhow::Result<()> {
+    announce_ready(config, ready)?;
+    exchange(&ready.kafka)?;
     println!(
         "Ctrl-C stops the broker; the messages stay in {}.",
-        arguments.data_dir.display()
+        config.data_dir.display()
     );
     Ok(())
 }

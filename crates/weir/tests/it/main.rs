@@ -7,4 +7,5 @@ mod cluster;
 mod exchange;
 mod lifecycle;
 mod process;
+mod settings;
 mod trio;
