@@ -1,5 +1,6 @@
 //! WeirMQ: one broker for every client.
 
+mod client;
 mod cluster_tls;
 mod command;
 mod data_dir;
@@ -9,6 +10,7 @@ mod exit_code;
 mod host_port;
 mod logging;
 mod membership;
+mod moment;
 mod settings;
 mod wiring;
 
@@ -16,7 +18,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::command::{cluster, config, quickstart, serve};
+use crate::command::{cluster, config, consume, group, produce, quickstart, serve, topic};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -35,6 +37,14 @@ enum Command {
     Serve(serve::ServeArguments),
     /// Run one node or several, send some messages, read them back, and go on serving.
     Quickstart(quickstart::QuickstartArguments),
+    /// Make, look at, change and delete topics.
+    Topic(topic::TopicArguments),
+    /// Look at consumer groups, move and delete their offsets.
+    Group(group::GroupArguments),
+    /// Send lines from standard input as messages.
+    Produce(produce::ProduceArguments),
+    /// Print messages.
+    Consume(consume::ConsumeArguments),
     /// Print the settings that a node would run with, and where each comes from.
     Config(config::ConfigArguments),
     /// Look at a cluster, and change it.
@@ -54,6 +64,10 @@ fn main() -> ExitCode {
             logging::of_tool();
             cluster::run(&arguments)
         }
+        Command::Topic(arguments) => topic::run(&arguments),
+        Command::Group(arguments) => group::run(&arguments),
+        Command::Produce(arguments) => produce::run(&arguments),
+        Command::Consume(arguments) => consume::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -122,6 +122,11 @@ impl Process {
         seen
     }
 
+    /// The next line, if there is one already.
+    pub(crate) fn try_line(&mut self) -> Option<String> {
+        self.stdout.try_recv().ok()
+    }
+
     /// What it said on stderr until now.
     pub(crate) fn stderr(&self) -> Vec<String> {
         self.stderr.lock().unwrap().clone()
