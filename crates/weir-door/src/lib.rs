@@ -7,6 +7,7 @@ pub mod driver;
 pub mod limits;
 pub mod listener;
 pub mod session;
+pub mod sockets;
 #[cfg(test)]
 mod toy;
 
@@ -14,4 +15,5 @@ pub use budget::{Budget, Claim};
 pub use limits::Limits;
 pub use listener::{Listener, ListenerError, serve};
 pub use session::{Bounds, CloseReason, Connection, Door, Session};
+pub use sockets::Sockets;
 pub use weir_log::clock::Millis;

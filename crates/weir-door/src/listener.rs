@@ -3,7 +3,7 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     sync::{Semaphore, watch},
     task::JoinSet,
 };
@@ -11,7 +11,7 @@ use tracing::{debug, info, warn};
 use weir_broker::api::Backend;
 
 use crate::{
-    Budget, CloseReason, Connection, Door, Limits, Session,
+    Budget, CloseReason, Connection, Door, Limits, Session, Sockets,
     driver::{Driver, Ended},
     limits::MAX_NODE_REQUEST_BYTES,
 };
@@ -32,27 +32,19 @@ pub enum ListenerError {
     },
 }
 
-/// An open port.
+/// Open ports of one door.
 #[derive(Debug)]
 pub struct Listener {
-    socket: TcpListener,
-    local: SocketAddr,
+    sockets: Sockets,
     limits: Limits,
     budget: Budget,
 }
 
 impl Listener {
-    /// Listens on `address` (`host:port`) with default limits and a budget of its own.
-    pub async fn bind(address: &str) -> Result<Self, ListenerError> {
-        let failed = |source| ListenerError::Bind {
-            address: address.to_owned(),
-            source,
-        };
-        let socket = TcpListener::bind(address).await.map_err(failed)?;
-        let local = socket.local_addr().map_err(failed)?;
+    /// Listens on `addresses`, see [`Sockets::bind`], with default limits and a budget of its own.
+    pub async fn bind(addresses: &[String]) -> Result<Self, ListenerError> {
         Ok(Self {
-            socket,
-            local,
+            sockets: Sockets::bind(addresses).await?,
             limits: Limits::default(),
             budget: Budget::new(MAX_NODE_REQUEST_BYTES),
         })
@@ -72,9 +64,9 @@ impl Listener {
         self
     }
 
-    /// The address listened on, with the port that the system chose for port 0.
-    pub fn local_addr(&self) -> SocketAddr {
-        self.local
+    /// The addresses listened on, with the ports that the system chose.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.sockets.addresses()
     }
 }
 
@@ -98,21 +90,18 @@ pub async fn serve<D: Door>(
                     .acquire_owned()
                     .await
                     .expect("the semaphore of connections is never closed");
-                (permit, listener.socket.accept().await)
+                (permit, listener.sockets.accept().await)
             } => accepted,
         };
-        let (permit, stream, peer) = match accepted {
-            (permit, Ok((stream, peer))) => (permit, stream, peer),
+        let (permit, stream, local, peer) = match accepted {
+            (permit, Ok((stream, local, peer))) => (permit, stream, local, peer),
             (_, Err(error)) => {
                 warn!(door = door.name(), %error, "accept failed");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
-        let connection = Connection {
-            peer,
-            local: listener.local,
-        };
+        let connection = Connection { peer, local };
         let driver = Driver::new(
             door.open(connection),
             Arc::clone(&backend),
@@ -165,8 +154,8 @@ mod tests {
             connections_count: 1,
             ..Limits::default()
         };
-        let listener = Listener::bind("127.0.0.1:0").await.unwrap();
-        let (address, listener) = (listener.local_addr(), listener.with_limits(limits));
+        let listener = Listener::bind(&["127.0.0.1:0".to_owned()]).await.unwrap();
+        let (address, listener) = (listener.addresses()[0], listener.with_limits(limits));
         let (backend, mut asked) = Held::pair();
         let (stop, stopped) = watch::channel(false);
         let server = tokio::spawn(serve(listener, Arc::new(ToyDoor), backend, stopped));
@@ -193,9 +182,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_taken_port_is_named() {
-        let first = Listener::bind("127.0.0.1:0").await.unwrap();
-        let address = first.local_addr().to_string();
-        let error = Listener::bind(&address).await.unwrap_err().to_string();
+        let first = Listener::bind(&["127.0.0.1:0".to_owned()]).await.unwrap();
+        let address = first.addresses()[0].to_string();
+        let error = Listener::bind(std::slice::from_ref(&address)).await;
+        let error = error.unwrap_err().to_string();
         assert!(
             error.starts_with(&format!("cannot listen on {address}: ")),
             "{error}"

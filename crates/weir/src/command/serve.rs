@@ -1,108 +1,82 @@
 //! `weir serve`: one node until it is told to stop.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use clap::Args;
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 use weir_broker::{NodeFailed, OnFailure, Running, peer::PeerPort};
-use weir_door::Listener;
-use weir_door_kafka::{KafkaConfig, KafkaDoor};
+use weir_door::{Listener, sockets::LOCALHOST};
+use weir_door_kafka::KafkaDoor;
 use weir_model::NodeId;
 use weir_peer::{PeerConfig, PeerTransport};
 
 use crate::{
-    cluster_tls::ClusterTls, data_dir, doors::Doors, ending::Ending, host_port::HostPort,
-    membership, wiring::Machine,
+    data_dir,
+    doors::{Doors, spoken},
+    ending::Ending,
+    logging::{self, Flood, LeftOut},
+    membership,
+    settings::{Effective, ServeConfig, SettingFlags},
+    wiring::Machine,
 };
 
 /// Time of one look whether the node is ready.
 const READY_LOOK: Duration = Duration::from_millis(250);
 /// Looks between two warnings: 5 s.
 const LOOKS_PER_WARNING: u32 = 20;
+/// Time between two looks at what the log left out.
+const LEFT_OUT_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Where the node keeps its data, where it listens, and which cluster it is of.
+/// How a node is to run.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ServeArguments {
-    /// Directory for all data; made where it is absent.
-    #[arg(
-        long,
-        env = "WEIR_DATA_DIR",
-        default_value = "weir-data",
-        value_name = "DIR"
-    )]
-    pub(crate) data_dir: PathBuf,
-    /// Address of the Kafka door. Port 0 picks a free one.
-    #[arg(
-        long,
-        env = "WEIR_KAFKA",
-        default_value = "127.0.0.1:9092",
-        value_name = "ADDR:PORT"
-    )]
-    pub(crate) kafka: String,
-    /// Where clients are told to connect, if not at the address of the Kafka door.
-    #[arg(long, env = "WEIR_KAFKA_ADVERTISE", value_name = "HOST:PORT")]
-    pub(crate) kafka_advertise: Option<HostPort>,
-    /// Where this node stands, such as its availability zone. Clients that say the same read from
-    /// it, whoever leads.
-    #[arg(long, env = "WEIR_RACK", value_name = "NAME")]
-    pub(crate) rack: Option<String>,
-    /// Address of the peer port, for the other nodes. Port 0 picks a free one.
-    #[arg(
-        long,
-        env = "WEIR_CLUSTER",
-        default_value = "127.0.0.1:9192",
-        value_name = "ADDR:PORT"
-    )]
-    pub(crate) cluster: String,
-    /// Where the other nodes reach this one, if not at the address of the peer port.
-    #[arg(long, env = "WEIR_CLUSTER_ADVERTISE", value_name = "HOST:PORT")]
-    pub(crate) cluster_advertise: Option<HostPort>,
-    /// Found a cluster of one, where the data directory belongs to none yet. What happens without
-    /// --join anyway, said explicitly.
-    #[arg(long, conflicts_with = "join")]
-    pub(crate) init: bool,
-    /// Groups that a cluster founded here spreads its partitions over, for good. Default: 16.
-    #[arg(long, value_name = "COUNT", conflicts_with = "join")]
-    pub(crate) shards: Option<u32>,
-    /// Join the cluster of the node with this peer port, where the data directory belongs to none
-    /// yet. May be repeated: all are tried, until one admits this node.
-    #[arg(long, value_name = "HOST:PORT")]
-    pub(crate) join: Vec<HostPort>,
     #[command(flatten)]
-    pub(crate) tls: ClusterTls,
+    pub(crate) settings: SettingFlags,
     /// End when standard input does: for a parent process that must leave nothing behind.
     #[arg(long, hide = true)]
     pub(crate) until_stdin_ends: bool,
 }
 
 /// Which node serves, and where.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Ready {
     pub(crate) node: NodeId,
-    pub(crate) kafka: SocketAddr,
+    /// Addresses that somebody on this machine may connect to, the first one as it was given.
+    pub(crate) kafka: Vec<String>,
     pub(crate) cluster: SocketAddr,
+    pub(crate) admin: Vec<String>,
 }
 
 /// What is said once the node serves.
-pub(crate) type WhenReady = fn(&ServeArguments, &Ready) -> anyhow::Result<()>;
+pub(crate) type WhenReady = fn(&ServeConfig, &Ready) -> anyhow::Result<()>;
 
 /// Runs a node until a signal or a failure ends it.
 pub(crate) fn run(arguments: &ServeArguments, when_ready: WhenReady) -> anyhow::Result<()> {
-    let _lock = data_dir::lock(&arguments.data_dir)?;
+    let effective = Effective::load(&arguments.settings)?;
+    let config = ServeConfig::new(&effective)?;
+    let flood = logging::of_node(&config.log, config.logs_json)?;
+    for unknown in &effective.unknown_variables {
+        warn!("{unknown}");
+    }
+    let _lock = data_dir::lock(&config.data_dir)?;
     let runtime = tokio::runtime::Runtime::new().context("no threads for connections")?;
-    runtime.block_on(serve(arguments, when_ready))
+    runtime.spawn(tell_left_out(flood));
+    runtime.block_on(serve(arguments, config, when_ready))
 }
 
-async fn serve(arguments: &ServeArguments, when_ready: WhenReady) -> anyhow::Result<()> {
+async fn serve(
+    arguments: &ServeArguments,
+    config: ServeConfig,
+    when_ready: WhenReady,
+) -> anyhow::Result<()> {
     // Heard from the moment on that others may know of the node.
     let mut ending = Ending::listen(arguments.until_stdin_ends)?;
-    let doors = Doors::bind(arguments).await?;
-    let mut machine = Machine::open(&arguments.data_dir, &doors.kafka_advertised)?;
-    machine.config.rack = arguments.rack.clone().filter(|rack| !rack.is_empty());
+    let doors = Doors::bind(&config).await?;
+    let machine = Machine::open(&config, &doors.kafka_advertised)?;
     let identity = tokio::select! {
-        settled = membership::settle(arguments, &machine, &doors) => settled?,
+        settled = membership::settle(&config, &machine, &doors) => settled?,
         () = ending.asked() => return Ok(()),
     };
     let (tell_failed, mut failed) = mpsc::unbounded_channel::<NodeFailed>();
@@ -112,8 +86,12 @@ async fn serve(arguments: &ServeArguments, when_ready: WhenReady) -> anyhow::Res
     });
     let ready = Ready {
         node: identity.node,
-        kafka: doors.kafka.local_addr(),
+        kafka: told(&config.kafka, &doors.kafka.addresses()),
         cluster: doors.cluster.local_addr()?,
+        admin: doors.admin.as_ref().map_or_else(Vec::new, |admin| {
+            let addresses = admin.addresses();
+            addresses.iter().map(SocketAddr::to_string).collect()
+        }),
     };
     let transport = PeerTransport::start(PeerConfig {
         listener: doors.cluster,
@@ -129,9 +107,9 @@ async fn serve(arguments: &ServeArguments, when_ready: WhenReady) -> anyhow::Res
     let whole = async {
         let (mut running, is_ready) = wait_ready(running, &mut ending).await?;
         if is_ready {
-            let arguments = arguments.clone();
-            let tell = move || when_ready(&arguments, &ready);
-            running = serve_clients(running, doors.kafka, tell, &mut ending).await?;
+            let door = KafkaDoor::new(config.kafka_door);
+            let tell = move || when_ready(&config, &ready);
+            running = serve_clients(running, doors.kafka, door, tell, &mut ending).await?;
         }
         tokio::task::spawn_blocking(move || running.stop()).await?;
         Ok(())
@@ -179,15 +157,15 @@ async fn wait_ready(mut running: Running, ending: &mut Ending) -> anyhow::Result
 async fn serve_clients(
     running: Running,
     listener: Listener,
+    door: KafkaDoor,
     tell_ready: impl FnOnce() -> anyhow::Result<()> + Send + 'static,
     ending: &mut Ending,
 ) -> anyhow::Result<Running> {
     let (stop, stopped) = watch::channel(false);
-    let door = Arc::new(KafkaDoor::new(KafkaConfig::default()));
     let node = running.node();
     let serving = tokio::spawn(weir_door::serve(
         listener,
-        door,
+        Arc::new(door),
         Arc::new(Arc::clone(&node)),
         stopped,
     ));
@@ -207,12 +185,42 @@ async fn serve_clients(
     Ok(running)
 }
 
+/// Says now and then what the log left out.
+async fn tell_left_out(flood: Flood) {
+    loop {
+        tokio::time::sleep(LEFT_OUT_INTERVAL).await;
+        for LeftOut { file, line, count } in flood.take_left_out() {
+            warn!(
+                count,
+                at = format!("{file}:{line}"),
+                "lines like others were left out"
+            );
+        }
+    }
+}
+
+/// A listener's addresses for people: the first as it was given, then others that it does not
+/// stand for.
+fn told(given: &[String], bound: &[SocketAddr]) -> Vec<String> {
+    let first = spoken(given, bound);
+    let others = bound.iter().filter(|address| {
+        let is_first = address.to_string() == first.to_string();
+        let is_meant = first.host == LOCALHOST && address.ip().is_loopback();
+        !(is_first || is_meant && address.port() == first.port)
+    });
+    let others = others.map(SocketAddr::to_string);
+    [first.to_string()].into_iter().chain(others).collect()
+}
+
 /// The block that says where to connect.
-pub(crate) fn announce_ready(arguments: &ServeArguments, ready: &Ready) -> anyhow::Result<()> {
+pub(crate) fn announce_ready(config: &ServeConfig, ready: &Ready) -> anyhow::Result<()> {
     println!("WeirMQ  {}", env!("CARGO_PKG_VERSION"));
-    println!("data    {}", arguments.data_dir.display());
-    println!("kafka   {}", ready.kafka);
+    println!("data    {}", config.data_dir.display());
+    println!("kafka   {}", ready.kafka.join(" "));
     println!("cluster {}", ready.cluster);
+    if !ready.admin.is_empty() {
+        println!("admin   {}", ready.admin.join(" "));
+    }
     println!("node    {}", ready.node);
     Ok(())
 }

@@ -2,9 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod client;
 mod cluster;
-#[path = "../../src/command/exchange.rs"]
-mod exchange;
+mod commands;
 mod lifecycle;
 mod process;
+mod settings;
 mod trio;

@@ -63,6 +63,7 @@ pub(crate) fn command_on(verb: &str, data_dir: &Path, kafka: &str, cluster: &str
     let mut command = weir();
     command.arg(verb).arg("--data-dir").arg(data_dir);
     command.args(["--kafka", kafka, "--cluster", cluster]);
+    command.args(["--admin", "127.0.0.1:0"]);
     command
 }
 
@@ -119,6 +120,11 @@ impl Process {
             }
         }
         seen
+    }
+
+    /// The next line, if there is one already.
+    pub(crate) fn try_line(&mut self) -> Option<String> {
+        self.stdout.try_recv().ok()
     }
 
     /// What it said on stderr until now.

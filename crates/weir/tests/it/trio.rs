@@ -4,10 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::{
-    exchange::Exchange,
-    process::{Process, TestDir, command_on, wait_for, weir},
-};
+use crate::process::{Process, TestDir, command_on, wait_for, weir};
 
 const FREE: &str = "127.0.0.1:0";
 
@@ -130,9 +127,4 @@ pub(crate) fn are_voters(group: &Value, ids: &[u64]) -> bool {
         && ids.iter().all(|id| voters.contains(&Value::from(*id)))
         && group["is_changing"] == false
         && !group["leader"].is_null()
-}
-
-/// A client that knows these nodes.
-pub(crate) fn client(nodes: &[&Node]) -> Exchange {
-    Exchange::new(nodes.iter().map(|node| node.kafka.clone()).collect())
 }
