@@ -3,6 +3,7 @@
 mod apply;
 mod checkpoint;
 mod command;
+mod forget;
 mod lead;
 
 use std::{collections::BTreeMap, sync::Arc};

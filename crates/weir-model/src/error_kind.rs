@@ -84,6 +84,18 @@ pub enum ErrorKind {
     FencedInstance,
     /// The committed metadata is too long.
     OffsetMetadataTooLarge,
+    /// The nodes asked for cannot be the partition's.
+    InvalidReplicaAssignment,
+    /// A rule of the topic forbids it.
+    PolicyViolation,
+    /// The replica that is to lead leads already.
+    ElectionNotNeeded,
+    /// The replica that is to lead is down or behind.
+    PreferredLeaderNotAvailable,
+    /// No replica can lead.
+    EligibleLeadersNotAvailable,
+    /// There is no reassignment that could be cancelled.
+    NoReassignmentInProgress,
     /// The request is malformed in a way that its own codes do not name.
     InvalidRequest,
 }
@@ -106,7 +118,9 @@ impl ErrorKind {
             | E::ShuttingDown
             | E::CoordinatorLoading
             | E::NotCoordinator
-            | E::RebalanceInProgress => true,
+            | E::RebalanceInProgress
+            | E::PreferredLeaderNotAvailable
+            | E::EligibleLeadersNotAvailable => true,
             E::TopicExists
             | E::InvalidTopic
             | E::InvalidPartitions
@@ -129,6 +143,10 @@ impl ErrorKind {
             | E::GroupMaxSizeReached
             | E::FencedInstance
             | E::OffsetMetadataTooLarge
+            | E::InvalidReplicaAssignment
+            | E::PolicyViolation
+            | E::ElectionNotNeeded
+            | E::NoReassignmentInProgress
             | E::InvalidRequest => false,
         }
     }
@@ -145,7 +163,9 @@ impl ErrorKind {
             | E::ShuttingDown
             | E::CoordinatorLoading
             | E::NotCoordinator
-            | E::RebalanceInProgress => Blame::Us,
+            | E::RebalanceInProgress
+            | E::PreferredLeaderNotAvailable
+            | E::EligibleLeadersNotAvailable => Blame::Us,
             E::UnknownTopicOrPartition
             | E::UnknownTopicId
             | E::TopicExists
@@ -173,6 +193,10 @@ impl ErrorKind {
             | E::GroupMaxSizeReached
             | E::FencedInstance
             | E::OffsetMetadataTooLarge
+            | E::InvalidReplicaAssignment
+            | E::PolicyViolation
+            | E::ElectionNotNeeded
+            | E::NoReassignmentInProgress
             | E::InvalidRequest => Blame::Client,
         }
     }
@@ -236,6 +260,12 @@ codes! {
     35 FencedInstance,
     36 OffsetMetadataTooLarge,
     37 InvalidRequest,
+    60 InvalidReplicaAssignment,
+    61 PolicyViolation,
+    62 ElectionNotNeeded,
+    63 PreferredLeaderNotAvailable,
+    64 EligibleLeadersNotAvailable,
+    65 NoReassignmentInProgress,
 }
 
 #[cfg(test)]
@@ -245,7 +275,7 @@ mod tests {
     #[test]
     fn every_code_names_one_error_and_no_other() {
         let named: Vec<ErrorKind> = (0..=u16::MAX).filter_map(ErrorKind::from_code).collect();
-        assert_eq!(named.len(), 37);
+        assert_eq!(named.len(), 43);
         for code in 0..=u16::MAX {
             let back = ErrorKind::from_code(code).map(ErrorKind::code);
             assert!(back.is_none_or(|back| back == code), "{code}");

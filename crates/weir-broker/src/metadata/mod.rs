@@ -3,6 +3,8 @@
 mod checkpoint;
 mod chunked;
 pub mod command;
+pub mod config_command;
+pub mod grow;
 mod nodes;
 mod outcome;
 pub mod placement;

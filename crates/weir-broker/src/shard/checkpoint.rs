@@ -142,7 +142,7 @@ impl Shard {
         (shard.offsets, shard.groups) = body.tables()?;
         for stored in body.partitions {
             let producers = ProducerTable::decode(&stored.producers)?;
-            let log = shard.env.open_partition(stored.id, stored.manifest);
+            let log = shard.env.own_partition(stored.id, stored.manifest);
             shard
                 .partitions
                 .insert(stored.id, Partition { log, producers });
@@ -160,7 +160,7 @@ impl Shard {
             let producers = ProducerTable::decode(&stored.producers)?;
             let log = self
                 .env
-                .open_partition(stored.id, PartitionManifest::default());
+                .own_partition(stored.id, PartitionManifest::default());
             log.take_over(stored.manifest);
             partitions.insert(stored.id, Partition { log, producers });
         }
@@ -298,9 +298,22 @@ impl ShardEnv {
         self.registry
             .get_or_open(id, || self.store.partition(id, manifest))
     }
+
+    /// The same for a shard whose state has the partition.
+    pub(super) fn own_partition(
+        &self,
+        id: PartitionId,
+        manifest: PartitionManifest,
+    ) -> Arc<PartitionLog> {
+        self.registry.own(id, || self.store.partition(id, manifest))
+    }
+
     /// These partitions are in no group of this node any more: readers do not find them. Their
     /// files stay, since a flush may be at work on them.
-    fn close_partitions(&self, logs: impl Iterator<Item = Arc<PartitionLog>>) -> Vec<PartitionId> {
+    pub(super) fn close_partitions(
+        &self,
+        logs: impl Iterator<Item = Arc<PartitionLog>>,
+    ) -> Vec<PartitionId> {
         let close = |log: Arc<PartitionLog>| {
             self.registry.remove(log.id());
             self.store.close_partition(&log);

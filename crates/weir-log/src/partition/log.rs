@@ -286,6 +286,22 @@ impl PartitionLog {
         Arc::clone(&self.lock().manifest)
     }
 
+    /// What the partition takes on the disk, in bytes: its segments' batches, and those that only
+    /// the write-ahead log has yet.
+    pub fn size_bytes(&self) -> u64 {
+        let state = self.lock();
+        let kept = &state.manifest.segments[state.manifest.segment_at(state.start)..];
+        let stored: u64 = kept.iter().map(|segment| segment.size_bytes).sum();
+        stored + state.tail.bytes_from(state.manifest.end())
+    }
+
+    /// The time of the oldest batch that no segment has yet, in ms; `None`: there is none.
+    pub fn oldest_unflushed_ms(&self) -> Option<i64> {
+        let state = self.lock();
+        let oldest = state.tail.batches_from(state.manifest.end()).next();
+        oldest.map(|batch| batch.max_timestamp_ms)
+    }
+
     /// Whether a flush would change the manifest: batches to write, segments to drop or replace.
     pub fn is_dirty(&self) -> bool {
         let state = self.lock();
