@@ -46,6 +46,8 @@ pub const NO_TRANSACTIONS: i16 = 53;
 pub const FETCH_SESSION_ID_NOT_FOUND: i16 = 70;
 /// `INVALID_RECORD`.
 pub const INVALID_RECORD: i16 = 87;
+/// `UNSUPPORTED_ENDPOINT_TYPE`.
+pub const UNSUPPORTED_ENDPOINT_TYPE: i16 = 115;
 /// `UNKNOWN_TOPIC_ID`.
 pub const UNKNOWN_TOPIC_ID: i16 = 100;
 
@@ -96,6 +98,12 @@ pub fn of(kind: ErrorKind, surface: Surface) -> i16 {
         E::GroupMaxSizeReached => same(81),
         E::FencedInstance => same(82),
         E::OffsetMetadataTooLarge => same(12),
+        E::InvalidReplicaAssignment => same(INVALID_REPLICA_ASSIGNMENT),
+        E::PolicyViolation => same(44),
+        E::ElectionNotNeeded => same(84),
+        E::PreferredLeaderNotAvailable => same(80),
+        E::EligibleLeadersNotAvailable => same(83),
+        E::NoReassignmentInProgress => same(85),
         E::InvalidRequest => same(INVALID_REQUEST),
     };
     match surface {
@@ -115,6 +123,7 @@ mod tests {
 
     use super::*;
 
+    // Table: one line a code.
     #[test]
     fn codes_have_the_names_that_the_table_gives_them() {
         let named = [
@@ -172,6 +181,26 @@ mod tests {
             (
                 of(ErrorKind::InvalidTimestamp, Surface::Write),
                 ResponseError::InvalidTimestamp,
+            ),
+            (
+                of(ErrorKind::PolicyViolation, Surface::Write),
+                ResponseError::PolicyViolation,
+            ),
+            (
+                of(ErrorKind::ElectionNotNeeded, Surface::Write),
+                ResponseError::ElectionNotNeeded,
+            ),
+            (
+                of(ErrorKind::PreferredLeaderNotAvailable, Surface::Write),
+                ResponseError::PreferredLeaderNotAvailable,
+            ),
+            (
+                of(ErrorKind::EligibleLeadersNotAvailable, Surface::Write),
+                ResponseError::EligibleLeadersNotAvailable,
+            ),
+            (
+                of(ErrorKind::NoReassignmentInProgress, Surface::Write),
+                ResponseError::NoReassignmentInProgress,
             ),
             (
                 of(ErrorKind::TopicExists, Surface::Write),

@@ -78,7 +78,7 @@ pub enum Managed {
     /// To [`Manage::DescribeLogDirs`].
     LogDirs(LogDir),
     /// To [`Manage::ElectLeaders`]: partitions of the request, or all that were looked at.
-    Elected(Vec<(TopicName, i32, Result<(), Refusal>)>),
+    Elected(Vec<(String, i32, Result<(), Refusal>)>),
     /// Whether each thing was done, or could be.
     Checked(Vec<Result<(), Refusal>>),
 }

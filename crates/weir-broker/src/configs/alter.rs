@@ -65,7 +65,7 @@ fn apply(key: &ConfigKey, change: &ConfigChange, after: &mut ConfigMap) -> Resul
             }
             let present = after
                 .get(name)
-                .map_or(key.default.unwrap_or_default(), |v| v);
+                .map_or_else(|| key.default.unwrap_or_default(), String::as_str);
             joined(present, value, change.op)
         }
     };

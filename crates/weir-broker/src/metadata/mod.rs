@@ -9,6 +9,7 @@ mod nodes;
 mod outcome;
 pub mod placement;
 pub mod record;
+pub mod reserved;
 pub mod state;
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,7 @@ use super::{
     command::{CreateTopic, MetadataCommand},
     outcome::MetadataOutcome,
     record::TopicRecord,
+    reserved::is_reserved,
     topic_config::TopicConfig,
     topology::Topology,
 };
@@ -109,6 +110,9 @@ impl MetadataState {
     pub fn check_topic(&self, topic: &CreateTopic) -> Result<TopicConfig, ErrorKind> {
         if self.topology.by_name(&topic.name).is_some() {
             return Err(ErrorKind::TopicExists);
+        }
+        if is_reserved(topic.name.as_str()) {
+            return Err(ErrorKind::InvalidTopic);
         }
         if self.topology.collision(&topic.name).is_some() {
             return Err(ErrorKind::InvalidTopic);

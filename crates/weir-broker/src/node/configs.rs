@@ -79,7 +79,7 @@ impl Node {
                     at,
                     match outcome {
                         Ok(MetadataOutcome::ConfigsAltered) => Ok(()),
-                        outcome => Err(manage::refused(outcome)),
+                        outcome => Err(manage::refused(&outcome)),
                     },
                 );
             });

@@ -19,7 +19,7 @@ use crate::{
     mailbox::Reply,
     metadata::{
         CreateTopic, MetadataCommand, MetadataOutcome, TopicConfig, Topology, placement,
-        state::MAX_PARTITIONS_PER_TOPIC,
+        reserved::is_reserved, state::MAX_PARTITIONS_PER_TOPIC,
     },
     view,
 };
@@ -42,7 +42,7 @@ impl Node {
         let task = Arc::new(Gather::new(count, unsettled, reply, Outcome::CreateTopics));
         for (at, topic) in create.topics.into_iter().enumerate() {
             let task = Arc::clone(&task);
-            self.create_topic(topic, create.validate_only, move |created| {
+            self.create_topic(&topic, create.validate_only, move |created| {
                 task.settle(at, created);
             });
         }
@@ -50,7 +50,7 @@ impl Node {
 
     pub(super) fn create_topic(
         self: &Arc<Self>,
-        topic: NewTopic,
+        topic: &NewTopic,
         validate_only: bool,
         done: impl FnOnce(Created) + Send + 'static,
     ) {
@@ -73,7 +73,7 @@ impl Node {
             done(match outcome {
                 Ok(MetadataOutcome::TopicCreated(_)) => Ok(created),
                 Ok(MetadataOutcome::Refused(ErrorKind::TopicExists)) => Err(exists(&name)),
-                outcome => Err(super::manage::refused(outcome)),
+                outcome => Err(super::manage::refused(&outcome)),
             });
         });
     }
@@ -90,7 +90,7 @@ impl Node {
 
     /// The command, with everything that must be the same on every node chosen here. What can be
     /// refused without asking the group is refused.
-    fn plan_topic(&self, topic: NewTopic) -> Result<CreateTopic, Refusal> {
+    fn plan_topic(&self, topic: &NewTopic) -> Result<CreateTopic, Refusal> {
         let name = TopicName::new(&topic.name).map_err(|error| {
             let name = &topic.name[..topic.name.floor_char_boundary(255)];
             Refusal::new(
@@ -98,6 +98,12 @@ impl Node {
                 format!("Topic name '{name}' is illegal: {error}"),
             )
         })?;
+        if is_reserved(name.as_str()) {
+            return Err(Refusal::new(
+                ErrorKind::InvalidTopic,
+                format!("Creation of internal topic {name} is prohibited."),
+            ));
+        }
         let topology = self.topology.load();
         if topology.nodes().is_empty() {
             // Not even this node is registered: the metadata group is not led yet.
@@ -112,10 +118,10 @@ impl Node {
                 format!("Topic '{name}' collides with existing topic: {other}"),
             ));
         }
-        let configs = own_configs(topic.configs.clone())?;
+        let configs = own_configs(&topic.configs)?;
         let places = match &topic.assignments {
             Some(assignments) => self.assigned(assignments, &topology)?,
-            None => self.placed(&topic, &topology)?,
+            None => self.placed(topic, &topology)?,
         };
         let id = Uuid::from_u64_pair(self.entropy.next_u64(), self.entropy.next_u64());
         Ok(CreateTopic {
@@ -255,16 +261,16 @@ fn exists(name: &TopicName) -> Refusal {
 }
 
 /// What the client set. Null is refused as Kafka does.
-fn own_configs(configs: Vec<(String, Option<String>)>) -> Result<ConfigMap, Refusal> {
+fn own_configs(configs: &[(String, Option<String>)]) -> Result<ConfigMap, Refusal> {
     let mut own = ConfigMap::new();
     for (name, value) in configs {
-        let value = value.ok_or_else(|| {
+        let value = value.as_ref().ok_or_else(|| {
             Refusal::new(
                 ErrorKind::InvalidConfig,
                 format!("Null value not supported for topic configs: {name}"),
             )
         })?;
-        own.insert(name, value.trim().to_owned());
+        own.insert(name.clone(), value.trim().to_owned());
     }
     match TopicConfig::parse(&own) {
         Ok(_) => Ok(own),

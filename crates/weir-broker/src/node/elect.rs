@@ -2,7 +2,7 @@
 //! serves all of them.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -25,11 +25,11 @@ const LOOK_MS: u64 = 50;
 const MAX_WAIT_MS: u64 = 10_000;
 
 type Checked = Result<(), Refusal>;
-type Elected = Vec<(TopicName, i32, Checked)>;
+type Elected = Vec<(String, i32, Checked)>;
 
 /// An election under way: what is known of each partition, and the groups that are waited for.
 struct Electing {
-    partitions: Vec<(TopicName, i32, Result<GroupId, Refusal>)>,
+    partitions: Vec<(String, i32, Result<GroupId, Refusal>)>,
     groups: BTreeMap<GroupId, State>,
 }
 
@@ -40,9 +40,9 @@ enum State {
 }
 
 impl Node {
-    pub(super) fn elect_leaders(self: &Arc<Self>, elect: ElectLeaders, reply: Reply) {
+    pub(super) fn elect_leaders(self: &Arc<Self>, elect: &ElectLeaders, reply: Reply) {
         let mut electing = Electing {
-            partitions: self.wanted_partitions(&elect),
+            partitions: self.wanted_partitions(elect),
             groups: BTreeMap::new(),
         };
         let is_all = elect.partitions.is_none();
@@ -50,12 +50,10 @@ impl Node {
             .partitions
             .iter()
             .filter_map(|(_, _, group)| group.as_ref().ok());
-        let groups: Vec<GroupId> = named.copied().collect();
+        let groups: BTreeSet<GroupId> = named.copied().collect();
         for group in groups {
-            if !electing.groups.contains_key(&group) {
-                let state = self.begin_election(group, elect.is_unclean);
-                electing.groups.insert(group, state);
-            }
+            let state = self.begin_election(group, elect.is_unclean);
+            electing.groups.insert(group, state);
         }
         let give_up = self.elapsed().plus(MAX_WAIT_MS);
         let reply = Arc::new(Mutex::new(Some(reply)));
@@ -65,7 +63,7 @@ impl Node {
     fn wanted_partitions(
         &self,
         elect: &ElectLeaders,
-    ) -> Vec<(TopicName, i32, Result<GroupId, Refusal>)> {
+    ) -> Vec<(String, i32, Result<GroupId, Refusal>)> {
         let topology = self.topology.load();
         let unknown = || {
             Refusal::new(
@@ -76,21 +74,21 @@ impl Node {
         let Some(wanted) = &elect.partitions else {
             let all = topology.topics().flat_map(|topic| {
                 let groups = (0..).zip(&topic.partitions);
-                groups.map(|(index, group)| (topic.name.clone(), index, Ok(*group)))
+                groups.map(|(index, group)| (topic.name.as_str().to_owned(), index, Ok(*group)))
             });
             return all.collect();
         };
         let place = |(name, index): &(String, i32)| {
-            let name = TopicName::new(name).ok()?;
-            let topic = topology.by_name(&name);
+            let topic = TopicName::new(name).ok();
+            let topic = topic.and_then(|name| topology.by_name(&name));
             let group = topic.and_then(|topic| topic.partition(*index));
-            Some((
-                name,
+            (
+                name.clone(),
                 *index,
                 group.map(|(_, group)| group).ok_or_else(unknown),
-            ))
+            )
         };
-        wanted.iter().filter_map(place).collect()
+        wanted.iter().map(place).collect()
     }
 
     fn begin_election(self: &Arc<Self>, group: GroupId, is_unclean: bool) -> State {
@@ -174,7 +172,7 @@ impl Electing {
         let answers = partitions
             .into_iter()
             .map(|(name, index, group)| (name, index, group.and_then(state)));
-        let is_told = |(_, _, checked): &(TopicName, i32, Checked)| {
+        let is_told = |(_, _, checked): &(String, i32, Checked)| {
             let kind = checked.as_ref().err().map(|refusal| refusal.kind);
             !is_all || kind != Some(ErrorKind::ElectionNotNeeded)
         };

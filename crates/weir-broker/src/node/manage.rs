@@ -24,7 +24,7 @@ impl Node {
     pub(super) fn manage(self: &Arc<Self>, manage: Manage, reply: Reply) {
         match manage {
             Manage::DeleteTopics(topics) => self.delete_topics(topics, reply),
-            Manage::CreatePartitions(create) => self.create_partitions(create, reply),
+            Manage::CreatePartitions(create) => self.create_partitions(&create, reply),
             Manage::DeleteRecords(wanted) => self.delete_records(wanted, reply),
             Manage::DescribeConfigs(wanted) => {
                 let answers = wanted.iter().map(|each| self.describe_configs(each));
@@ -42,7 +42,7 @@ impl Node {
                 let dir = self.log_dir(wanted);
                 reply.send(Outcome::Managed(Managed::LogDirs(dir)));
             }
-            Manage::ElectLeaders(elect) => self.elect_leaders(elect, reply),
+            Manage::ElectLeaders(elect) => self.elect_leaders(&elect, reply),
             Manage::Reassign(wanted) => {
                 let answers = wanted.iter().map(|each| self.reassign(each));
                 reply.send(Outcome::Managed(Managed::Checked(answers.collect())));
@@ -70,14 +70,14 @@ impl Node {
                     Ok(MetadataOutcome::TopicDeleted(_)) => Ok(known),
                     // Gone meanwhile: perhaps by this very command, proposed twice.
                     Ok(MetadataOutcome::Refused(ErrorKind::UnknownTopicId)) => Ok(known),
-                    outcome => Err(refused(outcome)),
+                    outcome => Err(refused(&outcome)),
                 };
                 task.settle(at, deleted);
             });
         }
     }
 
-    fn create_partitions(self: &Arc<Self>, create: CreatePartitions, reply: Reply) {
+    fn create_partitions(self: &Arc<Self>, create: &CreatePartitions, reply: Reply) {
         let unsettled: Checked = Err(ErrorKind::TimedOut.into());
         let task = checks(create.topics.len(), unsettled, reply);
         for (at, more) in create.topics.iter().enumerate() {
@@ -99,7 +99,7 @@ impl Node {
                     at,
                     match outcome {
                         Ok(MetadataOutcome::PartitionsCreated) => Ok(()),
-                        outcome => Err(refused(outcome)),
+                        outcome => Err(refused(&outcome)),
                     },
                 );
             });
@@ -195,9 +195,9 @@ pub(super) fn checks(count: usize, unsettled: Checked, reply: Reply) -> Arc<Gath
 }
 
 /// Why the metadata group did not do what it was asked for.
-pub(super) fn refused(outcome: Result<MetadataOutcome, ErrorKind>) -> Refusal {
+pub(super) fn refused(outcome: &Result<MetadataOutcome, ErrorKind>) -> Refusal {
     match outcome {
-        Ok(MetadataOutcome::Refused(kind)) | Err(kind) => kind.into(),
+        Ok(MetadataOutcome::Refused(kind)) | Err(kind) => (*kind).into(),
         Ok(
             MetadataOutcome::ClusterNamed(_)
             | MetadataOutcome::NodeRegistered(_)

@@ -18,7 +18,7 @@ use crate::{
         TopicMetadata, TopicRef,
     },
     mailbox::Reply,
-    metadata::{TopicRecord, Topology},
+    metadata::{TopicRecord, Topology, reserved::is_reserved},
     view,
 };
 
@@ -48,7 +48,7 @@ impl Node {
                 configs: Vec::new(),
                 assignments: None,
             };
-            self.create_topic(topic, false, move |created| {
+            self.create_topic(&topic, false, move |created| {
                 if let Err(refusal) = created
                     && refusal.kind != ErrorKind::TopicExists
                 {
@@ -78,7 +78,7 @@ impl Node {
                 TopicRef::Id(_) => None,
             });
         let absent: BTreeSet<&TopicName> = named
-            .filter(|name| topology.by_name(name).is_none())
+            .filter(|name| topology.by_name(name).is_none() && !is_reserved(name.as_str()))
             .collect();
         absent.into_iter().cloned().collect()
     }

@@ -40,6 +40,7 @@ impl World {
             partition_count: Some(2),
             replication_factor: None,
             configs: Vec::new(),
+            assignments: None,
         };
         world.ask(Request::CreateTopics(CreateTopics {
             topics: vec![topic],

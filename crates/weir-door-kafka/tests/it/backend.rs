@@ -84,10 +84,13 @@ impl Scripted {
                         id: Some(TopicId(id)),
                         partition_count: 1,
                         replication_factor: 1,
+                        configs: Vec::new(),
                     })
                 });
                 Outcome::CreateTopics(created.collect())
             }
+            // No client under test looks after a cluster.
+            Request::Manage(_) => Outcome::Heartbeat(Err(ErrorKind::InvalidRequest)),
             Request::InitProducerId => Outcome::ProducerId(Ok((ProducerId(7), 0))),
             Request::FindCoordinator(groups) => {
                 Outcome::Coordinators(groups.iter().map(|_| Ok(self.broker())).collect())
