@@ -123,8 +123,8 @@ mod tests {
 
     use super::*;
 
-    // Table: one line a code.
     #[test]
+    // Table: one line a code.
     fn codes_have_the_names_that_the_table_gives_them() {
         let named = [
             (CORRUPT_MESSAGE, ResponseError::CorruptMessage),
