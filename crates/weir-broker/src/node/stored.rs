@@ -14,12 +14,21 @@ impl Node {
     pub(super) fn quorum(&self) -> Result<Quorum, ErrorKind> {
         let view = self.view_of(GroupId::METADATA);
         let leader = view.leader.ok_or(ErrorKind::NotLeader)?;
+        let applied = if leader == self.id() {
+            self.applied(GroupId::METADATA)
+        } else {
+            let cluster = self.cluster();
+            let known = cluster.nodes.get(&leader);
+            known.map_or(0, |node| node.metadata_applied)
+        };
+        // The view's may be older.
+        let last_index = view.last_index.max(applied);
         let index = |index: u64| i64::try_from(index).unwrap_or(i64::MAX).saturating_add(1);
         let replica = |node: &NodeId| {
             let follower = view.followers.iter().find(|each| each.node == *node);
             let is_leader = *node == leader;
             let log_end = match follower {
-                _ if is_leader => index(view.last_index),
+                _ if is_leader => index(last_index),
                 Some(follower) => index(follower.matched),
                 None => -1,
             };
@@ -28,15 +37,6 @@ impl Node {
                 log_end,
                 is_active: is_leader || follower.is_some_and(|each| each.is_active),
             })
-        };
-        let applied = if leader == self.id() {
-            self.applied(GroupId::METADATA)
-        } else {
-            let cluster = self.cluster();
-            cluster
-                .nodes
-                .get(&leader)
-                .map_or(0, |node| node.metadata_applied)
         };
         let brokers = self.brokers(&self.topology.load());
         Ok(Quorum {
