@@ -3,6 +3,7 @@
 //! A door turns wire requests into [`Request`]s and [`Outcome`]s into wire responses. All lists
 //! of an outcome stand in the order of the request's lists.
 
+pub mod admin;
 mod data;
 mod transactions;
 
@@ -55,6 +56,8 @@ pub enum Request {
     OffsetCommit(OffsetCommit),
     /// Answered by [`Outcome::OffsetFetch`].
     OffsetFetch(Vec<OffsetFetch>),
+    /// Answered by [`Outcome::Managed`].
+    Manage(admin::Manage),
 }
 
 /// What comes back.
@@ -71,7 +74,7 @@ pub enum Outcome {
     /// To [`Request::Metadata`].
     Metadata(ClusterMetadata),
     /// To [`Request::CreateTopics`].
-    CreateTopics(Vec<Result<CreatedTopic, ErrorKind>>),
+    CreateTopics(Vec<Result<CreatedTopic, admin::Refusal>>),
     /// To [`Request::InitProducerId`].
     ProducerId(Result<(ProducerId, i16), ErrorKind>),
     /// To [`Request::FindCoordinator`].
@@ -88,6 +91,8 @@ pub enum Outcome {
     OffsetCommit(Vec<Result<(), ErrorKind>>),
     /// To [`Request::OffsetFetch`]: one answer a group.
     OffsetFetch(Vec<Result<Vec<FetchedOffset>, ErrorKind>>),
+    /// To [`Request::Manage`].
+    Managed(admin::Managed),
 }
 
 /// Appends to partitions.
@@ -290,6 +295,9 @@ pub struct NewTopic {
     pub replication_factor: Option<u16>,
     /// Settings by Kafka's names, such as `retention.ms`.
     pub configs: Vec<(String, Option<String>)>,
+    /// Nodes for each partition, by index without gaps, where the client chooses them; then count
+    /// and copies are `None`.
+    pub assignments: Option<Vec<Vec<i32>>>,
 }
 
 /// A topic that was created, or would be.
@@ -301,6 +309,8 @@ pub struct CreatedTopic {
     pub partition_count: u32,
     /// Its copies.
     pub replication_factor: u16,
+    /// Its settings.
+    pub configs: Vec<admin::ConfigEntry>,
 }
 
 /// A member joins a classic consumer group.

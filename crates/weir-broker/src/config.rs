@@ -10,6 +10,8 @@ use crate::group::GroupConfig;
 pub struct NodeConfig {
     /// This node's id; not 0.
     pub node: NodeId,
+    /// Where data is, as people know it; only ever told to them.
+    pub data_dir: String,
     /// Host that clients are told to connect to.
     pub kafka_host: String,
     /// Port that clients are told to connect to.
@@ -50,6 +52,7 @@ impl Default for NodeConfig {
     fn default() -> Self {
         Self {
             node: NodeId(1),
+            data_dir: "/var/lib/weir".to_owned(),
             kafka_host: "127.0.0.1".to_owned(),
             kafka_port: 9092,
             rack: None,

@@ -1,14 +1,20 @@
 //! One node as its doors see it: every request is checked here and goes to the group that can
 //! answer it.
 
+mod configs;
+mod create_topics;
+mod delete_records;
+mod elect;
 mod epochs;
 pub(crate) mod fetch;
 mod groups;
 mod identity;
 mod list_offsets;
+mod manage;
 mod produce;
 mod producer_ids;
 mod replicas;
+mod stored;
 mod topics;
 
 use std::sync::{Arc, Mutex, atomic::AtomicU32};
@@ -270,6 +276,7 @@ impl Backend for Arc<Node> {
             Request::LeaveGroup(leave) => self.leave_group(leave, reply),
             Request::OffsetCommit(commit) => self.commit_offsets(commit, reply),
             Request::OffsetFetch(wanted) => self.fetch_offsets(wanted, reply),
+            Request::Manage(manage) => self.manage(manage, reply),
         }
     }
 }

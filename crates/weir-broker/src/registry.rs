@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock, RwLockWriteGuard},
 };
 
 use weir_log::partition::PartitionLog;
@@ -16,7 +16,15 @@ const PART_COUNT: usize = 64;
 /// Locks rather than channels: a look-up must not wait for a worker. They are held for a look-up
 /// and taken exclusively only where a partition comes or goes.
 pub(crate) struct PartitionRegistry {
-    parts: Vec<RwLock<BTreeMap<PartitionId, Arc<PartitionLog>>>>,
+    parts: Vec<RwLock<Part>>,
+}
+
+type Part = BTreeMap<PartitionId, Entry>;
+
+struct Entry {
+    log: Arc<PartitionLog>,
+    /// A shard's state has it; else a reader came before the first batch.
+    is_owned: bool,
 }
 
 impl Default for PartitionRegistry {
@@ -27,10 +35,19 @@ impl Default for PartitionRegistry {
     }
 }
 
+impl Entry {
+    fn of(log: Arc<PartitionLog>) -> Self {
+        Self {
+            log,
+            is_owned: false,
+        }
+    }
+}
+
 impl PartitionRegistry {
     pub(crate) fn get(&self, id: PartitionId) -> Option<Arc<PartitionLog>> {
         let part = self.part(id).read().unwrap_or_else(PoisonError::into_inner);
-        part.get(&id).map(Arc::clone)
+        part.get(&id).map(|entry| Arc::clone(&entry.log))
     }
 
     /// The partition, made by `open` where it is not there yet: by whoever comes first, the
@@ -43,31 +60,66 @@ impl PartitionRegistry {
         if let Some(partition) = self.get(id) {
             return partition;
         }
-        let mut part = self
-            .part(id)
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(part.entry(id).or_insert_with(open))
+        Arc::clone(
+            &self
+                .write(id)
+                .entry(id)
+                .or_insert_with(|| Entry::of(open()))
+                .log,
+        )
+    }
+
+    /// The same for a shard, whose state has the partition from now on.
+    pub(crate) fn own(
+        &self,
+        id: PartitionId,
+        open: impl FnOnce() -> Arc<PartitionLog>,
+    ) -> Arc<PartitionLog> {
+        let mut part = self.write(id);
+        let entry = part.entry(id).or_insert_with(|| Entry::of(open()));
+        entry.is_owned = true;
+        Arc::clone(&entry.log)
+    }
+
+    /// Removes what no shard has and `is_over` says, and calls `close` for each before anybody
+    /// can open it again.
+    pub(crate) fn remove_unowned(
+        &self,
+        is_over: impl Fn(PartitionId) -> bool,
+        close: impl Fn(&PartitionLog),
+    ) {
+        for part in &self.parts {
+            let mut part = part.write().unwrap_or_else(PoisonError::into_inner);
+            part.retain(|id, entry| {
+                let is_kept = entry.is_owned || !is_over(*id);
+                if !is_kept {
+                    close(&entry.log);
+                }
+                is_kept
+            });
+        }
     }
 
     pub(crate) fn remove(&self, id: PartitionId) {
-        let mut part = self
-            .part(id)
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        part.remove(&id);
+        self.write(id).remove(&id);
     }
 
     /// All partitions.
     pub(crate) fn all(&self) -> Vec<Arc<PartitionLog>> {
-        let logs_of = |part: &RwLock<BTreeMap<_, Arc<PartitionLog>>>| {
+        let logs_of = |part: &RwLock<Part>| {
             let part = part.read().unwrap_or_else(PoisonError::into_inner);
-            part.values().map(Arc::clone).collect::<Vec<_>>()
+            let logs = part.values().map(|entry| Arc::clone(&entry.log));
+            logs.collect::<Vec<_>>()
         };
         self.parts.iter().flat_map(logs_of).collect()
     }
 
-    fn part(&self, id: PartitionId) -> &RwLock<BTreeMap<PartitionId, Arc<PartitionLog>>> {
+    fn write(&self, id: PartitionId) -> RwLockWriteGuard<'_, Part> {
+        let part = self.part(id).write();
+        part.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn part(&self, id: PartitionId) -> &RwLock<Part> {
         // Serial and index both spread: partitions of one topic and topics of one partition.
         let mixed = id
             .topic_serial()

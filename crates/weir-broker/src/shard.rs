@@ -4,6 +4,7 @@ mod apply;
 mod checkpoint;
 mod command;
 mod era;
+mod forget;
 mod lead;
 
 use std::{collections::BTreeMap, sync::Arc};

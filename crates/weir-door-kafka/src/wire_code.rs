@@ -54,6 +54,8 @@ pub const FETCH_SESSION_TOPIC_ID_ERROR: i16 = 106;
 pub const UNSUPPORTED_FOR_MESSAGE_FORMAT: i16 = 43;
 /// `INVALID_RECORD`.
 pub const INVALID_RECORD: i16 = 87;
+/// `UNSUPPORTED_ENDPOINT_TYPE`.
+pub const UNSUPPORTED_ENDPOINT_TYPE: i16 = 115;
 /// `UNKNOWN_TOPIC_ID`.
 pub const UNKNOWN_TOPIC_ID: i16 = 100;
 
@@ -118,6 +120,12 @@ pub fn of(kind: ErrorKind, surface: Surface) -> i16 {
         E::GroupMaxSizeReached => same(81),
         E::FencedInstance => same(82),
         E::OffsetMetadataTooLarge => same(12),
+        E::InvalidReplicaAssignment => same(INVALID_REPLICA_ASSIGNMENT),
+        E::PolicyViolation => same(44),
+        E::ElectionNotNeeded => same(84),
+        E::PreferredLeaderNotAvailable => same(80),
+        E::EligibleLeadersNotAvailable => same(83),
+        E::NoReassignmentInProgress => same(85),
         E::InvalidRequest => same(INVALID_REQUEST),
         E::SequenceGap => same(NOT_ENOUGH_REPLICAS),
         E::ProducerFenced => same(PRODUCER_FENCED),
@@ -232,6 +240,26 @@ mod tests {
             (
                 of(ErrorKind::InvalidTimestamp, Surface::Write),
                 ResponseError::InvalidTimestamp,
+            ),
+            (
+                of(ErrorKind::PolicyViolation, Surface::Write),
+                ResponseError::PolicyViolation,
+            ),
+            (
+                of(ErrorKind::ElectionNotNeeded, Surface::Write),
+                ResponseError::ElectionNotNeeded,
+            ),
+            (
+                of(ErrorKind::PreferredLeaderNotAvailable, Surface::Write),
+                ResponseError::PreferredLeaderNotAvailable,
+            ),
+            (
+                of(ErrorKind::EligibleLeadersNotAvailable, Surface::Write),
+                ResponseError::EligibleLeadersNotAvailable,
+            ),
+            (
+                of(ErrorKind::NoReassignmentInProgress, Surface::Write),
+                ResponseError::NoReassignmentInProgress,
             ),
             (
                 of(ErrorKind::TopicExists, Surface::Write),

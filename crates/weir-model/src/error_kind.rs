@@ -88,6 +88,18 @@ pub enum ErrorKind {
     FencedInstance,
     /// The committed metadata is too long.
     OffsetMetadataTooLarge,
+    /// The nodes asked for cannot be the partition's.
+    InvalidReplicaAssignment,
+    /// A rule of the topic forbids it.
+    PolicyViolation,
+    /// The replica that is to lead leads already.
+    ElectionNotNeeded,
+    /// The replica that is to lead is down or behind.
+    PreferredLeaderNotAvailable,
+    /// No replica can lead.
+    EligibleLeadersNotAvailable,
+    /// There is no reassignment that could be cancelled.
+    NoReassignmentInProgress,
     /// The request is malformed in a way that its own codes do not name.
     InvalidRequest,
     /// An earlier sequence of the producer is missing that may be on its way again: leadership has
@@ -134,6 +146,8 @@ impl ErrorKind {
             | E::CoordinatorLoading
             | E::NotCoordinator
             | E::RebalanceInProgress
+            | E::PreferredLeaderNotAvailable
+            | E::EligibleLeadersNotAvailable
             | E::SequenceGap
             | E::ConcurrentTransactions
             | E::UnstableOffsetCommit => true,
@@ -159,6 +173,10 @@ impl ErrorKind {
             | E::GroupMaxSizeReached
             | E::FencedInstance
             | E::OffsetMetadataTooLarge
+            | E::InvalidReplicaAssignment
+            | E::PolicyViolation
+            | E::ElectionNotNeeded
+            | E::NoReassignmentInProgress
             | E::InvalidRequest
             | E::ProducerFenced
             | E::InvalidTxnState
@@ -185,6 +203,8 @@ impl ErrorKind {
             | E::CoordinatorLoading
             | E::NotCoordinator
             | E::RebalanceInProgress
+            | E::PreferredLeaderNotAvailable
+            | E::EligibleLeadersNotAvailable
             | E::SequenceGap
             | E::ConcurrentTransactions
             | E::UnstableOffsetCommit => Blame::Us,
@@ -215,6 +235,10 @@ impl ErrorKind {
             | E::GroupMaxSizeReached
             | E::FencedInstance
             | E::OffsetMetadataTooLarge
+            | E::InvalidReplicaAssignment
+            | E::PolicyViolation
+            | E::ElectionNotNeeded
+            | E::NoReassignmentInProgress
             | E::InvalidRequest
             | E::ProducerFenced
             | E::InvalidTxnState
@@ -297,6 +321,12 @@ codes! {
     69 UnstableOffsetCommit,
     80 OffsetNotAvailable,
     81 NotEnoughReplicas,
+    70 InvalidReplicaAssignment,
+    71 PolicyViolation,
+    72 ElectionNotNeeded,
+    73 PreferredLeaderNotAvailable,
+    74 EligibleLeadersNotAvailable,
+    75 NoReassignmentInProgress,
 }
 
 #[cfg(test)]
@@ -306,7 +336,7 @@ mod tests {
     #[test]
     fn every_code_names_one_error_and_no_other() {
         let named: Vec<ErrorKind> = (0..=u16::MAX).filter_map(ErrorKind::from_code).collect();
-        assert_eq!(named.len(), 49);
+        assert_eq!(named.len(), 55);
         for code in 0..=u16::MAX {
             let back = ErrorKind::from_code(code).map(ErrorKind::code);
             assert!(back.is_none_or(|back| back == code), "{code}");

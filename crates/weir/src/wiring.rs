@@ -27,7 +27,10 @@ impl Machine {
             .with_context(|| format!("data directory {}", config.data_dir.display()))?;
         let cores = available_parallelism().map_or(1, usize::from);
         let workers = u32::try_from(cores.div_ceil(CORES_PER_WORKER)).unwrap_or(MAX_WORKER_COUNT);
+        let shown =
+            std::path::absolute(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone());
         let config = NodeConfig {
+            data_dir: shown.display().to_string(),
             kafka_host: kafka.host.clone(),
             kafka_port: kafka.port,
             worker_count: workers.min(MAX_WORKER_COUNT),

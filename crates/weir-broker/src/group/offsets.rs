@@ -4,7 +4,7 @@
 //! and its offsets. Encoded offsets: `u32` count, each `u64` partition, `u64` offset, `i32`
 //! leader epoch, text metadata, `i64` time in ms.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use weir_log::Millis;
@@ -82,10 +82,16 @@ impl OffsetTable {
         kept.map(|(partition, stored)| (*partition, stored))
     }
 
-    /// Forgets the offsets of a topic that was deleted. Walks all groups.
-    pub fn forget_topic(&mut self, serial: u64) {
+    /// Serial numbers of all topics that something is kept of. Walks all groups.
+    pub fn topics(&self) -> impl Iterator<Item = u64> {
+        let partitions = self.groups.values().flat_map(|kept| kept.keys());
+        partitions.map(|partition| partition.topic_serial())
+    }
+
+    /// Forgets the offsets of topics that were deleted. Walks all groups.
+    pub fn forget_topics(&mut self, serials: &BTreeSet<u64>) {
         self.groups.retain(|_, kept| {
-            kept.retain(|partition, _| partition.topic_serial() != serial);
+            kept.retain(|partition, _| !serials.contains(&partition.topic_serial()));
             !kept.is_empty()
         });
     }

@@ -81,7 +81,9 @@ impl Node {
             | MetadataOutcome::NodeStateSet(_)
             | MetadataOutcome::NodeRemoved(_)
             | MetadataOutcome::TopicCreated(_)
-            | MetadataOutcome::TopicDeleted(_) => Err(ErrorKind::InvalidRequest),
+            | MetadataOutcome::TopicDeleted(_)
+            | MetadataOutcome::ConfigsAltered
+            | MetadataOutcome::PartitionsCreated => Err(ErrorKind::InvalidRequest),
         }
     }
 }

@@ -36,6 +36,10 @@ impl Shard {
             ShardCommand::Group(GroupCommand::CommitOffsets(commit)) => {
                 AppliedOutcome::Offsets(self.offsets.apply(commit))
             }
+            ShardCommand::Forget { topics } => {
+                self.forget_topics(at.index, &topics);
+                AppliedOutcome::Done
+            }
             ShardCommand::Trim { partition, start } => {
                 if let Some(partition) = self.partitions.get(&partition) {
                     partition.log.trim(start);
@@ -48,7 +52,7 @@ impl Shard {
     fn append(&mut self, at: &Applied, id: PartitionId, batch: Bytes) -> Produced {
         let env = &self.env;
         let partition = self.partitions.entry(id).or_insert_with(|| {
-            let log = env.open_partition(id, PartitionManifest::default());
+            let log = env.own_partition(id, PartitionManifest::default());
             Partition {
                 log,
                 producers: ProducerTable::default(),

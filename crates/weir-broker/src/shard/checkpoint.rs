@@ -178,7 +178,7 @@ impl Shard {
         for stored in body.partitions {
             let producers = ProducerTable::decode(&stored.producers)?;
             let epochs = decode_epochs(&stored.epochs)?;
-            let log = shard.env.open_partition(stored.id, stored.manifest);
+            let log = shard.env.own_partition(stored.id, stored.manifest);
             log.restore_epochs(epochs);
             shard
                 .partitions
@@ -198,7 +198,7 @@ impl Shard {
             let epochs = decode_epochs(&stored.epochs)?;
             let log = self
                 .env
-                .open_partition(stored.id, PartitionManifest::default());
+                .own_partition(stored.id, PartitionManifest::default());
             log.take_over(stored.manifest);
             log.restore_epochs(epochs);
             partitions.insert(stored.id, Partition { log, producers });
@@ -346,9 +346,21 @@ impl ShardEnv {
             .get_or_open(id, || self.store.partition(id, manifest))
     }
 
+    /// The same for a shard whose state has the partition.
+    pub(super) fn own_partition(
+        &self,
+        id: PartitionId,
+        manifest: PartitionManifest,
+    ) -> Arc<PartitionLog> {
+        self.registry.own(id, || self.store.partition(id, manifest))
+    }
+
     /// These partitions are in no group of this node any more: readers do not find them. Their
     /// files stay, since a flush may be at work on them.
-    fn close_partitions(&self, logs: impl Iterator<Item = Arc<PartitionLog>>) -> Vec<PartitionId> {
+    pub(super) fn close_partitions(
+        &self,
+        logs: impl Iterator<Item = Arc<PartitionLog>>,
+    ) -> Vec<PartitionId> {
         let close = |log: Arc<PartitionLog>| {
             self.registry.remove(log.id());
             self.store.close_partition(&log);

@@ -5,8 +5,11 @@
 //! | 1 | append | partition u64, record batch |
 //! | 2 | group | see [`crate::group::GroupCommand`] |
 //! | 3 | trim | partition u64, new start u64 |
+//! | 20 | forget | serial u64 of each deleted topic |
 //!
 //! Numbers are little-endian. Tags are never used again for something else.
+
+use std::collections::BTreeSet;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use weir_model::{Offset, PartitionId};
@@ -17,6 +20,7 @@ use crate::group::GroupCommand;
 const APPEND: u8 = 1;
 const GROUP: u8 = 2;
 const TRIM: u8 = 3;
+const FORGET: u8 = 20;
 
 /// A change of a shard.
 #[derive(Debug)]
@@ -32,6 +36,11 @@ pub(crate) enum ShardCommand {
     Trim {
         partition: PartitionId,
         start: Offset,
+    },
+    /// Let go of all that belongs to deleted topics.
+    Forget {
+        /// Their serial numbers.
+        topics: BTreeSet<u64>,
     },
 }
 
@@ -65,6 +74,16 @@ impl ShardCommand {
         }
     }
 
+    pub(crate) fn forget(topics: &BTreeSet<u64>) -> Command {
+        let mut head = BytesMut::with_capacity(1 + 8 * topics.len());
+        head.put_u8(FORGET);
+        topics.iter().for_each(|serial| head.put_u64_le(*serial));
+        Command {
+            head: head.freeze(),
+            payload: Bytes::new(),
+        }
+    }
+
     /// The command in `bytes`, or what is wrong with them: this build cannot go on with the log.
     pub(crate) fn decode(mut bytes: Bytes) -> Result<Self, String> {
         let ended = |_| "command ends early".to_owned();
@@ -84,6 +103,13 @@ impl ShardCommand {
                 partition: PartitionId(bytes.try_get_u64_le().map_err(ended)?),
                 start: Offset(bytes.try_get_u64_le().map_err(ended)?),
             },
+            FORGET => {
+                let mut topics = BTreeSet::new();
+                while !bytes.is_empty() {
+                    topics.insert(bytes.try_get_u64_le().map_err(ended)?);
+                }
+                Self::Forget { topics }
+            }
             tag => return Err(format!("unknown shard command {tag}")),
         };
         if bytes.is_empty() {
@@ -132,6 +158,12 @@ mod tests {
                 "cut at {cut}"
             );
         }
+        let forget = joined(&ShardCommand::forget(&BTreeSet::from([3, 900])));
+        assert!(ShardCommand::decode(forget.slice(..12)).is_err());
+        assert!(matches!(
+            ShardCommand::decode(forget),
+            Ok(ShardCommand::Forget { topics }) if topics == BTreeSet::from([3, 900])
+        ));
         let longer = [&trim[..], b"x"].concat();
         assert!(ShardCommand::decode(longer.into()).is_err());
         assert!(ShardCommand::decode(Bytes::from_static(&[99])).is_err());

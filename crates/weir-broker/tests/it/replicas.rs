@@ -39,6 +39,7 @@ impl World {
             name: "t".to_owned(),
             partition_count: Some(1),
             replication_factor: Some(3),
+            assignments: None,
             configs: configs
                 .map(|(name, value)| ((*name).to_owned(), Some((*value).to_owned())))
                 .collect(),

@@ -1,5 +1,6 @@
 //! The shapes of the request bodies that are served, in wire order.
 
+mod admin;
 mod data;
 
 use super::{
@@ -53,6 +54,20 @@ pub fn of_request(api: Api) -> &'static Shape {
         Api::CreateTopics => &CREATE_TOPICS,
         Api::InitProducerId => &INIT_PRODUCER_ID,
         Api::OffsetForLeaderEpoch => &data::OFFSET_FOR_LEADER_EPOCH,
+        Api::DeleteTopics => &admin::DELETE_TOPICS,
+        Api::DeleteRecords => &admin::DELETE_RECORDS,
+        Api::DescribeConfigs => &admin::DESCRIBE_CONFIGS,
+        Api::AlterConfigs => &admin::ALTER_CONFIGS,
+        Api::DescribeLogDirs => &admin::DESCRIBE_LOG_DIRS,
+        Api::CreatePartitions => &admin::CREATE_PARTITIONS,
+        Api::ElectLeaders => &admin::ELECT_LEADERS,
+        Api::IncrementalAlterConfigs => &admin::INCREMENTAL_ALTER_CONFIGS,
+        Api::AlterPartitionReassignments => &admin::ALTER_REASSIGNMENTS,
+        Api::ListPartitionReassignments => &admin::LIST_REASSIGNMENTS,
+        Api::DescribeQuorum => &admin::DESCRIBE_QUORUM,
+        Api::DescribeCluster => &admin::DESCRIBE_CLUSTER,
+        Api::ListConfigResources => &admin::LIST_CONFIG_RESOURCES,
+        Api::DescribeTopicPartitions => &admin::DESCRIBE_TOPIC_PARTITIONS,
     }
 }
 

@@ -29,10 +29,38 @@ pub enum Api {
     ApiVersions,
     /// Key 19.
     CreateTopics,
+    /// Key 20.
+    DeleteTopics,
+    /// Key 21.
+    DeleteRecords,
     /// Key 22.
     InitProducerId,
     /// Key 23.
     OffsetForLeaderEpoch,
+    /// Key 32.
+    DescribeConfigs,
+    /// Key 33.
+    AlterConfigs,
+    /// Key 35.
+    DescribeLogDirs,
+    /// Key 37.
+    CreatePartitions,
+    /// Key 43.
+    ElectLeaders,
+    /// Key 44.
+    IncrementalAlterConfigs,
+    /// Key 45.
+    AlterPartitionReassignments,
+    /// Key 46.
+    ListPartitionReassignments,
+    /// Key 55.
+    DescribeQuorum,
+    /// Key 60.
+    DescribeCluster,
+    /// Key 74.
+    ListConfigResources,
+    /// Key 75.
+    DescribeTopicPartitions,
 }
 
 /// One line of the table.
@@ -64,7 +92,7 @@ const fn line(api: Api, key: i16, min: i16, max: i16, flexible_from: i16) -> Ser
 }
 
 /// What is served, by key: the versions of Kafka 4.2, where this door can keep their promises.
-pub const SERVED: [Served; 15] = [
+pub const SERVED: [Served; 29] = [
     // librdkafka before 2.11.1 compresses only where Produce 0 is told (KAFKA-18659). Like Kafka
     // 4, 0 to 2 are told and close the connection when they are used.
     Served {
@@ -87,8 +115,22 @@ pub const SERVED: [Served; 15] = [
     line(Api::SyncGroup, 14, 0, 5, 4),
     line(Api::ApiVersions, 18, 0, 4, 3),
     line(Api::CreateTopics, 19, 2, 7, 5),
+    line(Api::DeleteTopics, 20, 1, 6, 4),
+    line(Api::DeleteRecords, 21, 0, 2, 2),
     line(Api::InitProducerId, 22, 0, 5, 2),
     line(Api::OffsetForLeaderEpoch, 23, 2, 4, 4),
+    line(Api::DescribeConfigs, 32, 1, 4, 4),
+    line(Api::AlterConfigs, 33, 0, 2, 2),
+    line(Api::DescribeLogDirs, 35, 1, 4, 2),
+    line(Api::CreatePartitions, 37, 0, 3, 2),
+    line(Api::ElectLeaders, 43, 0, 2, 2),
+    line(Api::IncrementalAlterConfigs, 44, 0, 1, 1),
+    line(Api::AlterPartitionReassignments, 45, 0, 1, 0),
+    line(Api::ListPartitionReassignments, 46, 0, 0, 0),
+    line(Api::DescribeQuorum, 55, 0, 2, 0),
+    line(Api::DescribeCluster, 60, 0, 2, 0),
+    line(Api::ListConfigResources, 74, 0, 1, 0),
+    line(Api::DescribeTopicPartitions, 75, 0, 0, 0),
 ];
 
 /// The line of `key`; `None`: not served.

@@ -5,9 +5,10 @@ use kafka_protocol::protocol::Decodable;
 use weir_broker::api::Outcome;
 
 use super::{
-    api_versions, fetch, groups, leader_epoch, list_offsets, metadata, offsets,
+    api_versions, cluster, configs, elections, fetch, groups, leader_epoch, list_offsets, manage,
+    metadata, offsets,
     plan::{Answer, Client, MapError, Mapped, Plan},
-    produce, producer_id, topics,
+    produce, producer_id, topic_admin, topic_partitions, topics,
 };
 use crate::codec::{
     header::{Head, Incoming},
@@ -53,6 +54,20 @@ fn map_checked(head: &Head, body: Bytes, client: &Client) -> Result<Mapped, MapE
         Api::ApiVersions => api_versions::map(head, &decode(head, body)?),
         Api::CreateTopics => topics::map(head, &decode(head, body)?),
         Api::InitProducerId => producer_id::map(head, &decode(head, body)?),
+        Api::DeleteTopics => topic_admin::map_delete(head, decode(head, body)?),
+        Api::DeleteRecords => topic_admin::map_delete_records(decode(head, body)?),
+        Api::CreatePartitions => topic_admin::map_create_partitions(decode(head, body)?),
+        Api::DescribeConfigs => configs::map_describe(decode(head, body)?),
+        Api::AlterConfigs => configs::map_alter(decode(head, body)?),
+        Api::IncrementalAlterConfigs => configs::map_incremental(decode(head, body)?),
+        Api::ListConfigResources => configs::map_list(head, decode(head, body)?),
+        Api::DescribeCluster => cluster::map_describe(head, &decode(head, body)?),
+        Api::DescribeQuorum => cluster::map_quorum(head, &decode(head, body)?),
+        Api::DescribeLogDirs => cluster::map_log_dirs(decode(head, body)?),
+        Api::ElectLeaders => elections::map_elect(head, decode(head, body)?),
+        Api::AlterPartitionReassignments => elections::map_reassign(decode(head, body)?),
+        Api::ListPartitionReassignments => elections::map_list(head),
+        Api::DescribeTopicPartitions => topic_partitions::map(decode(head, body)?),
     }
 }
 
@@ -95,7 +110,21 @@ pub fn answer(
         Plan::Fetch(fetching) => fetch::answer(head, fetching, expect!(Fetch), client),
         Plan::EndOfEpoch(grouped) => leader_epoch::answer(head, grouped, expect!(EndOfEpoch)),
         Plan::ListOffsets(grouped) => list_offsets::answer(head, grouped, expect!(ListOffsets)),
-        Plan::Metadata { refused } => metadata::answer(head, refused, expect!(Metadata)),
+        Plan::Manage(plan) => manage::answer(head, plan, outcome),
+        Plan::Metadata {
+            with_operations,
+            with_cluster_operations,
+            refused,
+        } => {
+            let outcome = expect!(Metadata);
+            metadata::answer(
+                head,
+                with_operations,
+                with_cluster_operations,
+                refused,
+                outcome,
+            )
+        }
         Plan::CreateTopics(names) => topics::answer(head, names, expect!(CreateTopics)),
         Plan::ProducerId => producer_id::answer(head, expect!(ProducerId)),
         Plan::Coordinators(keys) => groups::answer_find(head, keys, expect!(Coordinators)),

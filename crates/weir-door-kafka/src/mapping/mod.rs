@@ -1,15 +1,21 @@
 //! Wire requests to the node's requests, and its outcomes to wire answers.
 
 pub mod api_versions;
+pub mod cluster;
+pub mod configs;
 pub mod dispatch;
+pub mod elections;
 pub mod fetch;
 pub mod grouped;
 pub mod groups;
 pub mod leader_epoch;
 pub mod list_offsets;
+pub mod manage;
 pub mod metadata;
 pub mod offsets;
 pub mod plan;
 pub mod produce;
 pub mod producer_id;
+pub mod topic_admin;
+pub mod topic_partitions;
 pub mod topics;

@@ -4,12 +4,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use kafka_protocol::{messages::metadata_response::MetadataResponseTopic, protocol::StrBytes};
-use weir_broker::api::Request;
+use uuid::Uuid;
+use weir_broker::api::{Request, admin::Refusal};
 use weir_door::Millis;
 
 use super::{fetch::Fetching, grouped::Grouped};
-use crate::codec::{response::EncodeError, shape::DecodeError, versions::Api};
-use crate::session::fetch_cache::Fetches;
+use crate::{
+    codec::{response::EncodeError, shape::DecodeError, versions::Api},
+    session::fetch_cache::Fetches,
+    wire_code::{self, Surface},
+};
 
 /// What a wire request becomes. Lives for a moment on the stack, so that a box for the larger
 /// variant would cost more than it saves.
@@ -78,11 +82,17 @@ pub enum Plan {
     EndOfEpoch(Grouped),
     /// Metadata.
     Metadata {
+        /// Whether allowed operations on topics are told.
+        with_operations: bool,
+        /// The same of the cluster.
+        with_cluster_operations: bool,
         /// Answers for topics that the node was not asked for, with their places in order.
         refused: Vec<(usize, MetadataResponseTopic)>,
     },
+    /// What administrators ask.
+    Manage(ManagePlan),
     /// CreateTopics: names with the code of those that the node was not asked for.
-    CreateTopics(Vec<(StrBytes, Option<i16>)>),
+    CreateTopics(Vec<(StrBytes, Option<Refused>)>),
     /// InitProducerId.
     ProducerId,
     /// FindCoordinator: the keys.
@@ -99,6 +109,101 @@ pub enum Plan {
     OffsetCommit(Grouped),
     /// OffsetFetch: groups with what they were asked for; `None`: everything.
     OffsetFetch(Vec<(StrBytes, Option<Grouped>)>),
+}
+
+/// Why something is refused: code and words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The code.
+    pub code: i16,
+    /// The words; `None`: the code says it all.
+    pub message: Option<StrBytes>,
+}
+
+impl From<i16> for Refused {
+    fn from(code: i16) -> Self {
+        Self {
+            code,
+            message: None,
+        }
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        let message = Some(refusal.message).filter(|message| !message.is_empty());
+        Self {
+            code: wire_code::of(refusal.kind, Surface::Write),
+            message: message.map(StrBytes::from_string),
+        }
+    }
+}
+
+impl Refused {
+    /// A refusal with words.
+    pub fn new(code: i16, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: Some(StrBytes::from_string(message.into())),
+        }
+    }
+}
+
+/// What is kept of an administrator's request.
+#[derive(Debug)]
+pub enum ManagePlan {
+    /// DeleteTopics: name, id, and why the node was not asked.
+    DeleteTopics(Vec<(Option<StrBytes>, Uuid, Option<Refused>)>),
+    /// DeleteRecords.
+    DeleteRecords(Grouped),
+    /// CreatePartitions: names.
+    CreatePartitions(Vec<(StrBytes, Option<Refused>)>),
+    /// DescribeConfigs: types and names.
+    DescribeConfigs {
+        /// The resources.
+        resources: Vec<AskedResource>,
+        /// Whether synonyms are told.
+        with_synonyms: bool,
+        /// Whether documentation is told.
+        with_docs: bool,
+    },
+    /// AlterConfigs and IncrementalAlterConfigs.
+    AlterConfigs(Vec<AskedResource>),
+    /// ListConfigResources: the types.
+    ListConfigResources(Vec<i8>),
+    /// DescribeCluster.
+    DescribeCluster {
+        /// Whether allowed operations are told.
+        with_operations: bool,
+    },
+    /// DescribeQuorum.
+    DescribeQuorum,
+    /// DescribeLogDirs.
+    DescribeLogDirs,
+    /// ElectLeaders.
+    ElectLeaders,
+    /// AlterPartitionReassignments: names with indexes.
+    Reassign(Vec<(StrBytes, Vec<i32>)>),
+    /// DescribeTopicPartitions.
+    TopicPartitions {
+        /// Most partitions of the answer.
+        max_count: usize,
+        /// Where to begin.
+        cursor: Option<(StrBytes, i32)>,
+        /// Names that the node was not asked for.
+        refused: Vec<StrBytes>,
+    },
+}
+
+/// A resource as it was asked for, and why the node was not asked.
+#[derive(Debug)]
+pub struct AskedResource {
+    /// Its type on the wire.
+    pub kind: i8,
+    /// Its name.
+    pub name: StrBytes,
+    /// Why the node was not asked.
+    pub refused: Option<Refused>,
 }
 
 /// The client at the other end.

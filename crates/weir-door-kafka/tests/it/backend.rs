@@ -16,8 +16,8 @@ use weir_broker::{
     api::{
         Backend, Broker, ClusterMetadata, CreatedTopic, Fetch, FetchPartition, Fetched,
         FetchedBatches, FetchedOffset, Join, JoinRefused, Joined, JoinedMember, ListOffset,
-        ListedOffset, Metadata, OffsetSpec, Outcome, PartitionMetadata, Produce, Produced, Request,
-        Sync, Synced, TopicDescription, TopicMetadata, TopicRef,
+        ListedOffset, Metadata, OffsetFetch, OffsetSpec, Outcome, PartitionMetadata, Produce,
+        Produced, Request, Sync, Synced, TopicDescription, TopicMetadata, TopicRef,
     },
 };
 use weir_model::{
@@ -88,10 +88,13 @@ impl Scripted {
                         id: Some(TopicId(id)),
                         partition_count: 1,
                         replication_factor: 1,
+                        configs: Vec::new(),
                     })
                 });
                 Outcome::CreateTopics(created.collect())
             }
+            // No client under test looks after a cluster.
+            Request::Manage(_) => Outcome::Heartbeat(Err(ErrorKind::InvalidRequest)),
             Request::InitProducerId(_) => Outcome::ProducerId(Ok((ProducerId(7), 0))),
             Request::FindCoordinator(groups) => {
                 Outcome::Coordinators(groups.iter().map(|_| Ok(self.broker())).collect())
@@ -111,25 +114,27 @@ impl Scripted {
                 });
                 Outcome::OffsetCommit(kept.collect())
             }
-            Request::OffsetFetch(asked) => {
-                let state = self.state.lock().unwrap();
-                let groups = asked.into_iter().map(|group| {
-                    let partitions = group.partitions.unwrap_or_default().into_iter();
-                    let offsets = partitions.map(|(topic, index)| FetchedOffset {
-                        index,
-                        offset: state
-                            .offsets
-                            .get(&(group.group.clone(), named(&topic)))
-                            .copied(),
-                        topic,
-                        leader_epoch: -1,
-                        metadata: String::new(),
-                    });
-                    Ok(offsets.collect())
-                });
-                Outcome::OffsetFetch(groups.collect())
-            }
+            Request::OffsetFetch(asked) => self.kept(asked),
         }
+    }
+
+    fn kept(&self, asked: Vec<OffsetFetch>) -> Outcome {
+        let state = self.state.lock().unwrap();
+        let groups = asked.into_iter().map(|group| {
+            let partitions = group.partitions.unwrap_or_default().into_iter();
+            let offsets = partitions.map(|(topic, index)| FetchedOffset {
+                index,
+                offset: state
+                    .offsets
+                    .get(&(group.group.clone(), named(&topic)))
+                    .copied(),
+                topic,
+                leader_epoch: -1,
+                metadata: String::new(),
+            });
+            Ok(offsets.collect())
+        });
+        Outcome::OffsetFetch(groups.collect())
     }
 
     fn broker(&self) -> Broker {

@@ -22,7 +22,7 @@ use weir_model::ErrorKind;
 
 use crate::{
     outcomes::outcome,
-    samples::{all_versions, batch, frame, framed, produce},
+    samples::{all_versions, batch, frame, framed, is_answered_here, produce},
     wire::{NOW, asked, correlations, decoded, fed, sent, session},
 };
 
@@ -85,7 +85,10 @@ fn any_split_of_the_bytes_gives_the_same_requests() {
         found
     };
     let whole = requests(&mut fed(&wire));
-    assert_eq!(whole.len(), versions::SERVED.len() - 1);
+    let asked = versions::SERVED
+        .iter()
+        .filter(|line| !is_answered_here(line.api));
+    assert_eq!(whole.len(), asked.count());
     for cut in 0..=wire.len() {
         let mut session = fed(&wire[..cut]);
         session.receive(NOW, Bytes::copy_from_slice(&wire[cut..]));

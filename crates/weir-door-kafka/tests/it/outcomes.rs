@@ -8,7 +8,7 @@ use weir_broker::api::{
 };
 use weir_model::{ErrorKind, Offset, ProducerId, TopicId, TopicName};
 
-use crate::samples::TOPIC_ID;
+use crate::{admin_samples, samples::TOPIC_ID};
 
 /// `kind` says no.
 // Table: one arm per request.
@@ -64,10 +64,13 @@ pub(crate) fn outcome(request: &Request, kind: Option<ErrorKind>) -> Outcome {
                 id: Some(TopicId(TOPIC_ID)),
                 partition_count: 3,
                 replication_factor: 1,
+                configs: admin_samples::entries(),
             };
             let topics = create.topics.iter();
-            Outcome::CreateTopics(topics.map(|_| or(kind, created.clone())).collect())
+            let created = topics.map(|_| or(kind, created.clone()).map_err(Into::into));
+            Outcome::CreateTopics(created.collect())
         }
+        Request::Manage(manage) => Outcome::Managed(admin_samples::managed(manage, kind)),
         Request::InitProducerId(_) => Outcome::ProducerId(or(kind, (ProducerId(4), 0))),
         Request::FindCoordinator(groups) => {
             Outcome::Coordinators(groups.iter().map(|_| or(kind, broker())).collect())

@@ -181,14 +181,15 @@ fn special_timestamps_are_those_of_the_version() {
 }
 
 #[test]
-fn a_topic_named_twice_or_placed_by_hand_is_not_created() {
+fn a_topic_named_twice_or_placed_with_a_gap_is_not_created() {
     let topic = |name| {
         CreatableTopic::default()
             .with_name(text(name).into())
             .with_num_partitions(-1)
             .with_replication_factor(-1)
     };
-    let placed = topic("placed").with_assignments(vec![CreatableReplicaAssignment::default()]);
+    let second = CreatableReplicaAssignment::default().with_partition_index(1);
+    let placed = topic("placed").with_assignments(vec![second]);
     let odd = topic("odd").with_num_partitions(-2);
     let topics = vec![topic("twice"), placed, topic("good"), odd, topic("twice")];
     let request = CreateTopicsRequest::default().with_topics(topics);

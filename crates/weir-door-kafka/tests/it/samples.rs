@@ -26,6 +26,8 @@ use kafka_protocol::{
 use uuid::Uuid;
 use weir_door_kafka::codec::versions::{Api, SERVED, Served};
 
+use crate::admin_samples;
+
 /// The id of the samples' topic.
 pub(crate) const TOPIC_ID: Uuid = Uuid::from_u128(7);
 
@@ -34,6 +36,11 @@ pub(crate) fn all_versions() -> impl Iterator<Item = (Served, i16)> {
     SERVED
         .into_iter()
         .flat_map(|line| (line.min..=line.max).map(move |version| (line, version)))
+}
+
+/// Whether the door answers by itself.
+pub(crate) fn is_answered_here(api: Api) -> bool {
+    matches!(api, Api::ApiVersions | Api::ListPartitionReassignments)
 }
 
 pub(crate) fn text(text: &'static str) -> StrBytes {
@@ -93,6 +100,7 @@ pub(crate) fn produce(version: i16, acks: i16, records: Vec<Option<Bytes>>) -> B
     body.freeze()
 }
 
+// Table: one arm per request.
 fn encode_body(api: Api, version: i16, into: &mut BytesMut) {
     match api {
         Api::Produce => {
@@ -149,6 +157,23 @@ fn encode_body(api: Api, version: i16, into: &mut BytesMut) {
             request.encode(into, version)
         }
         Api::CreateTopics => create_topics().encode(into, version),
+        Api::DeleteTopics
+        | Api::DeleteRecords
+        | Api::DescribeConfigs
+        | Api::AlterConfigs
+        | Api::DescribeLogDirs
+        | Api::CreatePartitions
+        | Api::ElectLeaders
+        | Api::IncrementalAlterConfigs
+        | Api::AlterPartitionReassignments
+        | Api::ListPartitionReassignments
+        | Api::DescribeQuorum
+        | Api::DescribeCluster
+        | Api::ListConfigResources
+        | Api::DescribeTopicPartitions => {
+            admin_samples::encode_body(api, version, into);
+            Ok(())
+        }
         Api::InitProducerId => InitProducerIdRequest::default()
             .with_transactional_id(None)
             .encode(into, version),

@@ -1,12 +1,14 @@
 //! One partition's log in memory: offsets, tail, manifest, watchers.
 
 mod epochs;
+mod latest;
 mod take_over;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use weir_model::{Offset, PartitionId};
 
+use self::latest::latest_stored;
 pub use self::take_over::{MissingRange, NotWhole};
 use super::{
     ColdLookup, ColdRead, EpochTable, Lookup, PartitionManifest, Read, SegmentMeta, WatchersFull,
@@ -292,6 +294,22 @@ impl PartitionLog {
         Arc::clone(&self.lock().manifest)
     }
 
+    /// What the partition takes on the disk, in bytes: its segments' batches, and those that only
+    /// the write-ahead log has yet.
+    pub fn size_bytes(&self) -> u64 {
+        let state = self.lock();
+        let kept = &state.manifest.segments[state.manifest.segment_at(state.start)..];
+        let stored: u64 = kept.iter().map(|segment| segment.size_bytes).sum();
+        stored + state.tail.bytes_from(state.manifest.end())
+    }
+
+    /// The time of the oldest batch that no segment has yet, in ms; `None`: there is none.
+    pub fn oldest_unflushed_ms(&self) -> Option<i64> {
+        let state = self.lock();
+        let oldest = state.tail.batches_from(state.manifest.end()).next();
+        oldest.map(|batch| batch.max_timestamp_ms)
+    }
+
     /// Whether a flush would change the manifest: batches to write, segments to drop or replace.
     pub fn is_dirty(&self) -> bool {
         let state = self.lock();
@@ -447,39 +465,6 @@ impl State {
             .filter(|batch| batch.last_offset < self.manifest.end())
             .map(|batch| batch.pin.position_bytes())
     }
-
-    /// The latest record's batch among those not trimmed.
-    fn latest_kept(&self) -> Option<(i64, Offset)> {
-        let stored = latest_of(
-            self.manifest.segments[self.manifest.segment_at(self.start)..]
-                .iter()
-                .map(|segment| (segment.max_timestamp_ms, segment.max_timestamp_offset))
-                .filter(|(_, offset)| *offset >= self.start),
-        );
-        let in_memory = latest_of(
-            self.tail
-                .batches_from(self.start)
-                .map(|batch| (batch.max_timestamp_ms, batch.base_offset)),
-        );
-        latest_of(stored.into_iter().chain(in_memory))
-    }
-}
-
-fn latest_stored(manifest: &PartitionManifest) -> Option<(i64, Offset)> {
-    latest_of(
-        manifest
-            .segments
-            .iter()
-            .map(|segment| (segment.max_timestamp_ms, segment.max_timestamp_offset))
-            .filter(|(_, offset)| *offset >= manifest.start),
-    )
-}
-
-/// The first of those with the greatest time.
-fn latest_of(batches: impl Iterator<Item = (i64, Offset)>) -> Option<(i64, Offset)> {
-    batches
-        .filter(|(time_ms, _)| *time_ms != i64::MIN)
-        .min_by_key(|(time_ms, offset)| (std::cmp::Reverse(*time_ms), *offset))
 }
 
 impl std::fmt::Debug for PartitionLog {

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use weir_model::{Offset, PartitionId};
 
 use super::world::*;
@@ -124,10 +126,10 @@ fn the_last_offset_counts_and_too_much_metadata_is_refused_alone() {
         check_metadata(&"x".repeat(MAX_OFFSET_METADATA_BYTES)),
         Ok(())
     );
-    table.forget_topic(2);
+    table.forget_topics(&BTreeSet::from([2]));
     assert_eq!(table.fetch("g", partition), None);
     assert_eq!(table.fetch_all("g").count(), 1);
-    table.forget_topic(1);
+    table.forget_topics(&BTreeSet::from([1]));
     assert_eq!(table, OffsetTable::default());
 }
 

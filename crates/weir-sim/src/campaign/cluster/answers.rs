@@ -91,11 +91,16 @@ impl Cluster<'_> {
         let client = asked.client;
         match (asked.what, outcome) {
             (What::Create { topic }, Outcome::CreateTopics(created)) => match created.first() {
-                Some(Ok(_) | Err(ErrorKind::TopicExists)) => {
+                Some(Ok(_)) => {
                     self.created.insert(topic);
                     Ok(())
                 }
-                Some(Err(error)) => {
+                Some(Err(refusal)) if refusal.kind == ErrorKind::TopicExists => {
+                    self.created.insert(topic);
+                    Ok(())
+                }
+                Some(Err(refusal)) => {
+                    let error = &refusal.kind;
                     // Nodes that are not known yet cannot carry copies.
                     let is_early = *error == ErrorKind::InvalidReplicationFactor;
                     self.check_error(*error, is_early, "a new topic")

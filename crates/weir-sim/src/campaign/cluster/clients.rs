@@ -183,6 +183,7 @@ impl Cluster<'_> {
                 configs: configs
                     .map(|(name, value)| (name.to_owned(), Some(value)))
                     .collect(),
+                assignments: None,
             }],
             validate_only: false,
         })

@@ -234,6 +234,7 @@ impl<'a> Run<'a> {
                 configs: configs
                     .map(|(name, value)| (name.to_owned(), Some(value)))
                     .collect(),
+                assignments: None,
             }],
             validate_only: false,
         };
