@@ -2,6 +2,7 @@
 //! answer it.
 
 pub(crate) mod fetch;
+pub(crate) mod figures;
 mod groups;
 mod identity;
 mod list_offsets;

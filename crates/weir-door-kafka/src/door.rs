@@ -2,6 +2,7 @@
 
 use weir_door::{Connection, Door};
 
+use crate::codec::versions::SERVED;
 use crate::session::connection::KafkaSession;
 
 /// Most bytes of records in one Fetch answer, whatever the client allows (Kafka's
@@ -42,6 +43,11 @@ impl Door for KafkaDoor {
 
     fn name(&self) -> &'static str {
         "kafka"
+    }
+
+    fn request_labels(&self) -> Vec<String> {
+        let served = SERVED.iter();
+        served.map(|line| format!("{:?}", line.api)).collect()
     }
 
     fn open(&self, connection: Connection) -> KafkaSession {

@@ -54,8 +54,13 @@ impl Node {
             match self.check(partition, now) {
                 Ok(checked) => {
                     let task = task.clone();
+                    let sent = self.sent(checked.partition, &checked.batch);
                     let command = ShardCommand::append(checked.partition, checked.batch);
-                    let done = Box::new(move |outcome| task.settle(at, appended(&outcome)));
+                    let done = Box::new(move |outcome| {
+                        let produced = appended(&outcome);
+                        sent.count(&produced);
+                        task.settle(at, produced);
+                    });
                     self.propose(checked.group, command, done);
                 }
                 Err(error) => task.settle(at, refused(error)),

@@ -21,6 +21,7 @@ use crate::{
         frame::{FrameError, frame_bytes},
         header::{self, HeaderError},
         inbox::Inbox,
+        versions::SERVED,
     },
     mapping::{
         api_versions, dispatch,
@@ -237,6 +238,13 @@ impl Session for KafkaSession {
             self.fetching = Some(ticket);
         }
         Some((ticket, request))
+    }
+
+    fn request_label(&self, ticket: Ticket) -> usize {
+        let api = self.queue.head(ticket).map(|head| head.api);
+        let mut served = SERVED.iter();
+        let at = served.position(|line| Some(line.api) == api);
+        at.unwrap_or(SERVED.len())
     }
 
     fn complete(&mut self, _now: Millis, ticket: Ticket, outcome: Outcome) {

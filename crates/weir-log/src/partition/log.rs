@@ -8,7 +8,8 @@ use weir_model::{Offset, PartitionId};
 
 pub use self::take_over::{MissingRange, NotWhole};
 use super::{
-    ColdLookup, ColdRead, Lookup, PartitionManifest, Read, SegmentMeta, WatchersFull, read::Wanted,
+    ColdLookup, ColdRead, Lookup, PartitionManifest, Read, SegmentMeta, Traffic, WatchersFull,
+    read::Wanted,
 };
 use crate::{
     cold::find_in_memory,
@@ -41,6 +42,7 @@ pub struct PartitionLog {
     budget: Arc<TailBudget>,
     state: Mutex<State>,
     tidied: Mutex<bool>,
+    traffic: Traffic,
 }
 
 struct State {
@@ -101,12 +103,18 @@ impl PartitionLog {
             budget,
             state: Mutex::new(state),
             tidied: Mutex::new(false),
+            traffic: Traffic::default(),
         })
     }
 
     /// The partition.
     pub fn id(&self) -> PartitionId {
         self.id
+    }
+
+    /// What clients sent and took.
+    pub fn traffic(&self) -> &Traffic {
+        &self.traffic
     }
 
     /// Appends a committed batch.

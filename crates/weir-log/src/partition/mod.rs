@@ -7,6 +7,7 @@ pub(crate) mod manifest;
 pub(crate) mod read;
 mod store;
 pub(crate) mod tidy;
+mod traffic;
 
 #[cfg(test)]
 mod tests;
@@ -16,5 +17,6 @@ pub use log::{MAX_WATCHERS, MissingRange, NotWhole, PartitionLog, Watcher};
 pub use manifest::{MAX_SEGMENTS, ManifestError, PartitionManifest, SegmentMeta};
 pub use read::{ColdLookup, ColdRead, Lookup, Read, ReadBatches, TimestampOffset};
 pub use store::{FlushJob, PartitionStore, SegmentPolicy, StoreConfig};
+pub use traffic::{Traffic, TrafficFigures};
 
 pub use crate::tail::{TailBatch, TailPin};
