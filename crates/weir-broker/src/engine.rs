@@ -1,6 +1,7 @@
 //! A node put together from what its disk holds, and run: on threads, or step by step.
 
 mod found;
+mod observer;
 mod open;
 mod running;
 #[cfg(feature = "seeded-bugs")]
@@ -15,7 +16,10 @@ use weir_log::{
 use weir_model::{GroupId, NodeId};
 use weir_raft::{FoundError, Moment, Worker, WorkerFailed};
 
-pub use self::running::{OnFailure, Running};
+pub use self::{
+    observer::Observer,
+    running::{OnFailure, Running},
+};
 use crate::{
     catch_up::CatchUp,
     checkpointer::{CheckpointFailed, CheckpointState, Checkpointer},

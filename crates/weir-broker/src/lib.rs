@@ -38,11 +38,14 @@ pub mod view;
 pub use catch_up::CatchUpProgress;
 pub use checkpointer::CheckpointFailed;
 pub use config::NodeConfig;
-pub use engine::{Engine, NodeFailed, OnFailure, OpenError, Running};
+pub use engine::{Engine, NodeFailed, Observer, OnFailure, OpenError, Running};
 pub use identity::{Identity, IdentityError};
 pub use inspect::{PartitionState, ReplicaState, ReplicaStateDone};
 pub use mailbox::{Mailbox, Reply, Ticket};
-pub use node::Node;
+pub use node::{
+    Node,
+    figures::{GroupLag, NodeFigures, TopicFigures},
+};
 #[cfg(feature = "seeded-bugs")]
 pub use seeded::SeededBug;
 pub use weir_raft::{Applied, NoPeers};

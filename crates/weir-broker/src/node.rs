@@ -7,6 +7,7 @@ mod delete_records;
 mod elect;
 mod epochs;
 pub(crate) mod fetch;
+pub(crate) mod figures;
 mod groups;
 mod identity;
 mod list_offsets;

@@ -2,7 +2,10 @@
 
 use weir_door::{Connection, Door};
 
-use crate::session::connection::{KafkaSession, Shared};
+use crate::{
+    codec::versions::SERVED,
+    session::connection::{KafkaSession, Shared},
+};
 
 /// Most bytes of records in one Fetch answer, whatever the client allows (Kafka's
 /// `fetch.max.bytes`). What a connection may hold,
@@ -47,6 +50,11 @@ impl Door for KafkaDoor {
 
     fn name(&self) -> &'static str {
         "kafka"
+    }
+
+    fn request_labels(&self) -> Vec<String> {
+        let served = SERVED.iter();
+        served.map(|line| format!("{:?}", line.api)).collect()
     }
 
     fn open(&self, connection: Connection) -> KafkaSession {

@@ -3,6 +3,7 @@
 //! Charter: sockets and tokio live here and nowhere below; no protocol is named here.
 
 pub mod budget;
+pub mod counters;
 pub mod driver;
 pub mod limits;
 pub mod listener;
@@ -12,6 +13,7 @@ pub mod sockets;
 mod toy;
 
 pub use budget::{Budget, Claim};
+pub use counters::{ConnectionCounters, DoorCounters, DoorFigures};
 pub use limits::Limits;
 pub use listener::{Listener, ListenerError, serve};
 pub use session::{Bounds, CloseReason, Connection, Door, Session};

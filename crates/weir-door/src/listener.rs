@@ -11,7 +11,7 @@ use tracing::{debug, info, warn};
 use weir_broker::api::Backend;
 
 use crate::{
-    Budget, CloseReason, Connection, Door, Limits, Session, Sockets,
+    Budget, CloseReason, Connection, Door, DoorCounters, Limits, Session, Sockets,
     driver::{Driver, Ended},
     limits::MAX_NODE_REQUEST_BYTES,
 };
@@ -23,7 +23,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug, thiserror::Error)]
 pub enum ListenerError {
     /// The address cannot be listened on.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}")]
     Bind {
         /// As asked for.
         address: String,
@@ -38,6 +38,7 @@ pub struct Listener {
     sockets: Sockets,
     limits: Limits,
     budget: Budget,
+    counters: Option<Arc<DoorCounters>>,
 }
 
 impl Listener {
@@ -47,6 +48,7 @@ impl Listener {
             sockets: Sockets::bind(addresses).await?,
             limits: Limits::default(),
             budget: Budget::new(MAX_NODE_REQUEST_BYTES),
+            counters: None,
         })
     }
 
@@ -61,6 +63,13 @@ impl Listener {
     #[must_use]
     pub fn with_budget(mut self, budget: Budget) -> Self {
         self.budget = budget;
+        self
+    }
+
+    /// Counts what the door's connections do.
+    #[must_use]
+    pub fn with_counters(mut self, counters: Arc<DoorCounters>) -> Self {
+        self.counters = Some(counters);
         self
     }
 
@@ -102,12 +111,15 @@ pub async fn serve<D: Door>(
             }
         };
         let connection = Connection { peer, local };
-        let driver = Driver::new(
+        let mut driver = Driver::new(
             door.open(connection),
             Arc::clone(&backend),
             listener.budget.claim(),
             listener.limits,
         );
+        if let Some(counters) = &listener.counters {
+            driver = driver.with_counters(counters.connection());
+        }
         let (name, shutdown) = (door.name(), shutdown.clone());
         connections.spawn(async move {
             run(name, peer, stream, driver, shutdown).await;
@@ -186,9 +198,6 @@ mod tests {
         let address = first.addresses()[0].to_string();
         let error = Listener::bind(std::slice::from_ref(&address)).await;
         let error = error.unwrap_err().to_string();
-        assert!(
-            error.starts_with(&format!("cannot listen on {address}: ")),
-            "{error}"
-        );
+        assert_eq!(error, format!("cannot listen on {address}"));
     }
 }

@@ -72,7 +72,8 @@ async fn bind_admin(at: &AdminAt) -> anyhow::Result<Option<Sockets>> {
         Ok(sockets) => Ok(Some(sockets)),
         // Another node on this machine, most likely: no reason to refuse a second one.
         Err(error) => {
-            warn!("{error}; the admin port is a free one, since none was set");
+            let error = anyhow::Error::from(error);
+            warn!("{error:#}; the admin port is a free one, since none was set");
             let free = [format!("{LOCALHOST}:0")];
             Ok(Some(Sockets::bind(&free).await?))
         }

@@ -1,5 +1,6 @@
 //! WeirMQ: one broker for every client.
 
+mod admin;
 mod client;
 mod cluster_tls;
 mod command;

@@ -11,7 +11,7 @@ use weir_log::wal::{GroupCommit, SpareMaker, Wal};
 use weir_model::GroupId;
 use weir_raft::Input;
 
-use super::{Engine, NodeFailed};
+use super::{Engine, NodeFailed, Observer};
 use crate::{
     checkpointer::{CheckpointFailed, CheckpointState, Checkpointer},
     node::Node,
@@ -149,6 +149,11 @@ impl Running {
     /// The node's API.
     pub fn node(&self) -> Arc<Node> {
         Arc::clone(&self.node)
+    }
+
+    /// Looks at the node for people, as long as they want.
+    pub fn observer(&self) -> Observer {
+        Observer::new(Arc::clone(&self.node), Arc::clone(&self.queue))
     }
 
     /// What the write-ahead log did since the start.

@@ -76,6 +76,15 @@ impl OffsetTable {
         self.groups.get(group)?.get(&partition)
     }
 
+    /// All that is kept, by group and partition.
+    pub fn all(&self) -> impl Iterator<Item = (&str, PartitionId, &StoredOffset)> {
+        let groups = self.groups.iter();
+        groups.flat_map(|(group, kept)| {
+            let kept = kept.iter();
+            kept.map(move |(partition, stored)| (group.as_str(), *partition, stored))
+        })
+    }
+
     /// All that the group keeps, in ascending order of partition.
     pub fn fetch_all(&self, group: &str) -> impl Iterator<Item = (PartitionId, &StoredOffset)> {
         let kept = self.groups.get(group).into_iter().flatten();

@@ -396,6 +396,9 @@ impl Pass {
     }
 
     fn answer_batches(&mut self, batches: ReadBatches) {
+        if let Ok(log) = &self.task.places[self.answers.len()].log {
+            log.traffic().fetched(batches.size_bytes as u64);
+        }
         self.taken_bytes += batches.size_bytes;
         let batches = FetchedBatches {
             chunks: batches.chunks,

@@ -41,9 +41,13 @@ impl Node {
                 Ok(checked) => {
                     let (task, node) = (task.clone(), Arc::clone(self));
                     let group = checked.group;
+                    let sent = self.sent(checked.partition, &checked.batch);
                     let command = ShardCommand::append(checked.partition, checked.batch);
-                    let done =
-                        Box::new(move |outcome| task.settle(at, node.appended(group, outcome)));
+                    let done = Box::new(move |outcome| {
+                        let produced = node.appended(group, outcome);
+                        sent.count(&produced);
+                        task.settle(at, produced);
+                    });
                     self.propose(group, command, done);
                 }
                 Err(answer) => task.settle(at, *answer),

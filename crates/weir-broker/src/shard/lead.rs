@@ -7,7 +7,7 @@ use weir_raft::{Context, Handle, Input};
 use super::{Shard, ShardCommand};
 use crate::{
     api::Outcome,
-    group::{Action, GroupCommand, GroupRecord, PersistId},
+    group::{Action, GroupCommand, GroupRecord, OffsetTable, PersistId},
     machine::Machine,
     mailbox::Reply,
     outcome::AppliedOutcome,
@@ -16,6 +16,11 @@ use crate::{
 type ShardContext<'a> = Context<'a, AppliedOutcome>;
 
 impl Shard {
+    /// What groups have committed.
+    pub(crate) fn offsets(&self) -> &OffsetTable {
+        &self.offsets
+    }
+
     pub(crate) fn leadership(&mut self, context: &mut ShardContext<'_>) {
         let mut actions = Vec::new();
         self.coordinator.unload(&mut actions);

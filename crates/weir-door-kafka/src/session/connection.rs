@@ -25,6 +25,7 @@ use crate::{
         frame::{FrameError, frame_bytes},
         header::{self, HeaderError},
         inbox::Inbox,
+        versions::SERVED,
     },
     mapping::{
         api_versions, dispatch,
@@ -281,6 +282,13 @@ impl Session for KafkaSession {
             self.count_answers();
         }
         Some((ticket, request))
+    }
+
+    fn request_label(&self, ticket: Ticket) -> usize {
+        let api = self.queue.head(ticket).map(|head| head.api);
+        let mut served = SERVED.iter();
+        let at = served.position(|line| Some(line.api) == api);
+        at.unwrap_or(SERVED.len())
     }
 
     fn complete(&mut self, now: Millis, ticket: Ticket, outcome: Outcome) {

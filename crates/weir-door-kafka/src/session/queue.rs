@@ -111,6 +111,15 @@ impl<E> Queue<E> {
         }
     }
 
+    /// The request that a ticket's place waits for.
+    pub fn head(&self, ticket: Ticket) -> Option<&Head> {
+        let at = usize::try_from(ticket.0.checked_sub(self.first)?).ok()?;
+        match &self.places.get(at)?.state {
+            State::Waiting(head, _) => Some(head),
+            State::Answered(_) | State::Failed(_) => None,
+        }
+    }
+
     /// The front place's answer, or why the connection ends; `None`: it still waits.
     pub fn pop(&mut self) -> Option<Result<Answer, E>> {
         if matches!(self.places.front()?.state, State::Waiting(..)) {

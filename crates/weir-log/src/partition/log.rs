@@ -11,8 +11,8 @@ use weir_model::{Offset, PartitionId};
 use self::latest::latest_stored;
 pub use self::take_over::{MissingRange, NotWhole};
 use super::{
-    ColdLookup, ColdRead, EpochTable, Lookup, PartitionManifest, Read, SegmentMeta, WatchersFull,
-    read::Wanted,
+    ColdLookup, ColdRead, EpochTable, Lookup, PartitionManifest, Read, SegmentMeta, Traffic,
+    WatchersFull, read::Wanted,
 };
 use crate::{
     cold::find_in_memory,
@@ -45,6 +45,7 @@ pub struct PartitionLog {
     budget: Arc<TailBudget>,
     state: Mutex<State>,
     tidied: Mutex<bool>,
+    traffic: Traffic,
 }
 
 struct State {
@@ -107,12 +108,18 @@ impl PartitionLog {
             budget,
             state: Mutex::new(state),
             tidied: Mutex::new(false),
+            traffic: Traffic::default(),
         })
     }
 
     /// The partition.
     pub fn id(&self) -> PartitionId {
         self.id
+    }
+
+    /// What clients sent and took.
+    pub fn traffic(&self) -> &Traffic {
+        &self.traffic
     }
 
     /// Appends a committed batch.

@@ -8,6 +8,7 @@ pub(crate) mod manifest;
 pub(crate) mod read;
 mod store;
 pub(crate) mod tidy;
+mod traffic;
 
 #[cfg(test)]
 mod tests;
@@ -18,5 +19,6 @@ pub use log::{MAX_WATCHERS, MissingRange, NotWhole, PartitionLog, Watcher};
 pub use manifest::{MAX_SEGMENTS, ManifestError, PartitionManifest, SegmentMeta};
 pub use read::{ColdLookup, ColdRead, Lookup, Read, ReadBatches, TimestampOffset};
 pub use store::{FlushJob, PartitionStore, SegmentPolicy, StoreConfig};
+pub use traffic::{Traffic, TrafficFigures};
 
 pub use crate::tail::{TailBatch, TailPin};

@@ -8,10 +8,10 @@ use kafka_protocol::error::ResponseError;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClientError {
     /// No address could be connected to.
-    #[error("no node answers at {address}: {source}")]
+    #[error("no node answers at {address}")]
     Unreachable { address: String, source: io::Error },
     /// The connection ended, or took too long.
-    #[error("{address} stopped answering: {source}")]
+    #[error("{address} stopped answering")]
     Lost { address: String, source: io::Error },
     /// The node said no.
     #[error("{what}: {}", told(*.error, .message.as_deref()))]
@@ -32,12 +32,10 @@ pub(crate) enum ClientError {
 }
 
 fn told(error: ResponseError, message: Option<&str>) -> String {
-    match message {
-        Some(message) if !message.is_empty() => message.to_owned(),
-        Some(_) | None => match advice(error) {
-            Some(advice) => advice.to_owned(),
-            None => error.to_string(),
-        },
+    match (advice(error), message) {
+        (Some(advice), _) => advice.to_owned(),
+        (None, Some(message)) if !message.is_empty() => message.to_owned(),
+        (None, Some(_) | None) => error.to_string(),
     }
 }
 

@@ -4,16 +4,19 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use kafka_protocol::messages::{
-    BrokerId, FetchRequest, ProduceRequest,
+    BrokerId, FetchRequest, InitProducerIdRequest, ProduceRequest, ProducerId,
     fetch_request::{FetchPartition, FetchTopic},
     produce_request::{PartitionProduceData, TopicProduceData},
 };
 
-use super::{Client, ClientError, To, cluster::topic_name, error::check, offsets::Place};
+use super::{
+    Client, ClientError, To, cluster::topic_name, error::check, offsets::Place, records::Signature,
+};
 
 /// The last versions that name topics by their names.
 const PRODUCE_VERSION: i16 = 12;
 const FETCH_VERSION: i16 = 12;
+const INIT_PRODUCER_ID_VERSION: i16 = 4;
 /// How long a node may take to store a batch, in ms.
 const PRODUCE_LIMIT_MS: i32 = 20_000;
 /// Most bytes of one answer, and of one partition in it.
@@ -29,8 +32,26 @@ pub(crate) struct Fetched {
 }
 
 impl Client {
+    /// A producer's number, with which what is sent again is stored once.
+    pub(crate) fn producer(&mut self) -> Result<Signature, ClientError> {
+        let request = InitProducerIdRequest::default()
+            .with_transactional_id(None)
+            .with_producer_id(ProducerId(-1))
+            .with_producer_epoch(-1);
+        self.retried(|client| {
+            let answer = client.ask(To::Any, &request, INIT_PRODUCER_ID_VERSION)?;
+            check(answer.error_code, "a producer's number", None)?;
+            Ok(Signature {
+                producer: answer.producer_id.0,
+                epoch: answer.producer_epoch,
+                sequence: 0,
+            })
+        })
+    }
+
     /// Sends one batch to its partition; gives the first message's offset, -1 where `acks` is 0.
-    /// Tried again until it is stored: a batch whose answer was lost may be there twice.
+    /// Tried again until it is stored: a batch without a signature whose answer was lost may be
+    /// there twice.
     pub(crate) fn produce(
         &mut self,
         (topic, index): (&str, i32),

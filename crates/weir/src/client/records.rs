@@ -27,6 +27,38 @@ pub(crate) struct Incoming {
     pub(crate) message: Outgoing,
 }
 
+/// Who sends a batch, and which one it is: sent again, it is stored once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Signature {
+    pub(crate) producer: i64,
+    pub(crate) epoch: i16,
+    /// Number of the batch's first message in its partition.
+    pub(crate) sequence: i32,
+}
+
+impl Signature {
+    /// Nobody's: sent again, it is stored again.
+    pub(crate) const NONE: Self = Self {
+        producer: -1,
+        epoch: -1,
+        sequence: -1,
+    };
+
+    /// Of the batch after one with `count` messages.
+    pub(crate) fn after(self, count: usize) -> Self {
+        if self == Self::NONE {
+            return self;
+        }
+        // Kafka's own numbers begin anew where they would turn negative.
+        let count = i64::try_from(count).unwrap_or(0);
+        let next = (i64::from(self.sequence) + count) & i64::from(i32::MAX);
+        Self {
+            sequence: i32::try_from(next).unwrap_or(0),
+            ..self
+        }
+    }
+}
+
 /// What came with one answer for one partition.
 #[derive(Debug, Default)]
 pub(crate) struct Decoded {
@@ -51,7 +83,11 @@ impl Outgoing {
 }
 
 /// One batch of these messages, of which there is at least one.
-pub(crate) fn encode(messages: &[Outgoing], codec: Codec) -> anyhow::Result<Bytes> {
+pub(crate) fn encode(
+    messages: &[Outgoing],
+    codec: Codec,
+    signature: Signature,
+) -> anyhow::Result<Bytes> {
     let times = || messages.iter().map(|message| message.timestamp_ms);
     let base_ms = times().min().context("a batch of nothing")?;
     let last_ms = times().max().unwrap_or(base_ms);
@@ -85,10 +121,9 @@ pub(crate) fn encode(messages: &[Outgoing], codec: Codec) -> anyhow::Result<Byte
     out.extend_from_slice(&(count - 1).to_be_bytes());
     out.extend_from_slice(&base_ms.to_be_bytes());
     out.extend_from_slice(&last_ms.to_be_bytes());
-    // No producer id, no epoch, no sequence.
-    out.extend_from_slice(&(-1_i64).to_be_bytes());
-    out.extend_from_slice(&(-1_i16).to_be_bytes());
-    out.extend_from_slice(&(-1_i32).to_be_bytes());
+    out.extend_from_slice(&signature.producer.to_be_bytes());
+    out.extend_from_slice(&signature.epoch.to_be_bytes());
+    out.extend_from_slice(&signature.sequence.to_be_bytes());
     out.extend_from_slice(&count.to_be_bytes());
     out.extend_from_slice(&body);
     let crc = crc32c::crc32c(&out[crc_at + 4..]);
@@ -205,7 +240,7 @@ mod tests {
     fn batches_of_every_codec_read_back_from_any_offset_on() {
         let messages: Vec<Outgoing> = (0..100).map(message).collect();
         for name in ["none", "gzip", "snappy", "lz4", "zstd"] {
-            let batch = encode(&messages, codec_named(name).unwrap()).unwrap();
+            let batch = encode(&messages, codec_named(name).unwrap(), Signature::NONE).unwrap();
             let cut = batch.slice(..batch.len() - 1);
             let both: Bytes = [&batch[..], &cut[..]].concat().into();
             let decoded = decode(&both, 40).unwrap();
@@ -218,8 +253,20 @@ mod tests {
     }
 
     #[test]
+    fn sequences_follow_each_other_and_begin_anew_past_the_last() {
+        let first = Signature {
+            producer: 1,
+            epoch: 0,
+            sequence: i32::MAX - 1,
+        };
+        assert_eq!(first.after(1).sequence, i32::MAX);
+        assert_eq!(first.after(2).sequence, 0);
+        assert_eq!(Signature::NONE.after(5), Signature::NONE);
+    }
+
+    #[test]
     fn a_flipped_bit_is_an_error_and_not_a_message() {
-        let batch = encode(&[message(1)], Codec::None).unwrap();
+        let batch = encode(&[message(1)], Codec::None, Signature::NONE).unwrap();
         for at in 12..batch.len() {
             let mut bytes = batch.to_vec();
             bytes[at] ^= 1;

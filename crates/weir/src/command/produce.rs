@@ -15,7 +15,7 @@ use super::{
 use crate::{
     client::{
         Client,
-        records::{self, Outgoing, codec_named},
+        records::{self, Outgoing, Signature, codec_named},
     },
     exit_code::Usage,
     moment,
@@ -61,10 +61,11 @@ pub(crate) struct ProduceArguments {
 }
 
 /// Messages on their way to one partition.
-#[derive(Default)]
 struct Pending {
     messages: Vec<Outgoing>,
     size_bytes: usize,
+    /// Of the next batch.
+    signature: Signature,
 }
 
 struct Producer<'a> {
@@ -95,11 +96,15 @@ pub(crate) fn run(arguments: &ProduceArguments) -> anyhow::Result<()> {
     if std::io::stdin().is_terminal() {
         eprintln!("each line is a message; end with Ctrl-D");
     }
+    let signature = match arguments.acks.as_str() {
+        "all" => client.producer()?,
+        _ => Signature::NONE,
+    };
     let mut producer = Producer {
         arguments,
         client,
         codec: codec_named(&arguments.compression)?,
-        pending: (0..count).map(|_| Pending::default()).collect(),
+        pending: (0..count).map(|_| Pending::new(signature)).collect(),
         sticky: 0,
         sent_count: 0,
         progress: Progress::new("sent"),
@@ -122,6 +127,16 @@ pub(crate) fn run(arguments: &ProduceArguments) -> anyhow::Result<()> {
         eprintln!("{count} messages {stored}");
     }
     Ok(())
+}
+
+impl Pending {
+    fn new(signature: Signature) -> Self {
+        Self {
+            messages: Vec::new(),
+            size_bytes: 0,
+            signature,
+        }
+    }
 }
 
 impl Producer<'_> {
@@ -209,11 +224,13 @@ impl Producer<'_> {
     }
 
     fn send(&mut self, at: usize) -> anyhow::Result<()> {
-        let pending = std::mem::take(&mut self.pending[at]);
-        if pending.messages.is_empty() {
+        if self.pending[at].messages.is_empty() {
             return Ok(());
         }
-        let batch = records::encode(&pending.messages, self.codec)?;
+        let signature = self.pending[at].signature;
+        let next = Pending::new(signature.after(self.pending[at].messages.len()));
+        let pending = std::mem::replace(&mut self.pending[at], next);
+        let batch = records::encode(&pending.messages, self.codec, signature)?;
         let acks = match self.arguments.acks.as_str() {
             "0" => 0,
             "1" => 1,

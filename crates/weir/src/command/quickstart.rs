@@ -76,7 +76,7 @@ fn exchange(kafka: &[String]) -> anyhow::Result<()> {
         headers: Vec::new(),
         timestamp_ms: moment::now_ms(),
     });
-    let batch = records::encode(&messages, Codec::None)?;
+    let batch = records::encode(&messages, Codec::None, client.producer()?)?;
     let first = client.produce((TOPIC, 0), &batch, -1)?;
     let stored = if kafka.len() > 1 {
         "on the disks of a majority"

@@ -7,12 +7,13 @@ use clap::Args;
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 use weir_broker::{NodeFailed, OnFailure, Running, peer::PeerPort};
-use weir_door::{Listener, sockets::LOCALHOST};
+use weir_door::{Door as _, DoorCounters, Listener, Sockets, sockets::LOCALHOST};
 use weir_door_kafka::KafkaDoor;
 use weir_model::NodeId;
 use weir_peer::{PeerConfig, PeerTransport};
 
 use crate::{
+    admin::{self, Watched},
     data_dir,
     doors::{Doors, spoken},
     ending::Ending,
@@ -73,7 +74,12 @@ async fn serve(
 ) -> anyhow::Result<()> {
     // Heard from the moment on that others may know of the node.
     let mut ending = Ending::listen(arguments.until_stdin_ends)?;
-    let doors = Doors::bind(&config).await?;
+    let mut doors = Doors::bind(&config).await?;
+    let kafka = KafkaDoor::new(config.kafka_door);
+    let counters = DoorCounters::new(kafka.request_labels());
+    doors.kafka = doors.kafka.with_counters(Arc::clone(&counters));
+    let watched = Watched::new(vec![(kafka.name(), counters)]);
+    let admin = serve_admin(doors.admin.take(), &watched);
     let machine = Machine::open(&config, &doors.kafka_advertised)?;
     let identity = tokio::select! {
         settled = membership::settle(&config, &machine, &doors) => settled?,
@@ -88,10 +94,7 @@ async fn serve(
         node: identity.node,
         kafka: told(&config.kafka, &doors.kafka.addresses()),
         cluster: doors.cluster.local_addr()?,
-        admin: doors.admin.as_ref().map_or_else(Vec::new, |admin| {
-            let addresses = admin.addresses();
-            addresses.iter().map(SocketAddr::to_string).collect()
-        }),
+        admin,
     };
     let transport = PeerTransport::start(PeerConfig {
         listener: doors.cluster,
@@ -104,12 +107,20 @@ async fn serve(
         .start(&on_failure)
         .context("no threads for the node")?;
     transport.attach(Arc::new(running.node()));
+    watched.runs(running.observer());
     let whole = async {
         let (mut running, is_ready) = wait_ready(running, &mut ending).await?;
         if is_ready {
-            let door = KafkaDoor::new(config.kafka_door);
-            let tell = move || when_ready(&config, &ready);
-            running = serve_clients(running, doors.kafka, door, tell, &mut ending).await?;
+            let shown = Arc::clone(&watched);
+            let tell = move || {
+                shown.serves(true);
+                when_ready(&config, &ready)
+            };
+            let ending = async {
+                ending.asked().await;
+                watched.serves(false);
+            };
+            running = serve_clients(running, doors.kafka, kafka, tell, ending).await?;
         }
         tokio::task::spawn_blocking(move || running.stop()).await?;
         Ok(())
@@ -124,6 +135,16 @@ async fn serve(
     // Last, since the other nodes count on this one's answers until the end.
     transport.stop().await;
     ended
+}
+
+/// Answers on the admin port until the process ends; gives its addresses.
+fn serve_admin(sockets: Option<Sockets>, watched: &Arc<Watched>) -> Vec<String> {
+    let Some(sockets) = sockets else {
+        return Vec::new();
+    };
+    let addresses = sockets.addresses();
+    tokio::spawn(admin::serve(sockets, Arc::clone(watched)));
+    addresses.iter().map(SocketAddr::to_string).collect()
 }
 
 /// Waits until requests can be served, however long the other nodes need; `false` where the
@@ -159,7 +180,7 @@ async fn serve_clients(
     listener: Listener,
     door: KafkaDoor,
     tell_ready: impl FnOnce() -> anyhow::Result<()> + Send + 'static,
-    ending: &mut Ending,
+    ending: impl Future<Output = ()>,
 ) -> anyhow::Result<Running> {
     let (stop, stopped) = watch::channel(false);
     let node = running.node();
@@ -170,7 +191,7 @@ async fn serve_clients(
         stopped,
     ));
     tokio::task::spawn_blocking(tell_ready).await??;
-    ending.asked().await;
+    ending.await;
     let handed_over = tokio::task::spawn_blocking(move || {
         running.hand_over();
         let leads_nothing = !running.node().is_leading_anything();

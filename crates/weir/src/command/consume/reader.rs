@@ -80,20 +80,22 @@ impl Reader {
     fn round(&mut self, client: &mut Client, read: &mut Vec<Read>) -> Result<(), ClientError> {
         let places: Vec<Place> = self.next.keys().cloned().collect();
         let led = client.leaders(&places)?;
-        // What came before an error is kept: the next try goes on behind it.
-        let wait_ms = match i32::try_from(led.len()) {
-            _ if !read.is_empty() => 0,
-            Ok(count) => WAIT_MS / count.max(1),
-            Err(_) => 0,
-        };
+        let wait_ms = WAIT_MS / i32::try_from(led.len()).unwrap_or(WAIT_MS).max(1);
         for (leader, places) in led {
             let of_leader = |place: Place| {
                 let offset = self.next.get(&place).copied()?;
                 Some((place, offset))
             };
             let from: BTreeMap<Place, i64> = places.into_iter().filter_map(of_leader).collect();
-            for fetched in client.fetch(leader, &from, wait_ms)? {
-                self.take(client, fetched, read)?;
+            let taken = client.fetch(leader, &from, wait_ms).and_then(|all| {
+                let mut all = all.into_iter();
+                all.try_for_each(|fetched| self.take(client, fetched, read))
+            });
+            match taken {
+                Ok(()) => {}
+                // What came is not held back; the next round tries again.
+                Err(error) if error.retriable() && !read.is_empty() => client.forget_leaders(),
+                Err(error) => return Err(error),
             }
         }
         Ok(())
