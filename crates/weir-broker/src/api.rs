@@ -3,8 +3,17 @@
 //! A door turns wire requests into [`Request`]s and [`Outcome`]s into wire responses. All lists
 //! of an outcome stand in the order of the request's lists.
 
+mod data;
+mod transactions;
+
 use bytes::Bytes;
 use weir_model::{ErrorKind, Offset, ProducerId, TopicId, TopicName};
+
+pub use self::data::{
+    EndOfEpoch, EpochEnd, Leader, ListOffset, ListOffsets, ListedOffset, MAX_REFUSED_RECORDS,
+    OffsetSpec, ReadFrom, Refusal, RefusedRecord,
+};
+pub use self::transactions::*;
 
 /// A topic as a client names it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,13 +32,15 @@ pub enum Request {
     /// Answered by [`Outcome::Fetch`].
     Fetch(Fetch),
     /// Answered by [`Outcome::ListOffsets`].
-    ListOffsets(Vec<ListOffset>),
+    ListOffsets(ListOffsets),
+    /// Where leader epochs end. Answered by [`Outcome::EndOfEpoch`].
+    EndOfEpoch(Vec<EndOfEpoch>),
     /// Answered by [`Outcome::Metadata`].
     Metadata(Metadata),
     /// Answered by [`Outcome::CreateTopics`].
     CreateTopics(CreateTopics),
-    /// A new producer id. Answered by [`Outcome::ProducerId`].
-    InitProducerId,
+    /// Answered by [`Outcome::ProducerId`].
+    InitProducerId(InitProducer),
     /// Which node coordinates these groups. Answered by [`Outcome::Coordinators`].
     FindCoordinator(Vec<String>),
     /// Answered by [`Outcome::Join`], possibly after the rebalance timeout.
@@ -55,6 +66,8 @@ pub enum Outcome {
     Fetch(Vec<Fetched>),
     /// To [`Request::ListOffsets`].
     ListOffsets(Vec<Result<ListedOffset, ErrorKind>>),
+    /// To [`Request::EndOfEpoch`]; `None`: the epoch is not known.
+    EndOfEpoch(Vec<Result<Option<EpochEnd>, ErrorKind>>),
     /// To [`Request::Metadata`].
     Metadata(ClusterMetadata),
     /// To [`Request::CreateTopics`].
@@ -95,6 +108,9 @@ pub struct Produce {
 pub enum AckLevel {
     /// On a majority's stable storage.
     Majority,
+    /// As [`Self::Majority`], and refused where fewer replicas keep up than the topic's
+    /// `min.insync.replicas`.
+    InSync,
     /// The client does not wait.
     None,
 }
@@ -112,12 +128,18 @@ pub struct ProducePartition {
 }
 
 /// Answer for one appended batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Produced {
     /// Offset of the batch's first record, or why it was not stored.
     pub base_offset: Result<Offset, ErrorKind>,
     /// The partition's first offset.
     pub log_start: Offset,
+    /// The broker's time that all records have, in ms, where the topic wants that.
+    pub append_time_ms: Option<i64>,
+    /// More about why it was not stored.
+    pub refusal: Option<Box<Refusal>>,
+    /// Where to go instead.
+    pub leader: Option<Box<Leader>>,
 }
 
 /// Reads partitions, waiting until there is enough.
@@ -129,6 +151,8 @@ pub struct Fetch {
     pub max_bytes: usize,
     /// Answer at the latest after this long.
     pub max_wait_ms: u64,
+    /// Who may answer.
+    pub from: ReadFrom,
     /// What to read.
     pub partitions: Vec<FetchPartition>,
 }
@@ -146,6 +170,9 @@ pub struct FetchPartition {
     pub max_bytes: usize,
     /// The leader epoch that the client knows; -1: it does not say.
     pub leader_epoch: i32,
+    /// The leader epoch of the last batch that the client has; -1: it does not say. Where the log
+    /// is another one since, the answer says from where on.
+    pub last_epoch: i32,
 }
 
 /// Answer for one partition of a fetch.
@@ -157,6 +184,12 @@ pub struct Fetched {
     pub high_watermark: Offset,
     /// The partition's first offset.
     pub log_start: Offset,
+    /// What the client has is not this log: its last epoch ends here.
+    pub diverging: Option<EpochEnd>,
+    /// A replica that the client had better ask; there are no batches then.
+    pub preferred: Option<i32>,
+    /// Where to go instead.
+    pub leader: Option<Box<Leader>>,
 }
 
 /// Whole batches, ready for the wire: their bytes are the chunks one after the other. The first
@@ -167,43 +200,6 @@ pub struct FetchedBatches {
     pub chunks: Vec<Bytes>,
     /// Sum of the chunks' lengths.
     pub size_bytes: usize,
-}
-
-/// Looks for an offset of one partition.
-#[derive(Clone, Debug)]
-pub struct ListOffset {
-    /// The topic.
-    pub topic: TopicRef,
-    /// The partition's index.
-    pub index: i32,
-    /// What to look for.
-    pub at: OffsetSpec,
-    /// The leader epoch that the client knows; -1: it does not say.
-    pub leader_epoch: i32,
-}
-
-/// A special offset, or one by time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OffsetSpec {
-    /// The partition's first offset.
-    Earliest,
-    /// The offset after the last committed record.
-    Latest,
-    /// The record with the latest timestamp.
-    MaxTimestamp,
-    /// The first record at or after this time, in ms since 1970.
-    Timestamp(i64),
-}
-
-/// An offset that was looked for. Not found: `offset` is `None`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ListedOffset {
-    /// The offset.
-    pub offset: Option<Offset>,
-    /// The record's time in ms; -1 for the special offsets.
-    pub timestamp_ms: i64,
-    /// The leader epoch of the record's batch, or the current one.
-    pub leader_epoch: i32,
 }
 
 /// Describes topics and brokers.
@@ -237,6 +233,8 @@ pub struct Broker {
     pub host: String,
     /// Advertised port of the Kafka door.
     pub port: u16,
+    /// Where the node stands, as an operator calls it.
+    pub rack: Option<String>,
 }
 
 /// One topic, or why it cannot be described.

@@ -1,6 +1,7 @@
 //! One node as its doors see it: every request is checked here and goes to the group that can
 //! answer it.
 
+mod epochs;
 pub(crate) mod fetch;
 pub(crate) mod figures;
 mod groups;
@@ -8,6 +9,7 @@ mod identity;
 mod list_offsets;
 mod produce;
 mod producer_ids;
+mod replicas;
 mod topics;
 
 use std::sync::{Arc, Mutex, atomic::AtomicU32};
@@ -212,20 +214,28 @@ impl Node {
         route: &Route,
         leader_epoch: i32,
     ) -> Result<Arc<PartitionLog>, ErrorKind> {
-        let status = self.status(route.group);
         if !self.leads(route.group) {
             return Err(ErrorKind::NotLeader);
         }
-        let current = status.term().leader_epoch();
+        self.check_epoch(route.group, leader_epoch)?;
+        Ok(self.log_of(route))
+    }
+
+    fn log_of(&self, route: &Route) -> Arc<PartitionLog> {
+        let manifest = PartitionManifest::default();
+        self.env.open_partition(route.partition, manifest)
+    }
+
+    /// Whether the leader epoch that the client knows is this node's; -1: it does not say.
+    fn check_epoch(&self, group: GroupId, leader_epoch: i32) -> Result<(), ErrorKind> {
+        let current = self.status(group).term().leader_epoch();
         if leader_epoch >= 0 && leader_epoch < current {
-            return Err(ErrorKind::FencedLeaderEpoch);
+            Err(ErrorKind::FencedLeaderEpoch)
+        } else if leader_epoch > current {
+            Err(ErrorKind::UnknownLeaderEpoch)
+        } else {
+            Ok(())
         }
-        if leader_epoch > current {
-            return Err(ErrorKind::UnknownLeaderEpoch);
-        }
-        Ok(self
-            .env
-            .open_partition(route.partition, PartitionManifest::default()))
     }
 
     /// Index of the last entry that the group applied on this node.
@@ -250,9 +260,10 @@ impl Backend for Arc<Node> {
             Request::Produce(produce) => self.produce(produce, reply),
             Request::Fetch(fetch) => self.fetch(fetch, reply),
             Request::ListOffsets(wanted) => self.list_offsets(wanted, reply),
+            Request::EndOfEpoch(wanted) => self.ends_of_epochs(wanted, reply),
             Request::Metadata(metadata) => self.metadata(metadata, reply),
             Request::CreateTopics(create) => self.create_topics(create, reply),
-            Request::InitProducerId => self.init_producer_id(reply),
+            Request::InitProducerId(init) => self.init_producer_id(&init, reply),
             Request::FindCoordinator(groups) => self.find_coordinators(&groups, reply),
             Request::JoinGroup(join) => self.join_group(join, reply),
             Request::SyncGroup(sync) => self.sync_group(sync, reply),

@@ -216,7 +216,7 @@ impl Node {
         self.identity.addresses.len() <= 1 && self.topology.load().nodes().len() <= 1
     }
 
-    fn is_down(&self, node: NodeId) -> bool {
+    pub(crate) fn is_down(&self, node: NodeId) -> bool {
         let others = self.views.lock();
         others.nodes.get(&node).is_some_and(|health| !health.is_up)
     }

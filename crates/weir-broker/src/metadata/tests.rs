@@ -38,6 +38,7 @@ fn node(number: u64) -> NodeRecord {
         peer_address: format!("10.0.0.{number}:9192"),
         kafka_host: "localhost".to_owned(),
         kafka_port: 9092,
+        rack: Some("east".to_owned()),
         state: NodeState::Active,
     }
 }

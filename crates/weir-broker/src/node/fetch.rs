@@ -11,9 +11,9 @@ use weir_log::{
 };
 use weir_model::{ErrorKind, GroupId, Offset};
 
-use super::Node;
+use super::{Node, Route};
 use crate::{
-    api::{Fetch, Fetched, FetchedBatches, Outcome},
+    api::{EpochEnd, Fetch, FetchPartition, Fetched, FetchedBatches, Outcome, ReadFrom},
     mailbox::Reply,
 };
 
@@ -28,6 +28,12 @@ struct Place {
     group: Option<GroupId>,
     from: Result<Offset, ErrorKind>,
     max_bytes: usize,
+    /// See [`FetchPartition::last_epoch`].
+    last_epoch: i32,
+    /// Whether this node may answer as a follower.
+    may_follow: bool,
+    /// See [`Fetched::preferred`].
+    preferred: Option<i32>,
 }
 
 /// A fetch under way. Answered once: by whoever takes the reply.
@@ -60,20 +66,11 @@ impl Node {
             min_bytes,
             max_bytes,
             max_wait_ms,
+            from,
             partitions,
         } = fetch;
-        let places = partitions
-            .into_iter()
-            .map(|partition| {
-                let route = self.route(&partition.topic, partition.index);
-                Place {
-                    group: route.as_ref().ok().map(|route| route.group),
-                    log: route.and_then(|route| self.readable_on(&route, partition.leader_epoch)),
-                    from: Offset::from_wire(partition.offset).ok_or(ErrorKind::OffsetOutOfRange),
-                    max_bytes: partition.max_bytes,
-                }
-            })
-            .collect();
+        let places = partitions.into_iter();
+        let places = places.map(|each| self.place(&each, &from)).collect();
         let task = Arc::new(FetchTask {
             node: Arc::clone(self),
             places,
@@ -85,6 +82,45 @@ impl Node {
         let wait_ms = max_wait_ms.min(MAX_WAIT_MS);
         let deadline = (wait_ms > 0).then(|| self.elapsed().plus(wait_ms));
         Pass::new(task, deadline.is_none(), deadline).run();
+    }
+
+    fn place(&self, partition: &FetchPartition, from: &ReadFrom) -> Place {
+        let route = self.route(&partition.topic, partition.index);
+        let group = route.as_ref().ok().map(|route| route.group);
+        let may_follow = match from {
+            ReadFrom::Leader => false,
+            ReadFrom::Any { .. } => group.is_some_and(|group| self.follows(group)),
+        };
+        let log = route.and_then(|route| self.readable_by(&route, partition, may_follow));
+        let preferred = match from {
+            ReadFrom::Any { rack } if log.is_ok() && !may_follow => {
+                group.and_then(|group| self.nearer_replica(group, rack))
+            }
+            ReadFrom::Any { .. } | ReadFrom::Leader => None,
+        };
+        Place {
+            group,
+            log,
+            from: Offset::from_wire(partition.offset).ok_or(ErrorKind::OffsetOutOfRange),
+            max_bytes: partition.max_bytes,
+            last_epoch: partition.last_epoch,
+            may_follow,
+            preferred,
+        }
+    }
+
+    fn readable_by(
+        &self,
+        route: &Route,
+        partition: &FetchPartition,
+        may_follow: bool,
+    ) -> Result<Arc<PartitionLog>, ErrorKind> {
+        if may_follow {
+            self.check_epoch(route.group, partition.leader_epoch)?;
+            Ok(self.log_of(route))
+        } else {
+            self.readable_on(route, partition.leader_epoch)
+        }
     }
 }
 
@@ -118,12 +154,13 @@ impl FetchTask {
             Ordering::Release,
         );
         let mut is_watched = false;
+        let watch: Arc<dyn Watcher> = Arc::new(Watch(Arc::clone(self)));
         for log in self
             .places
             .iter()
             .filter_map(|place| place.log.as_ref().ok())
         {
-            match log.watch(Arc::new(Watch(Arc::clone(self)))) {
+            match log.watch(Arc::clone(&watch)) {
                 Ok(()) => is_watched = true,
                 // Too many wait on this partition: the deadline answers.
                 Err(full) => tracing::debug!(partition = %log.id(), %full, "fetch not watched"),
@@ -167,6 +204,13 @@ impl Watcher for Watch {
     }
 }
 
+/// What a place is answered with in the place of records.
+enum Instead {
+    Error(ErrorKind),
+    Preferred(i32),
+    Diverging(Option<EpochEnd>),
+}
+
 impl Pass {
     fn new(task: Arc<FetchTask>, must_answer: bool, deadline: Option<Millis>) -> Self {
         let answers = Vec::with_capacity(task.places.len());
@@ -183,16 +227,25 @@ impl Pass {
 
     fn run(mut self) {
         while let Some(place) = self.task.places.get(self.answers.len()) {
-            // Committed data needs no barrier: what is applied here is committed, whoever leads.
-            // Whether this node still leads is asked for the client's sake, which would wait here
-            // for what is written elsewhere.
-            if place.log.is_ok()
-                && place
-                    .group
-                    .is_some_and(|group| !self.task.node.leads(group))
-            {
-                self.answer_error(ErrorKind::NotLeader);
-                continue;
+            if place.log.is_ok() {
+                match self.before_read(place) {
+                    Some(Instead::Error(error)) => {
+                        self.answer_error(error);
+                        continue;
+                    }
+                    Some(Instead::Preferred(node)) => {
+                        self.answer_preferred(node);
+                        continue;
+                    }
+                    Some(Instead::Diverging(end)) => match self.diverging(end) {
+                        Some(same) => {
+                            self = same;
+                            continue;
+                        }
+                        None => return,
+                    },
+                    None => {}
+                }
             }
             let read = match (&place.log, &place.from) {
                 (Ok(log), Ok(from)) => {
@@ -208,7 +261,7 @@ impl Pass {
             match read {
                 Read::Batches(batches) => self.answer_batches(batches),
                 Read::AtEnd => self.answer_batches(ReadBatches::default()),
-                Read::OutOfRange { .. } => match self.out_of_range() {
+                Read::OutOfRange { start, .. } => match self.out_of_range(start) {
                     Some(same) => self = same,
                     None => return,
                 },
@@ -228,16 +281,86 @@ impl Pass {
         self.finish();
     }
 
+    /// What answers a place without a look at its records.
+    fn before_read(&self, place: &Place) -> Option<Instead> {
+        let group = place.group?;
+        let node = &self.task.node;
+        // Committed data needs no barrier: what is applied here is committed, whoever leads.
+        // Whether this node still leads is asked for the client's sake, which would wait here
+        // for what is written elsewhere.
+        let serves = if place.may_follow {
+            node.follows(group) || node.leads(group)
+        } else {
+            node.leads(group)
+        };
+        if !serves {
+            return Some(Instead::Error(ErrorKind::NotLeader));
+        }
+        if let Some(node) = place.preferred {
+            return Some(Instead::Preferred(node));
+        }
+        let (Ok(log), Ok(from)) = (&place.log, &place.from) else {
+            return None;
+        };
+        if place.last_epoch < 0 || *from < log.start_offset() {
+            return None;
+        }
+        let current = node.status(group).term().leader_epoch();
+        match log.end_of_epoch(place.last_epoch, current) {
+            None => Some(Instead::Diverging(None)),
+            Some(end) if end.epoch < place.last_epoch || end.end < *from => {
+                Some(Instead::Diverging(Some(end)))
+            }
+            Some(_) => None,
+        }
+    }
+
+    /// The client's last batch is of another log: says where that parted, or that its epoch was
+    /// never here. `None`: goes on once it is known that this node leads.
+    fn diverging(mut self, end: Option<EpochEnd>) -> Option<Self> {
+        let at = self.answers.len();
+        match (self.task.places[at].group, end) {
+            (Some(group), _) if self.confirmed != Some(at) => self.confirm(at, group),
+            (_, None) => {
+                self.answer_error(ErrorKind::OffsetOutOfRange);
+                Some(self)
+            }
+            (_, Some(end)) => {
+                self.has_error = true;
+                self.answer(Fetched {
+                    diverging: Some(end),
+                    ..Fetched::default()
+                });
+                Some(self)
+            }
+        }
+    }
+
     /// A leader that was replaced and has not heard of it may lack what a client has read
     /// elsewhere, and a client that is told so begins anew: only who has asked a majority says it.
-    /// `None`: goes on once that is known.
-    fn out_of_range(mut self) -> Option<Self> {
+    /// A follower lacks what it has not applied yet, and has every record from `start` on that
+    /// anybody has. `None`: goes on once that is known.
+    fn out_of_range(mut self, start: Offset) -> Option<Self> {
         let at = self.answers.len();
-        let group = self.task.places[at].group;
-        let (Some(group), false) = (group, self.confirmed == Some(at)) else {
+        let place = &self.task.places[at];
+        if place.may_follow {
+            let is_before = place.from.as_ref().is_ok_and(|from| *from < start);
+            self.answer_error(if is_before {
+                ErrorKind::OffsetOutOfRange
+            } else {
+                ErrorKind::OffsetNotAvailable
+            });
+            return Some(self);
+        }
+        let (Some(group), false) = (place.group, self.confirmed == Some(at)) else {
             self.answer_error(ErrorKind::OffsetOutOfRange);
             return Some(self);
         };
+        self.confirm(at, group)
+    }
+
+    /// Goes on with place `at` once a majority has said that this node leads. Always `None`.
+    fn confirm(mut self, at: usize, group: GroupId) -> Option<Self> {
         let node = Arc::clone(&self.task.node);
         node.after_barrier(group, move |passed| {
             match passed {
@@ -255,7 +378,7 @@ impl Pass {
             // An empty answer: the client asks again.
             Err(ReadError::Busy) => self.answer_batches(ReadBatches::default()),
             Err(ReadError::Closed) => self.answer_error(ErrorKind::ShuttingDown),
-            Err(ReadError::OutOfRange { .. }) => return self.out_of_range(),
+            Err(ReadError::OutOfRange { start, .. }) => return self.out_of_range(start),
             Err(error @ (ReadError::Corrupt { .. } | ReadError::Failed { .. })) => {
                 self.note_damage(&error);
                 self.answer_error(ErrorKind::StorageFailed);
@@ -281,24 +404,41 @@ impl Pass {
             chunks: batches.chunks,
             size_bytes: batches.size_bytes,
         };
-        self.answer(Ok(batches));
+        self.answer(Fetched {
+            batches: Ok(batches),
+            ..Fetched::default()
+        });
+    }
+
+    fn answer_preferred(&mut self, node: i32) {
+        // The client is to hear of it at once.
+        self.has_error = true;
+        self.answer(Fetched {
+            preferred: Some(node),
+            ..Fetched::default()
+        });
     }
 
     fn answer_error(&mut self, error: ErrorKind) {
         self.has_error = true;
-        self.answer(Err(error));
+        let group = self.task.places[self.answers.len()].group;
+        self.answer(Fetched {
+            batches: Err(error),
+            leader: group.and_then(|group| self.task.node.leader_instead(group, error)),
+            ..Fetched::default()
+        });
     }
 
-    fn answer(&mut self, batches: Result<FetchedBatches, ErrorKind>) {
+    fn answer(&mut self, answer: Fetched) {
         let place = &self.task.places[self.answers.len()];
         let (high_watermark, log_start) = match &place.log {
             Ok(log) => (log.end_offset(), log.start_offset()),
             Err(_) => (Offset(0), Offset(0)),
         };
         self.answers.push(Fetched {
-            batches,
             high_watermark,
             log_start,
+            ..answer
         });
     }
 

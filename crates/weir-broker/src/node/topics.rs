@@ -138,14 +138,8 @@ impl Node {
     }
 
     fn brokers(&self, topology: &Topology) -> Vec<Broker> {
-        let broker = |node: &crate::metadata::NodeRecord| {
-            Some(Broker {
-                node: wire(node.id)?,
-                host: node.kafka_host.clone(),
-                port: node.kafka_port,
-            })
-        };
-        topology.nodes().values().filter_map(broker).collect()
+        let nodes = topology.nodes().values();
+        nodes.filter_map(|node| self.broker(node)).collect()
     }
 
     pub(super) fn find_coordinators(&self, groups: &[String], reply: Reply) {

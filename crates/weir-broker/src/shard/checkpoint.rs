@@ -1,26 +1,29 @@
 //! A shard's state as of one index: what a checkpoint holds, and what must be flushed for it.
 //!
-//! Encoded, version 1: `u8` version; bytes offset table; bytes group table; `u32` partitions in
-//! ascending order of id, each `u64` id, bytes manifest, bytes producer table.
+//! Encoded, version 2: `u8` version; the era: `u64` term, `i64` since in ms; bytes offset table;
+//! bytes group table; `u32` partitions in ascending order of id, each `u64` id, bytes manifest,
+//! bytes producer table, bytes leader epochs: `u32` count, each `i32` epoch, `u64` first offset.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::{BufMut, Bytes, BytesMut};
-use weir_log::partition::{FlushJob, PartitionLog, PartitionManifest, SegmentPolicy};
+use weir_log::partition::{EpochTable, FlushJob, PartitionLog, PartitionManifest, SegmentPolicy};
 use weir_model::{GroupId, Offset, PartitionId};
 
-use super::{Partition, Shard, ShardEnv};
+use super::{Partition, Shard, ShardEnv, era::Era};
 use crate::{
     encoding::{DecodeError, Reader, Writer},
     group::{Coordinator, GroupConfig, GroupTable, OffsetTable, StoredOffset},
     producer::ProducerTable,
 };
 
-const VERSION: u8 = 1;
-const PARTITION_MIN_BYTES: usize = 8 + 4 + 4;
+const VERSION: u8 = 2;
+const PARTITION_MIN_BYTES: usize = 8 + 4 + 4 + 4;
+const EPOCH_BYTES: usize = 4 + 8;
 
 /// A shard at one index, taken on the worker, finished by the checkpointer.
 pub(crate) struct ShardPlan {
+    era: Era,
     offsets: Bytes,
     groups: Bytes,
     partitions: Vec<PlannedPartition>,
@@ -30,10 +33,12 @@ struct PlannedPartition {
     log: Arc<PartitionLog>,
     end: Offset,
     producers: Bytes,
+    epochs: Bytes,
 }
 
 /// A checkpoint's body, taken apart.
 pub(crate) struct ShardBody {
+    era: Era,
     offsets: Bytes,
     groups: Bytes,
     pub(crate) partitions: Vec<StoredPartition>,
@@ -44,6 +49,7 @@ pub(crate) struct StoredPartition {
     pub(crate) id: PartitionId,
     pub(crate) manifest: PartitionManifest,
     producers: Bytes,
+    epochs: Bytes,
 }
 
 impl ShardBody {
@@ -58,6 +64,7 @@ impl ShardBody {
     pub(crate) fn decode(body: &[u8]) -> Result<Self, RestoreError> {
         let mut reader = Reader::new(body);
         reader.version("shard checkpoint version", VERSION)?;
+        let era = Era::read(&mut reader)?;
         let offsets = Bytes::copy_from_slice(reader.bytes()?);
         let groups = Bytes::copy_from_slice(reader.bytes()?);
         let mut partitions = Vec::new();
@@ -70,14 +77,17 @@ impl ShardBody {
                 }
             })?;
             let producers = Bytes::copy_from_slice(reader.bytes()?);
+            let epochs = Bytes::copy_from_slice(reader.bytes()?);
             partitions.push(StoredPartition {
                 id,
                 manifest,
                 producers,
+                epochs,
             });
         }
         reader.finish()?;
         Ok(Self {
+            era,
             offsets,
             groups,
             partitions,
@@ -88,6 +98,7 @@ impl ShardBody {
     pub(crate) fn encode(&self) -> Bytes {
         let mut writer = Writer::new();
         writer.u8(VERSION);
+        self.era.write(&mut writer);
         writer.bytes(&self.offsets);
         writer.bytes(&self.groups);
         writer.count(self.partitions.len());
@@ -98,9 +109,31 @@ impl ShardBody {
             writer.u64(partition.id.0);
             writer.bytes(&manifest);
             writer.bytes(&partition.producers);
+            writer.bytes(&partition.epochs);
         }
         writer.finish()
     }
+}
+
+fn encode_epochs(epochs: &EpochTable) -> Bytes {
+    let mut writer = Writer::new();
+    writer.count(epochs.entries().len());
+    for (epoch, first) in epochs.entries() {
+        writer.i32(*epoch);
+        writer.u64(first.0);
+    }
+    writer.finish()
+}
+
+fn decode_epochs(bytes: &[u8]) -> Result<EpochTable, DecodeError> {
+    let mut reader = Reader::new(bytes);
+    let mut entries = Vec::new();
+    for _ in 0..reader.count(EPOCH_BYTES)? {
+        entries.push((reader.i32()?, Offset(reader.u64()?)));
+    }
+    let table = EpochTable::new(entries).map_err(|_| reader.invalid("leader epochs"))?;
+    reader.finish()?;
+    Ok(table)
 }
 
 /// Why stored state cannot be taken up.
@@ -123,6 +156,7 @@ impl Shard {
         Self {
             id,
             env,
+            era: Era::default(),
             partitions: BTreeMap::new(),
             groups: GroupTable::default(),
             offsets: OffsetTable::default(),
@@ -140,9 +174,12 @@ impl Shard {
         let mut shard = Self::empty(id, env, config);
         let body = ShardBody::decode(body)?;
         (shard.offsets, shard.groups) = body.tables()?;
+        shard.era = body.era;
         for stored in body.partitions {
             let producers = ProducerTable::decode(&stored.producers)?;
+            let epochs = decode_epochs(&stored.epochs)?;
             let log = shard.env.open_partition(stored.id, stored.manifest);
+            log.restore_epochs(epochs);
             shard
                 .partitions
                 .insert(stored.id, Partition { log, producers });
@@ -158,10 +195,12 @@ impl Shard {
         let mut partitions = BTreeMap::new();
         for stored in body.partitions {
             let producers = ProducerTable::decode(&stored.producers)?;
+            let epochs = decode_epochs(&stored.epochs)?;
             let log = self
                 .env
                 .open_partition(stored.id, PartitionManifest::default());
             log.take_over(stored.manifest);
+            log.restore_epochs(epochs);
             partitions.insert(stored.id, Partition { log, producers });
         }
         let before = std::mem::replace(&mut self.partitions, partitions);
@@ -172,6 +211,7 @@ impl Shard {
             .close_partitions(gone.map(|(_, partition)| partition.log));
         self.env.checkpoints.remove_partitions(gone);
         (self.offsets, self.groups) = (offsets, groups);
+        self.era = body.era;
         Ok(())
     }
 
@@ -183,11 +223,13 @@ impl Shard {
         self.env.checkpoints.retiring(self.id, ids);
         self.groups = GroupTable::default();
         self.offsets = OffsetTable::default();
+        self.era = Era::default();
     }
 
     /// The body of a checkpoint without any state.
     pub(crate) fn empty_body() -> Bytes {
         let plan = ShardPlan {
+            era: Era::default(),
             offsets: OffsetTable::default().encode(),
             groups: GroupTable::default().encode(),
             partitions: Vec::new(),
@@ -201,8 +243,10 @@ impl Shard {
             log: Arc::clone(&partition.log),
             end: partition.log.end_offset(),
             producers: partition.producers.encode(),
+            epochs: encode_epochs(&partition.log.epochs()),
         };
         ShardPlan {
+            era: self.era,
             offsets: self.offsets.encode(),
             groups: self.groups.encode(),
             partitions: self.partitions.values().map(planned).collect(),
@@ -217,6 +261,7 @@ impl Shard {
             out.put_u64_le(id.0);
             out.put_u64_le(partition.log.end_offset().0);
             out.extend_from_slice(&partition.producers.encode());
+            out.extend_from_slice(&encode_epochs(&partition.log.epochs()));
         }
         let logs = self.partitions.values();
         logs.map(|partition| Arc::clone(&partition.log)).collect()
@@ -269,6 +314,7 @@ impl ShardPlan {
     pub(crate) fn encode(&self, flushed: &BTreeMap<PartitionId, PartitionManifest>) -> Bytes {
         let mut writer = Writer::new();
         writer.u8(VERSION);
+        self.era.write(&mut writer);
         writer.bytes(&self.offsets);
         writer.bytes(&self.groups);
         writer.count(self.partitions.len());
@@ -282,6 +328,7 @@ impl ShardPlan {
             writer.u64(planned.log.id().0);
             writer.bytes(&manifest);
             writer.bytes(&planned.producers);
+            writer.bytes(&planned.epochs);
         }
         writer.finish()
     }
@@ -298,6 +345,7 @@ impl ShardEnv {
         self.registry
             .get_or_open(id, || self.store.partition(id, manifest))
     }
+
     /// These partitions are in no group of this node any more: readers do not find them. Their
     /// files stay, since a flush may be at work on them.
     fn close_partitions(&self, logs: impl Iterator<Item = Arc<PartitionLog>>) -> Vec<PartitionId> {

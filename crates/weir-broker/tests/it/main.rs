@@ -8,5 +8,6 @@ mod forward;
 mod mesh;
 mod nodes;
 mod produce;
+mod replicas;
 mod slow_disk;
 mod steward;

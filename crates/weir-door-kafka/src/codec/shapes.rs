@@ -1,5 +1,7 @@
 //! The shapes of the request bodies that are served, in wire order.
 
+mod data;
+
 use super::{
     shape::{Field, Kind, Shape},
     versions::Api,
@@ -50,6 +52,7 @@ pub fn of_request(api: Api) -> &'static Shape {
         Api::ApiVersions => &API_VERSIONS,
         Api::CreateTopics => &CREATE_TOPICS,
         Api::InitProducerId => &INIT_PRODUCER_ID,
+        Api::OffsetForLeaderEpoch => &data::OFFSET_FOR_LEADER_EPOCH,
     }
 }
 

@@ -31,6 +31,8 @@ pub enum Api {
     CreateTopics,
     /// Key 22.
     InitProducerId,
+    /// Key 23.
+    OffsetForLeaderEpoch,
 }
 
 /// One line of the table.
@@ -61,8 +63,8 @@ const fn line(api: Api, key: i16, min: i16, max: i16, flexible_from: i16) -> Ser
     }
 }
 
-/// What is served, by key: the versions of Kafka 4.1, where this door can keep their promises.
-pub const SERVED: [Served; 14] = [
+/// What is served, by key: the versions of Kafka 4.2, where this door can keep their promises.
+pub const SERVED: [Served; 15] = [
     // librdkafka before 2.11.1 compresses only where Produce 0 is told (KAFKA-18659). Like Kafka
     // 4, 0 to 2 are told and close the connection when they are used.
     Served {
@@ -74,7 +76,7 @@ pub const SERVED: [Served; 14] = [
         flexible_from: 9,
     },
     line(Api::Fetch, 1, 4, 18, 12),
-    line(Api::ListOffsets, 2, 1, 10, 6),
+    line(Api::ListOffsets, 2, 1, 11, 6),
     line(Api::Metadata, 3, 0, 13, 9),
     line(Api::OffsetCommit, 8, 2, 9, 8),
     line(Api::OffsetFetch, 9, 1, 9, 6),
@@ -86,6 +88,7 @@ pub const SERVED: [Served; 14] = [
     line(Api::ApiVersions, 18, 0, 4, 3),
     line(Api::CreateTopics, 19, 2, 7, 5),
     line(Api::InitProducerId, 22, 0, 5, 2),
+    line(Api::OffsetForLeaderEpoch, 23, 2, 4, 4),
 ];
 
 /// The line of `key`; `None`: not served.

@@ -5,7 +5,7 @@ use kafka_protocol::protocol::Decodable;
 use weir_broker::api::Outcome;
 
 use super::{
-    api_versions, fetch, groups, list_offsets, metadata, offsets,
+    api_versions, fetch, groups, leader_epoch, list_offsets, metadata, offsets,
     plan::{Answer, Client, MapError, Mapped, Plan},
     produce, producer_id, topics,
 };
@@ -37,7 +37,11 @@ fn map_checked(head: &Head, body: Bytes, client: &Client) -> Result<Mapped, MapE
     match head.api {
         Api::Produce => produce::map(head, decode(head, body)?),
         Api::Fetch => fetch::map(head, decode(head, body)?, client),
-        Api::ListOffsets => list_offsets::map(head, decode(head, body)?),
+        Api::ListOffsets => {
+            let version = head.version.min(list_offsets::LAST_SHAPE);
+            list_offsets::map(head, decode_as(head, version, body)?)
+        }
+        Api::OffsetForLeaderEpoch => leader_epoch::map(head, decode(head, body)?),
         Api::Metadata => metadata::map(head, decode(head, body)?),
         Api::OffsetCommit => offsets::map_commit(head, decode(head, body)?),
         Api::OffsetFetch => offsets::map_fetch(head, decode(head, body)?),
@@ -52,9 +56,13 @@ fn map_checked(head: &Head, body: Bytes, client: &Client) -> Result<Mapped, MapE
     }
 }
 
-fn decode<M: Decodable>(head: &Head, mut body: Bytes) -> Result<M, MapError> {
+fn decode<M: Decodable>(head: &Head, body: Bytes) -> Result<M, MapError> {
+    decode_as(head, head.version, body)
+}
+
+fn decode_as<M: Decodable>(head: &Head, version: i16, mut body: Bytes) -> Result<M, MapError> {
     let length = body.len();
-    M::decode(&mut body, head.version).map_err(|error| MapError::Malformed {
+    M::decode(&mut body, version).map_err(|error| MapError::Malformed {
         api: head.api,
         version: head.version,
         source: DecodeError {
@@ -65,7 +73,12 @@ fn decode<M: Decodable>(head: &Head, mut body: Bytes) -> Result<M, MapError> {
 }
 
 /// Turns the node's outcome into the answer.
-pub fn answer(head: &Head, plan: Plan, outcome: Outcome) -> Result<Answer, MapError> {
+pub fn answer(
+    head: &Head,
+    plan: Plan,
+    outcome: Outcome,
+    client: &Client,
+) -> Result<Answer, MapError> {
     let mismatch = MapError::Mismatch(head.api);
     macro_rules! expect {
         ($kind:ident) => {{
@@ -79,10 +92,8 @@ pub fn answer(head: &Head, plan: Plan, outcome: Outcome) -> Result<Answer, MapEr
         Plan::Produce { grouped, silent } => {
             produce::answer(head, grouped, silent, expect!(Produce))
         }
-        Plan::Fetch {
-            grouped,
-            lists_aborted,
-        } => fetch::answer(head, grouped, lists_aborted, expect!(Fetch)),
+        Plan::Fetch(fetching) => fetch::answer(head, fetching, expect!(Fetch), client),
+        Plan::EndOfEpoch(grouped) => leader_epoch::answer(head, grouped, expect!(EndOfEpoch)),
         Plan::ListOffsets(grouped) => list_offsets::answer(head, grouped, expect!(ListOffsets)),
         Plan::Metadata { refused } => metadata::answer(head, refused, expect!(Metadata)),
         Plan::CreateTopics(names) => topics::answer(head, names, expect!(CreateTopics)),

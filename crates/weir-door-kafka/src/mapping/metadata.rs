@@ -25,6 +25,8 @@ use crate::{
 
 /// First version that says whether topics may be created; before it, they may.
 const AUTO_CREATE_FROM: i16 = 4;
+/// First version with racks.
+const RACK_FROM: i16 = 1;
 /// First version with leader epochs.
 const EPOCH_FROM: i16 = 7;
 /// First version with topic ids in the answer.
@@ -93,7 +95,13 @@ pub fn answer(
         topics.insert(at.min(topics.len()), answer);
     }
     let mut response = MetadataResponse::default()
-        .with_brokers(outcome.brokers.into_iter().map(broker).collect())
+        .with_brokers(
+            outcome
+                .brokers
+                .into_iter()
+                .map(|each| broker(head, each))
+                .collect(),
+        )
         .with_topics(topics);
     if head.version >= 1 {
         response.controller_id = outcome.controller.unwrap_or(-1).into();
@@ -104,8 +112,10 @@ pub fn answer(
     Ok(Answer::Frame(vec![head.frame(&response)?]))
 }
 
-fn broker(broker: Broker) -> MetadataResponseBroker {
+fn broker(head: &Head, broker: Broker) -> MetadataResponseBroker {
+    let rack = broker.rack.filter(|_| head.version >= RACK_FROM);
     MetadataResponseBroker::default()
+        .with_rack(rack.map(StrBytes::from_string))
         .with_node_id(broker.node.into())
         .with_host(StrBytes::from_string(broker.host))
         .with_port(broker.port.into())

@@ -5,6 +5,7 @@ pub mod dispatch;
 pub mod fetch;
 pub mod grouped;
 pub mod groups;
+pub mod leader_epoch;
 pub mod list_offsets;
 pub mod metadata;
 pub mod offsets;

@@ -1,11 +1,15 @@
 //! What a wire request becomes, and what is kept of it until its outcome is there.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use kafka_protocol::{messages::metadata_response::MetadataResponseTopic, protocol::StrBytes};
 use weir_broker::api::Request;
+use weir_door::Millis;
 
-use super::grouped::Grouped;
+use super::{fetch::Fetching, grouped::Grouped};
 use crate::codec::{response::EncodeError, shape::DecodeError, versions::Api};
+use crate::session::fetch_cache::Fetches;
 
 /// What a wire request becomes. Lives for a moment on the stack, so that a box for the larger
 /// variant would cost more than it saves.
@@ -67,14 +71,11 @@ pub enum Plan {
         silent: bool,
     },
     /// Fetch.
-    Fetch {
-        /// Topics and partitions of the request.
-        grouped: Grouped,
-        /// Isolation level read_committed.
-        lists_aborted: bool,
-    },
+    Fetch(Fetching),
     /// ListOffsets.
     ListOffsets(Grouped),
+    /// OffsetForLeaderEpoch.
+    EndOfEpoch(Grouped),
     /// Metadata.
     Metadata {
         /// Answers for topics that the node was not asked for, with their places in order.
@@ -109,4 +110,8 @@ pub struct Client {
     pub id: StrBytes,
     /// [`crate::KafkaConfig::max_fetch_bytes`].
     pub max_fetch_bytes: usize,
+    /// Its fetch session.
+    pub fetches: Arc<Fetches>,
+    /// The connection's time, as last told.
+    pub now: Millis,
 }

@@ -72,8 +72,12 @@ impl Scripted {
                     .map(|each| self.read(each))
                     .collect(),
             ),
+            Request::EndOfEpoch(asked) => {
+                let known = asked.iter().map(|_| Ok(None));
+                Outcome::EndOfEpoch(known.collect())
+            }
             Request::ListOffsets(asked) => {
-                Outcome::ListOffsets(asked.iter().map(|each| self.list(each)).collect())
+                Outcome::ListOffsets(asked.wanted.iter().map(|each| self.list(each)).collect())
             }
             Request::Metadata(asked) => self.describe(asked),
             Request::CreateTopics(create) => {
@@ -88,7 +92,7 @@ impl Scripted {
                 });
                 Outcome::CreateTopics(created.collect())
             }
-            Request::InitProducerId => Outcome::ProducerId(Ok((ProducerId(7), 0))),
+            Request::InitProducerId(_) => Outcome::ProducerId(Ok((ProducerId(7), 0))),
             Request::FindCoordinator(groups) => {
                 Outcome::Coordinators(groups.iter().map(|_| Ok(self.broker())).collect())
             }
@@ -133,6 +137,7 @@ impl Scripted {
             node: 1,
             host: "127.0.0.1".into(),
             port: self.port.load(Ordering::Relaxed),
+            rack: None,
         }
     }
 
@@ -163,7 +168,7 @@ impl Scripted {
             let Some((name, _)) = self.topic(&partition.topic, false) else {
                 return Produced {
                     base_offset: Err(ErrorKind::UnknownTopicOrPartition),
-                    log_start: Offset(0),
+                    ..Produced::default()
                 };
             };
             let mut state = self.state.lock().unwrap();
@@ -180,7 +185,7 @@ impl Scripted {
             batches.push((base + u64::try_from(delta).unwrap() + 1, bytes.freeze()));
             Produced {
                 base_offset: Ok(Offset(base)),
-                log_start: Offset(0),
+                ..Produced::default()
             }
         });
         Outcome::Produce(produced.collect())
@@ -199,8 +204,7 @@ impl Scripted {
         let Some((name, _)) = self.topic(&partition.topic, false) else {
             return Fetched {
                 batches: Err(ErrorKind::UnknownTopicId),
-                high_watermark: Offset(0),
-                log_start: Offset(0),
+                ..Fetched::default()
             };
         };
         let state = self.state.lock().unwrap();
@@ -218,7 +222,7 @@ impl Scripted {
         Fetched {
             batches: Ok(FetchedBatches { chunks, size_bytes }),
             high_watermark: Offset(batches.last().map_or(0, |(next, _)| *next)),
-            log_start: Offset(0),
+            ..Fetched::default()
         }
     }
 
@@ -228,7 +232,10 @@ impl Scripted {
         let state = self.state.lock().unwrap();
         let (_, batches) = &state.topics[&name];
         let offset = match asked.at {
-            OffsetSpec::Earliest | OffsetSpec::Timestamp(_) => 0,
+            OffsetSpec::Earliest | OffsetSpec::EarliestLocal | OffsetSpec::Timestamp(_) => 0,
+            OffsetSpec::LatestTiered | OffsetSpec::EarliestPendingUpload => {
+                return Err(ErrorKind::InvalidRequest);
+            }
             OffsetSpec::Latest | OffsetSpec::MaxTimestamp => {
                 batches.last().map_or(0, |(next, _)| *next)
             }

@@ -7,6 +7,7 @@ mod answers;
 mod backend;
 mod clients;
 mod fetch_encoding;
+mod fetch_sessions;
 mod hostile;
 mod order;
 mod outcomes;

@@ -2,11 +2,21 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::ResponseKind;
-use weir_broker::api::{Outcome, Request};
-use weir_door::{Session, limits::MAX_IN_FLIGHT_COUNT};
-use weir_door_kafka::codec::{
-    frame::MAX_REQUEST_BYTES,
-    versions::{self, Api, Served},
+use weir_broker::api::{Fetched, FetchedBatches, Outcome, Request};
+use weir_door::{
+    Connection, Session,
+    limits::{MAX_IN_FLIGHT_COUNT, MAX_UNSENT_BYTES},
+};
+use weir_door_kafka::{
+    KafkaConfig, KafkaSession,
+    codec::{
+        frame::MAX_REQUEST_BYTES,
+        versions::{self, Api, Served},
+    },
+    session::{
+        answer_budget::{MAX_NODE_ANSWER_BYTES, MIN_GRANT_BYTES},
+        connection::Shared,
+    },
 };
 use weir_model::ErrorKind;
 
@@ -66,7 +76,7 @@ fn any_split_of_the_bytes_gives_the_same_requests() {
     {
         wire.extend_from_slice(&frame(line, line.max, at));
     }
-    let requests = |session: &mut weir_door_kafka::KafkaSession| {
+    let requests = |session: &mut KafkaSession| {
         let mut found = Vec::new();
         while let Some((ticket, request)) = session.poll_request() {
             found.push(format!("{ticket:?} {request:?}"));
@@ -242,4 +252,66 @@ fn records_are_slices_of_the_received_bytes() {
     let records = produce.partitions[0].batch.as_ptr_range();
     let received = wire.as_ptr_range();
     assert!(received.start <= records.start && records.end <= received.end);
+}
+
+#[test]
+fn answers_whose_turn_has_not_come_count_as_held() {
+    let mut wire = BytesMut::new();
+    wire.extend_from_slice(&frame(line(Api::JoinGroup), 9, 0));
+    for correlation in 1..100 {
+        wire.extend_from_slice(&frame(line(Api::Fetch), 18, correlation));
+    }
+    let mut session = fed(&wire);
+    let (join, request) = asked(&mut session);
+    let joined = outcome(&request, None);
+    let chunk = Bytes::from(vec![0; 1 << 20]);
+    let mut given_bytes = 0;
+    while let Some((ticket, Request::Fetch(fetch))) = session.poll_request() {
+        assert!(session.poll_request().is_none(), "one Fetch at a time");
+        let size_bytes = chunk.len().min(fetch.max_bytes);
+        given_bytes += size_bytes;
+        let batches = FetchedBatches {
+            chunks: vec![chunk.slice(..size_bytes)],
+            size_bytes,
+        };
+        let fetched = Fetched {
+            batches: Ok(batches),
+            ..Fetched::default()
+        };
+        session.complete(NOW, ticket, Outcome::Fetch(vec![fetched]));
+        assert!(given_bytes <= MAX_UNSENT_BYTES + (1 << 20));
+    }
+    assert!(given_bytes > MAX_UNSENT_BYTES / 2);
+    // Once it is their turn and they are on their way, reading goes on.
+    session.complete(NOW, join, joined);
+    assert!(session.poll_request().is_none());
+    sent(&mut session);
+    assert!(matches!(asked(&mut session).1, Request::Fetch(_)));
+}
+
+#[test]
+fn what_one_connection_holds_is_not_given_to_another() {
+    let shared = Shared::default();
+    let connect = || {
+        let connection = Connection {
+            peer: ([127, 0, 0, 1], 5).into(),
+            local: ([127, 0, 0, 1], 9092).into(),
+        };
+        let mut session = KafkaSession::sharing(connection, KafkaConfig::default(), &shared);
+        session.receive(NOW, frame(line(Api::Fetch), 18, 1));
+        session
+    };
+    let given = |session: &mut KafkaSession| match asked(session).1 {
+        Request::Fetch(fetch) => fetch.max_bytes,
+        other => panic!("{other:?}"),
+    };
+    // Each sample asks for 1 MiB.
+    let count = MAX_NODE_ANSWER_BYTES >> 20;
+    let mut all: Vec<_> = (0..count).map(|_| connect()).collect();
+    assert!(all.iter_mut().all(|session| given(session) == 1 << 20));
+    assert_eq!(shared.answers.held_bytes(), MAX_NODE_ANSWER_BYTES);
+    assert_eq!(given(&mut connect()), MIN_GRANT_BYTES);
+    drop(all);
+    assert_eq!(shared.answers.held_bytes(), 0);
+    assert_eq!(given(&mut connect()), 1 << 20);
 }

@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use weir_broker::api::{
-    Broker, ClusterMetadata, CreatedTopic, Fetched, FetchedBatches, FetchedOffset, JoinRefused,
-    Joined, JoinedMember, ListedOffset, Outcome, PartitionMetadata, Produced, Request, Synced,
-    TopicDescription, TopicMetadata, TopicRef,
+    Broker, ClusterMetadata, CreatedTopic, EpochEnd, Fetched, FetchedBatches, FetchedOffset,
+    JoinRefused, Joined, JoinedMember, ListedOffset, Outcome, PartitionMetadata, Produced, Request,
+    Synced, TopicDescription, TopicMetadata, TopicRef,
 };
 use weir_model::{ErrorKind, Offset, ProducerId, TopicId, TopicName};
 
@@ -21,6 +21,7 @@ pub(crate) fn outcome(request: &Request, kind: Option<ErrorKind>) -> Outcome {
             let produced = (0..).zip(&produce.partitions).map(|(at, _)| Produced {
                 base_offset: or(kind, Offset(10 + at)),
                 log_start: Offset(3),
+                ..Produced::default()
             });
             Outcome::Produce(produced.collect())
         }
@@ -35,6 +36,7 @@ pub(crate) fn outcome(request: &Request, kind: Option<ErrorKind>) -> Outcome {
                 ),
                 high_watermark: Offset(20),
                 log_start: Offset(3),
+                ..Fetched::default()
             });
             Outcome::Fetch(fetched.collect())
         }
@@ -44,7 +46,14 @@ pub(crate) fn outcome(request: &Request, kind: Option<ErrorKind>) -> Outcome {
                 timestamp_ms: 5,
                 leader_epoch: 2,
             };
-            Outcome::ListOffsets(list.iter().map(|_| or(kind, listed)).collect())
+            Outcome::ListOffsets(list.wanted.iter().map(|_| or(kind, listed)).collect())
+        }
+        Request::EndOfEpoch(asked) => {
+            let found = Some(EpochEnd {
+                epoch: 2,
+                end: Offset(9),
+            });
+            Outcome::EndOfEpoch(asked.iter().map(|_| or(kind, found)).collect())
         }
         Request::Metadata(asked) => {
             let topics = asked.topics.clone().unwrap_or_default();
@@ -59,7 +68,7 @@ pub(crate) fn outcome(request: &Request, kind: Option<ErrorKind>) -> Outcome {
             let topics = create.topics.iter();
             Outcome::CreateTopics(topics.map(|_| or(kind, created.clone())).collect())
         }
-        Request::InitProducerId => Outcome::ProducerId(or(kind, (ProducerId(4), 0))),
+        Request::InitProducerId(_) => Outcome::ProducerId(or(kind, (ProducerId(4), 0))),
         Request::FindCoordinator(groups) => {
             Outcome::Coordinators(groups.iter().map(|_| or(kind, broker())).collect())
         }
@@ -106,6 +115,7 @@ fn broker() -> Broker {
         node: 1,
         host: "localhost".into(),
         port: 9092,
+        rack: None,
     }
 }
 

@@ -24,8 +24,13 @@ use crate::{
 };
 
 fn received(key: i16, version: i16, request: &impl Encodable) -> KafkaSession {
+    received_as(key, version, version, request)
+}
+
+/// A request of `version` whose body looks like one of `shape`.
+fn received_as(key: i16, version: i16, shape: i16, request: &impl Encodable) -> KafkaSession {
     let mut body = BytesMut::new();
-    request.encode(&mut body, version).unwrap();
+    request.encode(&mut body, shape).unwrap();
     fed(&framed(versions::by_key(key).unwrap(), version, 1, &body))
 }
 
@@ -108,8 +113,22 @@ fn transactions_are_refused_at_once() {
 }
 
 #[test]
+fn half_a_producer_id_is_no_request() {
+    for (id, epoch) in [(5, -1), (-1, 0), (-2, -2)] {
+        let request = InitProducerIdRequest::default()
+            .with_producer_id(id.into())
+            .with_producer_epoch(epoch);
+        let mut session = received(22, 4, &request);
+        let ResponseKind::InitProducerId(answer) = answer_of(22, 4, &mut session) else {
+            panic!("not an InitProducerId answer");
+        };
+        assert_eq!(answer.error_code, wire_code::INVALID_REQUEST);
+    }
+}
+
+#[test]
 fn a_fetch_session_that_was_never_given_is_not_found() {
-    for (id, epoch) in [(5, 1), (5, -1), (0, 1)] {
+    for (id, epoch, code) in [(5, 1, 70), (0, 1, 70), (5, -1, 0)] {
         let request = FetchRequest::default()
             .with_session_id(id)
             .with_session_epoch(epoch);
@@ -117,7 +136,7 @@ fn a_fetch_session_that_was_never_given_is_not_found() {
         let ResponseKind::Fetch(answer) = answer_of(1, 12, &mut session) else {
             panic!("not a Fetch answer");
         };
-        assert_eq!((answer.error_code, answer.session_id), (70, 0));
+        assert_eq!((answer.error_code, answer.session_id), (code, 0));
     }
 }
 
@@ -130,11 +149,13 @@ fn special_timestamps_are_those_of_the_version() {
         (6, -3, Err(35)),
         (7, -3, Ok(OffsetSpec::MaxTimestamp)),
         (7, -4, Err(35)),
-        (8, -4, Ok(OffsetSpec::Earliest)),
+        (8, -4, Ok(OffsetSpec::EarliestLocal)),
         (8, -5, Err(35)),
-        (9, -5, Err(0)),
+        (9, -5, Ok(OffsetSpec::LatestTiered)),
         (10, -6, Err(35)),
-        (10, i64::MIN, Err(35)),
+        (11, -6, Ok(OffsetSpec::EarliestPendingUpload)),
+        (11, -7, Err(35)),
+        (11, i64::MIN, Err(35)),
     ];
     for (version, timestamp, expected) in cases {
         let partition = ListOffsetsPartition::default().with_timestamp(timestamp);
@@ -142,9 +163,9 @@ fn special_timestamps_are_those_of_the_version() {
             .with_name(text("topic").into())
             .with_partitions(vec![partition]);
         let request = ListOffsetsRequest::default().with_topics(vec![topic]);
-        let mut session = received(2, version, &request);
+        let mut session = received_as(2, version, version.min(10), &request);
         let got = match session.poll_request() {
-            Some((_, Request::ListOffsets(list))) => Ok(list[0].at),
+            Some((_, Request::ListOffsets(list))) => Ok(list.wanted[0].at),
             Some(other) => panic!("{other:?}"),
             None => {
                 let ResponseKind::ListOffsets(answer) = answer_of(2, version, &mut session) else {

@@ -6,7 +6,7 @@ use kafka_protocol::{
         ApiVersionsRequest, CreateTopicsRequest, FetchRequest, FindCoordinatorRequest,
         HeartbeatRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest,
         ListOffsetsRequest, MetadataRequest, OffsetCommitRequest, OffsetFetchRequest,
-        ProduceRequest, RequestHeader, SyncGroupRequest,
+        OffsetForLeaderEpochRequest, ProduceRequest, RequestHeader, SyncGroupRequest,
         create_topics_request::{CreatableTopic, CreatableTopicConfig},
         fetch_request::{FetchPartition, FetchTopic, ForgottenTopic},
         join_group_request::JoinGroupRequestProtocol,
@@ -17,6 +17,7 @@ use kafka_protocol::{
         offset_fetch_request::{
             OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
         },
+        offset_for_leader_epoch_request::{OffsetForLeaderPartition, OffsetForLeaderTopic},
         produce_request::{PartitionProduceData, TopicProduceData},
         sync_group_request::SyncGroupRequestAssignment,
     },
@@ -99,7 +100,8 @@ fn encode_body(api: Api, version: i16, into: &mut BytesMut) {
             Ok(())
         }
         Api::Fetch => fetch(version).encode(into, version),
-        Api::ListOffsets => list_offsets().encode(into, version),
+        // 11 looks like 10.
+        Api::ListOffsets => list_offsets().encode(into, version.min(10)),
         Api::Metadata => metadata(version).encode(into, version),
         Api::OffsetCommit => commit().encode(into, version),
         Api::OffsetFetch => offset_fetch(version).encode(into, version),
@@ -150,6 +152,7 @@ fn encode_body(api: Api, version: i16, into: &mut BytesMut) {
         Api::InitProducerId => InitProducerIdRequest::default()
             .with_transactional_id(None)
             .encode(into, version),
+        Api::OffsetForLeaderEpoch => leader_epoch().encode(into, version),
     }
     .unwrap();
 }
@@ -160,6 +163,14 @@ fn list_offsets() -> ListOffsetsRequest {
         .with_name(text("topic").into())
         .with_partitions(vec![partition.clone(), partition]);
     ListOffsetsRequest::default().with_topics(vec![topic])
+}
+
+fn leader_epoch() -> OffsetForLeaderEpochRequest {
+    let partition = OffsetForLeaderPartition::default().with_leader_epoch(2);
+    let topic = OffsetForLeaderTopic::default()
+        .with_topic(text("topic").into())
+        .with_partitions(vec![partition.clone(), partition]);
+    OffsetForLeaderEpochRequest::default().with_topics(vec![topic])
 }
 
 fn metadata(version: i16) -> MetadataRequest {

@@ -1,5 +1,6 @@
 //! One partition's log in memory: offsets, tail, manifest, watchers.
 
+mod epochs;
 mod take_over;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,8 +9,8 @@ use weir_model::{Offset, PartitionId};
 
 pub use self::take_over::{MissingRange, NotWhole};
 use super::{
-    ColdLookup, ColdRead, Lookup, PartitionManifest, Read, SegmentMeta, Traffic, WatchersFull,
-    read::Wanted,
+    ColdLookup, ColdRead, EpochTable, Lookup, PartitionManifest, Read, SegmentMeta, Traffic,
+    WatchersFull, read::Wanted,
 };
 use crate::{
     cold::find_in_memory,
@@ -49,6 +50,7 @@ struct State {
     start: Offset,
     end: Offset,
     tail: TailQueue,
+    epochs: EpochTable,
     manifest: Arc<PartitionManifest>,
     staged: Option<Replacement>,
     staged_is_planned: bool,
@@ -89,6 +91,7 @@ impl PartitionLog {
             start: manifest.start,
             end: manifest.end(),
             tail: TailQueue::default(),
+            epochs: EpochTable::default(),
             latest: latest_stored(&manifest),
             manifest: Arc::new(manifest),
             staged: None,
@@ -127,6 +130,7 @@ impl PartitionLog {
         assert_eq!(batch.base_offset, state.end, "batches leave no gap");
         assert!(batch.last_offset >= batch.base_offset, "a batch has a last");
         state.end = batch.last_offset.plus(1);
+        state.epochs.appended(batch.leader_epoch, batch.base_offset);
         if state
             .latest
             .is_none_or(|(latest_ms, _)| batch.max_timestamp_ms > latest_ms)
@@ -210,6 +214,7 @@ impl PartitionLog {
         let mut freed = Vec::new();
         let mut state = self.lock();
         let new_start = new_start.min(state.end);
+        state.epochs.trimmed(new_start);
         if new_start <= state.start {
             return;
         }

@@ -1,6 +1,7 @@
 //! One partition's log: the tail in memory over segments on disk, and the store that all
 //! partitions of a node share.
 
+mod epochs;
 mod error;
 pub(crate) mod log;
 pub(crate) mod manifest;
@@ -12,6 +13,7 @@ mod traffic;
 #[cfg(test)]
 mod tests;
 
+pub use epochs::{EpochEnd, EpochTable, MAX_EPOCHS, NotAscending};
 pub use error::{FlushError, ReadError, WatchersFull};
 pub use log::{MAX_WATCHERS, MissingRange, NotWhole, PartitionLog, Watcher};
 pub use manifest::{MAX_SEGMENTS, ManifestError, PartitionManifest, SegmentMeta};

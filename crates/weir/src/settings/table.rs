@@ -76,6 +76,15 @@ pub(crate) const KAFKA_ADVERTISE: Setting = Setting {
     default: unset,
 };
 
+pub(crate) const RACK: Setting = Setting {
+    name: "rack",
+    kind: Kind::Text,
+    value_name: "NAME",
+    doc: "Where this node stands, such as its availability zone. Kafka clients whose client.rack is the \
+          same read from it, whoever leads.",
+    default: unset,
+};
+
 pub(crate) const CLUSTER: Setting = Setting {
     name: "cluster",
     kind: Kind::Listen,
@@ -299,10 +308,11 @@ pub(crate) const CATCH_UP_BYTES_PER_S: Setting = Setting {
 };
 
 /// All of them, in the order in which they are printed.
-pub(crate) const SETTINGS: [&Setting; 25] = [
+pub(crate) const SETTINGS: [&Setting; 26] = [
     &DATA_DIR,
     &KAFKA,
     &KAFKA_ADVERTISE,
+    &RACK,
     &CLUSTER,
     &CLUSTER_ADVERTISE,
     &CLUSTER_CERT,

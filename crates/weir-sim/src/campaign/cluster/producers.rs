@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use weir_broker::api::{AckLevel, Produce, ProducePartition, Produced, Request};
+use weir_broker::api::{AckLevel, InitProducer, Produce, ProducePartition, Produced, Request};
 use weir_model::ErrorKind;
 
 use super::{
@@ -68,7 +68,12 @@ impl Cluster<'_> {
                 .values()
                 .any(|asked| asked.client == client && matches!(asked.what, What::ProducerId));
             if !is_asked && let Some(machine) = self.any_up() {
-                self.ask(machine, client, Request::InitProducerId, what);
+                self.ask(
+                    machine,
+                    client,
+                    Request::InitProducerId(InitProducer::idempotent()),
+                    what,
+                );
             }
             return;
         };
@@ -273,14 +278,17 @@ impl Cluster<'_> {
                 self.set_state(client, serial, State::Stored);
                 Ok(())
             }
-            Err(ErrorKind::OutOfOrderSequence) if is_first => {
+            Err(ErrorKind::OutOfOrderSequence | ErrorKind::SequenceGap) if is_first => {
                 let detail = format!("{place:?}: all batches before batch {serial} were stored");
                 Err(broken(oracle_name::LOST, detail))
             }
             Err(error) => {
                 self.counts.add("refused", 1);
                 self.batch_failed(client, serial);
-                let is_expected = error == ErrorKind::OutOfOrderSequence;
+                let is_expected = matches!(
+                    error,
+                    ErrorKind::OutOfOrderSequence | ErrorKind::SequenceGap
+                );
                 self.check_error(error, is_expected, "a batch")
             }
         }

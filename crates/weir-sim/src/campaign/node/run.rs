@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use weir_broker::{
     Ticket,
-    api::{CreateTopics, ListOffset, NewTopic, OffsetSpec, Outcome as Answer, Request},
+    api::{CreateTopics, ListOffset, NewTopic, OffsetSpec, Outcome as Answer, ReadFrom, Request},
 };
 use weir_log::{Clock, Millis};
 
@@ -257,6 +257,7 @@ impl<'a> Run<'a> {
             min_bytes: 1,
             max_bytes: 1,
             max_wait_ms: wait_ms,
+            from: ReadFrom::Leader,
             partitions: Vec::new(),
         };
         let due_ms = self.elapsed_ms() + wait_ms;
@@ -284,7 +285,10 @@ impl<'a> Run<'a> {
             ends: self.books.ends(place),
             time_ms,
         };
-        self.ask(Request::ListOffsets(specs.map(wanted).to_vec()), asked);
+        self.ask(
+            Request::ListOffsets(specs.map(wanted).to_vec().into()),
+            asked,
+        );
     }
 
     fn look_at_clock(&mut self) {
