@@ -413,7 +413,7 @@ mod tests {
     /// Name, variable, default and text of every setting, as the documentation has it.
     fn documented() -> String {
         let mut text = String::from(
-            "# Settings\n\nEach has one name: a flag of `weir serve` (`--data-dir`), an environment \
+            "# Settings of a node\n\nEach has one name: a flag of `weir serve` (`--data-dir`), an environment \
              variable (`WEIR_DATA_DIR`) and a key\nof the file that `--config` or `WEIR_CONFIG` names \
              (`data-dir`). The first of them that is given counts. This page is\nmade from the program: \
              `WEIR_WRITE_DOCS=1 cargo test -p weir settings` writes it.\n\n\
@@ -434,7 +434,7 @@ mod tests {
 
     #[test]
     fn the_documentation_has_every_setting() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/settings.md");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/node-settings.md");
         if std::env::var_os("WEIR_WRITE_DOCS").is_some() {
             std::fs::write(&path, documented()).unwrap();
         }
