@@ -40,8 +40,8 @@ impl Node {
             match self.check(partition, produce.ack, now) {
                 Ok(checked) => {
                     let (task, node) = (task.clone(), Arc::clone(self));
-                    let group = checked.group;
                     let sent = self.sent(checked.partition, &checked.batch);
+                    let group = checked.group;
                     let command = ShardCommand::append(checked.partition, checked.batch);
                     let done = Box::new(move |outcome| {
                         let produced = node.appended(group, outcome);

@@ -19,7 +19,7 @@ use crate::{
     ending::Ending,
     logging::{self, Flood, LeftOut},
     membership,
-    settings::{Effective, ServeConfig, SettingFlags},
+    settings::{AdminAt, Effective, ServeConfig, SettingFlags},
     wiring::Machine,
 };
 
@@ -79,7 +79,7 @@ async fn serve(
     let counters = DoorCounters::new(kafka.request_labels());
     doors.kafka = doors.kafka.with_counters(Arc::clone(&counters));
     let watched = Watched::new(vec![(kafka.name(), counters)]);
-    let admin = serve_admin(doors.admin.take(), &watched);
+    let admin = serve_admin(&config.admin, doors.admin.take(), &watched);
     let machine = Machine::open(&config, &doors.kafka_advertised)?;
     let identity = tokio::select! {
         settled = membership::settle(&config, &machine, &doors) => settled?,
@@ -138,13 +138,13 @@ async fn serve(
 }
 
 /// Answers on the admin port until the process ends; gives its addresses.
-fn serve_admin(sockets: Option<Sockets>, watched: &Arc<Watched>) -> Vec<String> {
-    let Some(sockets) = sockets else {
+fn serve_admin(at: &AdminAt, sockets: Option<Sockets>, watched: &Arc<Watched>) -> Vec<String> {
+    let (Some(sockets), AdminAt::Default(given) | AdminAt::Set(given)) = (sockets, at) else {
         return Vec::new();
     };
     let addresses = sockets.addresses();
     tokio::spawn(admin::serve(sockets, Arc::clone(watched)));
-    addresses.iter().map(SocketAddr::to_string).collect()
+    told(given, &addresses)
 }
 
 /// Waits until requests can be served, however long the other nodes need; `false` where the

@@ -406,9 +406,40 @@ impl Setting {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::{collections::BTreeSet, path::Path};
 
     use super::*;
+
+    /// Name, variable, default and text of every setting, as the documentation has it.
+    fn documented() -> String {
+        let mut text = String::from(
+            "# Settings of a node\n\nEach has one name: a flag of `weir serve` (`--data-dir`), an environment \
+             variable (`WEIR_DATA_DIR`) and a key\nof the file that `--config` or `WEIR_CONFIG` names \
+             (`data-dir`). The first of them that is given counts. This page is\nmade from the program: \
+             `WEIR_WRITE_DOCS=1 cargo test -p weir settings` writes it.\n\n\
+             | Name | Variable | Default | What it does |\n|---|---|---|---|\n",
+        );
+        for setting in SETTINGS {
+            let default = match (setting.default)() {
+                Some(default) => format!("`{default}`"),
+                None => "-".to_owned(),
+            };
+            let (name, variable, doc) = (setting.name, setting.variable(), setting.doc);
+            text.push_str(&format!(
+                "| `{name}` | `{variable}` | {default} | {doc} |\n"
+            ));
+        }
+        text
+    }
+
+    #[test]
+    fn the_documentation_has_every_setting() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/node-settings.md");
+        if std::env::var_os("WEIR_WRITE_DOCS").is_some() {
+            std::fs::write(&path, documented()).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), documented());
+    }
 
     #[test]
     fn names_are_unique_and_make_flags_and_variables() {
