@@ -1,4 +1,4 @@
-//! All partitions that this node holds, by id, for whoever reads.
+//! What this node holds of partitions, by id, for whoever reads.
 
 use std::{
     collections::BTreeMap,
@@ -8,6 +8,13 @@ use std::{
 use weir_log::partition::PartitionLog;
 use weir_model::PartitionId;
 
+use crate::transaction::TransactionView;
+
+/// The partitions' logs.
+pub(crate) type PartitionRegistry = Registry<PartitionLog>;
+/// Partitions that have had transactions.
+pub(crate) type ViewRegistry = Registry<TransactionView>;
+
 /// Parts of the map, so that connections rarely meet at a lock.
 const PART_COUNT: usize = 64;
 
@@ -15,11 +22,13 @@ const PART_COUNT: usize = 64;
 ///
 /// Locks rather than channels: a look-up must not wait for a worker. They are held for a look-up
 /// and taken exclusively only where a partition comes or goes.
-pub(crate) struct PartitionRegistry {
-    parts: Vec<RwLock<BTreeMap<PartitionId, Arc<PartitionLog>>>>,
+pub(crate) struct Registry<T> {
+    parts: Vec<Part<T>>,
 }
 
-impl Default for PartitionRegistry {
+type Part<T> = RwLock<BTreeMap<PartitionId, Arc<T>>>;
+
+impl<T> Default for Registry<T> {
     fn default() -> Self {
         Self {
             parts: (0..PART_COUNT).map(|_| RwLock::default()).collect(),
@@ -27,19 +36,15 @@ impl Default for PartitionRegistry {
     }
 }
 
-impl PartitionRegistry {
-    pub(crate) fn get(&self, id: PartitionId) -> Option<Arc<PartitionLog>> {
+impl<T> Registry<T> {
+    pub(crate) fn get(&self, id: PartitionId) -> Option<Arc<T>> {
         let part = self.part(id).read().unwrap_or_else(PoisonError::into_inner);
         part.get(&id).map(Arc::clone)
     }
 
     /// The partition, made by `open` where it is not there yet: by whoever comes first, the
     /// shard that appends or a reader that waits.
-    pub(crate) fn get_or_open(
-        &self,
-        id: PartitionId,
-        open: impl FnOnce() -> Arc<PartitionLog>,
-    ) -> Arc<PartitionLog> {
+    pub(crate) fn get_or_open(&self, id: PartitionId, open: impl FnOnce() -> Arc<T>) -> Arc<T> {
         if let Some(partition) = self.get(id) {
             return partition;
         }
@@ -59,15 +64,15 @@ impl PartitionRegistry {
     }
 
     /// All partitions.
-    pub(crate) fn all(&self) -> Vec<Arc<PartitionLog>> {
-        let logs_of = |part: &RwLock<BTreeMap<_, Arc<PartitionLog>>>| {
+    pub(crate) fn all(&self) -> Vec<Arc<T>> {
+        let logs_of = |part: &Part<T>| {
             let part = part.read().unwrap_or_else(PoisonError::into_inner);
             part.values().map(Arc::clone).collect::<Vec<_>>()
         };
         self.parts.iter().flat_map(logs_of).collect()
     }
 
-    fn part(&self, id: PartitionId) -> &RwLock<BTreeMap<PartitionId, Arc<PartitionLog>>> {
+    fn part(&self, id: PartitionId) -> &Part<T> {
         // Serial and index both spread: partitions of one topic and topics of one partition.
         let mixed = id
             .topic_serial()

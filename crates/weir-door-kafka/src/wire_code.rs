@@ -49,6 +49,10 @@ pub const INVALID_RECORD: i16 = 87;
 /// `UNKNOWN_TOPIC_ID`.
 pub const UNKNOWN_TOPIC_ID: i16 = 100;
 
+/// `INVALID_TXN_STATE`.
+pub const INVALID_TXN_STATE: i16 = 48;
+/// `INVALID_REGULAR_EXPRESSION`.
+pub const INVALID_REGULAR_EXPRESSION: i16 = 128;
 /// `INVALID_PRODUCER_EPOCH`.
 pub const INVALID_PRODUCER_EPOCH: i16 = 47;
 /// `CONCURRENT_TRANSACTIONS`.
@@ -110,8 +114,10 @@ pub fn of(kind: ErrorKind, surface: Surface) -> i16 {
         E::OffsetMetadataTooLarge => same(12),
         E::InvalidRequest => same(INVALID_REQUEST),
         E::SequenceGap => same(NOT_ENOUGH_REPLICAS),
+        E::CoordinatorUnreachable => (NOT_ENOUGH_REPLICAS, STORAGE, COORDINATOR_NOT_AVAILABLE),
+        E::OperationNotAttempted => same(55),
         E::ProducerFenced => same(PRODUCER_FENCED),
-        E::InvalidTxnState => same(48),
+        E::InvalidTxnState => same(INVALID_TXN_STATE),
         E::InvalidProducerIdMapping => same(49),
         E::InvalidTransactionTimeout => same(50),
         E::ConcurrentTransactions => same(CONCURRENT_TRANSACTIONS),
@@ -137,8 +143,8 @@ mod tests {
 
     use super::*;
 
-    // Table: one line per code.
     #[test]
+    // Table: one line per code.
     fn codes_have_the_names_that_the_table_gives_them() {
         let named = [
             (CORRUPT_MESSAGE, ResponseError::CorruptMessage),

@@ -107,6 +107,10 @@ pub enum ErrorKind {
     TransactionAbortable,
     /// Offsets of a transaction that is open are not decided yet.
     UnstableOffsetCommit,
+    /// The transaction's coordinator does not answer, or is being loaded.
+    CoordinatorUnreachable,
+    /// Not tried, since something else of the same request was refused.
+    OperationNotAttempted,
 }
 
 impl ErrorKind {
@@ -130,7 +134,8 @@ impl ErrorKind {
             | E::RebalanceInProgress
             | E::SequenceGap
             | E::ConcurrentTransactions
-            | E::UnstableOffsetCommit => true,
+            | E::UnstableOffsetCommit
+            | E::CoordinatorUnreachable => true,
             E::TopicExists
             | E::InvalidTopic
             | E::InvalidPartitions
@@ -160,7 +165,8 @@ impl ErrorKind {
             | E::InvalidTransactionTimeout
             | E::TransactionCoordinatorFenced
             | E::TransactionalIdNotFound
-            | E::TransactionAbortable => false,
+            | E::TransactionAbortable
+            | E::OperationNotAttempted => false,
         }
     }
 
@@ -179,7 +185,8 @@ impl ErrorKind {
             | E::RebalanceInProgress
             | E::SequenceGap
             | E::ConcurrentTransactions
-            | E::UnstableOffsetCommit => Blame::Us,
+            | E::UnstableOffsetCommit
+            | E::CoordinatorUnreachable => Blame::Us,
             E::UnknownTopicOrPartition
             | E::UnknownTopicId
             | E::TopicExists
@@ -214,7 +221,8 @@ impl ErrorKind {
             | E::InvalidTransactionTimeout
             | E::TransactionCoordinatorFenced
             | E::TransactionalIdNotFound
-            | E::TransactionAbortable => Blame::Client,
+            | E::TransactionAbortable
+            | E::OperationNotAttempted => Blame::Client,
         }
     }
 }
@@ -287,6 +295,8 @@ codes! {
     67 TransactionalIdNotFound,
     68 TransactionAbortable,
     69 UnstableOffsetCommit,
+    70 CoordinatorUnreachable,
+    71 OperationNotAttempted,
 }
 
 #[cfg(test)]
@@ -296,7 +306,7 @@ mod tests {
     #[test]
     fn every_code_names_one_error_and_no_other() {
         let named: Vec<ErrorKind> = (0..=u16::MAX).filter_map(ErrorKind::from_code).collect();
-        assert_eq!(named.len(), 47);
+        assert_eq!(named.len(), 49);
         for code in 0..=u16::MAX {
             let back = ErrorKind::from_code(code).map(ErrorKind::code);
             assert!(back.is_none_or(|back| back == code), "{code}");

@@ -138,7 +138,7 @@ pub fn check_metadata(metadata: &str) -> Result<(), ErrorKind> {
 }
 
 /// Appends `count` offsets.
-pub(super) fn write_offsets<'a>(
+pub(crate) fn write_offsets<'a>(
     writer: &mut Writer,
     count: usize,
     offsets: impl Iterator<Item = (PartitionId, &'a StoredOffset)>,
@@ -154,7 +154,7 @@ pub(super) fn write_offsets<'a>(
 }
 
 /// Takes what [`write_offsets`] wrote.
-pub(super) fn read_offsets(
+pub(crate) fn read_offsets(
     reader: &mut Reader<'_>,
 ) -> Result<Vec<(PartitionId, StoredOffset)>, DecodeError> {
     let mut offsets = Vec::new();

@@ -41,6 +41,7 @@ struct Checked {
     group: GroupId,
     partition: PartitionId,
     batch: Bytes,
+    is_transactional: bool,
 }
 
 impl Node {
@@ -50,13 +51,26 @@ impl Node {
         let answers = Arc::new(Gather::new(count, unsettled, reply, Outcome::Produce));
         let task = self.limited(answers, produce.ack, produce.timeout_ms);
         let now = self.clock.now();
+        let transaction = produce.transaction.map(Arc::new);
         for (at, partition) in produce.partitions.into_iter().enumerate() {
-            match self.check(partition, now) {
+            match self.check(partition, transaction.is_some(), now) {
                 Ok(checked) => {
                     let task = task.clone();
-                    let command = ShardCommand::append(checked.partition, checked.batch);
                     let done = Box::new(move |outcome| task.settle(at, appended(&outcome)));
-                    self.propose(checked.group, command, done);
+                    let Checked {
+                        group,
+                        partition,
+                        batch,
+                        is_transactional,
+                    } = checked;
+                    match &transaction {
+                        Some(transaction) if is_transactional => {
+                            self.append_in_transaction(group, partition, batch, transaction, done);
+                        }
+                        Some(_) | None => {
+                            self.propose(group, ShardCommand::append(partition, batch), done);
+                        }
+                    }
                 }
                 Err(error) => task.settle(at, refused(error)),
             }
@@ -77,13 +91,22 @@ impl Node {
         Producing { answers, limit }
     }
 
-    fn check(&self, produce: ProducePartition, now: Millis) -> Result<Checked, ErrorKind> {
+    fn check(
+        &self,
+        produce: ProducePartition,
+        has_transaction: bool,
+        now: Millis,
+    ) -> Result<Checked, ErrorKind> {
         let route = self.route(&produce.topic, produce.index)?;
-        let batch = check_batch(produce.batch, &route.topic.settings, now)?;
+        let (batch, is_transactional) = check_batch(produce.batch, &route.topic.settings, now)?;
+        if is_transactional && !has_transaction {
+            return Err(ErrorKind::InvalidRecord);
+        }
         Ok(Checked {
             group: route.group,
             partition: route.partition,
             batch,
+            is_transactional,
         })
     }
 }
@@ -101,9 +124,13 @@ impl Producing {
 fn appended(outcome: &Result<AppliedOutcome, NotCommitted>) -> Produced {
     match outcome {
         Ok(AppliedOutcome::Appended(produced)) => *produced,
-        Ok(AppliedOutcome::Metadata(_) | AppliedOutcome::Offsets(_) | AppliedOutcome::Done) => {
-            refused(ErrorKind::InvalidRequest)
-        }
+        Ok(
+            AppliedOutcome::Metadata(_)
+            | AppliedOutcome::Offsets(_)
+            | AppliedOutcome::Transaction(_)
+            | AppliedOutcome::Marked(_)
+            | AppliedOutcome::Done,
+        ) => refused(ErrorKind::InvalidRequest),
         Err(error) => refused(error.kind()),
     }
 }
@@ -115,8 +142,13 @@ fn refused(error: ErrorKind) -> Produced {
     }
 }
 
-/// Checks one batch as Kafka's `LogValidator` does; gives it as it is to be stored.
-fn check_batch(batch: Bytes, config: &TopicConfig, now: Millis) -> Result<Bytes, ErrorKind> {
+/// Checks one batch as Kafka's `LogValidator` does; gives it as it is to be stored, and whether it
+/// belongs to a transaction.
+fn check_batch(
+    batch: Bytes,
+    config: &TopicConfig,
+    now: Millis,
+) -> Result<(Bytes, bool), ErrorKind> {
     let header = BatchHeader::parse(&batch).map_err(kind_of)?;
     if header.size_bytes != batch.len() {
         // Kafka allows one batch a partition since Produce version 3.
@@ -127,7 +159,9 @@ fn check_batch(batch: Bytes, config: &TopicConfig, now: Millis) -> Result<Bytes,
     }
     batch::verify_crc(&batch).map_err(kind_of)?;
     let is_dense = u64::from(header.record_count) == header.offset_count();
-    if !is_dense || header.is_control() || header.is_transactional() {
+    let is_transactional = header.is_transactional();
+    let has_producer = header.producer_id.is_some();
+    if !is_dense || header.is_control() || (is_transactional && !has_producer) {
         return Err(ErrorKind::InvalidRecord);
     }
     // Compressed records stay as they came: to look into them is the reader's work.
@@ -144,12 +178,12 @@ fn check_batch(batch: Bytes, config: &TopicConfig, now: Millis) -> Result<Bytes,
             if Millis(header.max_timestamp_ms) > now.plus(MAX_TIMESTAMP_AHEAD_MS) {
                 return Err(ErrorKind::InvalidTimestamp);
             }
-            Ok(batch)
+            Ok((batch, is_transactional))
         }
         TimestampType::LogAppendTime => {
             let mut stamped = BytesMut::from(&batch[..]);
             batch::stamp_append_time(&mut stamped, now.0);
-            Ok(stamped.freeze())
+            Ok((stamped.freeze(), is_transactional))
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The shapes of the request bodies that are served, in wire order.
 
+mod transactions;
+
 use super::{
     shape::{Field, Kind, Shape},
     versions::Api,
@@ -50,6 +52,14 @@ pub fn of_request(api: Api) -> &'static Shape {
         Api::ApiVersions => &API_VERSIONS,
         Api::CreateTopics => &CREATE_TOPICS,
         Api::InitProducerId => &INIT_PRODUCER_ID,
+        Api::AddPartitionsToTxn => &transactions::ADD_PARTITIONS,
+        Api::AddOffsetsToTxn => &transactions::ADD_OFFSETS,
+        Api::EndTxn => &transactions::END_TXN,
+        Api::WriteTxnMarkers => &transactions::WRITE_MARKERS,
+        Api::TxnOffsetCommit => &transactions::TXN_OFFSET_COMMIT,
+        Api::DescribeProducers => &transactions::DESCRIBE_PRODUCERS,
+        Api::DescribeTransactions => &transactions::DESCRIBE_TRANSACTIONS,
+        Api::ListTransactions => &transactions::LIST_TRANSACTIONS,
     }
 }
 

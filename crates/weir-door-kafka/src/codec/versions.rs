@@ -31,6 +31,22 @@ pub enum Api {
     CreateTopics,
     /// Key 22.
     InitProducerId,
+    /// Key 24.
+    AddPartitionsToTxn,
+    /// Key 25.
+    AddOffsetsToTxn,
+    /// Key 26.
+    EndTxn,
+    /// Key 27.
+    WriteTxnMarkers,
+    /// Key 28.
+    TxnOffsetCommit,
+    /// Key 61.
+    DescribeProducers,
+    /// Key 65.
+    DescribeTransactions,
+    /// Key 66.
+    ListTransactions,
 }
 
 /// One line of the table.
@@ -62,7 +78,7 @@ const fn line(api: Api, key: i16, min: i16, max: i16, flexible_from: i16) -> Ser
 }
 
 /// What is served, by key: the versions of Kafka 4.1, where this door can keep their promises.
-pub const SERVED: [Served; 14] = [
+pub const SERVED: [Served; 22] = [
     // librdkafka before 2.11.1 compresses only where Produce 0 is told (KAFKA-18659). Like Kafka
     // 4, 0 to 2 are told and close the connection when they are used.
     Served {
@@ -86,6 +102,14 @@ pub const SERVED: [Served; 14] = [
     line(Api::ApiVersions, 18, 0, 4, 3),
     line(Api::CreateTopics, 19, 2, 7, 5),
     line(Api::InitProducerId, 22, 0, 5, 2),
+    line(Api::AddPartitionsToTxn, 24, 0, 5, 3),
+    line(Api::AddOffsetsToTxn, 25, 0, 4, 3),
+    line(Api::EndTxn, 26, 0, 5, 3),
+    line(Api::WriteTxnMarkers, 27, 1, 1, 1),
+    line(Api::TxnOffsetCommit, 28, 0, 5, 3),
+    line(Api::DescribeProducers, 61, 0, 0, 0),
+    line(Api::DescribeTransactions, 65, 0, 0, 0),
+    line(Api::ListTransactions, 66, 0, 2, 0),
 ];
 
 /// The line of `key`; `None`: not served.

@@ -7,7 +7,7 @@ use weir_broker::api::Outcome;
 use super::{
     api_versions, fetch, groups, list_offsets, metadata, offsets,
     plan::{Answer, Client, MapError, Mapped, Plan},
-    produce, producer_id, topics,
+    produce, producer_id, topics, transaction_admin, transactions,
 };
 use crate::codec::{
     header::{Head, Incoming},
@@ -49,6 +49,14 @@ fn map_checked(head: &Head, body: Bytes, client: &Client) -> Result<Mapped, MapE
         Api::ApiVersions => api_versions::map(head, &decode(head, body)?),
         Api::CreateTopics => topics::map(head, &decode(head, body)?),
         Api::InitProducerId => producer_id::map(head, &decode(head, body)?),
+        Api::AddPartitionsToTxn => transactions::map_add_partitions(head, decode(head, body)?),
+        Api::AddOffsetsToTxn => transactions::map_add_offsets(&decode(head, body)?),
+        Api::EndTxn => transactions::map_end(head, &decode(head, body)?),
+        Api::TxnOffsetCommit => transactions::map_offset_commit(head, decode(head, body)?),
+        Api::WriteTxnMarkers => transaction_admin::map_markers(decode(head, body)?),
+        Api::DescribeProducers => transaction_admin::map_producers(decode(head, body)?),
+        Api::DescribeTransactions => transaction_admin::map_describe(decode(head, body)?),
+        Api::ListTransactions => transaction_admin::map_list(head, decode(head, body)?),
     }
 }
 
@@ -86,12 +94,34 @@ pub fn answer(head: &Head, plan: Plan, outcome: Outcome) -> Result<Answer, MapEr
         Plan::ListOffsets(grouped) => list_offsets::answer(head, grouped, expect!(ListOffsets)),
         Plan::Metadata { refused } => metadata::answer(head, refused, expect!(Metadata)),
         Plan::CreateTopics(names) => topics::answer(head, names, expect!(CreateTopics)),
-        Plan::ProducerId => producer_id::answer(head, expect!(ProducerId)),
+        Plan::ProducerId { transactional } => {
+            producer_id::answer(head, transactional, expect!(ProducerId))
+        }
         Plan::Coordinators(keys) => groups::answer_find(head, keys, expect!(Coordinators)),
         Plan::Join => groups::answer_join(head, expect!(Join)),
         Plan::Sync => groups::answer_sync(head, expect!(Sync)),
         Plan::Heartbeat => groups::answer_heartbeat(head, expect!(Heartbeat)),
         Plan::Leave(members) => groups::answer_leave(head, members, expect!(Leave)),
+        Plan::AddPartitions(asked) => {
+            transactions::answer_add_partitions(head, asked, expect!(AddPartitions))
+        }
+        Plan::AddOffsets => transactions::answer_add_offsets(head, expect!(AddOffsets)),
+        Plan::EndTransaction => transactions::answer_end(head, expect!(EndTransaction)),
+        Plan::TransactionOffsetCommit(grouped) => {
+            transactions::answer_offset_commit(head, grouped, expect!(OffsetCommit))
+        }
+        Plan::WriteMarkers(asked) => {
+            transaction_admin::answer_markers(head, asked, expect!(WriteMarkers))
+        }
+        Plan::DescribeProducers(grouped) => {
+            transaction_admin::answer_producers(head, grouped, expect!(DescribeProducers))
+        }
+        Plan::DescribeTransactions(ids) => {
+            transaction_admin::answer_describe(head, ids, expect!(DescribeTransactions))
+        }
+        Plan::ListTransactions(unknown) => {
+            transaction_admin::answer_list(head, unknown, expect!(ListTransactions))
+        }
         Plan::OffsetCommit(grouped) => offsets::answer_commit(head, grouped, expect!(OffsetCommit)),
         Plan::OffsetFetch(asked) => offsets::answer_fetch(head, asked, expect!(OffsetFetch)),
     }

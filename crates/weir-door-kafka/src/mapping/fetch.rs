@@ -55,6 +55,7 @@ pub fn map(head: &Head, request: FetchRequest, client: &Client) -> Result<Mapped
         min_bytes: limited(request.min_bytes, client),
         max_bytes: limited(request.max_bytes, client),
         max_wait_ms: u64::try_from(request.max_wait_ms).unwrap_or(0),
+        committed_only: lists_aborted,
         partitions,
     };
     let plan = Plan::Fetch {
@@ -108,7 +109,8 @@ fn partition(index: i32, lists_aborted: bool, outcome: Result<Fetched, i16>) -> 
         error_code: wire_code::NONE,
         high_watermark: -1,
         log_start: -1,
-        lists_aborted,
+        last_stable: -1,
+        aborted: lists_aborted.then(Vec::new),
         chunks: Vec::new(),
     };
     match outcome {
@@ -116,6 +118,8 @@ fn partition(index: i32, lists_aborted: bool, outcome: Result<Fetched, i16>) -> 
             Ok(batches) => {
                 answer.high_watermark = fetched.high_watermark.wire();
                 answer.log_start = fetched.log_start.wire();
+                answer.last_stable = fetched.last_stable.wire();
+                answer.aborted = lists_aborted.then_some(fetched.aborted);
                 answer.chunks = batches.chunks;
             }
             Err(kind) => answer.error_code = wire_code::of(kind, Surface::Read),

@@ -12,3 +12,5 @@ pub mod plan;
 pub mod produce;
 pub mod producer_id;
 pub mod topics;
+pub mod transaction_admin;
+pub mod transactions;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use kafka_protocol::{messages::metadata_response::MetadataResponseTopic, protocol::StrBytes};
 use weir_broker::api::Request;
 
-use super::grouped::Grouped;
+use super::{grouped::Grouped, transaction_admin::AskedMarker, transactions::AskedTransaction};
 use crate::codec::{response::EncodeError, shape::DecodeError, versions::Api};
 
 /// What a wire request becomes. Lives for a moment on the stack, so that a box for the larger
@@ -83,7 +83,10 @@ pub enum Plan {
     /// CreateTopics: names with the code of those that the node was not asked for.
     CreateTopics(Vec<(StrBytes, Option<i16>)>),
     /// InitProducerId.
-    ProducerId,
+    ProducerId {
+        /// With a transactional id.
+        transactional: bool,
+    },
     /// FindCoordinator: the keys.
     Coordinators(Vec<StrBytes>),
     /// JoinGroup.
@@ -96,6 +99,22 @@ pub enum Plan {
     Leave(Vec<(StrBytes, Option<StrBytes>)>),
     /// OffsetCommit.
     OffsetCommit(Grouped),
+    /// AddPartitionsToTxn: ids with their partitions.
+    AddPartitions(Vec<AskedTransaction>),
+    /// AddOffsetsToTxn.
+    AddOffsets,
+    /// EndTxn.
+    EndTransaction,
+    /// TxnOffsetCommit.
+    TransactionOffsetCommit(Grouped),
+    /// WriteTxnMarkers.
+    WriteMarkers(Vec<AskedMarker>),
+    /// DescribeProducers.
+    DescribeProducers(Grouped),
+    /// DescribeTransactions: the ids.
+    DescribeTransactions(Vec<StrBytes>),
+    /// ListTransactions: names of states that do not exist.
+    ListTransactions(Vec<StrBytes>),
     /// OffsetFetch: groups with what they were asked for; `None`: everything.
     OffsetFetch(Vec<(StrBytes, Option<Grouped>)>),
 }

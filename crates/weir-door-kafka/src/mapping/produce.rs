@@ -9,8 +9,10 @@ use kafka_protocol::{
     protocol::StrBytes,
 };
 use uuid::Uuid;
-use weir_broker::api::{AckLevel, Produce, ProducePartition, Produced, Request};
-use weir_model::batch::LENGTH_PREFIX_BYTES;
+use weir_broker::api::{
+    AckLevel, Produce, ProducePartition, ProduceTransaction, Produced, Request,
+};
+use weir_model::{ErrorKind, batch::LENGTH_PREFIX_BYTES};
 
 use super::{
     grouped::{Grouped, by_id, by_name},
@@ -23,14 +25,16 @@ use crate::{
 
 /// First version with topic ids in place of names.
 const ID_FROM: i16 = 13;
+/// First version that makes partitions part of the transaction (KIP-890).
+const ADD_FROM: i16 = 12;
+/// First version whose clients know that a transaction can only be aborted.
+const ABORTABLE_FROM: i16 = 11;
 /// First version that tells the partition's first offset.
 const LOG_START_FROM: i16 = 5;
 
 /// Maps a request. Records stay slices of the receive buffer.
 pub fn map(head: &Head, request: ProduceRequest) -> Result<Mapped, MapError> {
-    let refused = if request.transactional_id.is_some() {
-        Some(wire_code::NO_TRANSACTIONS)
-    } else if !(-1..=1).contains(&request.acks) {
+    let refused = if !(-1..=1).contains(&request.acks) {
         Some(wire_code::INVALID_REQUIRED_ACKS)
     } else {
         None
@@ -69,7 +73,12 @@ pub fn map(head: &Head, request: ProduceRequest) -> Result<Mapped, MapError> {
     } else {
         AckLevel::Majority
     };
+    let transaction = request.transactional_id.map(|id| ProduceTransaction {
+        id: id.to_string(),
+        adds: head.version >= ADD_FROM,
+    });
     let request = Request::Produce(Produce {
+        transaction,
         ack,
         timeout_ms: u64::try_from(request.timeout_ms).unwrap_or(0),
         partitions,
@@ -131,6 +140,9 @@ fn partition(head: &Head, index: i32, outcome: Result<Produced, i16>) -> Partiti
         Ok(produced) => {
             match produced.base_offset {
                 Ok(offset) => response.base_offset = offset.wire(),
+                Err(ErrorKind::TransactionAbortable) if head.version < ABORTABLE_FROM => {
+                    response.error_code = wire_code::INVALID_TXN_STATE;
+                }
                 Err(kind) => response.error_code = wire_code::of(kind, Surface::Write),
             }
             if head.version >= LOG_START_FROM {
