@@ -86,13 +86,26 @@ impl Bringing {
             Ok(()) => {
                 let shard = asking.coordinating_shard(&group);
                 asking.visit_leading(shard, move |visited| match visited {
-                    Ok((_, context)) => self.propose(Some(ended_at), context),
+                    Ok((shard, context)) => {
+                        let verified = self.verified(ended_at, shard, context);
+                        self.propose(Some(verified), context);
+                    }
                     Err(error) => self.refuse(error),
                 });
             }
             Err(error) => self.refuse(error),
         };
         node.ask_coordinator(membership, Box::new(answered));
+    }
+
+    /// See [`Shard::answered`] for why the question's own time does not matter where the epoch
+    /// guards.
+    fn verified(&self, asked_at: u64, shard: &Shard, context: &ShardContext<'_>) -> u64 {
+        let standing = shard.pending().standing(self.commit.producer, context.now);
+        match standing {
+            Ok((ended_at, _)) if self.commit.adds => ended_at,
+            Ok(_) | Err(_) => asked_at,
+        }
     }
 
     fn propose(self, verified: Option<u64>, context: &mut ShardContext<'_>) {

@@ -66,7 +66,7 @@ impl Node {
             node.visit_leading(group, move |visited| {
                 // Who leads no more has let go of what waited.
                 if let Ok((shard, context)) = visited {
-                    shard.answered(question, answer, context);
+                    shard.answered(question, answer, adds, context);
                 }
             });
         };

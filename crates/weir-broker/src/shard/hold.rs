@@ -115,11 +115,15 @@ impl Shard {
         }
     }
 
-    /// The coordinator has answered: everything that waited for it goes on.
+    /// The coordinator has answered: everything that waited for it goes on. `bumps_epoch`: each of
+    /// the producer's transactions has an epoch of its own, so that one which is ended meanwhile
+    /// needs no other guard; and the one before may have been ended since the question, which is
+    /// what the coordinator waited for.
     pub(crate) fn answered(
         &mut self,
         question: Question,
         answer: Result<(), ErrorKind>,
+        bumps_epoch: bool,
         context: &mut ShardContext<'_>,
     ) {
         let Some(queue) = self.holding.queues.get(&question.key) else {
@@ -128,9 +132,12 @@ impl Shard {
         if queue.serial != question.serial {
             return;
         }
-        let Some(queue) = self.holding.queues.remove(&question.key) else {
+        let Some(mut queue) = self.holding.queues.remove(&question.key) else {
             return;
         };
+        if bumps_epoch {
+            queue.ended_at = self.ended_at(question.key, context.now);
+        }
         self.holding.held_count -= queue.held.len();
         for held in queue.held {
             match answer {
@@ -144,6 +151,16 @@ impl Shard {
                 Err(error) => (held.done)(Ok(refused(error))),
             }
         }
+    }
+
+    fn ended_at(&self, key: HoldKey, now: Millis) -> u64 {
+        let ProducerEpoch { id, epoch } = key.producer;
+        let partition = self.partitions.get(&key.partition);
+        let standing = partition.map(|it| it.producers.standing(id, epoch, now));
+        // Where it has none any more, the batch is refused for its epoch.
+        standing
+            .and_then(Result::ok)
+            .map_or(0, |(ended_at, _)| ended_at)
     }
 
     /// This node leads no more: nothing that waits is proposed.

@@ -65,6 +65,7 @@ impl World {
             batch,
         });
         self.ask(Request::Produce(Produce {
+            transaction: None,
             ack,
             timeout_ms,
             partitions: partitions.collect(),

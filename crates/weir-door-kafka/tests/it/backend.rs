@@ -112,6 +112,7 @@ impl Scripted {
                 let groups = asked.into_iter().map(|group| {
                     let partitions = group.partitions.unwrap_or_default().into_iter();
                     let offsets = partitions.map(|(topic, index)| FetchedOffset {
+                        is_unstable: false,
                         index,
                         offset: state
                             .offsets
@@ -125,6 +126,14 @@ impl Scripted {
                 });
                 Outcome::OffsetFetch(groups.collect())
             }
+            request @ (Request::AddPartitions(_)
+            | Request::AddOffsets(_)
+            | Request::EndTransaction(_)
+            | Request::TransactionOffsetCommit(_)
+            | Request::WriteMarkers(_)
+            | Request::DescribeProducers(_)
+            | Request::DescribeTransactions(_)
+            | Request::ListTransactions(_)) => crate::transactions::outcome(&request, None),
         }
     }
 
@@ -198,6 +207,8 @@ impl Scripted {
     fn read(&self, partition: &FetchPartition) -> Fetched {
         let Some((name, _)) = self.topic(&partition.topic, false) else {
             return Fetched {
+                aborted: Vec::new(),
+                last_stable: Offset(0),
                 batches: Err(ErrorKind::UnknownTopicId),
                 high_watermark: Offset(0),
                 log_start: Offset(0),
@@ -216,6 +227,8 @@ impl Scripted {
             chunks.push(bytes.clone());
         }
         Fetched {
+            aborted: Vec::new(),
+            last_stable: Offset(0),
             batches: Ok(FetchedBatches { chunks, size_bytes }),
             high_watermark: Offset(batches.last().map_or(0, |(next, _)| *next)),
             log_start: Offset(0),

@@ -12,4 +12,5 @@ mod order;
 mod outcomes;
 mod rules;
 mod samples;
+mod transactions;
 mod wire;

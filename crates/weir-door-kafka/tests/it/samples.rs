@@ -25,6 +25,8 @@ use kafka_protocol::{
 use uuid::Uuid;
 use weir_door_kafka::codec::versions::{Api, SERVED, Served};
 
+use crate::transactions;
+
 /// The id of the samples' topic.
 pub(crate) const TOPIC_ID: Uuid = Uuid::from_u128(7);
 
@@ -147,6 +149,17 @@ fn encode_body(api: Api, version: i16, into: &mut BytesMut) {
             request.encode(into, version)
         }
         Api::CreateTopics => create_topics().encode(into, version),
+        Api::AddPartitionsToTxn
+        | Api::AddOffsetsToTxn
+        | Api::EndTxn
+        | Api::WriteTxnMarkers
+        | Api::TxnOffsetCommit
+        | Api::DescribeProducers
+        | Api::DescribeTransactions
+        | Api::ListTransactions => {
+            transactions::encode_body(api, version, into);
+            Ok(())
+        }
         Api::InitProducerId => InitProducerIdRequest::default()
             .with_transactional_id(None)
             .encode(into, version),
