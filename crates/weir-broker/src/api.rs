@@ -1,3 +1,4 @@
+// Long: the one list of what doors may ask.
 //! What a door may ask of the node, and what it gets back: the messaging model's own words.
 //!
 //! A door turns wire requests into [`Request`]s and [`Outcome`]s into wire responses. All lists

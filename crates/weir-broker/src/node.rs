@@ -277,7 +277,7 @@ impl Backend for Arc<Node> {
             Request::AddOffsets(wanted) => self.add_offsets(wanted, reply),
             Request::EndTransaction(end) => self.end_transaction(end, reply),
             Request::TransactionOffsetCommit(commit) => self.commit_in_transaction(commit, reply),
-            Request::WriteMarkers(wanted) => self.write_markers(wanted, reply),
+            Request::WriteMarkers(wanted) => self.write_markers(&wanted, reply),
             Request::DescribeProducers(wanted) => self.describe_producers(wanted, reply),
             Request::DescribeTransactions(wanted) => self.describe_transactions(wanted, reply),
             Request::ListTransactions(wanted) => self.list_transactions(wanted, reply),

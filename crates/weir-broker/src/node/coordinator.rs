@@ -108,7 +108,7 @@ impl Node {
             partitions,
         });
         let answered = move |outcome: Result<AppliedOutcome, NotCommitted>| {
-            done(transaction_result(outcome).map(|_| vec![Ok(()); count]));
+            done(transaction_result(&outcome).map(|_| vec![Ok(()); count]));
         };
         context.propose(command, Some(Box::new(answered)));
     }
@@ -134,7 +134,7 @@ impl Node {
 
 /// What became of a transaction's command.
 pub(super) fn transaction_result(
-    outcome: Result<AppliedOutcome, NotCommitted>,
+    outcome: &Result<AppliedOutcome, NotCommitted>,
 ) -> Result<ProducerEpoch, ErrorKind> {
     match outcome {
         Ok(AppliedOutcome::Transaction(answer)) => answer.result,

@@ -62,7 +62,7 @@ impl Node {
             if let Some(mut ending) = machine.begin_ending(&transaction) {
                 ending.partitions.truncate(MAX_AT_ONCE_COUNT);
                 let coordinator_epoch = context.applied_term.leader_epoch();
-                Round::begin(node, shard, transaction, ending, coordinator_epoch);
+                Round::begin(&node, shard, transaction, ending, coordinator_epoch);
             }
         });
     }
@@ -133,7 +133,7 @@ impl Node {
 
 impl Round {
     fn begin(
-        node: Arc<Node>,
+        node: &Arc<Node>,
         shard: GroupId,
         transaction: String,
         ending: Ending,
@@ -148,7 +148,7 @@ impl Round {
         };
         let markers: Vec<Marker> = partitions.into_iter().map(marker).collect();
         let round = Arc::new(Self {
-            node: Arc::clone(&node),
+            node: Arc::clone(node),
             shard,
             transaction,
             ending,

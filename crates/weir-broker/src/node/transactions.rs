@@ -103,7 +103,7 @@ impl Node {
                 let command = ShardCommand::transaction(&command);
                 let decided = move |outcome: Result<AppliedOutcome, NotCommitted>| {
                     node.end_if_decided(group, &transaction, &outcome);
-                    done(transaction_result(outcome));
+                    done(transaction_result(&outcome));
                 };
                 context.propose(command, Some(Box::new(decided)));
             }
@@ -194,7 +194,7 @@ impl Node {
     }
 
     /// Ends transactions past their coordinators.
-    pub(super) fn write_markers(self: &Arc<Self>, wanted: Vec<WriteMarkers>, reply: Reply) {
+    pub(super) fn write_markers(self: &Arc<Self>, wanted: &[WriteMarkers], reply: Reply) {
         let total = wanted.iter().map(|each| each.partitions.len()).sum();
         let unsettled = Err(ErrorKind::TimedOut);
         let outcome = Outcome::WriteMarkers;
@@ -261,12 +261,12 @@ impl Node {
                     let described = shard.transactions().describe(&id, context.now);
                     described.ok_or(ErrorKind::TransactionalIdNotFound)
                 });
-                task.settle(at, described.map(|it| node.described(it)));
+                task.settle(at, described.map(|it| node.described(&it)));
             });
         }
     }
 
-    fn described(&self, described: Described) -> DescribedTransaction {
+    fn described(&self, described: &Described) -> DescribedTransaction {
         let topology = self.topology.load();
         let named = |partition: &PartitionId| match shard_of_offsets(*partition) {
             Some(shard) => {

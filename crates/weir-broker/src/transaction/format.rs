@@ -11,7 +11,8 @@ use weir_model::{PartitionId, ProducerId};
 
 use super::{
     command::{read_flag, read_partitions, read_producer, write_partitions, write_producer},
-    table::{NO_EPOCH, Transaction, TransactionTable},
+    table::TransactionTable,
+    transition::{NO_EPOCH, Transaction},
 };
 use crate::{
     api::TransactionState,

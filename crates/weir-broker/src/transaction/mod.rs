@@ -11,6 +11,7 @@ pub mod pending;
 pub mod table;
 #[cfg(test)]
 mod tests;
+mod transition;
 pub mod view;
 
 pub use command::TransactionCommand;

@@ -62,6 +62,7 @@ impl Backend for Scripted {
 }
 
 impl Scripted {
+    // Table: one arm per request.
     fn answer(&self, request: Request) -> Outcome {
         match request {
             Request::Produce(produce) => self.produce(&produce),

@@ -94,6 +94,7 @@ pub(crate) fn produce(version: i16, acks: i16, records: Vec<Option<Bytes>>) -> B
     body.freeze()
 }
 
+// Table: one arm per request.
 fn encode_body(api: Api, version: i16, into: &mut BytesMut) {
     match api {
         Api::Produce => {
