@@ -1,3 +1,4 @@
+// Long: the one list of what doors may ask.
 //! What a door may ask of the node, and what it gets back: the messaging model's own words.
 //!
 //! A door turns wire requests into [`Request`]s and [`Outcome`]s into wire responses. All lists
@@ -58,6 +59,22 @@ pub enum Request {
     OffsetFetch(Vec<OffsetFetch>),
     /// Answered by [`Outcome::Managed`].
     Manage(admin::Manage),
+    /// Answered by [`Outcome::AddPartitions`].
+    AddPartitions(Vec<AddPartitions>),
+    /// Answered by [`Outcome::AddOffsets`].
+    AddOffsets(AddOffsets),
+    /// Answered by [`Outcome::EndTransaction`].
+    EndTransaction(EndTransaction),
+    /// Answered by [`Outcome::OffsetCommit`].
+    TransactionOffsetCommit(TransactionOffsetCommit),
+    /// Answered by [`Outcome::WriteMarkers`].
+    WriteMarkers(Vec<WriteMarkers>),
+    /// Answered by [`Outcome::DescribeProducers`].
+    DescribeProducers(Vec<(TopicRef, i32)>),
+    /// Answered by [`Outcome::DescribeTransactions`].
+    DescribeTransactions(Vec<String>),
+    /// Answered by [`Outcome::ListTransactions`].
+    ListTransactions(ListTransactions),
 }
 
 /// What comes back.
@@ -93,6 +110,20 @@ pub enum Outcome {
     OffsetFetch(Vec<Result<Vec<FetchedOffset>, ErrorKind>>),
     /// To [`Request::Manage`].
     Managed(admin::Managed),
+    /// To [`Request::AddPartitions`]: for each transaction one answer a partition.
+    AddPartitions(Vec<PartitionAnswers>),
+    /// To [`Request::AddOffsets`].
+    AddOffsets(Result<(), ErrorKind>),
+    /// To [`Request::EndTransaction`]: the producer as it goes on.
+    EndTransaction(Result<ProducerEpoch, ErrorKind>),
+    /// To [`Request::WriteMarkers`]: one answer a partition, over all of them.
+    WriteMarkers(PartitionAnswers),
+    /// To [`Request::DescribeProducers`]: one answer a partition.
+    DescribeProducers(Vec<Result<Vec<DescribedProducer>, ErrorKind>>),
+    /// To [`Request::DescribeTransactions`]: one answer an id.
+    DescribeTransactions(Vec<Result<DescribedTransaction, ErrorKind>>),
+    /// To [`Request::ListTransactions`]: those that this node coordinates.
+    ListTransactions(Vec<ListedTransaction>),
 }
 
 /// Appends to partitions.
@@ -104,6 +135,8 @@ pub struct Produce {
     /// [`ErrorKind::TimedOut`] after this long, in ms; their batches may be stored nevertheless.
     /// Above an hour there is no limit.
     pub timeout_ms: u64,
+    /// The transaction that batches may belong to.
+    pub transaction: Option<ProduceTransaction>,
     /// One batch a partition.
     pub partitions: Vec<ProducePartition>,
 }
@@ -158,6 +191,8 @@ pub struct Fetch {
     pub max_wait_ms: u64,
     /// Who may answer.
     pub from: ReadFrom,
+    /// Nothing of transactions that are open, and a list of those that were aborted.
+    pub committed_only: bool,
     /// What to read.
     pub partitions: Vec<FetchPartition>,
 }
@@ -187,6 +222,12 @@ pub struct Fetched {
     pub batches: Result<FetchedBatches, ErrorKind>,
     /// Offset after the last committed record. 0 where it is not known.
     pub high_watermark: Offset,
+    /// Everything before this offset belongs to no transaction that is open. The high watermark
+    /// where only committed records were not asked for.
+    pub last_stable: Offset,
+    /// Where only committed records were asked for: transactions with records in the answer that
+    /// were aborted, ascending by first offset.
+    pub aborted: Vec<AbortedTransaction>,
     /// The partition's first offset.
     pub log_start: Offset,
     /// What the client has is not this log: its last epoch ends here.
@@ -464,6 +505,8 @@ pub struct OffsetFetch {
     pub group: String,
     /// Which partitions; `None`: all that the group has.
     pub partitions: Option<Vec<(TopicRef, i32)>>,
+    /// Places that a transaction which is open has brought anew are not told (KIP-447).
+    pub require_stable: bool,
 }
 
 /// A kept place, or that there is none.
@@ -479,6 +522,8 @@ pub struct FetchedOffset {
     pub leader_epoch: i32,
     /// As committed.
     pub metadata: String,
+    /// A stable place was asked for, and there is none yet.
+    pub is_unstable: bool,
 }
 
 /// What answers requests: the node, or a scripted stand-in in a door's tests.

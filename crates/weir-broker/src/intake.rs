@@ -121,7 +121,8 @@ fn check_header(batch: &[u8], header: &BatchHeader, config: &TopicConfig) -> Res
         let message = "The batch has another count of records than of offsets.";
         return Err(Refused::batch(ErrorKind::InvalidRecord, message));
     }
-    if header.is_control() || header.is_transactional() {
+    let has_producer = header.producer_id.is_some();
+    if header.is_control() || (header.is_transactional() && !has_producer) {
         let message = "Clients are not allowed to write control records.";
         return Err(Refused::batch(ErrorKind::InvalidRecord, message));
     }

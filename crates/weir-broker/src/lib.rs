@@ -33,6 +33,7 @@ mod registry;
 mod seeded;
 mod shard;
 pub mod steward;
+pub mod transaction;
 pub mod view;
 
 pub use catch_up::CatchUpProgress;

@@ -2,9 +2,11 @@
 //! answer it.
 
 mod configs;
+mod coordinator;
 mod create_topics;
 mod delete_records;
 mod elect;
+mod endings;
 mod epochs;
 pub(crate) mod fetch;
 pub(crate) mod figures;
@@ -17,6 +19,10 @@ mod producer_ids;
 mod replicas;
 mod stored;
 mod topics;
+pub(crate) mod transaction_calls;
+mod transaction_offsets;
+mod transactional;
+mod transactions;
 
 use std::sync::{Arc, Mutex, atomic::AtomicU32};
 
@@ -106,7 +112,8 @@ impl Node {
         } = parts;
         peers.set_addresses(&identity.addresses);
         let known = Mutex::new(Known::new(&identity));
-        Arc::new(Self {
+        let of_shards = Arc::clone(&env.node);
+        let node = Arc::new(Self {
             config,
             disk,
             known,
@@ -124,7 +131,9 @@ impl Node {
             purgatory: Arc::default(),
             steward: StewardState::default(),
             producer_ids: Mutex::default(),
-        })
+        });
+        of_shards.get_or_init(|| Arc::downgrade(&node));
+        node
     }
 
     /// This node's id.
@@ -166,6 +175,11 @@ impl Node {
     /// Answers every request that waits for more, so that connections can end.
     pub fn release_waits(&self) {
         self.purgatory.close();
+    }
+
+    /// Whether this node is going down.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.purgatory.is_closed()
     }
 
     /// Milliseconds of a clock that never jumps, for waits on this node alone.
@@ -269,7 +283,7 @@ impl Backend for Arc<Node> {
             Request::EndOfEpoch(wanted) => self.ends_of_epochs(wanted, reply),
             Request::Metadata(metadata) => self.metadata(metadata, reply),
             Request::CreateTopics(create) => self.create_topics(create, reply),
-            Request::InitProducerId(init) => self.init_producer_id(&init, reply),
+            Request::InitProducerId(init) => self.init_producer_id(init, reply),
             Request::FindCoordinator(groups) => self.find_coordinators(&groups, reply),
             Request::JoinGroup(join) => self.join_group(join, reply),
             Request::SyncGroup(sync) => self.sync_group(sync, reply),
@@ -278,6 +292,14 @@ impl Backend for Arc<Node> {
             Request::OffsetCommit(commit) => self.commit_offsets(commit, reply),
             Request::OffsetFetch(wanted) => self.fetch_offsets(wanted, reply),
             Request::Manage(manage) => self.manage(manage, reply),
+            Request::AddPartitions(wanted) => self.add_partitions(wanted, reply),
+            Request::AddOffsets(wanted) => self.add_offsets(wanted, reply),
+            Request::EndTransaction(end) => self.end_transaction(end, reply),
+            Request::TransactionOffsetCommit(commit) => self.commit_in_transaction(commit, reply),
+            Request::WriteMarkers(wanted) => self.write_markers(&wanted, reply),
+            Request::DescribeProducers(wanted) => self.describe_producers(wanted, reply),
+            Request::DescribeTransactions(wanted) => self.describe_transactions(wanted, reply),
+            Request::ListTransactions(wanted) => self.list_transactions(wanted, reply),
         }
     }
 }

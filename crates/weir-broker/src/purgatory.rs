@@ -172,6 +172,11 @@ impl Purgatory {
         self.expire(Millis(i64::MAX));
     }
 
+    /// Whether the node closes.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }

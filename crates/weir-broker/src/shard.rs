@@ -5,26 +5,37 @@ mod checkpoint;
 mod command;
 mod era;
 mod forget;
+mod hold;
 mod lead;
+mod transactions;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, OnceLock, Weak},
+};
 
-use weir_log::partition::{PartitionLog, PartitionStore};
+use weir_log::{
+    Millis,
+    partition::{PartitionLog, PartitionStore},
+};
 use weir_model::{GroupId, PartitionId};
 use weir_raft::Handle;
 
-use self::era::Era;
+pub(crate) use self::hold::{Held, Question};
 pub(crate) use self::{
     checkpoint::{ShardBody, ShardPlan},
     command::ShardCommand,
 };
+use self::{era::Era, hold::Holding};
 use crate::{
     checkpointer::CheckpointState,
     group::{Coordinator, GroupTable, OffsetTable},
     machine::Machine,
     mailbox::Reply,
+    node::Node,
     producer::ProducerTable,
-    registry::PartitionRegistry,
+    registry::{PartitionRegistry, ViewRegistry},
+    transaction::{PendingOffsets, TransactionTable, TransactionView},
 };
 
 /// What a shard needs from its node.
@@ -32,15 +43,21 @@ use crate::{
 pub(crate) struct ShardEnv {
     pub(crate) store: Arc<PartitionStore>,
     pub(crate) registry: Arc<PartitionRegistry>,
+    /// Where the partitions' transactions stand.
+    pub(crate) views: Arc<ViewRegistry>,
     pub(crate) checkpoints: Arc<CheckpointState>,
     /// Of the worker that runs the shard.
     pub(crate) handle: Handle<Machine>,
+    /// Set once the node is put together, before any group runs.
+    pub(crate) node: Arc<OnceLock<Weak<Node>>>,
 }
 
 /// One partition's replicated state: the log, and who produced to it.
 struct Partition {
     log: Arc<PartitionLog>,
     producers: ProducerTable,
+    /// Where its transactions stand, once it has had one.
+    view: Option<Arc<TransactionView>>,
 }
 
 /// The state machine of one shard, with the coordinator of its consumer groups beside it.
@@ -51,6 +68,18 @@ pub(crate) struct Shard {
     partitions: BTreeMap<PartitionId, Partition>,
     groups: GroupTable,
     offsets: OffsetTable,
+    /// Offsets of transactions that are open.
+    pending: PendingOffsets,
+    /// Transactional ids that this shard coordinates.
+    transactions: TransactionTable,
+    /// Volatile, the leader's own.
+    holding: Holding,
+    /// Whether this node leads. Volatile.
+    leads: bool,
+    /// Overdue transactions are not looked at again before. Volatile.
+    overdue_at: Millis,
+    /// Transactions whose partitions are being told of their end. Volatile, the leader's own.
+    ending: BTreeSet<String>,
     /// Volatile, the leader's own.
     pub(crate) coordinator: Coordinator<Reply>,
 }

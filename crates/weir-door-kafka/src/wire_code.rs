@@ -59,6 +59,10 @@ pub const UNSUPPORTED_ENDPOINT_TYPE: i16 = 115;
 /// `UNKNOWN_TOPIC_ID`.
 pub const UNKNOWN_TOPIC_ID: i16 = 100;
 
+/// `INVALID_TXN_STATE`.
+pub const INVALID_TXN_STATE: i16 = 48;
+/// `INVALID_REGULAR_EXPRESSION`.
+pub const INVALID_REGULAR_EXPRESSION: i16 = 128;
 /// `INVALID_PRODUCER_EPOCH`.
 pub const INVALID_PRODUCER_EPOCH: i16 = 47;
 /// `CONCURRENT_TRANSACTIONS`.
@@ -128,8 +132,10 @@ pub fn of(kind: ErrorKind, surface: Surface) -> i16 {
         E::NoReassignmentInProgress => same(85),
         E::InvalidRequest => same(INVALID_REQUEST),
         E::SequenceGap => same(NOT_ENOUGH_REPLICAS),
+        E::CoordinatorUnreachable => (NOT_ENOUGH_REPLICAS, STORAGE, COORDINATOR_NOT_AVAILABLE),
+        E::OperationNotAttempted => same(55),
         E::ProducerFenced => same(PRODUCER_FENCED),
-        E::InvalidTxnState => same(48),
+        E::InvalidTxnState => same(INVALID_TXN_STATE),
         E::InvalidProducerIdMapping => same(49),
         E::InvalidTransactionTimeout => same(50),
         E::ConcurrentTransactions => same(CONCURRENT_TRANSACTIONS),

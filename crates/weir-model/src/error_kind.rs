@@ -123,6 +123,10 @@ pub enum ErrorKind {
     TransactionAbortable,
     /// Offsets of a transaction that is open are not decided yet.
     UnstableOffsetCommit,
+    /// The transaction's coordinator does not answer, or is being loaded.
+    CoordinatorUnreachable,
+    /// Not tried, since something else of the same request was refused.
+    OperationNotAttempted,
 }
 
 impl ErrorKind {
@@ -150,7 +154,8 @@ impl ErrorKind {
             | E::EligibleLeadersNotAvailable
             | E::SequenceGap
             | E::ConcurrentTransactions
-            | E::UnstableOffsetCommit => true,
+            | E::UnstableOffsetCommit
+            | E::CoordinatorUnreachable => true,
             E::TopicExists
             | E::InvalidTopic
             | E::InvalidPartitions
@@ -184,7 +189,8 @@ impl ErrorKind {
             | E::InvalidTransactionTimeout
             | E::TransactionCoordinatorFenced
             | E::TransactionalIdNotFound
-            | E::TransactionAbortable => false,
+            | E::TransactionAbortable
+            | E::OperationNotAttempted => false,
         }
     }
 
@@ -207,7 +213,8 @@ impl ErrorKind {
             | E::EligibleLeadersNotAvailable
             | E::SequenceGap
             | E::ConcurrentTransactions
-            | E::UnstableOffsetCommit => Blame::Us,
+            | E::UnstableOffsetCommit
+            | E::CoordinatorUnreachable => Blame::Us,
             E::UnknownTopicOrPartition
             | E::UnknownTopicId
             | E::TopicExists
@@ -246,7 +253,8 @@ impl ErrorKind {
             | E::InvalidTransactionTimeout
             | E::TransactionCoordinatorFenced
             | E::TransactionalIdNotFound
-            | E::TransactionAbortable => Blame::Client,
+            | E::TransactionAbortable
+            | E::OperationNotAttempted => Blame::Client,
         }
     }
 }
@@ -327,6 +335,8 @@ codes! {
     73 PreferredLeaderNotAvailable,
     74 EligibleLeadersNotAvailable,
     75 NoReassignmentInProgress,
+    76 CoordinatorUnreachable,
+    77 OperationNotAttempted,
 }
 
 #[cfg(test)]
@@ -336,7 +346,7 @@ mod tests {
     #[test]
     fn every_code_names_one_error_and_no_other() {
         let named: Vec<ErrorKind> = (0..=u16::MAX).filter_map(ErrorKind::from_code).collect();
-        assert_eq!(named.len(), 55);
+        assert_eq!(named.len(), 57);
         for code in 0..=u16::MAX {
             let back = ErrorKind::from_code(code).map(ErrorKind::code);
             assert!(back.is_none_or(|back| back == code), "{code}");

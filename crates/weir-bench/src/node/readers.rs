@@ -43,6 +43,7 @@ impl<'a> Reader<'a> {
     /// Bytes read from `offset` on.
     fn read(&mut self, offset: u64) -> Result<u64> {
         let fetch = Fetch {
+            committed_only: false,
             min_bytes: 1,
             max_bytes: self.read_bytes,
             max_wait_ms: 0,

@@ -84,6 +84,8 @@ pub struct ListOffset {
     pub at: OffsetSpec,
     /// The leader epoch that the client knows; -1: it does not say.
     pub leader_epoch: i32,
+    /// Nothing of transactions that are open, nor what follows it.
+    pub committed_only: bool,
 }
 
 /// A special offset, or one by time.
@@ -143,6 +145,8 @@ impl Default for Fetched {
         Self {
             batches: Ok(FetchedBatches::default()),
             high_watermark: Offset(0),
+            last_stable: Offset(0),
+            aborted: Vec::new(),
             log_start: Offset(0),
             diverging: None,
             preferred: None,

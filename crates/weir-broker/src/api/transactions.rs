@@ -44,6 +44,15 @@ pub struct ProducerEpoch {
     pub epoch: i16,
 }
 
+/// The transaction that batches belong to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProduceTransaction {
+    /// The transactional id.
+    pub id: String,
+    /// Partitions become part of it by being produced to (KIP-890).
+    pub adds: bool,
+}
+
 /// Partitions for one transaction, or the question whether they are part of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddPartitions {

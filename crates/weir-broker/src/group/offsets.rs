@@ -153,7 +153,7 @@ pub fn check_metadata(metadata: &str) -> Result<(), ErrorKind> {
 }
 
 /// Appends `count` offsets.
-pub(super) fn write_offsets<'a>(
+pub(crate) fn write_offsets<'a>(
     writer: &mut Writer,
     count: usize,
     offsets: impl Iterator<Item = (PartitionId, &'a StoredOffset)>,
@@ -169,7 +169,7 @@ pub(super) fn write_offsets<'a>(
 }
 
 /// Takes what [`write_offsets`] wrote.
-pub(super) fn read_offsets(
+pub(crate) fn read_offsets(
     reader: &mut Reader<'_>,
 ) -> Result<Vec<(PartitionId, StoredOffset)>, DecodeError> {
     let mut offsets = Vec::new();

@@ -5,16 +5,18 @@ use std::sync::{
     atomic::{AtomicI64, Ordering},
 };
 
+use bytes::Bytes;
 use weir_log::{
     Millis,
     partition::{PartitionLog, Read, ReadBatches, ReadError, Watcher},
 };
-use weir_model::{ErrorKind, GroupId, Offset};
+use weir_model::{ErrorKind, GroupId, Offset, batch::LENGTH_PREFIX_BYTES};
 
 use super::{Node, Route};
 use crate::{
     api::{EpochEnd, Fetch, FetchPartition, Fetched, FetchedBatches, Outcome, ReadFrom},
     mailbox::Reply,
+    transaction::view::Stable,
 };
 
 /// Longest wait that a client may ask for, in ms.
@@ -40,6 +42,8 @@ struct Place {
 pub(crate) struct FetchTask {
     node: Arc<Node>,
     places: Vec<Place>,
+    /// Nothing of transactions that are open.
+    committed_only: bool,
     min_bytes: usize,
     max_bytes: usize,
     reply: Mutex<Option<Reply>>,
@@ -67,6 +71,7 @@ impl Node {
             max_bytes,
             max_wait_ms,
             from,
+            committed_only,
             partitions,
         } = fetch;
         let places = partitions.into_iter();
@@ -74,6 +79,7 @@ impl Node {
         let task = Arc::new(FetchTask {
             node: Arc::clone(self),
             places,
+            committed_only,
             min_bytes,
             max_bytes: max_bytes.min(MAX_ANSWER_BYTES),
             reply: Mutex::new(Some(reply)),
@@ -125,6 +131,18 @@ impl Node {
 }
 
 impl FetchTask {
+    /// Whether there is nothing to read at the place but what is not decided.
+    fn is_undecided(&self, place: &Place) -> bool {
+        match (&place.log, &place.from) {
+            (Ok(log), Ok(from)) if self.committed_only => {
+                let end = log.end_offset();
+                let stable = self.node.stable_end(log, end);
+                (stable..end).contains(from)
+            }
+            (Ok(_) | Err(_), Ok(_) | Err(_)) => false,
+        }
+    }
+
     /// Answers with what is there.
     pub(crate) fn expire(self: Arc<Self>) {
         if !self.is_answered() {
@@ -170,7 +188,7 @@ impl FetchTask {
         let ends_moved = self
             .places
             .iter()
-            .any(|place| place.has_more_than(taken_bytes));
+            .any(|place| place.has_more_than(taken_bytes) && !self.is_undecided(place));
         if ends_moved {
             Pass::new(Arc::clone(self), false, None).run();
         }
@@ -189,8 +207,24 @@ impl Place {
 
 struct Watch(Arc<FetchTask>);
 
+impl Watch {
+    /// What arrives may be undecided, and an end decides what arrived before it: how much there is
+    /// to read is seen by reading.
+    fn appended_to_transactions(&self) -> bool {
+        let task = &self.0;
+        let has_something = |place: &Place| place.has_more_than(0) && !task.is_undecided(place);
+        if task.places.iter().any(has_something) {
+            Pass::new(Arc::clone(task), false, None).run();
+        }
+        !task.is_answered()
+    }
+}
+
 impl Watcher for Watch {
     fn appended(&self, size_bytes: usize) -> bool {
+        if self.0.committed_only {
+            return self.appended_to_transactions();
+        }
         let size = i64::try_from(size_bytes).unwrap_or(i64::MAX);
         let before = self.0.missing_bytes.fetch_sub(size, Ordering::AcqRel);
         if before > 0 && before <= size {
@@ -209,6 +243,52 @@ enum Instead {
     Error(ErrorKind),
     Preferred(i32),
     Diverging(Option<EpochEnd>),
+}
+
+/// Leaves out the batches from `end` on, which is the first offset of one.
+fn cut_at(batches: &mut FetchedBatches, end: Offset) {
+    let mut kept_bytes = 0;
+    while let Some((base, size)) = head_at(&batches.chunks, kept_bytes) {
+        if base >= end.wire() {
+            break;
+        }
+        kept_bytes += size;
+    }
+    let mut left = kept_bytes;
+    for chunk in &mut batches.chunks {
+        let kept = left.min(chunk.len());
+        chunk.truncate(kept);
+        left -= kept;
+    }
+    batches.chunks.retain(|chunk| !chunk.is_empty());
+    batches.size_bytes = kept_bytes.min(batches.size_bytes);
+}
+
+/// Base offset and size of the batch that begins at byte `at`.
+fn head_at(chunks: &[Bytes], at: usize) -> Option<(i64, usize)> {
+    let mut head = [0; LENGTH_PREFIX_BYTES];
+    let mut filled = 0;
+    let mut skipped = at;
+    for chunk in chunks {
+        let Some(rest) = chunk.get(skipped..) else {
+            skipped -= chunk.len();
+            continue;
+        };
+        skipped = 0;
+        let taken = rest.len().min(head.len() - filled);
+        head[filled..filled + taken].copy_from_slice(&rest[..taken]);
+        filled += taken;
+        if filled == head.len() {
+            break;
+        }
+    }
+    if filled < head.len() {
+        return None;
+    }
+    let base = i64::from_be_bytes(*head.first_chunk::<8>()?);
+    let length = i32::from_be_bytes(*head.last_chunk::<4>()?);
+    let size = usize::try_from(length).ok()? + LENGTH_PREFIX_BYTES;
+    Some((base, size))
 }
 
 impl Pass {
@@ -248,6 +328,7 @@ impl Pass {
                 }
             }
             let read = match (&place.log, &place.from) {
+                (Ok(_), Ok(_)) if self.task.is_undecided(place) => Read::AtEnd,
                 (Ok(log), Ok(from)) => {
                     let left = self.task.max_bytes.saturating_sub(self.taken_bytes);
                     log.read(*from, left.min(place.max_bytes), self.taken_bytes == 0)
@@ -327,10 +408,11 @@ impl Pass {
             }
             (_, Some(end)) => {
                 self.has_error = true;
-                self.answer(Fetched {
+                let answer = Fetched {
                     diverging: Some(end),
                     ..Fetched::default()
-                });
+                };
+                self.answer(answer, None);
                 Some(self)
             }
         }
@@ -396,47 +478,70 @@ impl Pass {
     }
 
     fn answer_batches(&mut self, batches: ReadBatches) {
-        if let Ok(log) = &self.task.places[self.answers.len()].log {
-            log.traffic().fetched(batches.size_bytes as u64);
-        }
-        self.taken_bytes += batches.size_bytes;
-        let batches = FetchedBatches {
+        let place = &self.task.places[self.answers.len()];
+        let stable = match (&place.log, &place.from) {
+            (Ok(log), Ok(from)) if self.task.committed_only => {
+                let end = log.end_offset();
+                Some(self.task.node.stable(log, end, *from, batches.next_offset))
+            }
+            (Ok(_) | Err(_), Ok(_) | Err(_)) => None,
+        };
+        let next = batches.next_offset;
+        let mut batches = FetchedBatches {
             chunks: batches.chunks,
             size_bytes: batches.size_bytes,
         };
-        self.answer(Fetched {
+        if let Some(stable) = &stable
+            && next > stable.end
+        {
+            cut_at(&mut batches, stable.end);
+        }
+        if let Ok(log) = &place.log {
+            log.traffic().fetched(batches.size_bytes as u64);
+        }
+        self.taken_bytes += batches.size_bytes;
+        let answer = Fetched {
             batches: Ok(batches),
             ..Fetched::default()
-        });
+        };
+        self.answer(answer, stable);
     }
 
     fn answer_preferred(&mut self, node: i32) {
         // The client is to hear of it at once.
         self.has_error = true;
-        self.answer(Fetched {
+        let answer = Fetched {
             preferred: Some(node),
             ..Fetched::default()
-        });
+        };
+        self.answer(answer, None);
     }
 
     fn answer_error(&mut self, error: ErrorKind) {
         self.has_error = true;
         let group = self.task.places[self.answers.len()].group;
-        self.answer(Fetched {
+        let answer = Fetched {
             batches: Err(error),
             leader: group.and_then(|group| self.task.node.leader_instead(group, error)),
             ..Fetched::default()
-        });
+        };
+        self.answer(answer, None);
     }
 
-    fn answer(&mut self, answer: Fetched) {
+    fn answer(&mut self, answer: Fetched, stable: Option<Stable>) {
         let place = &self.task.places[self.answers.len()];
         let (high_watermark, log_start) = match &place.log {
             Ok(log) => (log.end_offset(), log.start_offset()),
             Err(_) => (Offset(0), Offset(0)),
         };
+        let Stable { end, aborted } = stable.unwrap_or(Stable {
+            end: high_watermark,
+            aborted: Vec::new(),
+        });
         self.answers.push(Fetched {
             high_watermark,
+            last_stable: end,
+            aborted,
             log_start,
             ..answer
         });
@@ -454,6 +559,47 @@ impl Pass {
             && let Some(reply) = self.task.take_reply()
         {
             reply.send(Outcome::Fetch(self.answers));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_model::batch::patched_head;
+
+    use super::*;
+
+    fn batches(cuts: &[usize]) -> FetchedBatches {
+        let mut whole = Vec::new();
+        for base in [5, 7, 9] {
+            whole.extend_from_slice(&patched_head(Offset(base), 70, 0));
+            whole.resize(whole.len() + 54, 0xff);
+        }
+        let mut whole = Bytes::from(whole);
+        let mut chunks = Vec::new();
+        let mut from = 0;
+        for cut in cuts {
+            chunks.push(whole.split_to(cut - from));
+            from = *cut;
+        }
+        chunks.push(whole);
+        FetchedBatches {
+            chunks,
+            size_bytes: 210,
+        }
+    }
+
+    #[test]
+    fn batches_from_the_first_undecided_one_on_are_left_out_wherever_chunks_end() {
+        let cuts: [&[usize]; 4] = [&[], &[70, 140], &[3, 72, 80, 150], &[64, 145]];
+        for cuts in cuts {
+            for (end, kept_bytes) in [(5, 0), (7, 70), (9, 140), (11, 210)] {
+                let mut batches = batches(cuts);
+                let whole = batches.chunks.concat();
+                cut_at(&mut batches, Offset(end));
+                assert_eq!(batches.size_bytes, kept_bytes, "{cuts:?} {end}");
+                assert_eq!(batches.chunks.concat(), whole[..kept_bytes]);
+            }
         }
     }
 }

@@ -100,9 +100,21 @@ impl Node {
             OffsetSpec::LatestTiered | OffsetSpec::EarliestPendingUpload => {
                 return task.settle(at, Ok(listed(None)));
             }
+            OffsetSpec::Latest if wanted.committed_only => {
+                let end = log.end_offset();
+                return task.settle(at, special(self.stable_end(&log, end)));
+            }
             OffsetSpec::Latest => return task.settle(at, special(log.end_offset())),
             OffsetSpec::MaxTimestamp => log.max_timestamp(),
             OffsetSpec::Timestamp(time_ms) => log.lookup_timestamp(time_ms),
+        };
+        // As Kafka: what is not decided is not found.
+        let (node, only, looked_in) = (Arc::clone(self), wanted.committed_only, Arc::clone(&log));
+        let listed = move |found: Option<TimestampOffset>| {
+            let end = looked_in.end_offset();
+            let is_told =
+                |found: &TimestampOffset| !only || found.offset < node.stable_end(&looked_in, end);
+            listed(found.filter(is_told))
         };
         match lookup {
             Lookup::Found(found) => task.settle(at, Ok(listed(Some(found)))),

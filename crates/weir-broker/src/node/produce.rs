@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use weir_log::Millis;
-use weir_model::{ErrorKind, GroupId, PartitionId};
+use weir_model::{ErrorKind, GroupId, PartitionId, batch::BatchHeader};
 use weir_raft::NotCommitted;
 
 use super::Node;
@@ -27,6 +27,7 @@ struct Checked {
     group: GroupId,
     partition: PartitionId,
     batch: Bytes,
+    is_transactional: bool,
 }
 
 impl Node {
@@ -36,19 +37,31 @@ impl Node {
         let answers = Gather::new(count, unsettled, reply, Outcome::Produce);
         let task = self.limited(answers, produce.ack, produce.timeout_ms);
         let now = self.clock.now();
+        let transaction = produce.transaction.map(Arc::new);
         for (at, partition) in produce.partitions.into_iter().enumerate() {
-            match self.check(partition, produce.ack, now) {
+            match self.check(partition, produce.ack, transaction.is_some(), now) {
                 Ok(checked) => {
                     let (task, node) = (task.clone(), Arc::clone(self));
                     let sent = self.sent(checked.partition, &checked.batch);
-                    let group = checked.group;
-                    let command = ShardCommand::append(checked.partition, checked.batch);
+                    let Checked {
+                        group,
+                        partition,
+                        batch,
+                        is_transactional,
+                    } = checked;
                     let done = Box::new(move |outcome| {
                         let produced = node.appended(group, outcome);
                         sent.count(&produced);
                         task.settle(at, produced);
                     });
-                    self.propose(group, command, done);
+                    match &transaction {
+                        Some(transaction) if is_transactional => {
+                            self.append_in_transaction(group, partition, batch, transaction, done);
+                        }
+                        Some(_) | None => {
+                            self.propose(group, ShardCommand::append(partition, batch), done);
+                        }
+                    }
                 }
                 Err(answer) => task.settle(at, *answer),
             }
@@ -68,6 +81,7 @@ impl Node {
         &self,
         produce: ProducePartition,
         ack: AckLevel,
+        has_transaction: bool,
         now: Millis,
     ) -> Result<Checked, Box<Produced>> {
         let route = self.route(&produce.topic, produce.index);
@@ -81,10 +95,16 @@ impl Node {
         }
         let batch = intake::admit(produce.batch, config, now);
         let batch = batch.map_err(|refused| Box::new(refused_as(refused)))?;
+        let header = BatchHeader::parse(&batch).map_err(|_| failed(ErrorKind::CorruptBatch));
+        let is_transactional = header.map_err(Box::new)?.is_transactional();
+        if is_transactional && !has_transaction {
+            return Err(Box::new(failed(ErrorKind::InvalidRecord)));
+        }
         Ok(Checked {
             group: route.group,
             partition: route.partition,
             batch,
+            is_transactional,
         })
     }
 
@@ -102,9 +122,13 @@ impl Node {
     fn appended(&self, group: GroupId, outcome: Result<AppliedOutcome, NotCommitted>) -> Produced {
         match outcome {
             Ok(AppliedOutcome::Appended(produced)) => produced,
-            Ok(AppliedOutcome::Metadata(_) | AppliedOutcome::Offsets(_) | AppliedOutcome::Done) => {
-                failed(ErrorKind::InvalidRequest)
-            }
+            Ok(
+                AppliedOutcome::Metadata(_)
+                | AppliedOutcome::Offsets(_)
+                | AppliedOutcome::Transaction(_)
+                | AppliedOutcome::Marked(_)
+                | AppliedOutcome::Done,
+            ) => failed(ErrorKind::InvalidRequest),
             Err(error) if error.kind() == ErrorKind::NotLeader => self.not_leader(group),
             Err(error) => failed(error.kind()),
         }

@@ -24,14 +24,13 @@ pub(crate) struct ProducerIds {
 }
 
 impl Node {
-    pub(super) fn init_producer_id(self: &Arc<Self>, init: &InitProducer, reply: Reply) {
-        let answer = move |answer: Result<ProducerId, ErrorKind>| {
-            reply.send(Outcome::ProducerId(answer.map(|id| (id, FIRST_EPOCH))));
-        };
-        match &init.transactional {
-            None => self.with_producer_id(answer),
-            Some(_) => answer(Err(ErrorKind::InvalidRequest)),
+    pub(super) fn init_producer_id(self: &Arc<Self>, init: InitProducer, reply: Reply) {
+        if init.transactional.is_some() {
+            return self.init_transactional(init, reply);
         }
+        self.with_producer_id(move |answer| {
+            reply.send(Outcome::ProducerId(answer.map(|id| (id, FIRST_EPOCH))));
+        });
     }
 
     /// Calls `then` with an id that nobody else has got or will get.

@@ -34,14 +34,20 @@ impl ProducerTable {
         header: &BatchHeader,
         arrival: Arrival,
     ) -> Verdict {
-        let open = known.and_then(|producer| producer.open);
-        match (header.is_transactional(), open) {
-            (true, Some(_)) | (false, None) => Verdict::Append,
+        let open = known.filter(|producer| producer.open.is_some());
+        let open_epoch = open.map(|producer| producer.epoch);
+        match (header.is_transactional(), open_epoch) {
+            (false, None) => Verdict::Append,
+            (true, Some(epoch)) if epoch == header.producer_epoch => Verdict::Append,
             (false, Some(_)) => Verdict::Refused(ErrorKind::InvalidTxnState),
-            (true, None) => {
+            // What is open belongs to an earlier epoch.
+            (true, open_epoch) => {
                 let ended_at = known.map_or(0, |producer| producer.ended_at);
                 match arrival.verified {
                     None => Verdict::Unverified { ended_at },
+                    Some(_) if open_epoch.is_some() => {
+                        Verdict::Refused(ErrorKind::ConcurrentTransactions)
+                    }
                     // Ended meanwhile, so that nobody would end what begins now.
                     Some(verified) if verified != ended_at => {
                         Verdict::Refused(ErrorKind::InvalidTxnState)

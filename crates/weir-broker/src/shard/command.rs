@@ -6,6 +6,10 @@
 //! | 2 | group | see [`crate::group::GroupCommand`] |
 //! | 3 | trim | partition u64, new start u64 |
 //! | 20 | forget | serial u64 of each deleted topic |
+//! | 4 | verified append | partition u64, entry verified at u64, record batch |
+//! | 5 | marker | see [`crate::transaction::Marker`] |
+//! | 6 | transaction | see [`crate::transaction::TransactionCommand`] |
+//! | 7 | offsets of a transaction | see [`crate::transaction::pending::BringOffsets`] |
 //!
 //! Numbers are little-endian. Tags are never used again for something else.
 
@@ -15,12 +19,20 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use weir_model::{Offset, PartitionId};
 use weir_raft::Command;
 
-use crate::group::GroupCommand;
+use crate::{
+    encoding::{DecodeError, Reader, Writer},
+    group::GroupCommand,
+    transaction::{Marker, TransactionCommand, pending::BringOffsets},
+};
 
 const APPEND: u8 = 1;
 const GROUP: u8 = 2;
 const TRIM: u8 = 3;
 const FORGET: u8 = 20;
+const APPEND_VERIFIED: u8 = 4;
+const MARK: u8 = 5;
+const TRANSACTION: u8 = 6;
+const BRING_OFFSETS: u8 = 7;
 
 /// A change of a shard.
 #[derive(Debug)]
@@ -30,6 +42,19 @@ pub(crate) enum ShardCommand {
         partition: PartitionId,
         batch: Bytes,
     },
+    /// Append a batch that begins a transaction, of which the coordinator has said that the
+    /// partition is part: see [`crate::producer::Arrival::verified`].
+    AppendVerified {
+        partition: PartitionId,
+        ended_at: u64,
+        batch: Bytes,
+    },
+    /// End a transaction in a partition.
+    Mark(Marker),
+    /// Change a transactional id.
+    Transaction(TransactionCommand),
+    /// Keep offsets until their transaction ends.
+    BringOffsets(BringOffsets),
     /// Change a consumer group or its offsets.
     Group(GroupCommand),
     /// Move a partition's start up.
@@ -54,6 +79,33 @@ impl ShardCommand {
             head: head.freeze(),
             payload: batch,
         }
+    }
+
+    /// An append that leaves the batch where it is.
+    pub(crate) fn append_verified(partition: PartitionId, ended_at: u64, batch: Bytes) -> Command {
+        let mut head = BytesMut::with_capacity(17);
+        head.put_u8(APPEND_VERIFIED);
+        head.put_u64_le(partition.0);
+        head.put_u64_le(ended_at);
+        Command {
+            head: head.freeze(),
+            payload: batch,
+        }
+    }
+
+    pub(crate) fn mark(marker: &Marker) -> Command {
+        written(MARK, |writer| marker.write(writer))
+    }
+
+    pub(crate) fn transaction(command: &TransactionCommand) -> Command {
+        Command {
+            head: Bytes::from_static(&[TRANSACTION]),
+            payload: command.encode(),
+        }
+    }
+
+    pub(crate) fn bring_offsets(bring: &BringOffsets) -> Command {
+        written(BRING_OFFSETS, |writer| bring.write(writer))
     }
 
     pub(crate) fn group(command: &GroupCommand) -> Command {
@@ -99,6 +151,20 @@ impl ShardCommand {
                 let command = GroupCommand::decode(&bytes).map_err(|error| error.to_string())?;
                 return Ok(Self::Group(command));
             }
+            APPEND_VERIFIED => {
+                return Ok(Self::AppendVerified {
+                    partition: PartitionId(bytes.try_get_u64_le().map_err(ended)?),
+                    ended_at: bytes.try_get_u64_le().map_err(ended)?,
+                    batch: bytes,
+                });
+            }
+            MARK => return read(&bytes, Marker::read).map(Self::Mark),
+            TRANSACTION => {
+                let command = TransactionCommand::decode(&bytes);
+                let command = command.map_err(|error| error.to_string())?;
+                return Ok(Self::Transaction(command));
+            }
+            BRING_OFFSETS => return read(&bytes, BringOffsets::read).map(Self::BringOffsets),
             TRIM => Self::Trim {
                 partition: PartitionId(bytes.try_get_u64_le().map_err(ended)?),
                 start: Offset(bytes.try_get_u64_le().map_err(ended)?),
@@ -118,6 +184,26 @@ impl ShardCommand {
             Err(format!("{} bytes left over behind a command", bytes.len()))
         }
     }
+}
+
+fn written(tag: u8, write: impl FnOnce(&mut Writer)) -> Command {
+    let mut writer = Writer::new();
+    writer.u8(tag);
+    write(&mut writer);
+    Command {
+        head: writer.finish(),
+        payload: Bytes::new(),
+    }
+}
+
+fn read<T>(
+    bytes: &[u8],
+    read: impl FnOnce(&mut Reader<'_>) -> Result<T, DecodeError>,
+) -> Result<T, String> {
+    let mut reader = Reader::new(bytes);
+    let value = read(&mut reader).map_err(|error| error.to_string())?;
+    reader.finish().map_err(|error| error.to_string())?;
+    Ok(value)
 }
 
 #[cfg(test)]

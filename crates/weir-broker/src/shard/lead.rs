@@ -24,6 +24,7 @@ impl Shard {
     pub(crate) fn leadership(&mut self, context: &mut ShardContext<'_>) {
         let mut actions = Vec::new();
         self.coordinator.unload(&mut actions);
+        self.lead_transactions(context.leads);
         if context.leads {
             self.coordinator.restore(context.now, self.groups.records());
         }
@@ -31,13 +32,19 @@ impl Shard {
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Millis> {
-        self.coordinator.next_deadline()
+        let overdue = self.next_overdue();
+        self.coordinator
+            .next_deadline()
+            .into_iter()
+            .chain(overdue)
+            .min()
     }
 
     pub(crate) fn handle_timeout(&mut self, context: &mut ShardContext<'_>) {
         let mut actions = Vec::new();
         self.coordinator.handle_timeout(context.now, &mut actions);
         self.act(actions, context);
+        self.abort_overdue(context);
     }
 
     /// Carries out what the coordinator wants, in order.

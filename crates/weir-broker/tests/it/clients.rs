@@ -51,6 +51,7 @@ fn a_node_that_follows_sends_group_members_to_the_coordinator() {
         Outcome::Heartbeat(Err(ErrorKind::NotCoordinator))
     ));
     let wanted = OffsetFetch {
+        require_stable: false,
         group: "g".to_owned(),
         partitions: None,
     };

@@ -70,6 +70,7 @@ impl World {
             batch,
         });
         self.ask(Request::Produce(Produce {
+            transaction: None,
             ack,
             timeout_ms,
             partitions: partitions.collect(),

@@ -99,6 +99,7 @@ impl World {
             batch: batch(),
         };
         let request = Request::Produce(Produce {
+            transaction: None,
             ack,
             timeout_ms: 10_000,
             partitions: vec![partition],
@@ -111,6 +112,7 @@ impl World {
 
     fn fetch(&mut self, node: u64, offset: i64, last_epoch: i32, from: ReadFrom) -> Fetched {
         let request = Request::Fetch(Fetch {
+            committed_only: false,
             min_bytes: 0,
             max_bytes: 1 << 20,
             max_wait_ms: 0,

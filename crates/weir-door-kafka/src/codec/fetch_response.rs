@@ -5,7 +5,8 @@
 //! throttle i32 | v7+: error i16, session i32 | topics [
 //!   name (v4-12) or id (v13+) | partitions [
 //!     index i32 | error i16 | high watermark i64 | last stable i64 | v5+: log start i64
-//!     | aborted [] or null | v11+: preferred replica i32 | records: length, chunks
+//!     | aborted [producer id i64 | first offset i64 | v12+: tags] or null
+//!     | v11+: preferred replica i32 | records: length, chunks
 //!     | v12+: tags 0: diverging epoch i32, end i64; 1: leader i32, its epoch i32
 //!   ] | v12+: tags
 //! ] | v12+: tags; v16+: 0: nodes [ id i32 | host | port i32 | rack ]
@@ -14,7 +15,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
-use weir_broker::api::Broker;
+use weir_broker::api::{AbortedTransaction, Broker};
 
 use super::{header::Head, response::EncodeError};
 
@@ -56,12 +57,14 @@ pub struct PartitionAnswer {
     pub index: i32,
     /// Its error code.
     pub error_code: i16,
-    /// The offset after the last committed record; also the last stable offset.
+    /// The offset after the last committed record.
     pub high_watermark: i64,
+    /// The last stable offset.
+    pub last_stable: i64,
     /// Its first offset.
     pub log_start: i64,
-    /// Whether aborted transactions are an empty list, or null.
-    pub lists_aborted: bool,
+    /// Aborted transactions, ascending by first offset.
+    pub aborted: Option<Vec<AbortedTransaction>>,
     /// A replica that the client had better ask; -1: none. Not on the wire before version 11.
     pub preferred: i32,
     /// The largest epoch up to the client's own, and where that ends; not on the wire before
@@ -137,14 +140,14 @@ impl Writer {
         self.fixed.put_i32(partition.index);
         self.fixed.put_i16(partition.error_code);
         self.fixed.put_i64(partition.high_watermark);
-        self.fixed.put_i64(partition.high_watermark);
+        self.fixed.put_i64(partition.last_stable);
         if self.head.version >= 5 {
             self.fixed.put_i64(partition.log_start);
         }
-        match (partition.lists_aborted, self.head.flexible) {
-            (true, _) => self.length(0)?,
-            (false, true) => self.fixed.put_u8(0),
-            (false, false) => self.fixed.put_i32(-1),
+        match (partition.aborted, self.head.flexible) {
+            (Some(aborted), _) => self.aborted(&aborted)?,
+            (None, true) => self.fixed.put_u8(0),
+            (None, false) => self.fixed.put_i32(-1),
         }
         if self.head.version >= 11 {
             self.fixed.put_i32(partition.preferred);
@@ -205,6 +208,16 @@ impl Writer {
         self.fixed.put_slice(&[1, 0]);
         self.varint(u32::try_from(tag.len()).map_err(|_| self.head.misfit("nodes".to_owned()))?);
         self.fixed.put_slice(&tag);
+        Ok(())
+    }
+
+    fn aborted(&mut self, aborted: &[AbortedTransaction]) -> Result<(), EncodeError> {
+        self.length(aborted.len())?;
+        for transaction in aborted {
+            self.fixed.put_i64(transaction.producer.0);
+            self.fixed.put_i64(transaction.first.wire());
+            self.no_tags();
+        }
         Ok(())
     }
 

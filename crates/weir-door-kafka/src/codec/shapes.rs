@@ -2,6 +2,7 @@
 
 mod admin;
 mod data;
+mod transactions;
 
 use super::{
     shape::{Field, Kind, Shape},
@@ -68,6 +69,14 @@ pub fn of_request(api: Api) -> &'static Shape {
         Api::DescribeCluster => &admin::DESCRIBE_CLUSTER,
         Api::ListConfigResources => &admin::LIST_CONFIG_RESOURCES,
         Api::DescribeTopicPartitions => &admin::DESCRIBE_TOPIC_PARTITIONS,
+        Api::AddPartitionsToTxn => &transactions::ADD_PARTITIONS,
+        Api::AddOffsetsToTxn => &transactions::ADD_OFFSETS,
+        Api::EndTxn => &transactions::END_TXN,
+        Api::WriteTxnMarkers => &transactions::WRITE_MARKERS,
+        Api::TxnOffsetCommit => &transactions::TXN_OFFSET_COMMIT,
+        Api::DescribeProducers => &transactions::DESCRIBE_PRODUCERS,
+        Api::DescribeTransactions => &transactions::DESCRIBE_TRANSACTIONS,
+        Api::ListTransactions => &transactions::LIST_TRANSACTIONS,
     }
 }
 

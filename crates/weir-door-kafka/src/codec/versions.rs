@@ -37,6 +37,16 @@ pub enum Api {
     InitProducerId,
     /// Key 23.
     OffsetForLeaderEpoch,
+    /// Key 24.
+    AddPartitionsToTxn,
+    /// Key 25.
+    AddOffsetsToTxn,
+    /// Key 26.
+    EndTxn,
+    /// Key 27.
+    WriteTxnMarkers,
+    /// Key 28.
+    TxnOffsetCommit,
     /// Key 32.
     DescribeConfigs,
     /// Key 33.
@@ -57,6 +67,12 @@ pub enum Api {
     DescribeQuorum,
     /// Key 60.
     DescribeCluster,
+    /// Key 61.
+    DescribeProducers,
+    /// Key 65.
+    DescribeTransactions,
+    /// Key 66.
+    ListTransactions,
     /// Key 74.
     ListConfigResources,
     /// Key 75.
@@ -92,7 +108,7 @@ const fn line(api: Api, key: i16, min: i16, max: i16, flexible_from: i16) -> Ser
 }
 
 /// What is served, by key: the versions of Kafka 4.2, where this door can keep their promises.
-pub const SERVED: [Served; 29] = [
+pub const SERVED: [Served; 37] = [
     // librdkafka before 2.11.1 compresses only where Produce 0 is told (KAFKA-18659). Like Kafka
     // 4, 0 to 2 are told and close the connection when they are used.
     Served {
@@ -119,6 +135,11 @@ pub const SERVED: [Served; 29] = [
     line(Api::DeleteRecords, 21, 0, 2, 2),
     line(Api::InitProducerId, 22, 0, 5, 2),
     line(Api::OffsetForLeaderEpoch, 23, 2, 4, 4),
+    line(Api::AddPartitionsToTxn, 24, 0, 5, 3),
+    line(Api::AddOffsetsToTxn, 25, 0, 4, 3),
+    line(Api::EndTxn, 26, 0, 5, 3),
+    line(Api::WriteTxnMarkers, 27, 1, 1, 1),
+    line(Api::TxnOffsetCommit, 28, 0, 5, 3),
     line(Api::DescribeConfigs, 32, 1, 4, 4),
     line(Api::AlterConfigs, 33, 0, 2, 2),
     line(Api::DescribeLogDirs, 35, 1, 4, 2),
@@ -129,6 +150,9 @@ pub const SERVED: [Served; 29] = [
     line(Api::ListPartitionReassignments, 46, 0, 0, 0),
     line(Api::DescribeQuorum, 55, 0, 2, 0),
     line(Api::DescribeCluster, 60, 0, 2, 0),
+    line(Api::DescribeProducers, 61, 0, 0, 0),
+    line(Api::DescribeTransactions, 65, 0, 0, 0),
+    line(Api::ListTransactions, 66, 0, 2, 0),
     line(Api::ListConfigResources, 74, 0, 1, 0),
     line(Api::DescribeTopicPartitions, 75, 0, 0, 0),
 ];

@@ -8,7 +8,7 @@ use super::{
     api_versions, cluster, configs, elections, fetch, groups, leader_epoch, list_offsets, manage,
     metadata, offsets,
     plan::{Answer, Client, MapError, Mapped, Plan},
-    produce, producer_id, topic_admin, topic_partitions, topics,
+    produce, producer_id, topic_admin, topic_partitions, topics, transaction_admin, transactions,
 };
 use crate::codec::{
     header::{Head, Incoming},
@@ -68,6 +68,14 @@ fn map_checked(head: &Head, body: Bytes, client: &Client) -> Result<Mapped, MapE
         Api::AlterPartitionReassignments => elections::map_reassign(decode(head, body)?),
         Api::ListPartitionReassignments => elections::map_list(head),
         Api::DescribeTopicPartitions => topic_partitions::map(decode(head, body)?),
+        Api::AddPartitionsToTxn => transactions::map_add_partitions(head, decode(head, body)?),
+        Api::AddOffsetsToTxn => transactions::map_add_offsets(&decode(head, body)?),
+        Api::EndTxn => transactions::map_end(head, &decode(head, body)?),
+        Api::TxnOffsetCommit => transactions::map_offset_commit(head, decode(head, body)?),
+        Api::WriteTxnMarkers => transaction_admin::map_markers(decode(head, body)?),
+        Api::DescribeProducers => transaction_admin::map_producers(decode(head, body)?),
+        Api::DescribeTransactions => transaction_admin::map_describe(decode(head, body)?),
+        Api::ListTransactions => transaction_admin::map_list(head, decode(head, body)?),
     }
 }
 
@@ -126,12 +134,34 @@ pub fn answer(
             )
         }
         Plan::CreateTopics(names) => topics::answer(head, names, expect!(CreateTopics)),
-        Plan::ProducerId => producer_id::answer(head, expect!(ProducerId)),
+        Plan::ProducerId { transactional } => {
+            producer_id::answer(head, transactional, expect!(ProducerId))
+        }
         Plan::Coordinators(keys) => groups::answer_find(head, keys, expect!(Coordinators)),
         Plan::Join => groups::answer_join(head, expect!(Join)),
         Plan::Sync => groups::answer_sync(head, expect!(Sync)),
         Plan::Heartbeat => groups::answer_heartbeat(head, expect!(Heartbeat)),
         Plan::Leave(members) => groups::answer_leave(head, members, expect!(Leave)),
+        Plan::AddPartitions(asked) => {
+            transactions::answer_add_partitions(head, asked, expect!(AddPartitions))
+        }
+        Plan::AddOffsets => transactions::answer_add_offsets(head, expect!(AddOffsets)),
+        Plan::EndTransaction => transactions::answer_end(head, expect!(EndTransaction)),
+        Plan::TransactionOffsetCommit(grouped) => {
+            transactions::answer_offset_commit(head, grouped, expect!(OffsetCommit))
+        }
+        Plan::WriteMarkers(asked) => {
+            transaction_admin::answer_markers(head, asked, expect!(WriteMarkers))
+        }
+        Plan::DescribeProducers(grouped) => {
+            transaction_admin::answer_producers(head, grouped, expect!(DescribeProducers))
+        }
+        Plan::DescribeTransactions(ids) => {
+            transaction_admin::answer_describe(head, ids, expect!(DescribeTransactions))
+        }
+        Plan::ListTransactions(unknown) => {
+            transaction_admin::answer_list(head, unknown, expect!(ListTransactions))
+        }
         Plan::OffsetCommit(grouped) => offsets::answer_commit(head, grouped, expect!(OffsetCommit)),
         Plan::OffsetFetch(asked) => offsets::answer_fetch(head, asked, expect!(OffsetFetch)),
     }

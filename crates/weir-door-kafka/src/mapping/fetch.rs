@@ -228,6 +228,7 @@ impl Limits {
             max_bytes: self.max_bytes,
             max_wait_ms: self.max_wait_ms,
             from: self.from,
+            committed_only: self.lists_aborted,
             partitions,
         };
         Ok(Mapped::Ask(Request::Fetch(asked), Plan::Fetch(fetching)))
@@ -336,7 +337,8 @@ fn partition(index: i32, lists_aborted: bool, outcome: Result<Fetched, i16>) -> 
         error_code: wire_code::NONE,
         high_watermark: -1,
         log_start: -1,
-        lists_aborted,
+        last_stable: -1,
+        aborted: lists_aborted.then(Vec::new),
         preferred: -1,
         diverging: None,
         leader: None,
@@ -353,6 +355,8 @@ fn partition(index: i32, lists_aborted: bool, outcome: Result<Fetched, i16>) -> 
                 Ok(batches) => {
                     answer.high_watermark = fetched.high_watermark.wire();
                     answer.log_start = fetched.log_start.wire();
+                    answer.last_stable = fetched.last_stable.wire();
+                    answer.aborted = lists_aborted.then_some(fetched.aborted);
                     answer.chunks = batches.chunks;
                 }
                 Err(kind) => answer.error_code = wire_code::of(kind, Surface::Read),

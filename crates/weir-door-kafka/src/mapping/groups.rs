@@ -58,13 +58,10 @@ pub fn map_find(head: &Head, request: FindCoordinatorRequest) -> Result<Mapped, 
     } else {
         vec![request.key]
     };
-    let refused = match request.key_type {
-        GROUP_KEY => None,
-        TRANSACTION_KEY => Some(wire_code::NO_TRANSACTIONS),
-        _ => Some(wire_code::INVALID_REQUEST),
-    };
-    if let Some(code) = refused {
-        let found = keys.into_iter().map(|key| (key, Err(code))).collect();
+    // A transactional id is coordinated where a group of that name would be.
+    if !matches!(request.key_type, GROUP_KEY | TRANSACTION_KEY) {
+        let refused = |key| (key, Err(wire_code::INVALID_REQUEST));
+        let found = keys.into_iter().map(refused).collect();
         return Ok(Mapped::Answered(found_answer(head, found)?));
     }
     let groups = keys.iter().map(ToString::to_string).collect();

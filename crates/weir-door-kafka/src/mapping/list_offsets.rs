@@ -17,6 +17,8 @@ use crate::{
     wire_code::{self, Surface},
 };
 
+/// Isolation level `read_committed`.
+const READ_COMMITTED: i8 = 1;
 /// First version with leader epochs.
 const EPOCH_FROM: i16 = 4;
 /// First version that says how long the client waits.
@@ -42,6 +44,7 @@ pub fn map(head: &Head, request: ListOffsetsRequest) -> Result<Mapped, MapError>
                     index: partition.partition_index,
                     at,
                     leader_epoch: partition.current_leader_epoch,
+                    committed_only: request.isolation_level == READ_COMMITTED,
                 });
             }
         }

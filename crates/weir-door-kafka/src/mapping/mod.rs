@@ -19,3 +19,5 @@ pub mod producer_id;
 pub mod topic_admin;
 pub mod topic_partitions;
 pub mod topics;
+pub mod transaction_admin;
+pub mod transactions;

@@ -8,7 +8,10 @@ use uuid::Uuid;
 use weir_broker::api::{Request, admin::Refusal};
 use weir_door::Millis;
 
-use super::{fetch::Fetching, grouped::Grouped};
+use super::{
+    fetch::Fetching, grouped::Grouped, transaction_admin::AskedMarker,
+    transactions::AskedTransaction,
+};
 use crate::{
     codec::{response::EncodeError, shape::DecodeError, versions::Api},
     session::fetch_cache::Fetches,
@@ -94,7 +97,10 @@ pub enum Plan {
     /// CreateTopics: names with the code of those that the node was not asked for.
     CreateTopics(Vec<(StrBytes, Option<Refused>)>),
     /// InitProducerId.
-    ProducerId,
+    ProducerId {
+        /// With a transactional id.
+        transactional: bool,
+    },
     /// FindCoordinator: the keys.
     Coordinators(Vec<StrBytes>),
     /// JoinGroup.
@@ -107,6 +113,22 @@ pub enum Plan {
     Leave(Vec<(StrBytes, Option<StrBytes>)>),
     /// OffsetCommit.
     OffsetCommit(Grouped),
+    /// AddPartitionsToTxn: ids with their partitions.
+    AddPartitions(Vec<AskedTransaction>),
+    /// AddOffsetsToTxn.
+    AddOffsets,
+    /// EndTxn.
+    EndTransaction,
+    /// TxnOffsetCommit.
+    TransactionOffsetCommit(Grouped),
+    /// WriteTxnMarkers.
+    WriteMarkers(Vec<AskedMarker>),
+    /// DescribeProducers.
+    DescribeProducers(Grouped),
+    /// DescribeTransactions: the ids.
+    DescribeTransactions(Vec<StrBytes>),
+    /// ListTransactions: names of states that do not exist.
+    ListTransactions(Vec<StrBytes>),
     /// OffsetFetch: groups with what they were asked for; `None`: everything.
     OffsetFetch(Vec<(StrBytes, Option<Grouped>)>),
 }

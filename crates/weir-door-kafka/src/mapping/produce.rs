@@ -12,8 +12,13 @@ use kafka_protocol::{
     protocol::StrBytes,
 };
 use uuid::Uuid;
-use weir_broker::api::{AckLevel, Produce, ProducePartition, Produced, RefusedRecord, Request};
-use weir_model::batch::{LENGTH_PREFIX_BYTES, MAGIC};
+use weir_broker::api::{
+    AckLevel, Produce, ProducePartition, ProduceTransaction, Produced, RefusedRecord, Request,
+};
+use weir_model::{
+    ErrorKind,
+    batch::{LENGTH_PREFIX_BYTES, MAGIC},
+};
 
 use super::{
     grouped::{Grouped, by_id, by_name},
@@ -40,14 +45,16 @@ const MAGIC_AT: usize = 16;
 const CODEC_AT: usize = 22;
 const CODEC_BITS: u8 = 0b111;
 const ZSTD: u8 = 4;
+/// First version that makes partitions part of the transaction (KIP-890).
+const ADD_FROM: i16 = 12;
+/// First version whose clients know that a transaction can only be aborted.
+const ABORTABLE_FROM: i16 = 11;
 /// First version that tells the partition's first offset.
 const LOG_START_FROM: i16 = 5;
 
 /// Maps a request. Records stay slices of the receive buffer.
 pub fn map(head: &Head, request: ProduceRequest) -> Result<Mapped, MapError> {
-    let refused = if request.transactional_id.is_some() {
-        Some(wire_code::NO_TRANSACTIONS)
-    } else if !(-1..=1).contains(&request.acks) {
+    let refused = if !(-1..=1).contains(&request.acks) {
         Some(wire_code::INVALID_REQUIRED_ACKS)
     } else {
         None
@@ -86,7 +93,12 @@ pub fn map(head: &Head, request: ProduceRequest) -> Result<Mapped, MapError> {
         1 => AckLevel::Majority,
         _ => AckLevel::InSync,
     };
+    let transaction = request.transactional_id.map(|id| ProduceTransaction {
+        id: id.to_string(),
+        adds: head.version >= ADD_FROM,
+    });
     let request = Request::Produce(Produce {
+        transaction,
         ack,
         timeout_ms: u64::try_from(request.timeout_ms).unwrap_or(0),
         partitions,
@@ -163,6 +175,9 @@ fn partition(head: &Head, index: i32, outcome: Result<Produced, i16>) -> Partiti
         Ok(produced) => {
             match produced.base_offset {
                 Ok(offset) => response.base_offset = offset.wire(),
+                Err(ErrorKind::TransactionAbortable) if head.version < ABORTABLE_FROM => {
+                    response.error_code = wire_code::INVALID_TXN_STATE;
+                }
                 Err(kind) => response.error_code = wire_code::of(kind, Surface::Write),
             }
             if head.version >= LOG_START_FROM {

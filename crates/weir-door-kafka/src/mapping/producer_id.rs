@@ -1,10 +1,13 @@
-//! InitProducerId 0 to 5, for idempotent producers: there are no transactions.
+//! InitProducerId 0 to 5.
 
 use kafka_protocol::messages::{InitProducerIdRequest, InitProducerIdResponse};
-use weir_broker::api::{InitProducer, ProducerEpoch, Request};
+use weir_broker::api::{InitProducer, InitTransactional, ProducerEpoch, Request};
 use weir_model::{ErrorKind, ProducerId};
 
-use super::plan::{Answer, MapError, Mapped, Plan};
+use super::{
+    plan::{Answer, MapError, Mapped, Plan},
+    transactions,
+};
 use crate::{
     codec::header::Head,
     wire_code::{self, Surface},
@@ -19,30 +22,40 @@ pub fn map(head: &Head, request: &InitProducerIdRequest) -> Result<Mapped, MapEr
             id: ProducerId(id),
             epoch,
         })),
-        (_, _) => Err(wire_code::INVALID_REQUEST),
+        (_, _) => Err(()),
     };
-    let code = match (&request.transactional_id, known) {
-        (None, Ok(known)) => {
+    let transactional = request.transactional_id.as_ref();
+    match known {
+        Ok(known) if transactional.is_none_or(|id| !id.is_empty()) => {
             let init = InitProducer {
-                transactional: None,
+                transactional: transactional.map(|id| InitTransactional {
+                    id: id.to_string(),
+                    timeout_ms: request.transaction_timeout_ms,
+                }),
                 known,
             };
-            return Ok(Mapped::Ask(Request::InitProducerId(init), Plan::ProducerId));
+            let plan = Plan::ProducerId {
+                transactional: transactional.is_some(),
+            };
+            Ok(Mapped::Ask(Request::InitProducerId(init), plan))
         }
-        (_, Err(code)) => code,
-        (Some(id), Ok(_)) if id.is_empty() => wire_code::INVALID_REQUEST,
-        (Some(_), Ok(_)) => wire_code::NO_TRANSACTIONS,
-    };
-    Ok(Mapped::Answered(reply(head, Err(code))?))
+        Ok(_) | Err(()) => {
+            let refused = reply(head, Err(wire_code::INVALID_REQUEST))?;
+            Ok(Mapped::Answered(refused))
+        }
+    }
 }
 
 /// Maps the outcome.
 pub fn answer(
     head: &Head,
+    transactional: bool,
     outcome: Result<(ProducerId, i16), ErrorKind>,
 ) -> Result<Answer, MapError> {
     let code = |kind: ErrorKind| {
-        if kind.retriable() {
+        if transactional {
+            transactions::code(head, kind)
+        } else if kind.retriable() {
             // The only code that both Java and librdkafka try again without a transactional id.
             wire_code::COORDINATOR_LOAD_IN_PROGRESS
         } else {

@@ -37,7 +37,7 @@ struct Cached {
     leader_epoch: i32,
     last_epoch: i32,
     /// High watermark and log start as last told; `None`: to be told whatever they are.
-    told: Option<(u64, u64)>,
+    told: Option<(u64, u64, u64)>,
 }
 
 /// A request that does not fit the session.
@@ -137,7 +137,11 @@ impl FetchSession {
         let Some(cached) = self.partitions.get_mut(key) else {
             return true;
         };
-        let now = (fetched.high_watermark.0, fetched.log_start.0);
+        let now = (
+            fetched.high_watermark.0,
+            fetched.last_stable.0,
+            fetched.log_start.0,
+        );
         let Ok(batches) = &fetched.batches else {
             // What comes after an error is told again.
             cached.told = None;

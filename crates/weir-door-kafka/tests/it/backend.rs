@@ -62,6 +62,7 @@ impl Backend for Scripted {
 }
 
 impl Scripted {
+    // Table: one arm per request.
     fn answer(&self, request: Request) -> Outcome {
         match request {
             Request::Produce(produce) => self.produce(&produce),
@@ -115,6 +116,14 @@ impl Scripted {
                 Outcome::OffsetCommit(kept.collect())
             }
             Request::OffsetFetch(asked) => self.kept(asked),
+            request @ (Request::AddPartitions(_)
+            | Request::AddOffsets(_)
+            | Request::EndTransaction(_)
+            | Request::TransactionOffsetCommit(_)
+            | Request::WriteMarkers(_)
+            | Request::DescribeProducers(_)
+            | Request::DescribeTransactions(_)
+            | Request::ListTransactions(_)) => crate::transactions::outcome(&request, None),
         }
     }
 
@@ -123,6 +132,7 @@ impl Scripted {
         let groups = asked.into_iter().map(|group| {
             let partitions = group.partitions.unwrap_or_default().into_iter();
             let offsets = partitions.map(|(topic, index)| FetchedOffset {
+                is_unstable: false,
                 index,
                 offset: state
                     .offsets
@@ -208,6 +218,8 @@ impl Scripted {
     fn read(&self, partition: &FetchPartition) -> Fetched {
         let Some((name, _)) = self.topic(&partition.topic, false) else {
             return Fetched {
+                aborted: Vec::new(),
+                last_stable: Offset(0),
                 batches: Err(ErrorKind::UnknownTopicId),
                 ..Fetched::default()
             };
@@ -225,6 +237,8 @@ impl Scripted {
             chunks.push(bytes.clone());
         }
         Fetched {
+            aborted: Vec::new(),
+            last_stable: Offset(0),
             batches: Ok(FetchedBatches { chunks, size_bytes }),
             high_watermark: Offset(batches.last().map_or(0, |(next, _)| *next)),
             ..Fetched::default()

@@ -3,12 +3,14 @@
 use bytes::Bytes;
 use kafka_protocol::messages::{FetchResponse, ResponseKind};
 use uuid::Uuid;
-use weir_broker::api::Broker;
+use weir_broker::api::{AbortedTransaction, Broker};
 use weir_door_kafka::codec::{
     fetch_response::{FetchAnswer, PartitionAnswer, TopicAnswer, encode},
     header::Head,
     versions::{Api, by_key},
 };
+
+use weir_model::{Offset, ProducerId};
 
 use crate::{
     samples::{TOPIC_ID, text},
@@ -21,7 +23,13 @@ fn partition(index: i32, chunks: &[&'static [u8]]) -> PartitionAnswer {
         error_code: 3 * i16::try_from(index).unwrap(),
         high_watermark: 100 + i64::from(index),
         log_start: 5,
-        lists_aborted: index == 1,
+        last_stable: 90 + i64::from(index),
+        aborted: (index == 1).then(|| {
+            vec![AbortedTransaction {
+                producer: ProducerId(7),
+                first: Offset(8),
+            }]
+        }),
         preferred: index - 1,
         diverging: (index == 1).then_some((4, 44)),
         leader: (index != 0).then_some((index, 7)),
@@ -101,7 +109,7 @@ fn check(version: i16, answer: &FetchResponse) {
         assert_eq!(i32::from(partition.error_code), 3 * index);
         let high_watermark = 100 + i64::from(index);
         assert_eq!(partition.high_watermark, high_watermark);
-        assert_eq!(partition.last_stable_offset, high_watermark);
+        assert_eq!(partition.last_stable_offset, 90 + i64::from(index));
         assert_eq!(
             partition.log_start_offset,
             if version >= 5 { 5 } else { -1 }
@@ -116,8 +124,9 @@ fn check(version: i16, answer: &FetchResponse) {
         let leads = version >= 12 && index != 0;
         let expected = if leads { (index, 7) } else { (-1, -1) };
         assert_eq!((*leader.leader_id, leader.leader_epoch), expected);
-        let aborted = partition.aborted_transactions.as_ref().map(Vec::len);
-        assert_eq!(aborted, (index == 1).then_some(0));
+        let aborted = partition.aborted_transactions.as_ref();
+        let aborted = aborted.map(|all| (*all[0].producer_id, all[0].first_offset));
+        assert_eq!(aborted, (index == 1).then_some((7, 8)));
     }
 }
 

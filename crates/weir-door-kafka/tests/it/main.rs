@@ -14,4 +14,5 @@ mod order;
 mod outcomes;
 mod rules;
 mod samples;
+mod transactions;
 mod wire;

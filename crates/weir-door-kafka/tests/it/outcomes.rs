@@ -8,7 +8,7 @@ use weir_broker::api::{
 };
 use weir_model::{ErrorKind, Offset, ProducerId, TopicId, TopicName};
 
-use crate::{admin_samples, samples::TOPIC_ID};
+use crate::{admin_samples, samples::TOPIC_ID, transactions};
 
 /// `kind` says no.
 // Table: one arm per request.
@@ -27,6 +27,8 @@ pub(crate) fn outcome(request: &Request, kind: Option<ErrorKind>) -> Outcome {
         }
         Request::Fetch(fetch) => {
             let fetched = fetch.partitions.iter().map(|_| Fetched {
+                aborted: Vec::new(),
+                last_stable: Offset(20),
                 batches: or(
                     kind,
                     FetchedBatches {
@@ -100,6 +102,7 @@ pub(crate) fn outcome(request: &Request, kind: Option<ErrorKind>) -> Outcome {
                 let all = vec![(topic.clone(), 0), (topic, 1)];
                 let asked = group.partitions.clone().unwrap_or(all).into_iter();
                 let offsets = asked.map(|(topic, index)| FetchedOffset {
+                    is_unstable: false,
                     topic,
                     index,
                     offset: Some(8),
@@ -110,6 +113,14 @@ pub(crate) fn outcome(request: &Request, kind: Option<ErrorKind>) -> Outcome {
             });
             Outcome::OffsetFetch(groups.collect())
         }
+        Request::AddPartitions(_)
+        | Request::AddOffsets(_)
+        | Request::EndTransaction(_)
+        | Request::TransactionOffsetCommit(_)
+        | Request::WriteMarkers(_)
+        | Request::DescribeProducers(_)
+        | Request::DescribeTransactions(_)
+        | Request::ListTransactions(_) => transactions::outcome(request, kind),
     }
 }
 

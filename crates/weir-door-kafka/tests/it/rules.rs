@@ -3,8 +3,8 @@
 use bytes::BytesMut;
 use kafka_protocol::{
     messages::{
-        CreateTopicsRequest, FetchRequest, FindCoordinatorRequest, InitProducerIdRequest,
-        JoinGroupRequest, ListOffsetsRequest, MetadataRequest, OffsetFetchRequest, ResponseKind,
+        CreateTopicsRequest, FetchRequest, InitProducerIdRequest, JoinGroupRequest,
+        ListOffsetsRequest, MetadataRequest, OffsetFetchRequest, ResponseKind,
         create_topics_request::{CreatableReplicaAssignment, CreatableTopic},
         list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic},
         metadata_request::MetadataRequestTopic,
@@ -76,40 +76,6 @@ fn metadata_answers_stand_in_the_order_of_the_request() {
     };
     let codes: Vec<_> = answer.topics.iter().map(|each| each.error_code).collect();
     assert_eq!(codes, [17, 0, 100, 0, 17]);
-}
-
-#[test]
-fn transactions_are_refused_at_once() {
-    for version in 1..=6 {
-        let request = FindCoordinatorRequest::default().with_key_type(1);
-        let request = if version >= 4 {
-            request.with_coordinator_keys(vec![text("tx")])
-        } else {
-            request.with_key(text("tx"))
-        };
-        let mut session = received(10, version, &request);
-        let ResponseKind::FindCoordinator(answer) = answer_of(10, version, &mut session) else {
-            panic!("not a FindCoordinator answer");
-        };
-        let code = answer
-            .coordinators
-            .first()
-            .map_or(answer.error_code, |only| only.error_code);
-        assert_eq!(code, wire_code::NO_TRANSACTIONS);
-    }
-    let request = InitProducerIdRequest::default().with_transactional_id(Some(text("tx").into()));
-    let mut session = received(22, 4, &request);
-    let ResponseKind::InitProducerId(answer) = answer_of(22, 4, &mut session) else {
-        panic!("not an InitProducerId answer");
-    };
-    assert_eq!(
-        (
-            answer.error_code,
-            *answer.producer_id,
-            answer.producer_epoch
-        ),
-        (wire_code::NO_TRANSACTIONS, -1, -1)
-    );
 }
 
 #[test]

@@ -26,7 +26,7 @@ use kafka_protocol::{
 use uuid::Uuid;
 use weir_door_kafka::codec::versions::{Api, SERVED, Served};
 
-use crate::admin_samples;
+use crate::{admin_samples, transactions};
 
 /// The id of the samples' topic.
 pub(crate) const TOPIC_ID: Uuid = Uuid::from_u128(7);
@@ -172,6 +172,17 @@ fn encode_body(api: Api, version: i16, into: &mut BytesMut) {
         | Api::ListConfigResources
         | Api::DescribeTopicPartitions => {
             admin_samples::encode_body(api, version, into);
+            Ok(())
+        }
+        Api::AddPartitionsToTxn
+        | Api::AddOffsetsToTxn
+        | Api::EndTxn
+        | Api::WriteTxnMarkers
+        | Api::TxnOffsetCommit
+        | Api::DescribeProducers
+        | Api::DescribeTransactions
+        | Api::ListTransactions => {
+            transactions::encode_body(api, version, into);
             Ok(())
         }
         Api::InitProducerId => InitProducerIdRequest::default()

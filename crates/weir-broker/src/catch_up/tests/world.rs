@@ -366,6 +366,7 @@ impl World {
         let mailbox = Mailbox::new(Box::new(|| {}));
         let reply = Reply::new(Arc::clone(&mailbox), Ticket(0));
         let fetch = Fetch {
+            committed_only: false,
             min_bytes: 1,
             max_bytes: 1 << 20,
             max_wait_ms: 0,

@@ -76,6 +76,7 @@ impl Cluster<'_> {
         let at_least = group.acknowledged.get(&place).copied();
         let machine = if asks_anybody { any } else { coordinator };
         let request = Request::OffsetFetch(vec![OffsetFetch {
+            require_stable: false,
             group: name,
             partitions: Some(vec![(
                 topic_ref(place.0),

@@ -180,6 +180,7 @@ impl Cluster<'_> {
             return false;
         };
         let produce = Produce {
+            transaction: None,
             ack: AckLevel::Majority,
             timeout_ms: self.plan.clients.timeout_ms / 2,
             partitions: vec![ProducePartition {

@@ -22,6 +22,7 @@ const READ_BYTES: usize = 20_000;
 
 pub(super) fn fetch_request(place: Place, from: u64, wait_ms: u64) -> Request {
     Request::Fetch(Fetch {
+        committed_only: false,
         min_bytes: 1,
         max_bytes: READ_BYTES,
         max_wait_ms: wait_ms,
@@ -76,6 +77,7 @@ impl Cluster<'_> {
 
     pub(super) fn ask_ends(&mut self, client: usize, machine: usize, place: Place) {
         let wanted = |at| ListOffset {
+            committed_only: false,
             topic: topic_ref(place.0),
             index: i32::try_from(place.1).unwrap_or(-1),
             at,

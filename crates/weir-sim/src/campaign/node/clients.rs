@@ -147,6 +147,7 @@ impl Run<'_> {
         };
         self.host.counts.add("sends", 1);
         let produce = Produce {
+            transaction: None,
             ack: AckLevel::Majority,
             timeout_ms: u64::MAX,
             partitions: vec![ProducePartition {

@@ -397,6 +397,7 @@ impl Run<'_> {
         let commits = &self.groups[group].commits;
         let at_least = commits.iter().map(|(place, c)| (*place, c.kept)).collect();
         let wanted = OffsetFetch {
+            require_stable: false,
             group: group_name(group),
             partitions: None,
         };

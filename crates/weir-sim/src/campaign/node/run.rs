@@ -255,6 +255,7 @@ impl<'a> Run<'a> {
 
     fn fetch_nothing(&mut self, wait_ms: u64) {
         let fetch = weir_broker::api::Fetch {
+            committed_only: false,
             min_bytes: 1,
             max_bytes: 1,
             max_wait_ms: wait_ms,
@@ -271,6 +272,7 @@ impl<'a> Run<'a> {
         let at = usize::try_from(percent).unwrap_or(0) * times.len() / 101;
         let time_ms = times.get(at).copied().unwrap_or(0);
         let wanted = |at| ListOffset {
+            committed_only: false,
             topic: topic_ref(place.0),
             index: i32::try_from(place.1).unwrap_or(-1),
             at,

@@ -29,6 +29,7 @@ impl Run<'_> {
         wait_ms: u64,
     ) -> Request {
         Request::Fetch(Fetch {
+            committed_only: false,
             min_bytes: 1,
             max_bytes,
             max_wait_ms: wait_ms,
