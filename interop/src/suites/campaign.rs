@@ -1,0 +1,200 @@
+//! Chosen suites, each against nodes of its own, and the table of what came of them.
+
+use super::allow::{AllowList, Judgement};
+use super::case::{Case, Ending, Outcome};
+use super::list::{SUITES, Suite};
+use crate::cluster::{Cluster, Ground as Loopback};
+use crate::node::Node;
+use crate::place::{self, RunDirectory};
+use anyhow::{Context, Result, ensure};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// What `cargo xtask clients` is asked for.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Only suites that are quick to install and to run.
+    #[arg(long)]
+    quick: bool,
+    /// Nodes that each suite gets; some ask for more than one.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=9))]
+    nodes: u8,
+    /// These suites only.
+    #[arg(long, value_delimiter = ',')]
+    suite: Vec<String>,
+    /// Only cases whose name has this in it; lines of allow-lists without a case are let be then.
+    #[arg(long)]
+    case: Option<String>,
+    /// A broker that already runs, such as the original; no failure is allowed to it.
+    #[arg(long)]
+    bootstrap: Option<String>,
+    /// Tells every case as it ends.
+    #[arg(long)]
+    verbose: bool,
+    /// Prints the suites and ends.
+    #[arg(long)]
+    list: bool,
+}
+
+/// What a suite runs against, and with.
+pub(super) struct Ground<'a> {
+    /// Where clients begin.
+    pub bootstrap: String,
+    /// Directory for files of this suite.
+    pub directory: PathBuf,
+    /// Where clients may talk.
+    pub log: PathBuf,
+    options: &'a Options,
+}
+
+impl Ground<'_> {
+    /// Whether a case is asked for.
+    pub(super) fn wants(&self, name: &str) -> bool {
+        let part = self.options.case.as_ref();
+        part.is_none_or(|part| name.contains(part.as_str()))
+    }
+
+    /// Says how a case ended, where that is asked for.
+    pub(super) fn tell(&self, case: &Case) {
+        if self.options.verbose {
+            println!("  {:?} {} {}", case.ending, case.name, case.detail);
+        }
+    }
+}
+
+/// The nodes of a suite; they end when dropped.
+enum Nodes {
+    Outside(String),
+    One(Node),
+    Several(Cluster),
+}
+
+/// Runs the suites; false when one fell short of its allow-list.
+pub(crate) fn run(options: &Options, weir: &Path) -> Result<bool> {
+    for name in &options.suite {
+        let known = SUITES.iter().any(|suite| suite.name == name);
+        ensure!(known, "{name} is no suite; `--list` tells them");
+    }
+    let mut directory = RunDirectory::create()?;
+    let mut table = Vec::new();
+    let mut is_clean = true;
+    for suite in SUITES.iter().filter(|suite| is_asked_for(suite, options)) {
+        if options.list {
+            println!("{:<22} {}", suite.name, suite.about);
+            continue;
+        }
+        println!("suite {}: {}", suite.name, suite.about);
+        let started = Instant::now();
+        let (version, judgement) = run_suite(suite, options, weir, directory.path())?;
+        for failure in &judgement.failures {
+            println!("  FAILED {failure}");
+        }
+        is_clean &= judgement.failures.is_empty();
+        table.push(row(
+            suite,
+            &version,
+            &judgement,
+            started.elapsed().as_secs(),
+        ));
+    }
+    if options.list {
+        directory.clean();
+        return Ok(true);
+    }
+    println!(
+        "{:<22} {:<10} passed allowed skipped failed seconds",
+        "suite", "version"
+    );
+    for row in &table {
+        println!("{row}");
+    }
+    if is_clean {
+        directory.clean();
+    }
+    Ok(is_clean && !table.is_empty())
+}
+
+fn is_asked_for(suite: &Suite, options: &Options) -> bool {
+    if options.suite.is_empty() {
+        return suite.is_quick || !options.quick;
+    }
+    options.suite.iter().any(|name| name == suite.name)
+}
+
+fn row(suite: &Suite, version: &str, judgement: &Judgement, seconds: u64) -> String {
+    format!(
+        "{:<22} {:<10} {:>6} {:>7} {:>7} {:>6} {:>7}",
+        suite.name,
+        version,
+        judgement.passed,
+        judgement.allowed,
+        judgement.skipped,
+        judgement.failures.len(),
+        seconds
+    )
+}
+
+fn run_suite(
+    suite: &Suite,
+    options: &Options,
+    weir: &Path,
+    run: &Path,
+) -> Result<(String, Judgement)> {
+    let directory = run.join(suite.name);
+    std::fs::create_dir_all(&directory)?;
+    let nodes = start(suite, options, weir, &directory)?;
+    let ground = Ground {
+        bootstrap: nodes.bootstrap(),
+        log: directory.join("client.log"),
+        directory,
+        options,
+    };
+    let outcome = match (suite.run)(&ground) {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            crate::stop::check()?;
+            Outcome {
+                broken: Some(format!("{error:#}")),
+                ..Outcome::default()
+            }
+        }
+    };
+    let path = place::root().join(format!("interop/allow/{}.txt", suite.name));
+    let list = match &nodes {
+        Nodes::Outside(_) => AllowList::default(),
+        Nodes::One(_) | Nodes::Several(_) => AllowList::load(&path)?,
+    };
+    let ran = outcome
+        .cases
+        .iter()
+        .any(|case| case.ending != Ending::Skipped);
+    let mut judgement = list.judge(&outcome, options.case.is_none());
+    if !ran && judgement.failures.is_empty() {
+        judgement.failures.push("no case has run".to_owned());
+    }
+    Ok((outcome.version, judgement))
+}
+
+fn start(suite: &Suite, options: &Options, weir: &Path, directory: &Path) -> Result<Nodes> {
+    if let Some(address) = &options.bootstrap {
+        return Ok(Nodes::Outside(address.clone()));
+    }
+    let count = usize::from(options.nodes.max(suite.min_nodes));
+    if count == 1 {
+        let data = directory.join(place::DATA);
+        let node = Node::start(weir, &data, &directory.join("node.log"));
+        return Ok(Nodes::One(node.context("a node")?));
+    }
+    let cluster = Cluster::start(weir, directory, Loopback::Loopback, count, &[]);
+    Ok(Nodes::Several(cluster.context("a cluster")?))
+}
+
+impl Nodes {
+    fn bootstrap(&self) -> String {
+        match self {
+            Self::Outside(address) => address.clone(),
+            Self::One(node) => node.address(),
+            Self::Several(cluster) => cluster.bootstrap(),
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! The suites.
+
+use super::campaign::Ground;
+use super::case::Outcome;
+use super::tools;
+use crate::place;
+use anyhow::Result;
+
+/// A suite of some client.
+pub(super) struct Suite {
+    /// Its name, also that of its allow-list.
+    pub name: &'static str,
+    /// What is run, in words.
+    pub about: &'static str,
+    /// Whether it belongs to the quick ones.
+    pub is_quick: bool,
+    /// Nodes that it wants at least.
+    pub min_nodes: u8,
+    /// Runs it.
+    pub run: fn(&Ground<'_>) -> Result<Outcome>,
+}
+
+/// All of them, in the order in which they run.
+pub(super) const SUITES: &[Suite] = &[Suite {
+    name: "kafka-tools",
+    about: "Kafka's command line tools, command by command",
+    is_quick: true,
+    min_nodes: 1,
+    run: |ground| {
+        tools::run(
+            &place::root().join("interop/suites/kafka-tools.table"),
+            ground,
+        )
+    },
+}];

@@ -1,0 +1,14 @@
+//! Real clients' own test suites and command tables, judged against allow-lists: the part of
+//! `cargo xtask clients` that prints a table.
+
+mod allow;
+mod campaign;
+mod case;
+mod install;
+mod lines;
+mod list;
+mod shell;
+mod table;
+mod tools;
+
+pub(crate) use campaign::{Options, run};
