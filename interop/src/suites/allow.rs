@@ -20,6 +20,8 @@ pub(super) struct Judgement {
     pub skipped: usize,
     /// What is wrong, a line each.
     pub failures: Vec<String>,
+    /// Names whose lines are to be removed.
+    pub stale: Vec<String>,
 }
 
 impl AllowList {
@@ -30,6 +32,23 @@ impl AllowList {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
             Err(error) => Err(error).with_context(|| path.display().to_string()),
         }
+    }
+
+    /// Takes the lines out of a list whose cases have passed or are gone.
+    pub(super) fn shrink(path: &Path, stale: &[String]) -> Result<()> {
+        let Ok(text) = std::fs::read_to_string(path) else {
+            return Ok(());
+        };
+        let is_stale = |line: &str| {
+            let name = line.rsplitn(3, '|').nth(2).map(str::trim);
+            !line.trim_start().starts_with('#')
+                && stale.iter().any(|case| Some(case.as_str()) == name)
+        };
+        let kept: String = text
+            .split_inclusive('\n')
+            .filter(|line| !is_stale(line))
+            .collect();
+        std::fs::write(path, kept).with_context(|| path.display().to_string())
     }
 
     /// Lines of `exact name | YYYY-MM-DD | reason`.
@@ -64,10 +83,12 @@ impl AllowList {
             judgement.failures.push(format!("ended early: {broken}"));
         } else if is_whole {
             let known = |name: &str| outcome.cases.iter().any(|case| case.name == name);
-            let stale = self.0.keys().filter(|name| !known(name));
-            judgement
-                .failures
-                .extend(stale.map(|name| format!("{name}: no such case; remove the line")));
+            for name in self.0.keys().filter(|name| !known(name)) {
+                judgement.stale.push(name.clone());
+                judgement
+                    .failures
+                    .push(format!("{name}: no such case; remove the line"));
+            }
         }
         judgement
     }
@@ -83,10 +104,13 @@ impl AllowList {
             }
             (Ending::Passed, false) => judgement.passed += 1,
             (Ending::Skipped, false) => judgement.skipped += 1,
-            (Ending::Passed | Ending::Skipped, true) => judgement.failures.push(format!(
-                "{}: is allowed to fail and did not; remove the line",
-                case.name
-            )),
+            (Ending::Passed | Ending::Skipped, true) => {
+                judgement.stale.push(case.name.clone());
+                judgement.failures.push(format!(
+                    "{}: is allowed to fail and did not; remove the line",
+                    case.name
+                ));
+            }
         }
     }
 }
@@ -148,6 +172,22 @@ mod tests {
             list().judge(&broken, true).failures,
             ["ended early: killed"]
         );
+    }
+
+    #[test]
+    fn a_list_shrinks_by_its_stale_lines_alone() {
+        let name = format!("weir-interop-allow-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::write(
+            &path,
+            "# a | about\na | 2026-01-02 | r\nb | 2026-01-02 | r\n",
+        )
+        .unwrap();
+        let shrunk = AllowList::shrink(&path, &["a".to_owned()]);
+        let left = std::fs::read_to_string(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        shrunk.unwrap();
+        assert_eq!(left, "# a | about\nb | 2026-01-02 | r\n");
     }
 
     #[test]

@@ -30,6 +30,25 @@ pub(super) fn java_class_path() -> Result<String> {
     Ok(format!("{}:{jars}", classes.display()))
 }
 
+/// The programs for Node.js beside their clients, installed when they have changed.
+pub(super) fn node_directory() -> Result<PathBuf> {
+    let sources = place::root().join("interop/clients/node");
+    let directory = place::kept().join("node");
+    if is_stale(&sources, &directory)? {
+        println!("setup: clients for Node.js");
+        std::fs::create_dir_all(&directory)?;
+        for entry in std::fs::read_dir(&sources)? {
+            let entry = entry?;
+            std::fs::copy(entry.path(), directory.join(entry.file_name()))?;
+        }
+        let mut command = Command::new("npm");
+        command.args(["install", "--no-audit", "--no-fund", "--ignore-scripts"]);
+        place::run(command.arg("--no-package-lock").current_dir(&directory))?;
+        std::fs::write(directory.join(STAMP), fingerprint(&sources)?)?;
+    }
+    Ok(directory)
+}
+
 const STAMP: &str = ".made-from";
 
 /// Whether what was made from the files below `from` must be made again.

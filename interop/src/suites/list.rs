@@ -2,7 +2,7 @@
 
 use super::campaign::Ground;
 use super::case::Outcome;
-use super::tools;
+use super::{programs, tools};
 use crate::place;
 use anyhow::Result;
 
@@ -14,6 +14,8 @@ pub(super) struct Suite {
     pub about: &'static str,
     /// Whether it belongs to the quick ones.
     pub is_quick: bool,
+    /// Programs without which it is left out.
+    pub needs: &'static [&'static str],
     /// Nodes that it wants at least.
     pub min_nodes: u8,
     /// Runs it.
@@ -21,15 +23,34 @@ pub(super) struct Suite {
 }
 
 /// All of them, in the order in which they run.
-pub(super) const SUITES: &[Suite] = &[Suite {
-    name: "kafka-tools",
-    about: "Kafka's command line tools, command by command",
-    is_quick: true,
-    min_nodes: 1,
-    run: |ground| {
-        tools::run(
-            &place::root().join("interop/suites/kafka-tools.table"),
-            ground,
-        )
+pub(super) const SUITES: &[Suite] = &[
+    Suite {
+        name: "kafka-tools",
+        about: "Kafka's command line tools, command by command",
+        is_quick: true,
+        needs: &[],
+        min_nodes: 1,
+        run: |ground| {
+            tools::run(
+                &place::root().join("interop/suites/kafka-tools.table"),
+                ground,
+            )
+        },
     },
-}];
+    Suite {
+        name: "confluent-python",
+        about: "our cases with confluent-kafka-python, on librdkafka",
+        is_quick: true,
+        needs: &[],
+        min_nodes: 1,
+        run: |ground| programs::python("scenario_confluent.py", ground),
+    },
+    Suite {
+        name: "kafkajs",
+        about: "our cases with kafkajs",
+        is_quick: false,
+        needs: &["node", "npm"],
+        min_nodes: 1,
+        run: |ground| programs::node("scenario-kafkajs.js", ground),
+    },
+];

@@ -7,6 +7,7 @@ mod case;
 mod install;
 mod lines;
 mod list;
+mod programs;
 mod shell;
 mod table;
 mod tools;
