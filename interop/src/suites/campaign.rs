@@ -25,9 +25,12 @@ pub(crate) struct Options {
     /// Only cases whose name has this in it; lines of allow-lists without a case are let be then.
     #[arg(long)]
     case: Option<String>,
-    /// A broker that already runs, such as the original; no failure is allowed to it.
+    /// A broker that already runs, such as the original: allowed to it is only what fails anywhere.
     #[arg(long)]
     bootstrap: Option<String>,
+    /// What that broker is: upstream suites ask for it.
+    #[arg(long, requires = "bootstrap")]
+    broker_version: Option<String>,
     /// Tells every case as it ends.
     #[arg(long)]
     verbose: bool,
@@ -54,6 +57,11 @@ impl Ground<'_> {
     /// What the names of wanted cases have in them.
     pub(super) fn part(&self) -> &str {
         self.options.case.as_deref().unwrap_or_default()
+    }
+
+    /// The release that an outside broker is said to be.
+    pub(super) fn persona(&self) -> Option<&str> {
+        self.options.broker_version.as_deref()
     }
 
     /// Whether a case is asked for.
@@ -176,10 +184,10 @@ fn run_suite(
         }
     };
     let path = place::root().join(format!("interop/allow/{}.txt", suite.name));
-    let list = match &nodes {
-        Nodes::Outside(_) => AllowList::default(),
-        Nodes::One(_) | Nodes::Several(_) => AllowList::load(&path)?,
-    };
+    let mut list = AllowList::load(&path)?;
+    if matches!(nodes, Nodes::Outside(_)) {
+        list.keep_what_fails_anywhere();
+    }
     let ran = outcome
         .cases
         .iter()

@@ -1,7 +1,8 @@
 //! Clients at pinned versions, from their languages' own registries; kept between runs.
 
 use crate::place;
-use anyhow::Result;
+use anyhow::{Context, Result};
+use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -47,6 +48,101 @@ pub(super) fn node_directory() -> Result<PathBuf> {
         std::fs::write(directory.join(STAMP), fingerprint(&sources)?)?;
     }
     Ok(directory)
+}
+
+/// A program in Go, built from what the module's own list of hashes tells.
+pub(super) fn go_program(name: &str) -> Result<PathBuf> {
+    let program = place::kept().join("go").join(name);
+    let mut command = Command::new("go");
+    command.args(["build", "-o"]).arg(&program);
+    command.arg(format!("./{name}"));
+    place::run(command.current_dir(place::root().join("interop/clients/go")))?;
+    Ok(program)
+}
+
+/// The unpacked source archive of a Python package; such archives may hold the tests.
+pub(super) fn python_source(python: &Path, package: &str, version: &str) -> Result<PathBuf> {
+    let directory = place::kept().join("source");
+    let unpacked = directory.join(format!("{}-{version}", package.replace('-', "_")));
+    if !unpacked.exists() {
+        println!("setup: source of {package}");
+        std::fs::create_dir_all(&directory)?;
+        let mut command = Command::new(python);
+        command.args([
+            "-m",
+            "pip",
+            "download",
+            "-q",
+            "--no-deps",
+            "--no-binary",
+            ":all:",
+        ]);
+        command.arg("-d").arg(&directory);
+        place::run(command.arg(format!("{package}=={version}")))?;
+        let archive =
+            unpacked.with_file_name(format!("{}-{version}.tar.gz", package.replace('-', "_")));
+        place::run(
+            Command::new("tar")
+                .arg("xzf")
+                .arg(archive)
+                .current_dir(&directory),
+        )?;
+        // Without it `test` would be Python's own package of that name.
+        std::fs::write(unpacked.join("test/__init__.py"), "")?;
+    }
+    Ok(unpacked)
+}
+
+/// The unpacked source of a crate, with its tests.
+pub(super) fn crate_source(name: &str, version: &str) -> Result<PathBuf> {
+    let unpacked = place::kept()
+        .join("source")
+        .join(format!("{name}-{version}"));
+    if unpacked.exists() {
+        return Ok(unpacked);
+    }
+    println!("setup: source of crate {name}");
+    let wanting = place::kept().join("source").join(format!("wanting-{name}"));
+    std::fs::create_dir_all(wanting.join("src"))?;
+    std::fs::write(wanting.join("src/lib.rs"), "")?;
+    let manifest = format!(
+        "[package]\nname = \"wanting\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\
+         [workspace]\n[dependencies]\n{name} = {{ version = \"={version}\", default-features = false }}\n"
+    );
+    std::fs::write(wanting.join("Cargo.toml"), manifest)?;
+    let output = Command::new("cargo")
+        .args(["metadata", "--format-version", "1"])
+        .current_dir(&wanting)
+        .output()?;
+    let metadata: Metadata = serde_json::from_slice(&output.stdout)
+        .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())?;
+    let mut packages = metadata.packages.into_iter();
+    let package = packages
+        .find(|package| package.name == name)
+        .context(name.to_owned())?;
+    let from = package
+        .manifest_path
+        .parent()
+        .context("a directory")?
+        .to_owned();
+    place::run(Command::new("cp").arg("-r").arg(from).arg(&unpacked))?;
+    place::run(Command::new("chmod").args(["-R", "u+w"]).arg(&unpacked))?;
+    // Ours lies above it and would take it in.
+    let manifest = unpacked.join("Cargo.toml");
+    let text = std::fs::read_to_string(&manifest)?;
+    std::fs::write(&manifest, format!("{text}\n[workspace]\n"))?;
+    Ok(unpacked)
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    name: String,
+    manifest_path: PathBuf,
 }
 
 const STAMP: &str = ".made-from";

@@ -2,7 +2,7 @@
 
 use super::campaign::Ground;
 use super::case::Outcome;
-use super::{programs, tools};
+use super::{programs, tools, upstream};
 use crate::place;
 use anyhow::Result;
 
@@ -52,5 +52,37 @@ pub(super) const SUITES: &[Suite] = &[
         needs: &["node", "npm"],
         min_nodes: 1,
         run: |ground| programs::node("scenario-kafkajs.js", ground),
+    },
+    Suite {
+        name: "sarama",
+        about: "our cases with Sarama",
+        is_quick: false,
+        needs: &["go"],
+        min_nodes: 1,
+        run: |ground| programs::go("sarama", ground),
+    },
+    Suite {
+        name: "franz-go",
+        about: "our cases with franz-go",
+        is_quick: false,
+        needs: &["go"],
+        min_nodes: 1,
+        run: |ground| programs::go("franz", ground),
+    },
+    Suite {
+        name: "kafka-python-upstream",
+        about: "kafka-python's own integration tests",
+        is_quick: false,
+        needs: &[],
+        min_nodes: 1,
+        run: upstream::kafka_python,
+    },
+    Suite {
+        name: "rdkafka-upstream",
+        about: "rust-rdkafka's own integration tests",
+        is_quick: false,
+        needs: &["make"],
+        min_nodes: 1,
+        run: upstream::rdkafka,
     },
 ];

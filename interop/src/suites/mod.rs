@@ -11,5 +11,6 @@ mod programs;
 mod shell;
 mod table;
 mod tools;
+mod upstream;
 
 pub(crate) use campaign::{Options, run};

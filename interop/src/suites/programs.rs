@@ -26,6 +26,11 @@ pub(super) fn node(script: &str, ground: &Ground<'_>) -> Result<Outcome> {
     run(&mut command, ground)
 }
 
+/// Cases in Go: the program in `interop/clients/go/PROGRAM`.
+pub(super) fn go(program: &str, ground: &Ground<'_>) -> Result<Outcome> {
+    run(&mut Command::new(install::go_program(program)?), ground)
+}
+
 fn run(command: &mut Command, ground: &Ground<'_>) -> Result<Outcome> {
     command.arg(&ground.bootstrap).env("CASE", ground.part());
     let outcome = lines::run(command, &ground.log, LIMIT)?;
