@@ -3,12 +3,16 @@
 use super::allow::{AllowList, Judgement};
 use super::case::{Case, Ending, Outcome};
 use super::list::{SUITES, Suite};
-use crate::cluster::{Cluster, Ground as Loopback};
+use crate::cluster::{Cluster, Ground as Loopback, Leaderless};
 use crate::node::Node;
 use crate::place::{self, RunDirectory};
+use crate::stop;
+use crate::target::Target;
 use anyhow::{Context, Result, ensure};
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 /// What `cargo xtask clients` is asked for.
 #[derive(clap::Args)]
@@ -51,6 +55,7 @@ pub(super) struct Ground<'a> {
     /// Where clients may talk.
     pub log: PathBuf,
     options: &'a Options,
+    nodes: RefCell<Option<Box<dyn Target>>>,
 }
 
 impl Ground<'_> {
@@ -69,19 +74,32 @@ impl Ground<'_> {
         name.contains(self.part())
     }
 
+    /// A topic of one partition, made by being asked for.
+    pub(super) fn create_topic(&self, name: &str) -> Result<()> {
+        let ask = || {
+            let mut command = Command::new("kcat");
+            command.args(["-L", "-m", "5", "-b", &self.bootstrap, "-t", name]);
+            let output = command.output().context("kcat")?;
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            Ok(text.contains("partition 0, leader").then_some(()))
+        };
+        stop::wait_for("a topic", Duration::from_secs(30), ask)
+    }
+
+    /// kill -9 of the node that leads a topic's first partition, and its return.
+    pub(super) fn kill_and_restart(&self, topic: &str) -> Result<()> {
+        let mut nodes = self.nodes.borrow_mut();
+        let nodes = nodes.as_mut().context("a broker outside is not killed")?;
+        nodes.kill(topic)?;
+        nodes.restart()
+    }
+
     /// Says how a case ended, where that is asked for.
     pub(super) fn tell(&self, case: &Case) {
         if self.options.verbose {
             println!("  {:?} {} {}", case.ending, case.name, case.detail);
         }
     }
-}
-
-/// The nodes of a suite; they end when dropped.
-enum Nodes {
-    Outside(String),
-    One(Node),
-    Several(Cluster),
 }
 
 /// Runs the suites; false when one fell short of its allow-list.
@@ -167,8 +185,10 @@ fn run_suite(
     let directory = run.join(suite.name);
     std::fs::create_dir_all(&directory)?;
     let nodes = start(suite, options, weir, &directory)?;
+    let outside = options.bootstrap.clone().unwrap_or_default();
     let ground = Ground {
-        bootstrap: nodes.bootstrap(),
+        bootstrap: nodes.as_ref().map_or(outside, |nodes| nodes.address()),
+        nodes: RefCell::new(nodes),
         log: directory.join("client.log"),
         directory,
         options,
@@ -176,7 +196,7 @@ fn run_suite(
     let outcome = match (suite.run)(&ground) {
         Ok(outcome) => outcome,
         Err(error) => {
-            crate::stop::check()?;
+            stop::check()?;
             Outcome {
                 broken: Some(format!("{error:#}")),
                 ..Outcome::default()
@@ -185,7 +205,7 @@ fn run_suite(
     };
     let path = place::root().join(format!("interop/allow/{}.txt", suite.name));
     let mut list = AllowList::load(&path)?;
-    if matches!(nodes, Nodes::Outside(_)) {
+    if options.bootstrap.is_some() {
         list.keep_what_fails_anywhere();
     }
     let ran = outcome
@@ -202,26 +222,23 @@ fn run_suite(
     Ok((outcome.version, judgement))
 }
 
-fn start(suite: &Suite, options: &Options, weir: &Path, directory: &Path) -> Result<Nodes> {
-    if let Some(address) = &options.bootstrap {
-        return Ok(Nodes::Outside(address.clone()));
+fn start(
+    suite: &Suite,
+    options: &Options,
+    weir: &Path,
+    directory: &Path,
+) -> Result<Option<Box<dyn Target>>> {
+    if options.bootstrap.is_some() {
+        return Ok(None);
     }
     let count = usize::from(options.nodes.max(suite.min_nodes));
     if count == 1 {
         let data = directory.join(place::DATA);
         let node = Node::start(weir, &data, &directory.join("node.log"));
-        return Ok(Nodes::One(node.context("a node")?));
+        return Ok(Some(Box::new(node.context("a node")?)));
     }
     let cluster = Cluster::start(weir, directory, Loopback::Loopback, count, &[]);
-    Ok(Nodes::Several(cluster.context("a cluster")?))
-}
-
-impl Nodes {
-    fn bootstrap(&self) -> String {
-        match self {
-            Self::Outside(address) => address.clone(),
-            Self::One(node) => node.address(),
-            Self::Several(cluster) => cluster.bootstrap(),
-        }
-    }
+    Ok(Some(Box::new(Leaderless::new(
+        cluster.context("a cluster")?,
+    ))))
 }

@@ -2,7 +2,7 @@
 
 use super::campaign::Ground;
 use super::case::Outcome;
-use super::{programs, tools, upstream};
+use super::{faults, programs, tools, upstream};
 use crate::place;
 use anyhow::Result;
 
@@ -84,5 +84,21 @@ pub(super) const SUITES: &[Suite] = &[
         needs: &["make"],
         min_nodes: 1,
         run: upstream::rdkafka,
+    },
+    Suite {
+        name: "applications",
+        about: "Streams with exactly once, Connect, a table in a compacted topic; all killed and resumed",
+        is_quick: false,
+        needs: &[],
+        min_nodes: 1,
+        run: |ground| programs::java("Apps", ground),
+    },
+    Suite {
+        name: "faults",
+        about: "Kafka's verifiable clients and transactional copier while leaders are killed",
+        is_quick: false,
+        needs: &["kcat"],
+        min_nodes: 3,
+        run: faults::run,
     },
 ];

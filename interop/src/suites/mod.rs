@@ -4,6 +4,7 @@
 mod allow;
 mod campaign;
 mod case;
+mod faults;
 mod install;
 mod lines;
 mod list;

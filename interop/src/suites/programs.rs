@@ -31,6 +31,14 @@ pub(super) fn go(program: &str, ground: &Ground<'_>) -> Result<Outcome> {
     run(&mut Command::new(install::go_program(program)?), ground)
 }
 
+/// Applications in Java: the program in `interop/java/src/CLASS.java`.
+pub(super) fn java(class: &str, ground: &Ground<'_>) -> Result<Outcome> {
+    let mut command = Command::new("java");
+    command.args(install::JAVA_OPTIONS);
+    command.args(["-cp", &install::java_class_path()?, class]);
+    run(command.arg(&ground.directory), ground)
+}
+
 fn run(command: &mut Command, ground: &Ground<'_>) -> Result<Outcome> {
     command.arg(&ground.bootstrap).env("CASE", ground.part());
     let outcome = lines::run(command, &ground.log, LIMIT)?;
