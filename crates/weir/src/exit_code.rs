@@ -12,7 +12,8 @@ const REFUSED: u8 = 1;
 const USAGE: u8 = 2;
 /// The storage failed or is damaged.
 const STORAGE: u8 = 3;
-
+/// An orderly end took too long.
+pub(crate) const OVERDUE: u8 = 5;
 /// A broken invariant.
 const BUG: u8 = 70;
 

@@ -13,8 +13,13 @@ use weir_model::NodeId;
 use weir_peer::{PeerConfig, PeerTransport};
 
 use crate::{
-    cluster_tls::ClusterTls, data_dir, doors::Doors, ending::Ending, host_port::HostPort,
-    membership, wiring::Machine,
+    cluster_tls::ClusterTls,
+    data_dir,
+    doors::Doors,
+    ending::{Ending, MAX_NODE_ENDING, MAX_RUNTIME_ENDING},
+    host_port::HostPort,
+    membership,
+    wiring::Machine,
 };
 
 /// Time of one look whether the node is ready.
@@ -88,12 +93,15 @@ pub(crate) type WhenReady = fn(&ServeArguments, &Ready) -> anyhow::Result<()>;
 pub(crate) fn run(arguments: &ServeArguments, when_ready: WhenReady) -> anyhow::Result<()> {
     let _lock = data_dir::lock(&arguments.data_dir)?;
     let runtime = tokio::runtime::Runtime::new().context("no threads for connections")?;
-    runtime.block_on(serve(arguments, when_ready))
+    let served = runtime.block_on(serve(arguments, when_ready));
+    // Threads that still wait for something have nothing left to do.
+    runtime.shutdown_timeout(MAX_RUNTIME_ENDING);
+    served
 }
 
 async fn serve(arguments: &ServeArguments, when_ready: WhenReady) -> anyhow::Result<()> {
     // Heard from the moment on that others may know of the node.
-    let mut ending = Ending::listen(arguments.until_stdin_ends)?;
+    let mut ending = Ending::listen(arguments.until_stdin_ends, MAX_NODE_ENDING)?;
     let doors = Doors::bind(arguments).await?;
     let machine = Machine::open(&arguments.data_dir, &doors.kafka_advertised)?;
     let identity = tokio::select! {
@@ -116,7 +124,13 @@ async fn serve(arguments: &ServeArguments, when_ready: WhenReady) -> anyhow::Res
         node: identity.node,
         tls: doors.tls,
     })?;
-    let engine = machine.engine(Arc::clone(&transport) as Arc<dyn PeerPort>)?;
+    let peers = Arc::clone(&transport) as Arc<dyn PeerPort>;
+    let opening = tokio::task::spawn_blocking(move || machine.engine(peers));
+    let engine = tokio::select! {
+        engine = opening => engine??,
+        // Reading the log can be left at any point.
+        () = ending.asked() => return Ok(()),
+    };
     let running = engine
         .start(&on_failure)
         .context("no threads for the node")?;
@@ -138,6 +152,7 @@ async fn serve(arguments: &ServeArguments, when_ready: WhenReady) -> anyhow::Res
             failure.map_or_else(|| Err(anyhow::anyhow!("the node is gone")), |it| Err(it.into()))
         }
     };
+    ending.limit();
     // Last, since the other nodes count on this one's answers until the end.
     transport.stop().await;
     ended
@@ -186,8 +201,13 @@ async fn serve_clients(
         Arc::new(Arc::clone(&node)),
         stopped,
     ));
-    tokio::task::spawn_blocking(tell_ready).await??;
-    ending.asked().await;
+    tokio::select! {
+        told = tokio::task::spawn_blocking(tell_ready) => {
+            told??;
+            ending.asked().await;
+        }
+        () = ending.asked() => {}
+    }
     let handed_over = tokio::task::spawn_blocking(move || {
         running.hand_over();
         let leads_nothing = !running.node().is_leading_anything();
