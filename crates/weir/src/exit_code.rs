@@ -14,6 +14,8 @@ const USAGE: u8 = 2;
 const STORAGE: u8 = 3;
 /// Nobody answered, or nobody leads, until the time was over.
 const NO_ANSWER: u8 = 4;
+/// An orderly end took too long.
+pub(crate) const OVERDUE: u8 = 5;
 /// A broken invariant.
 const BUG: u8 = 70;
 

@@ -238,9 +238,9 @@ impl Scripted {
         }
         Fetched {
             aborted: Vec::new(),
-            last_stable: Offset(0),
             batches: Ok(FetchedBatches { chunks, size_bytes }),
             high_watermark: Offset(batches.last().map_or(0, |(next, _)| *next)),
+            last_stable: Offset(batches.last().map_or(0, |(next, _)| *next)),
             ..Fetched::default()
         }
     }

@@ -16,7 +16,7 @@ use crate::{
     admin::{self, Watched},
     data_dir,
     doors::{Doors, spoken},
-    ending::Ending,
+    ending::{Ending, MAX_NODE_ENDING, MAX_RUNTIME_ENDING},
     logging::{self, Flood, LeftOut},
     membership,
     settings::{AdminAt, Effective, ServeConfig, SettingFlags},
@@ -64,7 +64,10 @@ pub(crate) fn run(arguments: &ServeArguments, when_ready: WhenReady) -> anyhow::
     let _lock = data_dir::lock(&config.data_dir)?;
     let runtime = tokio::runtime::Runtime::new().context("no threads for connections")?;
     runtime.spawn(tell_left_out(flood));
-    runtime.block_on(serve(arguments, config, when_ready))
+    let served = runtime.block_on(serve(arguments, config, when_ready));
+    // Threads that still wait for something have nothing left to do.
+    runtime.shutdown_timeout(MAX_RUNTIME_ENDING);
+    served
 }
 
 async fn serve(
@@ -73,7 +76,7 @@ async fn serve(
     when_ready: WhenReady,
 ) -> anyhow::Result<()> {
     // Heard from the moment on that others may know of the node.
-    let mut ending = Ending::listen(arguments.until_stdin_ends)?;
+    let mut ending = Ending::listen(arguments.until_stdin_ends, MAX_NODE_ENDING)?;
     let mut doors = Doors::bind(&config).await?;
     let kafka = KafkaDoor::new(config.kafka_door);
     let counters = DoorCounters::new(kafka.request_labels());
@@ -102,7 +105,13 @@ async fn serve(
         node: identity.node,
         tls: doors.tls,
     })?;
-    let engine = machine.engine(Arc::clone(&transport) as Arc<dyn PeerPort>)?;
+    let peers = Arc::clone(&transport) as Arc<dyn PeerPort>;
+    let opening = tokio::task::spawn_blocking(move || machine.engine(peers));
+    let engine = tokio::select! {
+        engine = opening => engine??,
+        // Reading the log can be left at any point.
+        () = ending.asked() => return Ok(()),
+    };
     let running = engine
         .start(&on_failure)
         .context("no threads for the node")?;
@@ -132,6 +141,7 @@ async fn serve(
             failure.map_or_else(|| Err(anyhow::anyhow!("the node is gone")), |it| Err(it.into()))
         }
     };
+    ending.limit();
     // Last, since the other nodes count on this one's answers until the end.
     transport.stop().await;
     ended
@@ -190,8 +200,14 @@ async fn serve_clients(
         Arc::new(Arc::clone(&node)),
         stopped,
     ));
-    tokio::task::spawn_blocking(tell_ready).await??;
-    ending.await;
+    tokio::pin!(ending);
+    tokio::select! {
+        told = tokio::task::spawn_blocking(tell_ready) => {
+            told??;
+            ending.await;
+        }
+        () = &mut ending => {}
+    }
     let handed_over = tokio::task::spawn_blocking(move || {
         running.hand_over();
         let leads_nothing = !running.node().is_leading_anything();

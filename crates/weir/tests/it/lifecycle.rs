@@ -1,6 +1,6 @@
 //! From the first start to the last.
 
-use crate::process::{Process, TestDir, command, command_on};
+use crate::process::{Process, TestDir, command, command_on, signal};
 
 fn offsets(lines: &[String]) -> Vec<String> {
     let offset = |line: &String| {
@@ -96,4 +96,22 @@ fn an_address_in_use_is_named() {
         assert_eq!(refused.status.code(), Some(1), "{said}");
         assert!(said.contains(taken), "{said}");
     }
+}
+
+#[test]
+fn several_nodes_end_though_one_of_them_is_stopped() {
+    let dir = TestDir::new();
+    let mut all = Process::spawn(command("quickstart", dir.path()).args(["--nodes", "3"]));
+    let lines = all.read_to("Ctrl-C");
+    let stopped = lines
+        .iter()
+        .find(|line| line.starts_with("node 3"))
+        .unwrap();
+    let mut words = stopped
+        .split_whitespace()
+        .skip_while(|word| *word != "process");
+    let pid = words.nth(1).unwrap().to_owned();
+    assert!(signal("STOP", &pid));
+    all.terminate();
+    assert!(!signal("CONT", &pid), "the stopped node is still there");
 }

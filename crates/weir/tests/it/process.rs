@@ -79,6 +79,12 @@ pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Result<T, String
     }
 }
 
+/// Whether the process is there to hear it.
+pub(crate) fn signal(name: &str, pid: &str) -> bool {
+    let kill = Command::new("kill").args(["-s", name, pid]).status();
+    kill.unwrap().success()
+}
+
 /// A process that is killed if the test ends early.
 pub(crate) struct Process {
     child: Child,
@@ -142,14 +148,7 @@ impl Process {
     }
 
     pub(crate) fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-s", name, &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
+        assert!(signal(name, &self.child.id().to_string()));
     }
 
     /// Waits until it ends.

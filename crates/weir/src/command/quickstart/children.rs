@@ -7,15 +7,22 @@ use std::{
     os::unix::process::CommandExt as _,
     path::PathBuf,
     process::{Child, ChildStdout, Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
 use tokio::sync::oneshot;
 
-use crate::settings::{
-    AdminAt, ServeConfig,
-    table::{OFF, Setting},
+use crate::{
+    ending::MAX_NODE_ENDING,
+    settings::{
+        AdminAt, ServeConfig,
+        table::{OFF, Setting},
+    },
 };
+
+/// Time between two looks whether a node has ended.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// What all nodes have in common.
 pub(super) struct Plan {
@@ -130,9 +137,17 @@ impl ChildNode {
         self.process.stdin = None;
     }
 
-    /// Waits for its end.
-    pub(super) fn wait(&mut self) -> anyhow::Result<()> {
-        self.process.wait()?;
+    /// Waits for its end, which comes by `by` at the latest.
+    pub(super) fn wait(&mut self, by: Instant) -> anyhow::Result<()> {
+        while self.process.try_wait()?.is_none() {
+            if Instant::now() >= by {
+                eprintln!("node {} does not end and is killed", self.number);
+                self.process.kill()?;
+                self.process.wait()?;
+                break;
+            }
+            std::thread::sleep(LOOK_INTERVAL);
+        }
         self.has_ended = true;
         Ok(())
     }
@@ -151,8 +166,8 @@ impl ChildNode {
 impl Drop for ChildNode {
     fn drop(&mut self) {
         self.close();
-        // Only after a failure is it still there.
-        let _ = self.process.wait();
+        // Only after a failure is it still there, and nobody to hear of another one.
+        let _ = self.wait(Instant::now() + MAX_NODE_ENDING);
     }
 }
 

@@ -1,6 +1,10 @@
 //! Several nodes on one machine, as one cluster.
 
-use std::{net::TcpListener, path::Path, time::Duration};
+use std::{
+    net::TcpListener,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context as _;
 use tokio::{sync::oneshot, task::block_in_place};
@@ -14,7 +18,7 @@ use super::{
 use crate::{
     command::{cluster::client::AdminClient, serve::ServeArguments},
     data_dir,
-    ending::Ending,
+    ending::{Ending, MAX_NODE_ENDING, MAX_RUNTIME_ENDING},
     exit_code::Usage,
     logging,
     settings::{Effective, ServeConfig},
@@ -22,6 +26,11 @@ use crate::{
 
 /// Time between two looks at cluster and processes.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+/// From the word to end to the end of all nodes: a little more than each of them needs at most. One
+/// that is stopped hears nothing, and is killed then.
+const MAX_NODES_ENDING: Duration = MAX_NODE_ENDING.saturating_add(Duration::from_secs(2));
+/// From the word to end to the end of this process.
+const MAX_ENDING: Duration = MAX_NODES_ENDING.saturating_add(Duration::from_secs(2));
 /// Voters of a group with enough nodes.
 const VOTER_COUNT: usize = 3;
 
@@ -48,25 +57,29 @@ pub(super) fn run(arguments: &ServeArguments, count: u16) -> anyhow::Result<()> 
         file,
         flags,
     };
-    runtime.block_on(serve(&plan, arguments.until_stdin_ends, count))
+    let served = runtime.block_on(serve(&plan, arguments.until_stdin_ends, count));
+    runtime.shutdown_timeout(MAX_RUNTIME_ENDING);
+    served
 }
 
 async fn serve(plan: &Plan, until_stdin_ends: bool, count: u16) -> anyhow::Result<()> {
-    let mut ending = Ending::listen(until_stdin_ends)?;
+    let mut ending = Ending::listen(until_stdin_ends, MAX_ENDING)?;
     let mut nodes = Vec::new();
-    let shown = tokio::select! {
-        shown = show(plan, count, &mut nodes) => Some(shown),
-        () = ending.asked() => None,
+    let ran = tokio::select! {
+        ran = show_and_watch(plan, count, &mut nodes) => ran,
+        () = ending.asked() => Ok(()),
     };
-    if let Some(shown) = shown {
-        shown?;
-        tokio::select! {
-            () = ending.asked() => {}
-            gone = watch(&mut nodes) => gone?,
-        }
-    }
+    ending.limit();
     nodes.iter_mut().for_each(ChildNode::close);
-    block_in_place(|| nodes.iter_mut().try_for_each(ChildNode::wait))
+    let by = Instant::now() + MAX_NODES_ENDING;
+    let ended = block_in_place(|| nodes.iter_mut().try_for_each(|node| node.wait(by)));
+    ran.and(ended)
+}
+
+/// Returns only when something failed.
+async fn show_and_watch(plan: &Plan, count: u16, nodes: &mut Vec<ChildNode>) -> anyhow::Result<()> {
+    show(plan, count, nodes).await?;
+    watch(nodes).await
 }
 
 /// Starts all nodes. A node that joins waits for those before it, so that numbers and ids are the
