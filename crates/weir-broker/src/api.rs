@@ -260,6 +260,9 @@ pub struct Metadata {
 /// The cluster as its clients see it.
 #[derive(Clone, Debug)]
 pub struct ClusterMetadata {
+    /// The node hears of less than half of all nodes: others know better who leads, and a client that
+    /// asks this one alone would not find them.
+    pub is_cut_off: bool,
     /// The cluster's id, as Kafka prints it (22 characters of base64).
     pub cluster_id: String,
     /// The node that leads the metadata group.

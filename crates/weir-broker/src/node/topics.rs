@@ -115,6 +115,7 @@ impl Node {
         };
         let controller = self.leader_of(GroupId::METADATA);
         ClusterMetadata {
+            is_cut_off: self.is_cut_off(&topology),
             cluster_id: topology.cluster_id().to_owned(),
             controller: controller.and_then(|(node, _)| wire(node)),
             brokers: self.brokers(&topology),

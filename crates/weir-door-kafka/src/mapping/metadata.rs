@@ -103,6 +103,9 @@ pub fn answer(
     refused: Vec<(usize, MetadataResponseTopic)>,
     outcome: ClusterMetadata,
 ) -> Result<Answer, MapError> {
+    if outcome.is_cut_off {
+        return Ok(Answer::Elsewhere);
+    }
     let mut topics: Vec<_> = outcome
         .topics
         .into_iter()

@@ -39,6 +39,9 @@ pub enum Answer {
     Frame(Vec<Bytes>),
     /// Nothing: the client waits for nothing.
     Silent,
+    /// The connection's end, after which clients ask another node: this one is cut off from the
+    /// cluster. Clients that are told so in an answer go on asking the node that answers.
+    Elsewhere,
     /// The connection's end, the only way to tell a client that waits for nothing of an error.
     Close {
         /// The code it would have been told.

@@ -54,6 +54,9 @@ pub enum KafkaClose {
         /// The code it would have been told.
         code: i16,
     },
+    /// Other nodes know more.
+    #[error("this node hears of less than half of the nodes")]
+    CutOff,
 }
 
 /// What all connections of a node share.
@@ -207,6 +210,7 @@ impl KafkaSession {
                 }
                 Ok(Answer::Silent) => {}
                 Ok(Answer::Close { code }) => self.close(KafkaClose::Unacknowledged { code }),
+                Ok(Answer::Elsewhere) => self.close(KafkaClose::CutOff),
                 Err(error) => self.close(error),
             }
         }
@@ -215,7 +219,7 @@ impl KafkaSession {
     fn close(&mut self, error: KafkaClose) {
         let is_ours = matches!(
             error,
-            KafkaClose::Map(MapError::Encode(_) | MapError::Mismatch(_))
+            KafkaClose::Map(MapError::Encode(_) | MapError::Mismatch(_)) | KafkaClose::CutOff
         );
         self.inbox.clear();
         self.closed = Some(if is_ours {

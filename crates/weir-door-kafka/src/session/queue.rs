@@ -144,7 +144,7 @@ impl<E> Queue<E> {
 fn bytes_of<E>(state: &State<E>) -> usize {
     match state {
         State::Answered(Answer::Frame(chunks)) => chunks.iter().map(Bytes::len).sum(),
-        State::Answered(Answer::Silent | Answer::Close { .. })
+        State::Answered(Answer::Silent | Answer::Elsewhere | Answer::Close { .. })
         | State::Waiting(..)
         | State::Failed(_) => 0,
     }

@@ -292,6 +292,7 @@ impl Scripted {
             }
         });
         Outcome::Metadata(ClusterMetadata {
+            is_cut_off: false,
             cluster_id: "AAAAAAAAAAAAAAAAAAAAAA".into(),
             controller: Some(1),
             topics: topics.collect(),

@@ -170,6 +170,23 @@ fn an_error_at_acks_0_closes_the_connection() {
 }
 
 #[test]
+fn a_node_that_is_cut_off_sends_its_clients_elsewhere() {
+    let line = line(Api::Metadata);
+    let mut session = fed(&frame(line, line.max, 1));
+    let (ticket, request) = asked(&mut session);
+    let Outcome::Metadata(mut metadata) = outcome(&request, None) else {
+        panic!("metadata was asked for");
+    };
+    metadata.is_cut_off = true;
+    session.complete(NOW, ticket, Outcome::Metadata(metadata));
+    assert!(sent(&mut session).is_empty());
+    assert_eq!(
+        reason(&session),
+        "node: this node hears of less than half of the nodes"
+    );
+}
+
+#[test]
 fn an_unknown_apiversions_is_answered_at_version_0() {
     let line = line(Api::ApiVersions);
     let mut wire = frame(line, 4, 9).to_vec();

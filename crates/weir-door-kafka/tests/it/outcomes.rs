@@ -149,6 +149,7 @@ fn metadata(topics: Vec<TopicRef>, kind: Option<ErrorKind>) -> ClusterMetadata {
         result: kind.map_or_else(|| Ok(description.clone()), Err),
     });
     ClusterMetadata {
+        is_cut_off: false,
         cluster_id: "AAAAAAAAAAAAAAAAAAAAAA".into(),
         controller: Some(1),
         brokers: vec![broker()],
