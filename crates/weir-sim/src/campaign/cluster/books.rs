@@ -39,6 +39,15 @@ impl Batch {
         }
     }
 
+    /// What it is, for the trace.
+    pub(super) fn words(&self) -> String {
+        let (place, stream, recipe) = (self.place, self.stream, self.recipe);
+        format!(
+            "{place:?} stream {stream:?} {:?} of {}",
+            recipe.producer, recipe.record_count
+        )
+    }
+
     /// As it is sent now.
     pub(super) fn bytes(&self) -> &Bytes {
         self.sent.last().expect("a batch is made with its bytes")

@@ -140,7 +140,10 @@ impl Process {
             self.take_in(now_ms, from, incoming)?;
         }
         self.look_for_silence(now_ms);
-        let engine = self.engine.as_mut().expect("the engine is there until the end");
+        let engine = self
+            .engine
+            .as_mut()
+            .expect("the engine is there until the end");
         engine.step().map_err(|error| error.to_string())
     }
 

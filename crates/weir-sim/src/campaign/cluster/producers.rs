@@ -233,6 +233,9 @@ impl Cluster<'_> {
             }],
         };
         self.counts.add("sends", 1);
+        let words = [serial];
+        self.trace
+            .event("batch", &words, || format!("{serial}: {}", batch.words()));
         self.ask(machine, client, Request::Produce(produce), what)
     }
 
@@ -311,9 +314,11 @@ impl Cluster<'_> {
         let Some(stream) = producer.streams.get_mut(&place) else {
             return;
         };
-        let first_open = stream.first_open();
-        let earlier = stream.batches.iter_mut().skip(first_open);
-        for (_, state) in earlier.take_while(|(other, _)| *other != serial) {
+        let place = stream
+            .batches
+            .iter()
+            .position(|(other, _)| *other == serial);
+        for (_, state) in &mut stream.batches[..place.unwrap_or(0)] {
             *state = State::Stored;
         }
     }
