@@ -3,8 +3,12 @@
 //! A door turns wire requests into [`Request`]s and [`Outcome`]s into wire responses. All lists
 //! of an outcome stand in the order of the request's lists.
 
+mod transactions;
+
 use bytes::Bytes;
 use weir_model::{ErrorKind, Offset, ProducerId, TopicId, TopicName};
+
+pub use self::transactions::*;
 
 /// A topic as a client names it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,8 +32,8 @@ pub enum Request {
     Metadata(Metadata),
     /// Answered by [`Outcome::CreateTopics`].
     CreateTopics(CreateTopics),
-    /// A new producer id. Answered by [`Outcome::ProducerId`].
-    InitProducerId,
+    /// Answered by [`Outcome::ProducerId`].
+    InitProducerId(InitProducer),
     /// Which node coordinates these groups. Answered by [`Outcome::Coordinators`].
     FindCoordinator(Vec<String>),
     /// Answered by [`Outcome::Join`], possibly after the rebalance timeout.

@@ -251,7 +251,7 @@ impl Backend for Arc<Node> {
             Request::ListOffsets(wanted) => self.list_offsets(wanted, reply),
             Request::Metadata(metadata) => self.metadata(metadata, reply),
             Request::CreateTopics(create) => self.create_topics(create, reply),
-            Request::InitProducerId => self.init_producer_id(reply),
+            Request::InitProducerId(init) => self.init_producer_id(&init, reply),
             Request::FindCoordinator(groups) => self.find_coordinators(&groups, reply),
             Request::JoinGroup(join) => self.join_group(join, reply),
             Request::SyncGroup(sync) => self.sync_group(sync, reply),

@@ -3,6 +3,7 @@
 mod apply;
 mod checkpoint;
 mod command;
+mod era;
 mod lead;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -11,6 +12,7 @@ use weir_log::partition::{PartitionLog, PartitionStore};
 use weir_model::{GroupId, PartitionId};
 use weir_raft::Handle;
 
+use self::era::Era;
 pub(crate) use self::{
     checkpoint::{ShardBody, ShardPlan},
     command::ShardCommand,
@@ -44,6 +46,7 @@ struct Partition {
 pub(crate) struct Shard {
     id: GroupId,
     env: ShardEnv,
+    era: Era,
     partitions: BTreeMap<PartitionId, Partition>,
     groups: GroupTable,
     offsets: OffsetTable,

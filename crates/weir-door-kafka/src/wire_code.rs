@@ -49,6 +49,18 @@ pub const INVALID_RECORD: i16 = 87;
 /// `UNKNOWN_TOPIC_ID`.
 pub const UNKNOWN_TOPIC_ID: i16 = 100;
 
+/// `INVALID_PRODUCER_EPOCH`.
+pub const INVALID_PRODUCER_EPOCH: i16 = 47;
+/// `CONCURRENT_TRANSACTIONS`.
+pub const CONCURRENT_TRANSACTIONS: i16 = 51;
+/// `PRODUCER_FENCED`.
+pub const PRODUCER_FENCED: i16 = 90;
+/// `TRANSACTION_ABORTABLE`.
+pub const TRANSACTION_ABORTABLE: i16 = 120;
+/// `NOT_ENOUGH_REPLICAS`: tried again by all clients, in order and under the same epoch, and tells
+/// that nothing was stored.
+pub const NOT_ENOUGH_REPLICAS: i16 = 19;
+
 /// `NOT_LEADER_OR_FOLLOWER`: clients refresh their metadata and try again.
 const NOT_LEADER: i16 = 6;
 /// `KAFKA_STORAGE_ERROR`: tried again by all clients, and tells that nothing was stored.
@@ -97,6 +109,16 @@ pub fn of(kind: ErrorKind, surface: Surface) -> i16 {
         E::FencedInstance => same(82),
         E::OffsetMetadataTooLarge => same(12),
         E::InvalidRequest => same(INVALID_REQUEST),
+        E::SequenceGap => same(NOT_ENOUGH_REPLICAS),
+        E::ProducerFenced => same(PRODUCER_FENCED),
+        E::InvalidTxnState => same(48),
+        E::InvalidProducerIdMapping => same(49),
+        E::InvalidTransactionTimeout => same(50),
+        E::ConcurrentTransactions => same(CONCURRENT_TRANSACTIONS),
+        E::TransactionCoordinatorFenced => same(52),
+        E::TransactionalIdNotFound => same(105),
+        E::TransactionAbortable => same(TRANSACTION_ABORTABLE),
+        E::UnstableOffsetCommit => same(88),
     };
     match surface {
         Surface::Write => write,
@@ -115,6 +137,7 @@ mod tests {
 
     use super::*;
 
+    // Table: one line per code.
     #[test]
     fn codes_have_the_names_that_the_table_gives_them() {
         let named = [
@@ -149,6 +172,33 @@ mod tests {
             (UNKNOWN_TOPIC_ID, ResponseError::UnknownTopicId),
             (NOT_LEADER, ResponseError::NotLeaderOrFollower),
             (STORAGE, ResponseError::KafkaStorageError),
+            (NOT_ENOUGH_REPLICAS, ResponseError::NotEnoughReplicas),
+            (INVALID_PRODUCER_EPOCH, ResponseError::InvalidProducerEpoch),
+            (
+                CONCURRENT_TRANSACTIONS,
+                ResponseError::ConcurrentTransactions,
+            ),
+            (PRODUCER_FENCED, ResponseError::ProducerFenced),
+            (
+                of(ErrorKind::InvalidTxnState, Surface::Write),
+                ResponseError::InvalidTxnState,
+            ),
+            (
+                of(ErrorKind::InvalidProducerIdMapping, Surface::Write),
+                ResponseError::InvalidProducerIdMapping,
+            ),
+            (
+                of(ErrorKind::InvalidTransactionTimeout, Surface::Write),
+                ResponseError::InvalidTransactionTimeout,
+            ),
+            (
+                of(ErrorKind::TransactionalIdNotFound, Surface::Write),
+                ResponseError::TransactionalIdNotFound,
+            ),
+            (
+                of(ErrorKind::UnstableOffsetCommit, Surface::Group),
+                ResponseError::UnstableOffsetCommit,
+            ),
             (
                 COORDINATOR_NOT_AVAILABLE,
                 ResponseError::CoordinatorNotAvailable,
@@ -194,6 +244,7 @@ mod tests {
             ErrorKind::TimedOut,
             ErrorKind::UnknownTopicOrPartition,
             ErrorKind::CorruptBatch,
+            ErrorKind::SequenceGap,
         ] {
             let name = ResponseError::try_from_code(of(kind, Surface::Write)).unwrap();
             assert!(

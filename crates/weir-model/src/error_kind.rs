@@ -86,6 +86,27 @@ pub enum ErrorKind {
     OffsetMetadataTooLarge,
     /// The request is malformed in a way that its own codes do not name.
     InvalidRequest,
+    /// An earlier sequence of the producer is missing that may be on its way again: leadership has
+    /// changed a short while ago.
+    SequenceGap,
+    /// Another instance of the transactional producer has taken over.
+    ProducerFenced,
+    /// The transaction is not in a state that allows this.
+    InvalidTxnState,
+    /// The transactional id is not known with this producer id.
+    InvalidProducerIdMapping,
+    /// The transaction timeout is out of range.
+    InvalidTransactionTimeout,
+    /// An earlier transaction of the same id is being ended.
+    ConcurrentTransactions,
+    /// Another node has coordinated the transaction since.
+    TransactionCoordinatorFenced,
+    /// No transactional id of that name is known.
+    TransactionalIdNotFound,
+    /// The transaction can only be aborted.
+    TransactionAbortable,
+    /// Offsets of a transaction that is open are not decided yet.
+    UnstableOffsetCommit,
 }
 
 impl ErrorKind {
@@ -106,7 +127,10 @@ impl ErrorKind {
             | E::ShuttingDown
             | E::CoordinatorLoading
             | E::NotCoordinator
-            | E::RebalanceInProgress => true,
+            | E::RebalanceInProgress
+            | E::SequenceGap
+            | E::ConcurrentTransactions
+            | E::UnstableOffsetCommit => true,
             E::TopicExists
             | E::InvalidTopic
             | E::InvalidPartitions
@@ -129,7 +153,14 @@ impl ErrorKind {
             | E::GroupMaxSizeReached
             | E::FencedInstance
             | E::OffsetMetadataTooLarge
-            | E::InvalidRequest => false,
+            | E::InvalidRequest
+            | E::ProducerFenced
+            | E::InvalidTxnState
+            | E::InvalidProducerIdMapping
+            | E::InvalidTransactionTimeout
+            | E::TransactionCoordinatorFenced
+            | E::TransactionalIdNotFound
+            | E::TransactionAbortable => false,
         }
     }
 
@@ -145,7 +176,10 @@ impl ErrorKind {
             | E::ShuttingDown
             | E::CoordinatorLoading
             | E::NotCoordinator
-            | E::RebalanceInProgress => Blame::Us,
+            | E::RebalanceInProgress
+            | E::SequenceGap
+            | E::ConcurrentTransactions
+            | E::UnstableOffsetCommit => Blame::Us,
             E::UnknownTopicOrPartition
             | E::UnknownTopicId
             | E::TopicExists
@@ -173,7 +207,14 @@ impl ErrorKind {
             | E::GroupMaxSizeReached
             | E::FencedInstance
             | E::OffsetMetadataTooLarge
-            | E::InvalidRequest => Blame::Client,
+            | E::InvalidRequest
+            | E::ProducerFenced
+            | E::InvalidTxnState
+            | E::InvalidProducerIdMapping
+            | E::InvalidTransactionTimeout
+            | E::TransactionCoordinatorFenced
+            | E::TransactionalIdNotFound
+            | E::TransactionAbortable => Blame::Client,
         }
     }
 }
@@ -236,6 +277,16 @@ codes! {
     35 FencedInstance,
     36 OffsetMetadataTooLarge,
     37 InvalidRequest,
+    60 SequenceGap,
+    61 ProducerFenced,
+    62 InvalidTxnState,
+    63 InvalidProducerIdMapping,
+    64 InvalidTransactionTimeout,
+    65 ConcurrentTransactions,
+    66 TransactionCoordinatorFenced,
+    67 TransactionalIdNotFound,
+    68 TransactionAbortable,
+    69 UnstableOffsetCommit,
 }
 
 #[cfg(test)]
@@ -245,7 +296,7 @@ mod tests {
     #[test]
     fn every_code_names_one_error_and_no_other() {
         let named: Vec<ErrorKind> = (0..=u16::MAX).filter_map(ErrorKind::from_code).collect();
-        assert_eq!(named.len(), 37);
+        assert_eq!(named.len(), 47);
         for code in 0..=u16::MAX {
             let back = ErrorKind::from_code(code).map(ErrorKind::code);
             assert!(back.is_none_or(|back| back == code), "{code}");

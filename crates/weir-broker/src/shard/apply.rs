@@ -10,7 +10,7 @@ use crate::{
     api::Produced,
     group::GroupCommand,
     outcome::AppliedOutcome,
-    producer::{ProducerTable, Verdict},
+    producer::{Arrival, ProducerTable, Verdict},
 };
 
 impl Shard {
@@ -24,6 +24,7 @@ impl Shard {
             index: at.index,
             reason,
         })?;
+        self.era.pass(at);
         Ok(match command {
             ShardCommand::Append { partition, batch } => {
                 AppliedOutcome::Appended(self.append(at, partition, batch))
@@ -53,7 +54,8 @@ impl Shard {
                 producers: ProducerTable::default(),
             }
         });
-        let base_offset = partition.append(at, batch, |bytes| env.store.pin(bytes, 1));
+        let arrival = self.era.arrival(at, None);
+        let base_offset = partition.append(at, batch, arrival, |bytes| env.store.pin(bytes, 1));
         Produced {
             base_offset,
             log_start: partition.log.start_offset(),
@@ -66,13 +68,15 @@ impl Partition {
         &mut self,
         at: &Applied,
         batch: Bytes,
+        arrival: Arrival,
         pin: impl FnOnce(usize) -> std::sync::Arc<weir_log::partition::TailPin>,
     ) -> Result<Offset, ErrorKind> {
         // The leader has checked the batch; a batch that does not parse is refused on every
         // replica alike.
         let header = BatchHeader::parse(&batch).map_err(|_| ErrorKind::CorruptBatch)?;
-        match self.producers.check(&header, at.now) {
+        match self.producers.check(&header, arrival) {
             Verdict::Refused(error) => return Err(error),
+            Verdict::Unverified { .. } => return Err(ErrorKind::InvalidTxnState),
             Verdict::Duplicate { base_offset } => return Ok(base_offset),
             Verdict::Append => {}
         }

@@ -1,6 +1,6 @@
 //! A shard's state as of one index: what a checkpoint holds, and what must be flushed for it.
 //!
-//! Encoded, version 1: `u8` version; bytes offset table; bytes group table; `u32` partitions in
+//! Encoded, version 2: `u8` version; the era: `u64` term, `i64` since in ms; bytes offset table; bytes group table; `u32` partitions in
 //! ascending order of id, each `u64` id, bytes manifest, bytes producer table.
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -9,18 +9,19 @@ use bytes::{BufMut, Bytes, BytesMut};
 use weir_log::partition::{FlushJob, PartitionLog, PartitionManifest, SegmentPolicy};
 use weir_model::{GroupId, Offset, PartitionId};
 
-use super::{Partition, Shard, ShardEnv};
+use super::{Partition, Shard, ShardEnv, era::Era};
 use crate::{
     encoding::{DecodeError, Reader, Writer},
     group::{Coordinator, GroupConfig, GroupTable, OffsetTable, StoredOffset},
     producer::ProducerTable,
 };
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const PARTITION_MIN_BYTES: usize = 8 + 4 + 4;
 
 /// A shard at one index, taken on the worker, finished by the checkpointer.
 pub(crate) struct ShardPlan {
+    era: Era,
     offsets: Bytes,
     groups: Bytes,
     partitions: Vec<PlannedPartition>,
@@ -34,6 +35,7 @@ struct PlannedPartition {
 
 /// A checkpoint's body, taken apart.
 pub(crate) struct ShardBody {
+    era: Era,
     offsets: Bytes,
     groups: Bytes,
     pub(crate) partitions: Vec<StoredPartition>,
@@ -58,6 +60,7 @@ impl ShardBody {
     pub(crate) fn decode(body: &[u8]) -> Result<Self, RestoreError> {
         let mut reader = Reader::new(body);
         reader.version("shard checkpoint version", VERSION)?;
+        let era = Era::read(&mut reader)?;
         let offsets = Bytes::copy_from_slice(reader.bytes()?);
         let groups = Bytes::copy_from_slice(reader.bytes()?);
         let mut partitions = Vec::new();
@@ -78,6 +81,7 @@ impl ShardBody {
         }
         reader.finish()?;
         Ok(Self {
+            era,
             offsets,
             groups,
             partitions,
@@ -88,6 +92,7 @@ impl ShardBody {
     pub(crate) fn encode(&self) -> Bytes {
         let mut writer = Writer::new();
         writer.u8(VERSION);
+        self.era.write(&mut writer);
         writer.bytes(&self.offsets);
         writer.bytes(&self.groups);
         writer.count(self.partitions.len());
@@ -123,6 +128,7 @@ impl Shard {
         Self {
             id,
             env,
+            era: Era::default(),
             partitions: BTreeMap::new(),
             groups: GroupTable::default(),
             offsets: OffsetTable::default(),
@@ -140,6 +146,7 @@ impl Shard {
         let mut shard = Self::empty(id, env, config);
         let body = ShardBody::decode(body)?;
         (shard.offsets, shard.groups) = body.tables()?;
+        shard.era = body.era;
         for stored in body.partitions {
             let producers = ProducerTable::decode(&stored.producers)?;
             let log = shard.env.open_partition(stored.id, stored.manifest);
@@ -172,6 +179,7 @@ impl Shard {
             .close_partitions(gone.map(|(_, partition)| partition.log));
         self.env.checkpoints.remove_partitions(gone);
         (self.offsets, self.groups) = (offsets, groups);
+        self.era = body.era;
         Ok(())
     }
 
@@ -183,11 +191,13 @@ impl Shard {
         self.env.checkpoints.retiring(self.id, ids);
         self.groups = GroupTable::default();
         self.offsets = OffsetTable::default();
+        self.era = Era::default();
     }
 
     /// The body of a checkpoint without any state.
     pub(crate) fn empty_body() -> Bytes {
         let plan = ShardPlan {
+            era: Era::default(),
             offsets: OffsetTable::default().encode(),
             groups: GroupTable::default().encode(),
             partitions: Vec::new(),
@@ -203,6 +213,7 @@ impl Shard {
             producers: partition.producers.encode(),
         };
         ShardPlan {
+            era: self.era,
             offsets: self.offsets.encode(),
             groups: self.groups.encode(),
             partitions: self.partitions.values().map(planned).collect(),
@@ -269,6 +280,7 @@ impl ShardPlan {
     pub(crate) fn encode(&self, flushed: &BTreeMap<PartitionId, PartitionManifest>) -> Bytes {
         let mut writer = Writer::new();
         writer.u8(VERSION);
+        self.era.write(&mut writer);
         writer.bytes(&self.offsets);
         writer.bytes(&self.groups);
         writer.count(self.partitions.len());

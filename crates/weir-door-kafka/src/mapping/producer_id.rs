@@ -1,7 +1,7 @@
 //! InitProducerId 0 to 5, for idempotent producers: there are no transactions.
 
 use kafka_protocol::messages::{InitProducerIdRequest, InitProducerIdResponse};
-use weir_broker::api::Request;
+use weir_broker::api::{InitProducer, ProducerEpoch, Request};
 use weir_model::{ErrorKind, ProducerId};
 
 use super::plan::{Answer, MapError, Mapped, Plan};
@@ -10,20 +10,30 @@ use crate::{
     wire_code::{self, Surface},
 };
 
-/// Maps a request. An idempotent producer that brings its old id gets a new one, which Kafka
-/// allows: it begins at sequence 0 either way.
+/// Maps a request. An idempotent producer that brings its old id gets a new one, as from Kafka:
+/// it begins at sequence 0 either way. Half an old id is no request.
 pub fn map(head: &Head, request: &InitProducerIdRequest) -> Result<Mapped, MapError> {
-    match &request.transactional_id {
-        None => Ok(Mapped::Ask(Request::InitProducerId, Plan::ProducerId)),
-        Some(id) if id.is_empty() => Ok(Mapped::Answered(reply(
-            head,
-            Err(wire_code::INVALID_REQUEST),
-        )?)),
-        Some(_) => Ok(Mapped::Answered(reply(
-            head,
-            Err(wire_code::NO_TRANSACTIONS),
-        )?)),
-    }
+    let known = match (request.producer_id.0, request.producer_epoch) {
+        (-1, -1) => Ok(None),
+        (id @ 0.., epoch @ 0..) => Ok(Some(ProducerEpoch {
+            id: ProducerId(id),
+            epoch,
+        })),
+        (_, _) => Err(wire_code::INVALID_REQUEST),
+    };
+    let code = match (&request.transactional_id, known) {
+        (None, Ok(known)) => {
+            let init = InitProducer {
+                transactional: None,
+                known,
+            };
+            return Ok(Mapped::Ask(Request::InitProducerId(init), Plan::ProducerId));
+        }
+        (_, Err(code)) => code,
+        (Some(id), Ok(_)) if id.is_empty() => wire_code::INVALID_REQUEST,
+        (Some(_), Ok(_)) => wire_code::NO_TRANSACTIONS,
+    };
+    Ok(Mapped::Answered(reply(head, Err(code))?))
 }
 
 /// Maps the outcome.

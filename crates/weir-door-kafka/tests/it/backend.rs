@@ -88,7 +88,7 @@ impl Scripted {
                 });
                 Outcome::CreateTopics(created.collect())
             }
-            Request::InitProducerId => Outcome::ProducerId(Ok((ProducerId(7), 0))),
+            Request::InitProducerId(_) => Outcome::ProducerId(Ok((ProducerId(7), 0))),
             Request::FindCoordinator(groups) => {
                 Outcome::Coordinators(groups.iter().map(|_| Ok(self.broker())).collect())
             }

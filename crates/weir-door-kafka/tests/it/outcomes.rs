@@ -59,7 +59,7 @@ pub(crate) fn outcome(request: &Request, kind: Option<ErrorKind>) -> Outcome {
             let topics = create.topics.iter();
             Outcome::CreateTopics(topics.map(|_| or(kind, created.clone())).collect())
         }
-        Request::InitProducerId => Outcome::ProducerId(or(kind, (ProducerId(4), 0))),
+        Request::InitProducerId(_) => Outcome::ProducerId(or(kind, (ProducerId(4), 0))),
         Request::FindCoordinator(groups) => {
             Outcome::Coordinators(groups.iter().map(|_| or(kind, broker())).collect())
         }

@@ -108,6 +108,20 @@ fn transactions_are_refused_at_once() {
 }
 
 #[test]
+fn half_a_producer_id_is_no_request() {
+    for (id, epoch) in [(5, -1), (-1, 0), (-2, -2)] {
+        let request = InitProducerIdRequest::default()
+            .with_producer_id(id.into())
+            .with_producer_epoch(epoch);
+        let mut session = received(22, 4, &request);
+        let ResponseKind::InitProducerId(answer) = answer_of(22, 4, &mut session) else {
+            panic!("not an InitProducerId answer");
+        };
+        assert_eq!(answer.error_code, wire_code::INVALID_REQUEST);
+    }
+}
+
+#[test]
 fn a_fetch_session_that_was_never_given_is_not_found() {
     for (id, epoch) in [(5, 1), (5, -1), (0, 1)] {
         let request = FetchRequest::default()

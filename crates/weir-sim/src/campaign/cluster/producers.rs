@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use weir_broker::api::{AckLevel, Produce, ProducePartition, Produced, Request};
+use weir_broker::api::{AckLevel, InitProducer, Produce, ProducePartition, Produced, Request};
 use weir_model::ErrorKind;
 
 use super::{
@@ -94,7 +94,12 @@ impl Cluster<'_> {
                 .values()
                 .any(|asked| asked.client == client && matches!(asked.what, What::ProducerId));
             if !is_asked && let Some(machine) = self.any_up() {
-                self.ask(machine, client, Request::InitProducerId, what);
+                self.ask(
+                    machine,
+                    client,
+                    Request::InitProducerId(InitProducer::idempotent()),
+                    what,
+                );
             }
             return;
         };
@@ -347,20 +352,20 @@ impl Cluster<'_> {
                 self.count_earlier_as_stored(client, serial, place);
                 Ok(())
             }
-            Err(ErrorKind::OutOfOrderSequence) if is_first => {
+            Err(ErrorKind::OutOfOrderSequence | ErrorKind::SequenceGap) if is_first => {
                 let detail = format!("{place:?}: all batches before batch {serial} were stored");
                 Err(broken(oracle_name::LOST, detail))
             }
             Err(error) => {
                 self.counts.add("refused", 1);
                 self.batch_failed(client, serial);
-                let is_gap = error == ErrorKind::OutOfOrderSequence;
+                let raises = error == ErrorKind::OutOfOrderSequence;
                 if let Kind::Producer(producer) = &mut self.clients[client].kind {
-                    producer.is_draining |= is_gap && producer.takes_next_epoch;
+                    producer.is_draining |= raises && producer.takes_next_epoch;
                 }
                 // The clock of a broker that was set back a day takes all batches for later ones.
                 let is_late = error == ErrorKind::InvalidTimestamp && self.has_clock_behind;
-                let is_expected = is_gap || is_late;
+                let is_expected = raises || is_late || error == ErrorKind::SequenceGap;
                 self.check_error(error, is_expected, "a batch")
             }
         }
