@@ -7,6 +7,7 @@ mod call;
 mod catch_up;
 mod checkpointer;
 pub mod config;
+pub mod configs;
 pub mod encoding;
 mod engine;
 mod forward;

@@ -13,10 +13,6 @@ use weir_raft::Input;
 use super::{CheckpointFailed, Checkpointer};
 use crate::{metadata::TopicRecord, shard::ShardCommand};
 
-/// Share of a log that must be new before it is compacted, in percent (Kafka's
-/// `min.cleanable.dirty.ratio`).
-const MIN_DIRTY_PERCENT: u8 = 50;
-
 impl Checkpointer {
     /// Looks after all partitions where it is time to.
     pub(super) fn clean_up(&mut self) -> Result<(), CheckpointFailed> {
@@ -81,7 +77,9 @@ impl Checkpointer {
         }
         let policy = CompactionPolicy {
             delete_retention_ms: topic.settings.delete_retention_ms,
-            min_dirty_percent: MIN_DIRTY_PERCENT,
+            min_dirty_percent: topic.settings.min_dirty_percent,
+            min_lag_ms: topic.settings.min_compaction_lag_ms,
+            max_lag_ms: topic.settings.max_compaction_lag_ms,
             segment_bytes: u64::from(topic.settings.segment_bytes),
             key_map_bytes: MAX_KEY_MAP_BYTES,
             now: self.node.clock.now(),

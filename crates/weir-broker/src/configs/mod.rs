@@ -1,0 +1,7 @@
+//! Settings by Kafka's names: what there is, what a value may be, and what it does here.
+
+pub mod key;
+pub mod topic;
+pub mod value;
+
+pub use key::{ConfigKey, Effect, Kind};
