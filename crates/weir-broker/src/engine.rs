@@ -157,6 +157,15 @@ impl Engine {
         self.checkpointer.force();
     }
 
+    /// Lets go of the node as if its process had ended: what waits is dropped, and with it
+    /// whatever holds the node itself.
+    pub fn abandon(self) {
+        let Self { node, workers, .. } = self;
+        drop(workers);
+        node.release_waits();
+        node.handles.iter().for_each(weir_raft::Handle::discard);
+    }
+
     /// Tells the cluster of this node, through whoever leads it. To be repeated until
     /// [`Node::is_ready`].
     pub fn announce(node: &Arc<Node>) {
