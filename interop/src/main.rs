@@ -15,6 +15,7 @@ mod moments;
 mod node;
 mod place;
 mod stop;
+mod suites;
 mod target;
 
 use clap::{Parser, Subcommand};
@@ -38,6 +39,8 @@ struct Arguments {
 enum Campaign {
     /// A real text corpus through real clients in every codec while the node is killed.
     Clients(clients::Options),
+    /// Real clients' own test suites and command tables, judged against allow-lists.
+    Suites(suites::Options),
     /// kill -9 and power cuts under load, and a check of what was acknowledged.
     Crash(crash::Options),
     /// Faults on three nodes under load, and a check of what their clients recorded.
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         let weir = arguments.weir.unwrap_or_else(place::release_node);
         match arguments.campaign {
             Campaign::Clients(options) => clients::run(&options, &weir),
+            Campaign::Suites(options) => suites::run(&options, &weir),
             Campaign::Crash(options) => crash::run(&options, &weir),
             Campaign::Cluster(options) => cluster::run(&options, &weir),
             Campaign::Failover(options) => cluster::failover::run(&options, &weir),

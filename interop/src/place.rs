@@ -94,18 +94,21 @@ fn prune(path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Python with confluent-kafka, in an environment of its own.
+/// Python with its clients, in an environment of its own.
 pub(crate) fn python() -> Result<PathBuf> {
+    let wanted = root().join("interop/clients/python/requirements.txt");
     let environment = kept().join("venv");
     let python = environment.join("bin/python");
-    let mut probe = Command::new(&python);
-    probe.args(["-c", "import confluent_kafka"]);
-    if !probe.output().is_ok_and(|output| output.status.success()) {
-        println!("setup: pip install confluent-kafka");
+    let stamp = environment.join("requirements.txt");
+    if std::fs::read(&stamp).ok() != Some(std::fs::read(&wanted)?) {
+        println!("setup: clients for Python");
         run(Command::new("python3")
             .args(["-m", "venv"])
             .arg(&environment))?;
-        run(Command::new(&python).args(["-m", "pip", "install", "-q", "confluent-kafka==2.16.1"]))?;
+        let mut install = Command::new(&python);
+        install.args(["-m", "pip", "install", "-q", "-r"]);
+        run(install.arg(&wanted))?;
+        std::fs::copy(&wanted, &stamp)?;
     }
     Ok(python)
 }

@@ -27,6 +27,19 @@ pub(crate) fn interop(campaign: &str, rest: &[String]) -> Result<bool> {
     process::passes(&mut interop_command(campaign, rest))
 }
 
+/// The corpus through real clients, and then clients' own suites; or what `rest` asks of either.
+pub(crate) fn clients(rest: &[String]) -> Result<bool> {
+    let asks = |flags: &[&str]| rest.iter().any(|word| flags.contains(&word.as_str()));
+    if asks(&["--suite", "--case", "--bootstrap", "--shrink", "--list"]) {
+        return interop("suites", rest);
+    }
+    if asks(&["--only", "--codec", "--kills"]) {
+        return interop("clients", rest);
+    }
+    let is_corpus_clean = interop("clients", rest)?;
+    Ok(interop("suites", rest)? && is_corpus_clean)
+}
+
 /// The simulator's command line.
 pub(crate) fn sim_command(seeds: u64, from: u64, rest: &[String]) -> Command {
     let mut command = release("weir-sim");

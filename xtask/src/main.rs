@@ -51,9 +51,12 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<String>,
     },
-    /// A real text corpus through kcat, Java and Python clients while the node is killed.
+    /// A real text corpus through kcat, Java and Python clients while the node is killed, and
+    /// clients' own suites against their allow-lists.
     Clients {
-        /// Passed on: `--quick`, `--only CLIENT`, `--nodes N`.
+        /// Passed on: `--quick`, `--nodes N`; for the corpus alone `--only CLIENT`, `--codec C`,
+        /// `--kills N`; for suites alone `--list`, `--suite A,B`, `--case PART`, `--shrink`,
+        /// `--bootstrap ADDR:PORT` of a broker that runs already.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<String>,
     },
@@ -94,7 +97,7 @@ fn main() -> ExitCode {
         }
         Command::Sim { seeds, from, rest } => delegate::sim(seeds, from, &rest),
         Command::Crash { rest } => delegate::interop("crash", &rest),
-        Command::Clients { rest } => delegate::interop("clients", &rest),
+        Command::Clients { rest } => delegate::clients(&rest),
         Command::Failover { rest } => delegate::interop("failover", &rest),
         Command::Grow { rest } => delegate::interop("grow", &rest),
         Command::Bench { rest } => delegate::bench(&rest),

@@ -40,8 +40,8 @@ const NEEDS: [Need; 11] = [
         packages: &["strace"],
     },
     Need {
-        program: "java",
-        packages: &["default-jre-headless"],
+        program: "javac",
+        packages: &["default-jdk-headless"],
     },
     Need {
         program: "mvn",

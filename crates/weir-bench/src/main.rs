@@ -3,6 +3,7 @@
 mod batch;
 mod client;
 mod cpu;
+mod crowd;
 mod drive;
 mod fio;
 mod node;
@@ -25,6 +26,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().bench {
         Bench::Log(options) => suite::log(&options),
+        Bench::Crowd(options) => crowd::run(&options),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

@@ -20,6 +20,27 @@ pub(crate) struct Arguments {
 pub(crate) enum Bench {
     /// The log: appends, groups, partitions, reads, idle cost, one producing client.
     Log(LogOptions),
+    /// Memory: connections that do nothing, and readers that do not read.
+    Crowd(CrowdOptions),
+}
+
+#[derive(Args)]
+pub(crate) struct CrowdOptions {
+    /// Connections that do nothing. Both sides need a file each: ulimit -n.
+    #[arg(long, default_value_t = 9_500)]
+    pub(crate) idle_count: usize,
+    /// Readers that ask and do not read.
+    #[arg(long, default_value_t = 100)]
+    pub(crate) reader_count: usize,
+    /// What there is to read, in MiB.
+    #[arg(long, default_value_t = 100)]
+    pub(crate) backlog_mib: u64,
+    /// Where the data goes; what is written there is removed afterwards.
+    #[arg(long, default_value = "target/bench")]
+    pub(crate) dir: PathBuf,
+    /// The node's binary.
+    #[arg(long, default_value = "target/release/weir")]
+    pub(crate) weir: PathBuf,
 }
 
 #[derive(Args)]

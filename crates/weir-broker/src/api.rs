@@ -1,18 +1,26 @@
+// Long: the one list of what doors may ask.
 //! What a door may ask of the node, and what it gets back: the messaging model's own words.
 //!
 //! A door turns wire requests into [`Request`]s and [`Outcome`]s into wire responses. All lists
 //! of an outcome stand in the order of the request's lists.
 
+pub mod admin;
+mod data;
 mod groups;
+mod transactions;
 
 use bytes::Bytes;
 use weir_model::{ErrorKind, Offset, ProducerId, TopicId, TopicName};
 
-pub use self::groups::{
-    ConsumerBeat, ConsumerHeartbeat, DeleteOffsets, DescribedConsumer, DescribedConsumerGroup,
-    DescribedGroup, DescribedMember, GroupKind, GroupPhase, ListGroups, ListedGroup,
-    NamedPartitions, Refused, TopicPartitions,
+pub use self::data::{
+    EndOfEpoch, EpochEnd, Leader, ListOffset, ListOffsets, ListedOffset, MAX_REFUSED_RECORDS,
+    OffsetSpec, ReadFrom, Refusal, RefusedRecord,
 };
+pub use self::groups::{
+    DeleteOffsets, DescribedGroup, DescribedMember, GroupKind, GroupPhase, ListGroups, ListedGroup,
+    Refused,
+};
+pub use self::transactions::*;
 
 /// A topic as a client names it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,13 +39,15 @@ pub enum Request {
     /// Answered by [`Outcome::Fetch`].
     Fetch(Fetch),
     /// Answered by [`Outcome::ListOffsets`].
-    ListOffsets(Vec<ListOffset>),
+    ListOffsets(ListOffsets),
+    /// Where leader epochs end. Answered by [`Outcome::EndOfEpoch`].
+    EndOfEpoch(Vec<EndOfEpoch>),
     /// Answered by [`Outcome::Metadata`].
     Metadata(Metadata),
     /// Answered by [`Outcome::CreateTopics`].
     CreateTopics(CreateTopics),
-    /// A new producer id. Answered by [`Outcome::ProducerId`].
-    InitProducerId,
+    /// Answered by [`Outcome::ProducerId`].
+    InitProducerId(InitProducer),
     /// Which node coordinates these groups. Answered by [`Outcome::Coordinators`].
     FindCoordinator(Vec<String>),
     /// Answered by [`Outcome::Join`], possibly after the rebalance timeout.
@@ -60,11 +70,24 @@ pub enum Request {
     DeleteGroups(Vec<String>),
     /// Answered by [`Outcome::DeleteOffsets`].
     DeleteOffsets(DeleteOffsets),
-    /// Answered by [`Outcome::ConsumerHeartbeat`].
-    ConsumerHeartbeat(Box<ConsumerHeartbeat>),
-    /// Groups whose assignment the broker makes, by id. Answered by
-    /// [`Outcome::DescribeConsumerGroups`].
-    DescribeConsumerGroups(Vec<String>),
+    /// Answered by [`Outcome::Managed`].
+    Manage(admin::Manage),
+    /// Answered by [`Outcome::AddPartitions`].
+    AddPartitions(Vec<AddPartitions>),
+    /// Answered by [`Outcome::AddOffsets`].
+    AddOffsets(AddOffsets),
+    /// Answered by [`Outcome::EndTransaction`].
+    EndTransaction(EndTransaction),
+    /// Answered by [`Outcome::OffsetCommit`].
+    TransactionOffsetCommit(TransactionOffsetCommit),
+    /// Answered by [`Outcome::WriteMarkers`].
+    WriteMarkers(Vec<WriteMarkers>),
+    /// Answered by [`Outcome::DescribeProducers`].
+    DescribeProducers(Vec<(TopicRef, i32)>),
+    /// Answered by [`Outcome::DescribeTransactions`].
+    DescribeTransactions(Vec<String>),
+    /// Answered by [`Outcome::ListTransactions`].
+    ListTransactions(ListTransactions),
 }
 
 /// What comes back.
@@ -76,10 +99,12 @@ pub enum Outcome {
     Fetch(Vec<Fetched>),
     /// To [`Request::ListOffsets`].
     ListOffsets(Vec<Result<ListedOffset, ErrorKind>>),
+    /// To [`Request::EndOfEpoch`]; `None`: the epoch is not known.
+    EndOfEpoch(Vec<Result<Option<EpochEnd>, ErrorKind>>),
     /// To [`Request::Metadata`].
     Metadata(ClusterMetadata),
     /// To [`Request::CreateTopics`].
-    CreateTopics(Vec<Result<CreatedTopic, ErrorKind>>),
+    CreateTopics(Vec<Result<CreatedTopic, admin::Refusal>>),
     /// To [`Request::InitProducerId`].
     ProducerId(Result<(ProducerId, i16), ErrorKind>),
     /// To [`Request::FindCoordinator`].
@@ -104,10 +129,22 @@ pub enum Outcome {
     DeleteGroups(Vec<Result<(), ErrorKind>>),
     /// To [`Request::DeleteOffsets`]: one answer a partition.
     DeleteOffsets(Result<Vec<Result<(), ErrorKind>>, ErrorKind>),
-    /// To [`Request::ConsumerHeartbeat`].
-    ConsumerHeartbeat(Result<ConsumerBeat, Refused>),
-    /// To [`Request::DescribeConsumerGroups`].
-    DescribeConsumerGroups(Vec<Result<DescribedConsumerGroup, Refused>>),
+    /// To [`Request::Manage`].
+    Managed(admin::Managed),
+    /// To [`Request::AddPartitions`]: for each transaction one answer a partition.
+    AddPartitions(Vec<PartitionAnswers>),
+    /// To [`Request::AddOffsets`].
+    AddOffsets(Result<(), ErrorKind>),
+    /// To [`Request::EndTransaction`]: the producer as it goes on.
+    EndTransaction(Result<ProducerEpoch, ErrorKind>),
+    /// To [`Request::WriteMarkers`]: one answer a partition, over all of them.
+    WriteMarkers(PartitionAnswers),
+    /// To [`Request::DescribeProducers`]: one answer a partition.
+    DescribeProducers(Vec<Result<Vec<DescribedProducer>, ErrorKind>>),
+    /// To [`Request::DescribeTransactions`]: one answer an id.
+    DescribeTransactions(Vec<Result<DescribedTransaction, ErrorKind>>),
+    /// To [`Request::ListTransactions`]: those that this node coordinates.
+    ListTransactions(Vec<ListedTransaction>),
 }
 
 /// Appends to partitions.
@@ -119,6 +156,8 @@ pub struct Produce {
     /// [`ErrorKind::TimedOut`] after this long, in ms; their batches may be stored nevertheless.
     /// Above an hour there is no limit.
     pub timeout_ms: u64,
+    /// The transaction that batches may belong to.
+    pub transaction: Option<ProduceTransaction>,
     /// One batch a partition.
     pub partitions: Vec<ProducePartition>,
 }
@@ -128,6 +167,9 @@ pub struct Produce {
 pub enum AckLevel {
     /// On a majority's stable storage.
     Majority,
+    /// As [`Self::Majority`], and refused where fewer replicas keep up than the topic's
+    /// `min.insync.replicas`.
+    InSync,
     /// The client does not wait.
     None,
 }
@@ -145,12 +187,18 @@ pub struct ProducePartition {
 }
 
 /// Answer for one appended batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Produced {
     /// Offset of the batch's first record, or why it was not stored.
     pub base_offset: Result<Offset, ErrorKind>,
     /// The partition's first offset.
     pub log_start: Offset,
+    /// The broker's time that all records have, in ms, where the topic wants that.
+    pub append_time_ms: Option<i64>,
+    /// More about why it was not stored.
+    pub refusal: Option<Box<Refusal>>,
+    /// Where to go instead.
+    pub leader: Option<Box<Leader>>,
 }
 
 /// Reads partitions, waiting until there is enough.
@@ -162,6 +210,10 @@ pub struct Fetch {
     pub max_bytes: usize,
     /// Answer at the latest after this long.
     pub max_wait_ms: u64,
+    /// Who may answer.
+    pub from: ReadFrom,
+    /// Nothing of transactions that are open, and a list of those that were aborted.
+    pub committed_only: bool,
     /// What to read.
     pub partitions: Vec<FetchPartition>,
 }
@@ -179,6 +231,9 @@ pub struct FetchPartition {
     pub max_bytes: usize,
     /// The leader epoch that the client knows; -1: it does not say.
     pub leader_epoch: i32,
+    /// The leader epoch of the last batch that the client has; -1: it does not say. Where the log
+    /// is another one since, the answer says from where on.
+    pub last_epoch: i32,
 }
 
 /// Answer for one partition of a fetch.
@@ -188,8 +243,20 @@ pub struct Fetched {
     pub batches: Result<FetchedBatches, ErrorKind>,
     /// Offset after the last committed record. 0 where it is not known.
     pub high_watermark: Offset,
+    /// Everything before this offset belongs to no transaction that is open. The high watermark
+    /// where only committed records were not asked for.
+    pub last_stable: Offset,
+    /// Where only committed records were asked for: transactions with records in the answer that
+    /// were aborted, ascending by first offset.
+    pub aborted: Vec<AbortedTransaction>,
     /// The partition's first offset.
     pub log_start: Offset,
+    /// What the client has is not this log: its last epoch ends here.
+    pub diverging: Option<EpochEnd>,
+    /// A replica that the client had better ask; there are no batches then.
+    pub preferred: Option<i32>,
+    /// Where to go instead.
+    pub leader: Option<Box<Leader>>,
 }
 
 /// Whole batches, ready for the wire: their bytes are the chunks one after the other. The first
@@ -200,43 +267,6 @@ pub struct FetchedBatches {
     pub chunks: Vec<Bytes>,
     /// Sum of the chunks' lengths.
     pub size_bytes: usize,
-}
-
-/// Looks for an offset of one partition.
-#[derive(Clone, Debug)]
-pub struct ListOffset {
-    /// The topic.
-    pub topic: TopicRef,
-    /// The partition's index.
-    pub index: i32,
-    /// What to look for.
-    pub at: OffsetSpec,
-    /// The leader epoch that the client knows; -1: it does not say.
-    pub leader_epoch: i32,
-}
-
-/// A special offset, or one by time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OffsetSpec {
-    /// The partition's first offset.
-    Earliest,
-    /// The offset after the last committed record.
-    Latest,
-    /// The record with the latest timestamp.
-    MaxTimestamp,
-    /// The first record at or after this time, in ms since 1970.
-    Timestamp(i64),
-}
-
-/// An offset that was looked for. Not found: `offset` is `None`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ListedOffset {
-    /// The offset.
-    pub offset: Option<Offset>,
-    /// The record's time in ms; -1 for the special offsets.
-    pub timestamp_ms: i64,
-    /// The leader epoch of the record's batch, or the current one.
-    pub leader_epoch: i32,
 }
 
 /// Describes topics and brokers.
@@ -251,6 +281,9 @@ pub struct Metadata {
 /// The cluster as its clients see it.
 #[derive(Clone, Debug)]
 pub struct ClusterMetadata {
+    /// The node hears of less than half of all nodes: others know better who leads, and a client that
+    /// asks this one alone would not find them.
+    pub is_cut_off: bool,
     /// The cluster's id, as Kafka prints it (22 characters of base64).
     pub cluster_id: String,
     /// The node that leads the metadata group.
@@ -270,6 +303,8 @@ pub struct Broker {
     pub host: String,
     /// Advertised port of the Kafka door.
     pub port: u16,
+    /// Where the node stands, as an operator calls it.
+    pub rack: Option<String>,
 }
 
 /// One topic, or why it cannot be described.
@@ -325,6 +360,9 @@ pub struct NewTopic {
     pub replication_factor: Option<u16>,
     /// Settings by Kafka's names, such as `retention.ms`.
     pub configs: Vec<(String, Option<String>)>,
+    /// Nodes for each partition, by index without gaps, where the client chooses them; then count
+    /// and copies are `None`.
+    pub assignments: Option<Vec<Vec<i32>>>,
 }
 
 /// A topic that was created, or would be.
@@ -336,6 +374,8 @@ pub struct CreatedTopic {
     pub partition_count: u32,
     /// Its copies.
     pub replication_factor: u16,
+    /// Its settings.
+    pub configs: Vec<admin::ConfigEntry>,
 }
 
 /// A member joins a classic consumer group.
@@ -492,14 +532,9 @@ pub struct CommittedOffset {
 pub struct OffsetFetch {
     /// The group.
     pub group: String,
-    /// The member that asks, in a group whose assignment the broker makes.
-    pub member: Option<String>,
-    /// Its epoch; negative: it does not say.
-    pub epoch: i32,
     /// Which partitions; `None`: all that the group has.
     pub partitions: Option<Vec<(TopicRef, i32)>>,
-    /// Whether places that an open transaction may change are refused with
-    /// [`ErrorKind::UnstableOffset`].
+    /// Places that a transaction which is open has brought anew are not told (KIP-447).
     pub require_stable: bool,
 }
 
@@ -516,8 +551,8 @@ pub struct FetchedOffset {
     pub leader_epoch: i32,
     /// As committed.
     pub metadata: String,
-    /// Why it cannot be told.
-    pub error: Option<ErrorKind>,
+    /// A stable place was asked for, and there is none yet.
+    pub is_unstable: bool,
 }
 
 /// What answers requests: the node, or a scripted stand-in in a door's tests.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::{Buf, Bytes};
 use weir_model::NodeId;
 
-use crate::{Node, catch_up, forward, peer::Answer, steward};
+use crate::{Node, catch_up, forward, node, peer::Answer, steward};
 
 // Tags are never used again for something else.
 /// Batches of a partition: [`catch_up`].
@@ -18,6 +18,8 @@ pub(crate) const JOIN: u8 = 3;
 pub(crate) const STEP: u8 = 4;
 /// A person's request about the cluster: [`steward`].
 pub(crate) const ADMIN: u8 = 5;
+/// A question to a transaction's coordinator, or a transaction's end: `node/transaction_calls`.
+pub(crate) const TRANSACTION: u8 = 6;
 
 impl Node {
     /// Answers another node's call; what is not understood has no answer. `from` is 0 where the
@@ -30,6 +32,7 @@ impl Node {
             READ_BATCHES => catch_up::serve(self, &request, answer),
             METADATA | JOIN => forward::serve(self, from, tag, &request, answer),
             STEP | ADMIN => steward::serve(self, from, tag, &request, answer),
+            TRANSACTION => node::transaction_calls::serve(self, from, &request, answer),
             tag => tracing::warn!(%from, tag, "a call that this version does not know"),
         }
     }

@@ -6,6 +6,7 @@
 //! of the write-ahead log's entries and of memory.
 
 mod cleanup;
+mod forget;
 mod requests;
 
 use std::{
@@ -102,6 +103,7 @@ pub(crate) struct Checkpointer {
     /// When a full disk is tried again.
     retry_at: Option<Millis>,
     next_cleanup: Option<Millis>,
+    forgetting: forget::Forgetting,
 }
 
 impl CheckpointState {
@@ -137,6 +139,7 @@ impl Checkpointer {
             has_failed: false,
             retry_at: None,
             next_cleanup: None,
+            forgetting: forget::Forgetting::default(),
         }
     }
 
@@ -169,6 +172,7 @@ impl Checkpointer {
     }
 
     fn try_turn(&mut self) -> Result<(), CheckpointFailed> {
+        self.forget_deleted();
         self.clean_up()?;
         if self.awaited_count == 0 && self.pending.is_empty() {
             self.serve_requests()?;
@@ -352,6 +356,8 @@ impl Checkpointer {
                 .installed(shard.take_manifests(manifests));
         }
         self.saved.insert(group, index);
+        let dropped = self.state.take_dropped(group, index);
+        self.remove_partitions(dropped);
         // The log of a group that retires begins anew, perhaps further back.
         if !self.state.is_retiring(group) {
             self.wal.release(group, index);

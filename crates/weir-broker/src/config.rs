@@ -10,10 +10,15 @@ use crate::group::GroupConfig;
 pub struct NodeConfig {
     /// This node's id; not 0.
     pub node: NodeId,
+    /// Where data is, as people know it; only ever told to them.
+    pub data_dir: String,
     /// Host that clients are told to connect to.
     pub kafka_host: String,
     /// Port that clients are told to connect to.
     pub kafka_port: u16,
+    /// Where this node stands, such as its availability zone: clients in the same rack may read
+    /// from it (KIP-392).
+    pub rack: Option<String>,
     /// Groups that carry partitions and queues. Fixed when the cluster is founded.
     pub shard_count: u32,
     /// Threads that run groups.
@@ -47,8 +52,10 @@ impl Default for NodeConfig {
     fn default() -> Self {
         Self {
             node: NodeId(1),
+            data_dir: "/var/lib/weir".to_owned(),
             kafka_host: "127.0.0.1".to_owned(),
             kafka_port: 9092,
+            rack: None,
             shard_count: DEFAULT_SHARD_COUNT,
             worker_count: 1,
             default_partition_count: 1,

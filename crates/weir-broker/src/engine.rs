@@ -1,6 +1,7 @@
 //! A node put together from what its disk holds, and run: on threads, or step by step.
 
 mod found;
+mod observer;
 mod open;
 mod running;
 #[cfg(feature = "seeded-bugs")]
@@ -15,7 +16,10 @@ use weir_log::{
 use weir_model::{GroupId, NodeId};
 use weir_raft::{FoundError, Moment, Worker, WorkerFailed};
 
-pub use self::running::{OnFailure, Running};
+pub use self::{
+    observer::Observer,
+    running::{OnFailure, Running},
+};
 use crate::{
     catch_up::CatchUp,
     checkpointer::{CheckpointFailed, CheckpointState, Checkpointer},
@@ -151,6 +155,15 @@ impl Engine {
     /// Takes a checkpoint of every group, in the next steps.
     pub fn checkpoint(&mut self) {
         self.checkpointer.force();
+    }
+
+    /// Lets go of the node as if its process had ended: what waits is dropped, and with it
+    /// whatever holds the node itself.
+    pub fn abandon(self) {
+        let Self { node, workers, .. } = self;
+        drop(workers);
+        node.release_waits();
+        node.handles.iter().for_each(weir_raft::Handle::discard);
     }
 
     /// Tells the cluster of this node, through whoever leads it. To be repeated until

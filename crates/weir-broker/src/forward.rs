@@ -107,7 +107,11 @@ impl Node {
             done(match outcome {
                 Ok(AppliedOutcome::Metadata(decided)) => Ok(decided),
                 Ok(
-                    AppliedOutcome::Appended(_) | AppliedOutcome::Offsets(_) | AppliedOutcome::Done,
+                    AppliedOutcome::Appended(_)
+                    | AppliedOutcome::Offsets(_)
+                    | AppliedOutcome::Transaction(_)
+                    | AppliedOutcome::Marked(_)
+                    | AppliedOutcome::Done,
                 ) => Err(ErrorKind::InvalidRequest),
                 Err(error) => Err(error.kind()),
             });

@@ -4,10 +4,10 @@
 use bytes::Bytes;
 
 use crate::{
-    call::{ADMIN, JOIN, METADATA, READ_BATCHES, STEP},
+    call::{ADMIN, JOIN, METADATA, READ_BATCHES, STEP, TRANSACTION},
     catch_up, forward,
     identity::Identity,
-    join, steward, view,
+    join, node, steward, view,
 };
 
 /// A call between nodes, its tag included.
@@ -18,6 +18,7 @@ pub fn call(bytes: &[u8]) -> Option<Bytes> {
         METADATA => forward::reread_call(body),
         JOIN => join::reread_call(body),
         tag @ (STEP | ADMIN) => steward::reread_call(tag, body),
+        TRANSACTION => node::transaction_calls::reread_call(body),
         _ => None,
     }
 }

@@ -125,6 +125,8 @@ pub(crate) fn serve(node: &Arc<Node>, request: &Bytes, answer: Answer) {
                 | MetadataOutcome::NodeRemoved(_)
                 | MetadataOutcome::TopicCreated(_)
                 | MetadataOutcome::TopicDeleted(_)
+                | MetadataOutcome::ConfigsAltered
+                | MetadataOutcome::PartitionsCreated
                 | MetadataOutcome::ProducerIds { .. },
             ) => refusal("the node is not admitted: the answer is another command's"),
         });

@@ -7,6 +7,7 @@ mod call;
 mod catch_up;
 mod checkpointer;
 pub mod config;
+pub mod configs;
 pub mod encoding;
 mod engine;
 mod forward;
@@ -16,7 +17,9 @@ mod gather;
 pub mod group;
 mod identity;
 mod inspect;
+mod intake;
 pub mod join;
+mod limited;
 mod machine;
 pub mod mailbox;
 pub mod metadata;
@@ -30,16 +33,20 @@ mod registry;
 mod seeded;
 mod shard;
 pub mod steward;
+pub mod transaction;
 pub mod view;
 
 pub use catch_up::CatchUpProgress;
 pub use checkpointer::CheckpointFailed;
 pub use config::NodeConfig;
-pub use engine::{Engine, NodeFailed, OnFailure, OpenError, Running};
+pub use engine::{Engine, NodeFailed, Observer, OnFailure, OpenError, Running};
 pub use identity::{Identity, IdentityError};
 pub use inspect::{PartitionState, ReplicaState, ReplicaStateDone};
 pub use mailbox::{Mailbox, Reply, Ticket};
-pub use node::Node;
+pub use node::{
+    Node,
+    figures::{GroupLag, NodeFigures, TopicFigures},
+};
 #[cfg(feature = "seeded-bugs")]
 pub use seeded::SeededBug;
 pub use weir_raft::{Applied, NoPeers};

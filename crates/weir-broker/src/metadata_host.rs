@@ -135,7 +135,9 @@ impl MetadataHost {
             | MetadataOutcome::NodeStateSet(_)
             | MetadataOutcome::NodeRemoved(_)
             | MetadataOutcome::TopicCreated(_)
-            | MetadataOutcome::TopicDeleted(_) => true,
+            | MetadataOutcome::TopicDeleted(_)
+            | MetadataOutcome::ConfigsAltered
+            | MetadataOutcome::PartitionsCreated => true,
             MetadataOutcome::ProducerIds { .. } | MetadataOutcome::Refused(_) => false,
         };
         if has_changed {

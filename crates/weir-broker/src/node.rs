@@ -1,15 +1,29 @@
 //! One node as its doors see it: every request is checked here and goes to the group that can
 //! answer it.
 
-mod consumer_groups;
+mod configs;
+mod coordinator;
+mod create_topics;
+mod delete_records;
+mod elect;
+mod endings;
+mod epochs;
 pub(crate) mod fetch;
+pub(crate) mod figures;
 mod group_admin;
 mod groups;
 mod identity;
 mod list_offsets;
+mod manage;
 mod produce;
 mod producer_ids;
+mod replicas;
+mod stored;
 mod topics;
+pub(crate) mod transaction_calls;
+mod transaction_offsets;
+mod transactional;
+mod transactions;
 
 use std::sync::{Arc, Mutex, atomic::AtomicU32};
 
@@ -99,7 +113,8 @@ impl Node {
         } = parts;
         peers.set_addresses(&identity.addresses);
         let known = Mutex::new(Known::new(&identity));
-        Arc::new(Self {
+        let of_shards = Arc::clone(&env.node);
+        let node = Arc::new(Self {
             config,
             disk,
             known,
@@ -117,7 +132,9 @@ impl Node {
             purgatory: Arc::default(),
             steward: StewardState::default(),
             producer_ids: Mutex::default(),
-        })
+        });
+        of_shards.get_or_init(|| Arc::downgrade(&node));
+        node
     }
 
     /// This node's id.
@@ -159,6 +176,11 @@ impl Node {
     /// Answers every request that waits for more, so that connections can end.
     pub fn release_waits(&self) {
         self.purgatory.close();
+    }
+
+    /// Whether this node is going down.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.purgatory.is_closed()
     }
 
     /// Milliseconds of a clock that never jumps, for waits on this node alone.
@@ -213,20 +235,28 @@ impl Node {
         route: &Route,
         leader_epoch: i32,
     ) -> Result<Arc<PartitionLog>, ErrorKind> {
-        let status = self.status(route.group);
         if !self.leads(route.group) {
             return Err(ErrorKind::NotLeader);
         }
-        let current = status.term().leader_epoch();
+        self.check_epoch(route.group, leader_epoch)?;
+        Ok(self.log_of(route))
+    }
+
+    fn log_of(&self, route: &Route) -> Arc<PartitionLog> {
+        let manifest = PartitionManifest::default();
+        self.env.open_partition(route.partition, manifest)
+    }
+
+    /// Whether the leader epoch that the client knows is this node's; -1: it does not say.
+    fn check_epoch(&self, group: GroupId, leader_epoch: i32) -> Result<(), ErrorKind> {
+        let current = self.status(group).term().leader_epoch();
         if leader_epoch >= 0 && leader_epoch < current {
-            return Err(ErrorKind::FencedLeaderEpoch);
+            Err(ErrorKind::FencedLeaderEpoch)
+        } else if leader_epoch > current {
+            Err(ErrorKind::UnknownLeaderEpoch)
+        } else {
+            Ok(())
         }
-        if leader_epoch > current {
-            return Err(ErrorKind::UnknownLeaderEpoch);
-        }
-        Ok(self
-            .env
-            .open_partition(route.partition, PartitionManifest::default()))
     }
 
     /// Index of the last entry that the group applied on this node.
@@ -251,9 +281,10 @@ impl Backend for Arc<Node> {
             Request::Produce(produce) => self.produce(produce, reply),
             Request::Fetch(fetch) => self.fetch(fetch, reply),
             Request::ListOffsets(wanted) => self.list_offsets(wanted, reply),
+            Request::EndOfEpoch(wanted) => self.ends_of_epochs(wanted, reply),
             Request::Metadata(metadata) => self.metadata(metadata, reply),
             Request::CreateTopics(create) => self.create_topics(create, reply),
-            Request::InitProducerId => self.init_producer_id(reply),
+            Request::InitProducerId(init) => self.init_producer_id(init, reply),
             Request::FindCoordinator(groups) => self.find_coordinators(&groups, reply),
             Request::JoinGroup(join) => self.join_group(join, reply),
             Request::SyncGroup(sync) => self.sync_group(sync, reply),
@@ -265,10 +296,15 @@ impl Backend for Arc<Node> {
             Request::DescribeGroups(groups) => self.describe_groups(groups, reply),
             Request::DeleteGroups(groups) => self.delete_groups(groups, reply),
             Request::DeleteOffsets(delete) => self.delete_offsets(delete, reply),
-            Request::ConsumerHeartbeat(beat) => self.consumer_heartbeat(*beat, reply),
-            Request::DescribeConsumerGroups(groups) => {
-                self.describe_consumer_groups(groups, reply);
-            }
+            Request::Manage(manage) => self.manage(manage, reply),
+            Request::AddPartitions(wanted) => self.add_partitions(wanted, reply),
+            Request::AddOffsets(wanted) => self.add_offsets(wanted, reply),
+            Request::EndTransaction(end) => self.end_transaction(end, reply),
+            Request::TransactionOffsetCommit(commit) => self.commit_in_transaction(commit, reply),
+            Request::WriteMarkers(wanted) => self.write_markers(&wanted, reply),
+            Request::DescribeProducers(wanted) => self.describe_producers(wanted, reply),
+            Request::DescribeTransactions(wanted) => self.describe_transactions(wanted, reply),
+            Request::ListTransactions(wanted) => self.list_transactions(wanted, reply),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use weir_model::ErrorKind;
 
-use crate::{api::Produced, forward::Decided};
+use crate::{api::Produced, forward::Decided, transaction::TransactionAnswer};
 
 /// The answer of either state machine.
 #[derive(Debug)]
@@ -13,6 +13,10 @@ pub(crate) enum AppliedOutcome {
     Appended(Produced),
     /// Offsets were kept, or not: one answer each.
     Offsets(Vec<Result<(), ErrorKind>>),
+    /// What became of a transactional id.
+    Transaction(TransactionAnswer),
+    /// A transaction was ended in a partition, or not.
+    Marked(Result<(), ErrorKind>),
     /// The change cannot fail.
     Done,
 }

@@ -1,37 +1,52 @@
-//! The idempotent producers of one partition: which sequence numbers are stored.
+//! The producers of one partition: which sequence numbers are stored, and whose transactions are
+//! open.
 //!
 //! Per producer id the epoch and the last five batches are kept, as in Kafka. Part of the
-//! replicated state: the verdict is a function of the table, the batch and the entry's time.
-//!
-//! Encoded form, version 1: `u8` version, `u32` producers in ascending order of id, each
-//! `i64` id, `i16` epoch, `i64` last use in ms, `u32` run, `u8` batches, each `i32` first and
-//! last sequence, `u64` base offset.
+//! replicated state: the verdict is a function of the table, the batch and its [`Arrival`].
 
-use std::collections::{BTreeMap, VecDeque};
+mod format;
+mod transactions;
 
-use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
 use weir_log::Millis;
 use weir_model::{ErrorKind, Offset, ProducerId, batch::BatchHeader};
 
-use crate::encoding::{DecodeError, Reader, Writer};
+pub use self::transactions::{MAX_OPEN_TRANSACTIONS, ProducerState};
 
 /// Batches of a producer that a repeat can be recognised by, as in Kafka. Clients keep at most
 /// as many requests in flight.
 pub const MAX_BATCHES: usize = 5;
 /// A producer that was idle for this long is forgotten, in ms (Kafka's
-/// `producer.id.expiration.ms`).
+/// `producer.id.expiration.ms`). One whose transaction is open is not.
 pub const PRODUCER_EXPIRY_MS: u64 = 24 * 60 * 60 * 1000;
 /// Most producers that a partition remembers; about 200 bytes each. Past it those that were idle
 /// longest are forgotten.
 pub const MAX_PRODUCERS: usize = 4096;
+/// How long after a change of leadership a gap in a producer's sequences may close by itself, in
+/// ms: the longest that clients wait for requests which an earlier leader left unanswered.
+pub const SETTLE_MS: u64 = 60_000;
 /// Forgotten at once when there are too many, so that the search for them is paid rarely.
 const EVICTION_COUNT: usize = MAX_PRODUCERS / 16;
 /// Sequence numbers run from 0 to 2^31 - 1 and start again.
 const SEQUENCE_COUNT: u32 = 1 << 31;
 /// Sequences further back than this could as well be ahead.
 const MAX_RUN_COUNT: u32 = SEQUENCE_COUNT / 2;
-const VERSION: u8 = 1;
-const PRODUCER_MIN_BYTES: usize = 8 + 2 + 8 + 4 + 1;
+
+/// How a batch arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// The entry's time.
+    pub now: Millis,
+    /// Leadership has changed less than [`SETTLE_MS`] ago. What an earlier leader refused, or left
+    /// unanswered, is on its way again then, and may come after what followed it. A gap is no
+    /// error of the client's until this is over: librdkafka would take up a new epoch, under which
+    /// it sends again what an earlier leader may have stored.
+    pub is_settling: bool,
+    /// The transaction's coordinator has said that the partition is part of it, at a time when the
+    /// producer's last transaction here had been ended by this entry of the log.
+    pub verified: Option<u64>,
+}
 
 /// What to do with a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +58,11 @@ pub enum Verdict {
         /// Offset of its first record.
         base_offset: Offset,
     },
+    /// It would begin a transaction of which the coordinator has not said that it is open.
+    Unverified {
+        /// Entry that ended the producer's last transaction here: see [`Arrival::verified`].
+        ended_at: u64,
+    },
     /// Do not store it.
     Refused(ErrorKind),
 }
@@ -51,6 +71,8 @@ pub enum Verdict {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProducerTable {
     producers: BTreeMap<ProducerId, Producer>,
+    /// First offsets of the transactions that are open.
+    open: BTreeSet<(Offset, ProducerId)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,8 +82,14 @@ struct Producer {
     /// Sequences of this epoch that are stored without a gap, counted back from the next one.
     /// Up to [`MAX_RUN_COUNT`].
     run_count: u32,
-    /// Oldest first, 1 to [`MAX_BATCHES`].
+    /// Oldest first, up to [`MAX_BATCHES`]; none where a transaction's end began the epoch.
     batches: VecDeque<Stored>,
+    /// Epoch of the coordinator that ended its last transaction here; -1: none did.
+    coordinator_epoch: i32,
+    /// Entry of the log that ended its last transaction here; 0: none did.
+    ended_at: u64,
+    /// First offset of its transaction that is open here.
+    open: Option<Offset>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,18 +100,26 @@ struct Stored {
 }
 
 impl ProducerTable {
-    /// What to do with a batch that arrives at `now`. A batch without a producer id costs
-    /// nothing, another one look-up.
-    pub fn check(&self, header: &BatchHeader, now: Millis) -> Verdict {
+    /// What to do with a batch. One without a producer id costs nothing, another one look-up.
+    pub fn check(&self, header: &BatchHeader, arrival: Arrival) -> Verdict {
         let Some(id) = header.producer_id else {
             return Verdict::Append;
         };
         if header.base_sequence < 0 || header.producer_epoch < 0 {
             return Verdict::Refused(ErrorKind::InvalidRecord);
         }
-        match self.producers.get(&id) {
-            Some(producer) if !producer.is_expired(now) => producer.check(header),
-            Some(_) | None => Verdict::Append,
+        let known = self.known(id, arrival.now);
+        let verdict = match known {
+            Some(producer) => producer.check(header, arrival.is_settling),
+            // Some of its batches may still be on their way, and must come first.
+            None if arrival.is_settling && header.base_sequence > 0 => {
+                Verdict::Refused(ErrorKind::SequenceGap)
+            }
+            None => Verdict::Append,
+        };
+        match verdict {
+            Verdict::Append => self.check_transaction(known, header, arrival),
+            other => other,
         }
     }
 
@@ -106,19 +142,35 @@ impl ProducerTable {
             base_offset,
         };
         let added_count = u32::try_from(header.offset_count()).unwrap_or(u32::MAX);
-        match self.producers.get_mut(&id) {
-            Some(producer)
-                if producer.epoch == header.producer_epoch && !producer.is_expired(now) =>
-            {
-                producer.push(stored, added_count, now);
-            }
-            Some(producer) => *producer = Producer::new(header, stored, added_count, now),
-            None => {
-                self.make_room(now);
-                self.producers
-                    .insert(id, Producer::new(header, stored, added_count, now));
-            }
+        let producer = self.producer_at(id, header.producer_epoch, now);
+        producer.push(stored, added_count, now);
+        if header.is_transactional() && producer.open.is_none() {
+            producer.open = Some(base_offset);
+            self.open.insert((base_offset, id));
         }
+    }
+
+    /// The producer with that epoch: as it is, or new.
+    fn producer_at(&mut self, id: ProducerId, epoch: i16, now: Millis) -> &mut Producer {
+        if self.known(id, now).is_none() {
+            self.producers.remove(&id);
+            self.make_room(now);
+        }
+        let producer = self
+            .producers
+            .entry(id)
+            .or_insert_with(|| Producer::new(epoch, now));
+        if producer.epoch != epoch {
+            producer.epoch = epoch;
+            producer.batches.clear();
+            producer.run_count = 0;
+        }
+        producer
+    }
+
+    fn known(&self, id: ProducerId, now: Millis) -> Option<&Producer> {
+        let producer = self.producers.get(&id);
+        producer.filter(|producer| !producer.is_expired(now))
     }
 
     /// Forgets producers that were idle for [`PRODUCER_EXPIRY_MS`]. Only frees memory:
@@ -138,45 +190,6 @@ impl ProducerTable {
         self.producers.is_empty()
     }
 
-    /// The table as bytes.
-    pub fn encode(&self) -> Bytes {
-        let mut writer = Writer::new();
-        writer.u8(VERSION);
-        writer.count(self.producers.len());
-        for (id, producer) in &self.producers {
-            writer.i64(id.0);
-            writer.i16(producer.epoch);
-            writer.i64(producer.last_used.0);
-            writer.u32(producer.run_count);
-            writer.u8(u8::try_from(producer.batches.len()).expect("at most five batches"));
-            for batch in &producer.batches {
-                writer.i32(batch.first);
-                writer.i32(batch.last);
-                writer.u64(batch.base_offset.0);
-            }
-        }
-        writer.finish()
-    }
-
-    /// The table that [`Self::encode`] wrote.
-    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let mut reader = Reader::new(bytes);
-        reader.version("producer table version", VERSION)?;
-        let mut producers = BTreeMap::new();
-        for _ in 0..reader.count(PRODUCER_MIN_BYTES)? {
-            let id = ProducerId(reader.i64()?);
-            let is_ascending = producers
-                .last_key_value()
-                .is_none_or(|(last, _)| *last < id);
-            if id.0 < 0 || !is_ascending {
-                return Err(reader.invalid("producer id"));
-            }
-            producers.insert(id, Producer::decode(&mut reader)?);
-        }
-        reader.finish()?;
-        Ok(Self { producers })
-    }
-
     fn make_room(&mut self, now: Millis) {
         if self.producers.len() < MAX_PRODUCERS {
             return;
@@ -188,6 +201,7 @@ impl ProducerTable {
         let mut by_use: Vec<(Millis, ProducerId)> = self
             .producers
             .iter()
+            .filter(|(_, producer)| producer.open.is_none())
             .map(|(id, producer)| (producer.last_used, *id))
             .collect();
         by_use.sort_unstable();
@@ -198,34 +212,42 @@ impl ProducerTable {
 }
 
 impl Producer {
-    fn new(header: &BatchHeader, stored: Stored, added_count: u32, now: Millis) -> Self {
+    fn new(epoch: i16, now: Millis) -> Self {
         Self {
-            epoch: header.producer_epoch,
+            epoch,
             last_used: now,
-            run_count: added_count.min(MAX_RUN_COUNT),
-            batches: VecDeque::from([stored]),
+            run_count: 0,
+            batches: VecDeque::new(),
+            coordinator_epoch: -1,
+            ended_at: 0,
+            open: None,
         }
     }
 
     fn is_expired(&self, now: Millis) -> bool {
-        now.since(self.last_used) >= PRODUCER_EXPIRY_MS
+        self.open.is_none() && now.since(self.last_used) >= PRODUCER_EXPIRY_MS
     }
 
-    fn check(&self, header: &BatchHeader) -> Verdict {
+    fn check(&self, header: &BatchHeader, is_settling: bool) -> Verdict {
         if header.producer_epoch < self.epoch {
             return Verdict::Refused(ErrorKind::InvalidProducerEpoch);
         }
-        let (first, next) = (header.base_sequence, self.next_sequence());
-        let expected = if header.producer_epoch > self.epoch {
-            0
+        let gap = if is_settling {
+            ErrorKind::SequenceGap
         } else {
-            next
+            ErrorKind::OutOfOrderSequence
         };
-        if first == expected {
-            return Verdict::Append;
-        }
+        let first = header.base_sequence;
         if header.producer_epoch > self.epoch {
-            return Verdict::Refused(ErrorKind::OutOfOrderSequence);
+            return match first {
+                0 => Verdict::Append,
+                _ => Verdict::Refused(gap),
+            };
+        }
+        let ahead_count = distance(self.next_sequence(), first);
+        if ahead_count == 0 {
+            // Also where nothing of this epoch is stored yet, or the producer's first batch.
+            return Verdict::Append;
         }
         let last = after(first, header.last_offset_delta);
         let repeat = self
@@ -237,6 +259,7 @@ impl Producer {
                 base_offset: batch.base_offset,
             },
             None if self.is_before_window(header) => Verdict::Refused(ErrorKind::DuplicateSequence),
+            None if ahead_count < MAX_RUN_COUNT => Verdict::Refused(gap),
             None => Verdict::Refused(ErrorKind::OutOfOrderSequence),
         }
     }
@@ -255,14 +278,14 @@ impl Producer {
     }
 
     fn next_sequence(&self) -> i32 {
-        let newest = self.batches.back();
-        after(newest.expect("a known producer has a batch").last, 1)
+        self.batches
+            .back()
+            .map_or(0, |newest| after(newest.last, 1))
     }
 
     fn push(&mut self, stored: Stored, added_count: u32, now: Millis) {
-        assert_eq!(
-            stored.first,
-            self.next_sequence(),
+        assert!(
+            self.batches.is_empty() || stored.first == self.next_sequence(),
             "a recorded batch follows the producer's last one"
         );
         if self.batches.len() == MAX_BATCHES {
@@ -274,37 +297,6 @@ impl Producer {
             .saturating_add(added_count)
             .min(MAX_RUN_COUNT);
         self.last_used = self.last_used.max(now);
-    }
-
-    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let epoch = reader.i16()?;
-        let last_used = Millis(reader.i64()?);
-        let run_count = reader.u32()?;
-        let batch_count = usize::from(reader.u8()?);
-        if epoch < 0 || run_count > MAX_RUN_COUNT || !(1..=MAX_BATCHES).contains(&batch_count) {
-            return Err(reader.invalid("producer"));
-        }
-        let mut batches = VecDeque::new();
-        for _ in 0..batch_count {
-            let batch = Stored {
-                first: reader.i32()?,
-                last: reader.i32()?,
-                base_offset: Offset(reader.u64()?),
-            };
-            let follows = batches
-                .back()
-                .is_none_or(|previous: &Stored| after(previous.last, 1) == batch.first);
-            if batch.first < 0 || batch.last < 0 || !follows || batch.base_offset.0 >> 63 != 0 {
-                return Err(reader.invalid("producer batch"));
-            }
-            batches.push_back(batch);
-        }
-        Ok(Self {
-            epoch,
-            last_used,
-            run_count,
-            batches,
-        })
     }
 }
 

@@ -20,6 +20,20 @@ enum Parked {
     Timer(Timer),
 }
 
+impl Parked {
+    fn answer(self) {
+        match self {
+            Self::Unwatched(task) => task.expire(),
+            Self::Timer(timer) => timer(),
+            Self::Watched(task) => {
+                if let Some(task) = task.upgrade() {
+                    task.expire();
+                }
+            }
+        }
+    }
+}
+
 #[derive(Default)]
 struct Waiting {
     by_deadline: BTreeMap<Millis, Vec<Parked>>,
@@ -62,7 +76,8 @@ pub(crate) struct Purgatory {
 }
 
 impl Purgatory {
-    /// Keeps the fetch until its deadline. `is_watched`: somebody else holds it until then.
+    /// Keeps the fetch until its deadline, or answers it at once where the node closes.
+    /// `is_watched`: somebody else holds it until then.
     pub(crate) fn add(&self, deadline: Millis, task: &Arc<FetchTask>, is_watched: bool) {
         let parked = if is_watched {
             Parked::Watched(Arc::downgrade(task))
@@ -74,14 +89,15 @@ impl Purgatory {
 
     /// Calls `timer` at its time, or when the node closes.
     pub(crate) fn at(&self, time: Millis, timer: Timer) {
-        if self.lock().closed {
-            return timer();
-        }
         self.park(time, Parked::Timer(timer));
     }
 
     fn park(&self, deadline: Millis, parked: Parked) {
         let mut waiting = self.lock();
+        if waiting.closed {
+            drop(waiting);
+            return parked.answer();
+        }
         waiting
             .by_deadline
             .entry(deadline)
@@ -125,17 +141,7 @@ impl Purgatory {
             (due, std::mem::replace(&mut waiting.limits, later))
         };
         over.into_values().for_each(|timer| timer());
-        for parked in due.into_values().flatten() {
-            match parked {
-                Parked::Unwatched(task) => task.expire(),
-                Parked::Timer(timer) => timer(),
-                Parked::Watched(task) => {
-                    if let Some(task) = task.upgrade() {
-                        task.expire();
-                    }
-                }
-            }
-        }
+        due.into_values().flatten().for_each(Parked::answer);
     }
 
     /// Answers what is due until [`close`](Self::close).
@@ -170,6 +176,11 @@ impl Purgatory {
         drop(limits);
         self.changed.notify_one();
         self.expire(Millis(i64::MAX));
+    }
+
+    /// Whether the node closes.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock().closed
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {

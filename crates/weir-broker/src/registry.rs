@@ -1,12 +1,19 @@
-//! All partitions that this node holds, by id, for whoever reads.
+//! What this node holds of partitions, by id, for whoever reads.
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock, RwLockWriteGuard},
 };
 
 use weir_log::partition::PartitionLog;
 use weir_model::PartitionId;
+
+use crate::transaction::TransactionView;
+
+/// The partitions' logs.
+pub(crate) type PartitionRegistry = Registry<PartitionLog>;
+/// Partitions that have had transactions.
+pub(crate) type ViewRegistry = Registry<TransactionView>;
 
 /// Parts of the map, so that connections rarely meet at a lock.
 const PART_COUNT: usize = 64;
@@ -15,11 +22,19 @@ const PART_COUNT: usize = 64;
 ///
 /// Locks rather than channels: a look-up must not wait for a worker. They are held for a look-up
 /// and taken exclusively only where a partition comes or goes.
-pub(crate) struct PartitionRegistry {
-    parts: Vec<RwLock<BTreeMap<PartitionId, Arc<PartitionLog>>>>,
+pub(crate) struct Registry<T> {
+    parts: Vec<RwLock<Part<T>>>,
 }
 
-impl Default for PartitionRegistry {
+type Part<T> = BTreeMap<PartitionId, Entry<T>>;
+
+struct Entry<T> {
+    item: Arc<T>,
+    /// A shard's state has it; else a reader came before the first batch.
+    is_owned: bool,
+}
+
+impl<T> Default for Registry<T> {
     fn default() -> Self {
         Self {
             parts: (0..PART_COUNT).map(|_| RwLock::default()).collect(),
@@ -27,47 +42,79 @@ impl Default for PartitionRegistry {
     }
 }
 
-impl PartitionRegistry {
-    pub(crate) fn get(&self, id: PartitionId) -> Option<Arc<PartitionLog>> {
+impl<T> Entry<T> {
+    fn of(item: Arc<T>) -> Self {
+        Self {
+            item,
+            is_owned: false,
+        }
+    }
+}
+
+impl<T> Registry<T> {
+    pub(crate) fn get(&self, id: PartitionId) -> Option<Arc<T>> {
         let part = self.part(id).read().unwrap_or_else(PoisonError::into_inner);
-        part.get(&id).map(Arc::clone)
+        part.get(&id).map(|entry| Arc::clone(&entry.item))
     }
 
     /// The partition, made by `open` where it is not there yet: by whoever comes first, the
     /// shard that appends or a reader that waits.
-    pub(crate) fn get_or_open(
-        &self,
-        id: PartitionId,
-        open: impl FnOnce() -> Arc<PartitionLog>,
-    ) -> Arc<PartitionLog> {
+    pub(crate) fn get_or_open(&self, id: PartitionId, open: impl FnOnce() -> Arc<T>) -> Arc<T> {
         if let Some(partition) = self.get(id) {
             return partition;
         }
-        let mut part = self
-            .part(id)
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(part.entry(id).or_insert_with(open))
+        Arc::clone(
+            &self
+                .write(id)
+                .entry(id)
+                .or_insert_with(|| Entry::of(open()))
+                .item,
+        )
+    }
+
+    /// The same for a shard, whose state has the partition from now on.
+    pub(crate) fn own(&self, id: PartitionId, open: impl FnOnce() -> Arc<T>) -> Arc<T> {
+        let mut part = self.write(id);
+        let entry = part.entry(id).or_insert_with(|| Entry::of(open()));
+        entry.is_owned = true;
+        Arc::clone(&entry.item)
+    }
+
+    /// Removes what no shard has and `is_over` says, and calls `close` for each before anybody
+    /// can open it again.
+    pub(crate) fn remove_unowned(&self, is_over: impl Fn(PartitionId) -> bool, close: impl Fn(&T)) {
+        for part in &self.parts {
+            let mut part = part.write().unwrap_or_else(PoisonError::into_inner);
+            part.retain(|id, entry| {
+                let is_kept = entry.is_owned || !is_over(*id);
+                if !is_kept {
+                    close(&entry.item);
+                }
+                is_kept
+            });
+        }
     }
 
     pub(crate) fn remove(&self, id: PartitionId) {
-        let mut part = self
-            .part(id)
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        part.remove(&id);
+        self.write(id).remove(&id);
     }
 
     /// All partitions.
-    pub(crate) fn all(&self) -> Vec<Arc<PartitionLog>> {
-        let logs_of = |part: &RwLock<BTreeMap<_, Arc<PartitionLog>>>| {
+    pub(crate) fn all(&self) -> Vec<Arc<T>> {
+        let logs_of = |part: &RwLock<Part<T>>| {
             let part = part.read().unwrap_or_else(PoisonError::into_inner);
-            part.values().map(Arc::clone).collect::<Vec<_>>()
+            let logs = part.values().map(|entry| Arc::clone(&entry.item));
+            logs.collect::<Vec<_>>()
         };
         self.parts.iter().flat_map(logs_of).collect()
     }
 
-    fn part(&self, id: PartitionId) -> &RwLock<BTreeMap<PartitionId, Arc<PartitionLog>>> {
+    fn write(&self, id: PartitionId) -> RwLockWriteGuard<'_, Part<T>> {
+        let part = self.part(id).write();
+        part.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn part(&self, id: PartitionId) -> &RwLock<Part<T>> {
         // Serial and index both spread: partitions of one topic and topics of one partition.
         let mixed = id
             .topic_serial()

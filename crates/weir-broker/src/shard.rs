@@ -3,30 +3,44 @@
 mod apply;
 mod checkpoint;
 mod command;
+mod era;
+mod forget;
 mod groups;
+mod hold;
 mod lead;
 mod sweep;
+mod transactions;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, OnceLock, Weak},
+};
 
-use weir_log::partition::{PartitionLog, PartitionStore};
+use weir_log::{
+    Millis,
+    partition::{PartitionLog, PartitionStore},
+};
 use weir_model::{GroupId, PartitionId};
 use weir_raft::Handle;
 
+pub(crate) use self::hold::{Held, Question};
 pub(crate) use self::{
     checkpoint::{ShardBody, ShardPlan},
     command::ShardCommand,
     groups::place,
     sweep::Sweep,
 };
+use self::{era::Era, hold::Holding};
 use crate::{
     checkpointer::CheckpointState,
     group::{Coordinator, GroupConfig, GroupTable, OffsetTable},
     machine::Machine,
     mailbox::Reply,
     metadata_host::MetadataView,
+    node::Node,
     producer::ProducerTable,
-    registry::PartitionRegistry,
+    registry::{PartitionRegistry, ViewRegistry},
+    transaction::{PendingOffsets, TransactionTable, TransactionView},
 };
 
 /// What a shard needs from its node.
@@ -34,26 +48,45 @@ use crate::{
 pub(crate) struct ShardEnv {
     pub(crate) store: Arc<PartitionStore>,
     pub(crate) registry: Arc<PartitionRegistry>,
+    /// Where the partitions' transactions stand.
+    pub(crate) views: Arc<ViewRegistry>,
     pub(crate) checkpoints: Arc<CheckpointState>,
     pub(crate) topology: Arc<MetadataView>,
     /// Of the worker that runs the shard.
     pub(crate) handle: Handle<Machine>,
+    /// Set once the node is put together, before any group runs.
+    pub(crate) node: Arc<OnceLock<Weak<Node>>>,
 }
 
 /// One partition's replicated state: the log, and who produced to it.
 struct Partition {
     log: Arc<PartitionLog>,
     producers: ProducerTable,
+    /// Where its transactions stand, once it has had one.
+    view: Option<Arc<TransactionView>>,
 }
 
 /// The state machine of one shard, with the coordinator of its consumer groups beside it.
 pub(crate) struct Shard {
     id: GroupId,
     env: ShardEnv,
+    era: Era,
     partitions: BTreeMap<PartitionId, Partition>,
     groups: GroupTable,
     offsets: OffsetTable,
     config: GroupConfig,
+    /// Offsets of transactions that are open.
+    pending: PendingOffsets,
+    /// Transactional ids that this shard coordinates.
+    transactions: TransactionTable,
+    /// Volatile, the leader's own.
+    holding: Holding,
+    /// Whether this node leads. Volatile.
+    leads: bool,
+    /// Overdue transactions are not looked at again before. Volatile.
+    overdue_at: Millis,
+    /// Transactions whose partitions are being told of their end. Volatile, the leader's own.
+    ending: BTreeSet<String>,
     /// Volatile, the leader's own.
     pub(crate) coordinator: Coordinator<Reply>,
     /// Volatile, the leader's own.

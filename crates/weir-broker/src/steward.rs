@@ -71,6 +71,26 @@ impl StewardState {
     }
 }
 
+/// Lets another voter of the group lead, if that is still wanted where the group is led.
+pub(crate) fn transfer(node: &Arc<Node>, group: GroupId, to: NodeId) {
+    let facts = cluster::facts(node);
+    let Some(led) = facts.group(group) else {
+        return;
+    };
+    let step = plan::Step {
+        group,
+        leader: led.leader,
+        action: plan::Action::Transfer(to),
+    };
+    let (leader, order) = Order::of(step, &facts);
+    let done = move |result: Result<(), String>| {
+        if let Err(reason) = result {
+            tracing::info!(%group, %leader, reason, "leadership was not handed over");
+        }
+    };
+    step::send(node, leader, order, Box::new(done));
+}
+
 /// One per node.
 pub(crate) struct Steward {
     node: Arc<Node>,

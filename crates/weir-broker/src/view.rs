@@ -21,7 +21,7 @@ use weir_raft::{FollowerView, GroupView, Members};
 use crate::{
     Node,
     encoding::{DecodeError, Reader, Writer},
-    metadata::state::MAX_NODES,
+    metadata::{Topology, state::MAX_NODES},
 };
 
 const VERSION: u8 = 1;
@@ -122,6 +122,17 @@ impl ClusterState {
         }
     }
 
+    /// Whether `own` and those that it hears of are less than half of `all`.
+    fn hears_few<'a>(&self, own: NodeId, all: impl Iterator<Item = &'a NodeId>) -> bool {
+        let (mut up_count, mut count) = (0, 0);
+        for node in all {
+            let is_up = self.nodes.get(node).is_some_and(|health| health.is_up);
+            up_count += usize::from(is_up || *node == own);
+            count += 1;
+        }
+        up_count * 2 < count
+    }
+
     /// Who takes part stays known, until another leader says more.
     fn forget_leader(&mut self, node: NodeId, is_over: impl Fn(GroupId) -> bool) {
         for (group, view) in &mut self.groups {
@@ -216,7 +227,13 @@ impl Node {
         self.identity.addresses.len() <= 1 && self.topology.load().nodes().len() <= 1
     }
 
-    fn is_down(&self, node: NodeId) -> bool {
+    /// Whether this node hears of less than half of all nodes, itself among them.
+    pub(crate) fn is_cut_off(&self, topology: &Topology) -> bool {
+        let others = Arc::clone(&self.views.lock());
+        others.hears_few(self.id(), topology.nodes().keys())
+    }
+
+    pub(crate) fn is_down(&self, node: NodeId) -> bool {
         let others = self.views.lock();
         others.nodes.get(&node).is_some_and(|health| !health.is_up)
     }

@@ -2,10 +2,14 @@
 
 use weir_door::{Connection, Door};
 
-use crate::session::connection::KafkaSession;
+use crate::{
+    codec::versions::SERVED,
+    session::connection::{KafkaSession, Shared},
+};
 
 /// Most bytes of records in one Fetch answer, whatever the client allows (Kafka's
-/// `fetch.max.bytes`).
+/// `fetch.max.bytes`). What a connection may hold,
+/// [`MAX_UNSENT_BYTES`](weir_door::limits::MAX_UNSENT_BYTES), is less at most times.
 pub const MAX_FETCH_BYTES: usize = 55 << 20;
 
 /// What a user may set of the Kafka door.
@@ -28,12 +32,16 @@ impl Default for KafkaConfig {
 #[derive(Debug)]
 pub struct KafkaDoor {
     config: KafkaConfig,
+    shared: Shared,
 }
 
 impl KafkaDoor {
     /// A door.
     pub fn new(config: KafkaConfig) -> Self {
-        Self { config }
+        Self {
+            config,
+            shared: Shared::default(),
+        }
     }
 }
 
@@ -44,7 +52,12 @@ impl Door for KafkaDoor {
         "kafka"
     }
 
+    fn request_labels(&self) -> Vec<String> {
+        let served = SERVED.iter();
+        served.map(|line| format!("{:?}", line.api)).collect()
+    }
+
     fn open(&self, connection: Connection) -> KafkaSession {
-        KafkaSession::new(connection, self.config)
+        KafkaSession::sharing(connection, self.config, &self.shared)
     }
 }

@@ -44,10 +44,36 @@ pub const INVALID_REQUEST: i16 = 42;
 pub const NO_TRANSACTIONS: i16 = 53;
 /// `FETCH_SESSION_ID_NOT_FOUND`.
 pub const FETCH_SESSION_ID_NOT_FOUND: i16 = 70;
+/// `INVALID_FETCH_SESSION_EPOCH`.
+pub const INVALID_FETCH_SESSION_EPOCH: i16 = 71;
+/// `UNSUPPORTED_COMPRESSION_TYPE`.
+pub const UNSUPPORTED_COMPRESSION_TYPE: i16 = 76;
+/// `FETCH_SESSION_TOPIC_ID_ERROR`.
+pub const FETCH_SESSION_TOPIC_ID_ERROR: i16 = 106;
+/// `UNSUPPORTED_FOR_MESSAGE_FORMAT`.
+pub const UNSUPPORTED_FOR_MESSAGE_FORMAT: i16 = 43;
 /// `INVALID_RECORD`.
 pub const INVALID_RECORD: i16 = 87;
+/// `UNSUPPORTED_ENDPOINT_TYPE`.
+pub const UNSUPPORTED_ENDPOINT_TYPE: i16 = 115;
 /// `UNKNOWN_TOPIC_ID`.
 pub const UNKNOWN_TOPIC_ID: i16 = 100;
+
+/// `INVALID_TXN_STATE`.
+pub const INVALID_TXN_STATE: i16 = 48;
+/// `INVALID_REGULAR_EXPRESSION`.
+pub const INVALID_REGULAR_EXPRESSION: i16 = 128;
+/// `INVALID_PRODUCER_EPOCH`.
+pub const INVALID_PRODUCER_EPOCH: i16 = 47;
+/// `CONCURRENT_TRANSACTIONS`.
+pub const CONCURRENT_TRANSACTIONS: i16 = 51;
+/// `PRODUCER_FENCED`.
+pub const PRODUCER_FENCED: i16 = 90;
+/// `TRANSACTION_ABORTABLE`.
+pub const TRANSACTION_ABORTABLE: i16 = 120;
+/// `NOT_ENOUGH_REPLICAS`: tried again by all clients, in order and under the same epoch, and tells
+/// that nothing was stored.
+pub const NOT_ENOUGH_REPLICAS: i16 = 19;
 
 /// `NOT_LEADER_OR_FOLLOWER`: clients refresh their metadata and try again.
 const NOT_LEADER: i16 = 6;
@@ -68,6 +94,8 @@ pub fn of(kind: ErrorKind, surface: Surface) -> i16 {
         E::InvalidReplicationFactor => same(INVALID_REPLICATION_FACTOR),
         E::InvalidConfig => same(40),
         E::OffsetOutOfRange => same(1),
+        E::OffsetNotAvailable => same(78),
+        E::NotEnoughReplicas => same(19),
         E::NotLeader => (NOT_LEADER, NOT_LEADER, 16),
         E::FencedLeaderEpoch => same(74),
         E::UnknownLeaderEpoch => same(75),
@@ -96,16 +124,28 @@ pub fn of(kind: ErrorKind, surface: Surface) -> i16 {
         E::GroupMaxSizeReached => same(81),
         E::FencedInstance => same(82),
         E::OffsetMetadataTooLarge => same(12),
-        E::UnstableOffset => same(88),
         E::GroupNotFound => same(69),
         E::NonEmptyGroup => same(68),
         E::GroupSubscribed => same(86),
-        E::FencedMemberEpoch => same(110),
-        E::StaleMemberEpoch => same(113),
-        E::UnreleasedInstance => same(111),
-        E::UnsupportedAssignor => same(112),
-        E::InvalidRegex => same(128),
+        E::InvalidReplicaAssignment => same(INVALID_REPLICA_ASSIGNMENT),
+        E::PolicyViolation => same(44),
+        E::ElectionNotNeeded => same(84),
+        E::PreferredLeaderNotAvailable => same(80),
+        E::EligibleLeadersNotAvailable => same(83),
+        E::NoReassignmentInProgress => same(85),
         E::InvalidRequest => same(INVALID_REQUEST),
+        E::SequenceGap => same(NOT_ENOUGH_REPLICAS),
+        E::CoordinatorUnreachable => (NOT_ENOUGH_REPLICAS, STORAGE, COORDINATOR_NOT_AVAILABLE),
+        E::OperationNotAttempted => same(55),
+        E::ProducerFenced => same(PRODUCER_FENCED),
+        E::InvalidTxnState => same(INVALID_TXN_STATE),
+        E::InvalidProducerIdMapping => same(49),
+        E::InvalidTransactionTimeout => same(50),
+        E::ConcurrentTransactions => same(CONCURRENT_TRANSACTIONS),
+        E::TransactionCoordinatorFenced => same(52),
+        E::TransactionalIdNotFound => same(105),
+        E::TransactionAbortable => same(TRANSACTION_ABORTABLE),
+        E::UnstableOffsetCommit => same(88),
     };
     match surface {
         Surface::Write => write,
@@ -125,6 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
+    // Table: one line per code.
     fn codes_have_the_names_that_the_table_gives_them() {
         let named = [
             (CORRUPT_MESSAGE, ResponseError::CorruptMessage),
@@ -158,6 +199,33 @@ mod tests {
             (UNKNOWN_TOPIC_ID, ResponseError::UnknownTopicId),
             (NOT_LEADER, ResponseError::NotLeaderOrFollower),
             (STORAGE, ResponseError::KafkaStorageError),
+            (NOT_ENOUGH_REPLICAS, ResponseError::NotEnoughReplicas),
+            (INVALID_PRODUCER_EPOCH, ResponseError::InvalidProducerEpoch),
+            (
+                CONCURRENT_TRANSACTIONS,
+                ResponseError::ConcurrentTransactions,
+            ),
+            (PRODUCER_FENCED, ResponseError::ProducerFenced),
+            (
+                of(ErrorKind::InvalidTxnState, Surface::Write),
+                ResponseError::InvalidTxnState,
+            ),
+            (
+                of(ErrorKind::InvalidProducerIdMapping, Surface::Write),
+                ResponseError::InvalidProducerIdMapping,
+            ),
+            (
+                of(ErrorKind::InvalidTransactionTimeout, Surface::Write),
+                ResponseError::InvalidTransactionTimeout,
+            ),
+            (
+                of(ErrorKind::TransactionalIdNotFound, Surface::Write),
+                ResponseError::TransactionalIdNotFound,
+            ),
+            (
+                of(ErrorKind::UnstableOffsetCommit, Surface::Group),
+                ResponseError::UnstableOffsetCommit,
+            ),
             (
                 COORDINATOR_NOT_AVAILABLE,
                 ResponseError::CoordinatorNotAvailable,
@@ -183,10 +251,6 @@ mod tests {
                 ResponseError::InvalidTimestamp,
             ),
             (
-                of(ErrorKind::UnstableOffset, Surface::Group),
-                ResponseError::UnstableOffsetCommit,
-            ),
-            (
                 of(ErrorKind::GroupNotFound, Surface::Group),
                 ResponseError::GroupIdNotFound,
             ),
@@ -199,24 +263,24 @@ mod tests {
                 ResponseError::GroupSubscribedToTopic,
             ),
             (
-                of(ErrorKind::FencedMemberEpoch, Surface::Group),
-                ResponseError::FencedMemberEpoch,
+                of(ErrorKind::PolicyViolation, Surface::Write),
+                ResponseError::PolicyViolation,
             ),
             (
-                of(ErrorKind::StaleMemberEpoch, Surface::Group),
-                ResponseError::StaleMemberEpoch,
+                of(ErrorKind::ElectionNotNeeded, Surface::Write),
+                ResponseError::ElectionNotNeeded,
             ),
             (
-                of(ErrorKind::UnreleasedInstance, Surface::Group),
-                ResponseError::UnreleasedInstanceId,
+                of(ErrorKind::PreferredLeaderNotAvailable, Surface::Write),
+                ResponseError::PreferredLeaderNotAvailable,
             ),
             (
-                of(ErrorKind::UnsupportedAssignor, Surface::Group),
-                ResponseError::UnsupportedAssignor,
+                of(ErrorKind::EligibleLeadersNotAvailable, Surface::Write),
+                ResponseError::EligibleLeadersNotAvailable,
             ),
             (
-                of(ErrorKind::InvalidRegex, Surface::Group),
-                ResponseError::InvalidRegularExpression,
+                of(ErrorKind::NoReassignmentInProgress, Surface::Write),
+                ResponseError::NoReassignmentInProgress,
             ),
             (
                 of(ErrorKind::TopicExists, Surface::Write),
@@ -239,6 +303,7 @@ mod tests {
             ErrorKind::TimedOut,
             ErrorKind::UnknownTopicOrPartition,
             ErrorKind::CorruptBatch,
+            ErrorKind::SequenceGap,
         ] {
             let name = ResponseError::try_from_code(of(kind, Surface::Write)).unwrap();
             assert!(

@@ -20,7 +20,7 @@ use weir_broker::{
 };
 
 use crate::{
-    Claim, Limits, Millis, Session,
+    Claim, ConnectionCounters, Limits, Millis, Session,
     limits::{
         MAX_READ_BYTES, MAX_REQUESTS_PER_TURN_COUNT, MAX_TRANSMIT_PER_TURN_BYTES,
         MAX_WRITE_CHUNKS_COUNT, MIN_FRAME_BYTES_PER_S, MIN_READ_BYTES, READ_AHEAD_FACTOR,
@@ -68,6 +68,7 @@ pub struct Driver<S> {
     /// A peer that has closed its side waits for nothing: its requests get this long.
     peer_due: Option<Instant>,
     started: (Instant, Millis),
+    counters: Option<ConnectionCounters>,
 }
 
 enum Event {
@@ -108,7 +109,15 @@ impl<S: Session> Driver<S> {
             drain_due: None,
             peer_due: None,
             started: (now, Millis(wall_ms)),
+            counters: None,
         }
+    }
+
+    /// Counts what it does.
+    #[must_use]
+    pub fn with_counters(mut self, counters: ConnectionCounters) -> Self {
+        self.counters = Some(counters);
+        self
     }
 
     /// The session, for its reason to close.
@@ -206,6 +215,9 @@ impl<S: Session> Driver<S> {
             self.peer_due = Some(Instant::now() + self.limits.drain);
         }
         for (ticket, outcome) in self.arrived.drain(..) {
+            if let Some(counters) = &mut self.counters {
+                counters.answered(ticket, Instant::now());
+            }
             self.session.complete(now, ticket, outcome);
         }
         if self.session.poll_timeout().is_some_and(|due| due <= now) {
@@ -216,6 +228,9 @@ impl<S: Session> Driver<S> {
         while submitted_count < MAX_REQUESTS_PER_TURN_COUNT
             && let Some((ticket, request)) = self.session.poll_request()
         {
+            if let Some(counters) = &mut self.counters {
+                counters.asked(ticket, self.session.request_label(ticket), Instant::now());
+            }
             let reply = Reply::new(Arc::clone(&self.mailbox), ticket);
             self.backend.submit(request, reply);
             submitted_count += 1;
@@ -282,6 +297,9 @@ impl<S: Session> Driver<S> {
 
     fn note_read(&mut self, count: usize) {
         self.traffic_at = Instant::now();
+        if let Some(counters) = &self.counters {
+            counters.received(count);
+        }
         self.missing_bytes = self.missing_bytes.saturating_sub(count);
         if count >= self.read_bytes {
             self.read_bytes = (self.read_bytes * 2).min(MAX_READ_BYTES);
@@ -293,6 +311,9 @@ impl<S: Session> Driver<S> {
     fn note_written(&mut self, count: usize) {
         self.traffic_at = Instant::now();
         self.written_at = self.traffic_at;
+        if let Some(counters) = &self.counters {
+            counters.sent(count);
+        }
         assert!(count <= self.unsent_bytes, "more was written than given");
         self.unsent_bytes -= count;
         let mut left = count;

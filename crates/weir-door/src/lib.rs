@@ -3,15 +3,19 @@
 //! Charter: sockets and tokio live here and nowhere below; no protocol is named here.
 
 pub mod budget;
+pub mod counters;
 pub mod driver;
 pub mod limits;
 pub mod listener;
 pub mod session;
+pub mod sockets;
 #[cfg(test)]
 mod toy;
 
 pub use budget::{Budget, Claim};
+pub use counters::{ConnectionCounters, DoorCounters, DoorFigures};
 pub use limits::Limits;
 pub use listener::{Listener, ListenerError, serve};
 pub use session::{Bounds, CloseReason, Connection, Door, Session};
+pub use sockets::Sockets;
 pub use weir_log::clock::Millis;

@@ -3,7 +3,7 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     sync::{Semaphore, watch},
     task::JoinSet,
 };
@@ -11,7 +11,7 @@ use tracing::{debug, info, warn};
 use weir_broker::api::Backend;
 
 use crate::{
-    Budget, CloseReason, Connection, Door, Limits, Session,
+    Budget, CloseReason, Connection, Door, DoorCounters, Limits, Session, Sockets,
     driver::{Driver, Ended},
     limits::MAX_NODE_REQUEST_BYTES,
 };
@@ -23,7 +23,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug, thiserror::Error)]
 pub enum ListenerError {
     /// The address cannot be listened on.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}")]
     Bind {
         /// As asked for.
         address: String,
@@ -32,29 +32,23 @@ pub enum ListenerError {
     },
 }
 
-/// An open port.
+/// Open ports of one door.
 #[derive(Debug)]
 pub struct Listener {
-    socket: TcpListener,
-    local: SocketAddr,
+    sockets: Sockets,
     limits: Limits,
     budget: Budget,
+    counters: Option<Arc<DoorCounters>>,
 }
 
 impl Listener {
-    /// Listens on `address` (`host:port`) with default limits and a budget of its own.
-    pub async fn bind(address: &str) -> Result<Self, ListenerError> {
-        let failed = |source| ListenerError::Bind {
-            address: address.to_owned(),
-            source,
-        };
-        let socket = TcpListener::bind(address).await.map_err(failed)?;
-        let local = socket.local_addr().map_err(failed)?;
+    /// Listens on `addresses`, see [`Sockets::bind`], with default limits and a budget of its own.
+    pub async fn bind(addresses: &[String]) -> Result<Self, ListenerError> {
         Ok(Self {
-            socket,
-            local,
+            sockets: Sockets::bind(addresses).await?,
             limits: Limits::default(),
             budget: Budget::new(MAX_NODE_REQUEST_BYTES),
+            counters: None,
         })
     }
 
@@ -72,9 +66,16 @@ impl Listener {
         self
     }
 
-    /// The address listened on, with the port that the system chose for port 0.
-    pub fn local_addr(&self) -> SocketAddr {
-        self.local
+    /// Counts what the door's connections do.
+    #[must_use]
+    pub fn with_counters(mut self, counters: Arc<DoorCounters>) -> Self {
+        self.counters = Some(counters);
+        self
+    }
+
+    /// The addresses listened on, with the ports that the system chose.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.sockets.addresses()
     }
 }
 
@@ -98,27 +99,27 @@ pub async fn serve<D: Door>(
                     .acquire_owned()
                     .await
                     .expect("the semaphore of connections is never closed");
-                (permit, listener.socket.accept().await)
+                (permit, listener.sockets.accept().await)
             } => accepted,
         };
-        let (permit, stream, peer) = match accepted {
-            (permit, Ok((stream, peer))) => (permit, stream, peer),
+        let (permit, stream, local, peer) = match accepted {
+            (permit, Ok((stream, local, peer))) => (permit, stream, local, peer),
             (_, Err(error)) => {
                 warn!(door = door.name(), %error, "accept failed");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
-        let connection = Connection {
-            peer,
-            local: listener.local,
-        };
-        let driver = Driver::new(
+        let connection = Connection { peer, local };
+        let mut driver = Driver::new(
             door.open(connection),
             Arc::clone(&backend),
             listener.budget.claim(),
             listener.limits,
         );
+        if let Some(counters) = &listener.counters {
+            driver = driver.with_counters(counters.connection());
+        }
         let (name, shutdown) = (door.name(), shutdown.clone());
         connections.spawn(async move {
             run(name, peer, stream, driver, shutdown).await;
@@ -165,8 +166,8 @@ mod tests {
             connections_count: 1,
             ..Limits::default()
         };
-        let listener = Listener::bind("127.0.0.1:0").await.unwrap();
-        let (address, listener) = (listener.local_addr(), listener.with_limits(limits));
+        let listener = Listener::bind(&["127.0.0.1:0".to_owned()]).await.unwrap();
+        let (address, listener) = (listener.addresses()[0], listener.with_limits(limits));
         let (backend, mut asked) = Held::pair();
         let (stop, stopped) = watch::channel(false);
         let server = tokio::spawn(serve(listener, Arc::new(ToyDoor), backend, stopped));
@@ -193,12 +194,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_taken_port_is_named() {
-        let first = Listener::bind("127.0.0.1:0").await.unwrap();
-        let address = first.local_addr().to_string();
-        let error = Listener::bind(&address).await.unwrap_err().to_string();
-        assert!(
-            error.starts_with(&format!("cannot listen on {address}: ")),
-            "{error}"
-        );
+        let first = Listener::bind(&["127.0.0.1:0".to_owned()]).await.unwrap();
+        let address = first.addresses()[0].to_string();
+        let error = Listener::bind(std::slice::from_ref(&address)).await;
+        let error = error.unwrap_err().to_string();
+        assert_eq!(error, format!("cannot listen on {address}"));
     }
 }

@@ -52,6 +52,10 @@ pub trait Door: Send + Sync + 'static {
     type Session: Session + 'static;
     /// The door's name in logs, such as `kafka`.
     fn name(&self) -> &'static str;
+    /// The kinds of requests whose durations are counted apart, for people.
+    fn request_labels(&self) -> Vec<String> {
+        vec![self.name().to_owned()]
+    }
     /// A session for a connection that was just taken.
     fn open(&self, connection: Connection) -> Self::Session;
 }
@@ -66,6 +70,11 @@ pub trait Session: Send {
 
     /// The next request for the node.
     fn poll_request(&mut self) -> Option<(Ticket, Request)>;
+
+    /// Which of [`Door::request_labels`] the request is that was just polled.
+    fn request_label(&self, _ticket: Ticket) -> usize {
+        0
+    }
 
     /// Takes the answer to a request. A ticket that is not awaited is ignored.
     fn complete(&mut self, now: Millis, ticket: Ticket, outcome: Outcome);

@@ -177,5 +177,6 @@ pub(crate) fn answer(reply: Reply, text: &str) {
         node: 1,
         host: text.to_owned(),
         port: 1,
+        rack: None,
     })]));
 }

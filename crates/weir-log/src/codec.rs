@@ -8,6 +8,11 @@ use weir_model::batch::Codec;
 /// kept and served as it is; nobody looks inside.
 pub const MAX_DECOMPRESSED_BYTES: usize = 128 << 20;
 
+/// A codec's own default level.
+pub const DEFAULT_LEVEL: i32 = -1;
+/// Highest level of gzip.
+const MAX_GZIP_LEVEL: u32 = 9;
+
 /// Begins snappy in xerial's framing; version 1 and least reader version 1 follow.
 const XERIAL_MAGIC: [u8; 8] = [0x82, b'S', b'N', b'A', b'P', b'P', b'Y', 0];
 const XERIAL_VERSIONS: [u8; 8] = [0, 0, 0, 1, 0, 0, 0, 1];
@@ -99,11 +104,20 @@ fn ends_early() -> CodecError {
 
 /// Compresses the records of one batch as Kafka's clients expect it.
 pub fn compress(codec: Codec, body: &[u8]) -> io::Result<Vec<u8>> {
+    compress_at(codec, DEFAULT_LEVEL, body)
+}
+
+/// Like [`compress`], with the codec's own level; [`DEFAULT_LEVEL`]: its default. Snappy and LZ4
+/// have one level here.
+pub fn compress_at(codec: Codec, level: i32, body: &[u8]) -> io::Result<Vec<u8>> {
     match codec {
         Codec::None => Ok(body.to_vec()),
         Codec::Gzip => {
-            let mut writer =
-                flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+            let level = u32::try_from(level).map_or_else(
+                |_| flate2::Compression::default(),
+                |level| flate2::Compression::new(level.min(MAX_GZIP_LEVEL)),
+            );
+            let mut writer = flate2::write::GzEncoder::new(Vec::new(), level);
             writer.write_all(body)?;
             writer.finish()
         }
@@ -122,7 +136,10 @@ pub fn compress(codec: Codec, body: &[u8]) -> io::Result<Vec<u8>> {
             writer.write_all(body)?;
             Ok(writer.finish()?)
         }
-        Codec::Zstd => zstd::stream::encode_all(body, zstd::DEFAULT_COMPRESSION_LEVEL),
+        Codec::Zstd if level == DEFAULT_LEVEL => {
+            zstd::stream::encode_all(body, zstd::DEFAULT_COMPRESSION_LEVEL)
+        }
+        Codec::Zstd => zstd::stream::encode_all(body, level),
     }
 }
 

@@ -40,7 +40,7 @@ pub fn new_start(
 }
 
 /// The latest record's time; the file's age where records tell no time.
-fn last_written(segment: &SegmentMeta) -> Millis {
+pub(crate) fn last_written(segment: &SegmentMeta) -> Millis {
     if segment.max_timestamp_ms < 0 {
         Millis(segment.created_ms)
     } else {

@@ -215,6 +215,36 @@ pub fn stamp_append_time(batch: &mut [u8], now_ms: i64) {
     let attributes = i16::from_be_bytes(array_at(batch, 21)) | LOG_APPEND_TIME;
     batch[21..23].copy_from_slice(&attributes.to_be_bytes());
     batch[35..43].copy_from_slice(&now_ms.to_be_bytes());
+    mend_crc(batch);
+}
+
+/// Makes `time_ms` the latest time in the header of a whole, valid batch, and mends its checksum.
+pub fn set_max_timestamp(batch: &mut [u8], time_ms: i64) {
+    assert!(batch.len() >= HEADER_BYTES, "a valid batch has a header");
+    batch[35..43].copy_from_slice(&time_ms.to_be_bytes());
+    mend_crc(batch);
+}
+
+/// Makes the header of a whole batch say that its records are in `codec` and as long as they are.
+/// The checksum is left to [`mend_crc`].
+pub fn set_codec(batch: &mut [u8], codec: Codec) {
+    assert!(batch.len() >= HEADER_BYTES, "a valid batch has a header");
+    let bits = match codec {
+        Codec::None => 0,
+        Codec::Gzip => 1,
+        Codec::Snappy => 2,
+        Codec::Lz4 => 3,
+        Codec::Zstd => 4,
+    };
+    let attributes = i16::from_be_bytes(array_at(batch, 21)) & !CODEC_MASK | bits;
+    batch[21..23].copy_from_slice(&attributes.to_be_bytes());
+    let length = i32::try_from(batch.len() - LENGTH_PREFIX_BYTES).expect("a batch is below 2 GiB");
+    batch[8..12].copy_from_slice(&length.to_be_bytes());
+}
+
+/// Makes the checksum of a whole batch that of its bytes.
+pub fn mend_crc(batch: &mut [u8]) {
+    assert!(batch.len() >= HEADER_BYTES, "a valid batch has a header");
     let crc = crc32c::crc32c(&batch[21..]);
     batch[17..21].copy_from_slice(&crc.to_be_bytes());
 }

@@ -28,6 +28,8 @@ pub enum ErrorKind {
     InvalidConfig,
     /// The offset is before the log's start or past its end.
     OffsetOutOfRange,
+    /// The offset is past what this replica has applied; its leader has it.
+    OffsetNotAvailable,
     /// Another node leads the partition.
     NotLeader,
     /// The request's leader epoch is older than the leader's.
@@ -44,6 +46,8 @@ pub enum ErrorKind {
     UnsupportedFormat,
     /// The batch is larger than the topic allows.
     MessageTooLarge,
+    /// Fewer replicas keep up than the topic asks for.
+    NotEnoughReplicas,
     /// The producer's sequence number leaves a gap.
     OutOfOrderSequence,
     /// The producer's sequence number was seen, but outside the window that can answer it.
@@ -84,26 +88,51 @@ pub enum ErrorKind {
     FencedInstance,
     /// The committed metadata is too long.
     OffsetMetadataTooLarge,
-    /// An offset of the partition is part of a transaction that has not ended.
-    UnstableOffset,
     /// No such group.
     GroupNotFound,
     /// The group has members.
     NonEmptyGroup,
     /// The group's members are subscribed to the topic.
     GroupSubscribed,
-    /// The member's epoch is not the one on record: it must give up all and join again.
-    FencedMemberEpoch,
-    /// The member's epoch is older than the one on record: it must hear of the new one first.
-    StaleMemberEpoch,
-    /// Another member holds this instance id and has not left.
-    UnreleasedInstance,
-    /// The broker has no assignor of this name.
-    UnsupportedAssignor,
-    /// The regular expression does not compile, or is too large.
-    InvalidRegex,
+    /// The nodes asked for cannot be the partition's.
+    InvalidReplicaAssignment,
+    /// A rule of the topic forbids it.
+    PolicyViolation,
+    /// The replica that is to lead leads already.
+    ElectionNotNeeded,
+    /// The replica that is to lead is down or behind.
+    PreferredLeaderNotAvailable,
+    /// No replica can lead.
+    EligibleLeadersNotAvailable,
+    /// There is no reassignment that could be cancelled.
+    NoReassignmentInProgress,
     /// The request is malformed in a way that its own codes do not name.
     InvalidRequest,
+    /// An earlier sequence of the producer is missing that may be on its way again: leadership has
+    /// changed a short while ago.
+    SequenceGap,
+    /// Another instance of the transactional producer has taken over.
+    ProducerFenced,
+    /// The transaction is not in a state that allows this.
+    InvalidTxnState,
+    /// The transactional id is not known with this producer id.
+    InvalidProducerIdMapping,
+    /// The transaction timeout is out of range.
+    InvalidTransactionTimeout,
+    /// An earlier transaction of the same id is being ended.
+    ConcurrentTransactions,
+    /// Another node has coordinated the transaction since.
+    TransactionCoordinatorFenced,
+    /// No transactional id of that name is known.
+    TransactionalIdNotFound,
+    /// The transaction can only be aborted.
+    TransactionAbortable,
+    /// Offsets of a transaction that is open are not decided yet.
+    UnstableOffsetCommit,
+    /// The transaction's coordinator does not answer, or is being loaded.
+    CoordinatorUnreachable,
+    /// Not tried, since something else of the same request was refused.
+    OperationNotAttempted,
 }
 
 impl ErrorKind {
@@ -113,6 +142,8 @@ impl ErrorKind {
         match self {
             E::UnknownTopicOrPartition
             | E::UnknownTopicId
+            | E::OffsetNotAvailable
+            | E::NotEnoughReplicas
             | E::NotLeader
             | E::FencedLeaderEpoch
             | E::UnknownLeaderEpoch
@@ -125,7 +156,12 @@ impl ErrorKind {
             | E::CoordinatorLoading
             | E::NotCoordinator
             | E::RebalanceInProgress
-            | E::UnstableOffset => true,
+            | E::PreferredLeaderNotAvailable
+            | E::EligibleLeadersNotAvailable
+            | E::SequenceGap
+            | E::ConcurrentTransactions
+            | E::UnstableOffsetCommit
+            | E::CoordinatorUnreachable => true,
             E::TopicExists
             | E::InvalidTopic
             | E::InvalidPartitions
@@ -151,12 +187,19 @@ impl ErrorKind {
             | E::GroupNotFound
             | E::NonEmptyGroup
             | E::GroupSubscribed
-            | E::FencedMemberEpoch
-            | E::StaleMemberEpoch
-            | E::UnreleasedInstance
-            | E::UnsupportedAssignor
-            | E::InvalidRegex
-            | E::InvalidRequest => false,
+            | E::InvalidReplicaAssignment
+            | E::PolicyViolation
+            | E::ElectionNotNeeded
+            | E::NoReassignmentInProgress
+            | E::InvalidRequest
+            | E::ProducerFenced
+            | E::InvalidTxnState
+            | E::InvalidProducerIdMapping
+            | E::InvalidTransactionTimeout
+            | E::TransactionCoordinatorFenced
+            | E::TransactionalIdNotFound
+            | E::TransactionAbortable
+            | E::OperationNotAttempted => false,
         }
     }
 
@@ -165,6 +208,8 @@ impl ErrorKind {
         use ErrorKind as E;
         match self {
             E::NotLeader
+            | E::OffsetNotAvailable
+            | E::NotEnoughReplicas
             | E::TimedOut
             | E::StorageFull
             | E::StorageFailed
@@ -173,7 +218,12 @@ impl ErrorKind {
             | E::CoordinatorLoading
             | E::NotCoordinator
             | E::RebalanceInProgress
-            | E::UnstableOffset => Blame::Us,
+            | E::PreferredLeaderNotAvailable
+            | E::EligibleLeadersNotAvailable
+            | E::SequenceGap
+            | E::ConcurrentTransactions
+            | E::UnstableOffsetCommit
+            | E::CoordinatorUnreachable => Blame::Us,
             E::UnknownTopicOrPartition
             | E::UnknownTopicId
             | E::TopicExists
@@ -204,12 +254,19 @@ impl ErrorKind {
             | E::GroupNotFound
             | E::NonEmptyGroup
             | E::GroupSubscribed
-            | E::FencedMemberEpoch
-            | E::StaleMemberEpoch
-            | E::UnreleasedInstance
-            | E::UnsupportedAssignor
-            | E::InvalidRegex
-            | E::InvalidRequest => Blame::Client,
+            | E::InvalidReplicaAssignment
+            | E::PolicyViolation
+            | E::ElectionNotNeeded
+            | E::NoReassignmentInProgress
+            | E::InvalidRequest
+            | E::ProducerFenced
+            | E::InvalidTxnState
+            | E::InvalidProducerIdMapping
+            | E::InvalidTransactionTimeout
+            | E::TransactionCoordinatorFenced
+            | E::TransactionalIdNotFound
+            | E::TransactionAbortable
+            | E::OperationNotAttempted => Blame::Client,
         }
     }
 }
@@ -272,15 +329,29 @@ codes! {
     35 FencedInstance,
     36 OffsetMetadataTooLarge,
     37 InvalidRequest,
-    60 UnstableOffset,
-    61 GroupNotFound,
-    62 NonEmptyGroup,
-    63 GroupSubscribed,
-    64 FencedMemberEpoch,
-    65 StaleMemberEpoch,
-    66 UnreleasedInstance,
-    67 UnsupportedAssignor,
-    68 InvalidRegex,
+    60 SequenceGap,
+    61 ProducerFenced,
+    62 InvalidTxnState,
+    63 InvalidProducerIdMapping,
+    64 InvalidTransactionTimeout,
+    65 ConcurrentTransactions,
+    66 TransactionCoordinatorFenced,
+    67 TransactionalIdNotFound,
+    68 TransactionAbortable,
+    69 UnstableOffsetCommit,
+    80 OffsetNotAvailable,
+    81 NotEnoughReplicas,
+    70 InvalidReplicaAssignment,
+    71 PolicyViolation,
+    72 ElectionNotNeeded,
+    73 PreferredLeaderNotAvailable,
+    74 EligibleLeadersNotAvailable,
+    75 NoReassignmentInProgress,
+    76 CoordinatorUnreachable,
+    77 OperationNotAttempted,
+    78 GroupNotFound,
+    79 NonEmptyGroup,
+    82 GroupSubscribed,
 }
 
 #[cfg(test)]
@@ -290,7 +361,7 @@ mod tests {
     #[test]
     fn every_code_names_one_error_and_no_other() {
         let named: Vec<ErrorKind> = (0..=u16::MAX).filter_map(ErrorKind::from_code).collect();
-        assert_eq!(named.len(), 46);
+        assert_eq!(named.len(), 60);
         for code in 0..=u16::MAX {
             let back = ErrorKind::from_code(code).map(ErrorKind::code);
             assert!(back.is_none_or(|back| back == code), "{code}");

@@ -1,11 +1,12 @@
 //! The words that every other crate of WeirMQ shares: ids, names, error kinds and the stored
 //! record batch.
 //!
-//! Charter: message, names, ids and error kinds; no I/O, no clock, nothing that a single crate
+//! Charter: message, names, ids, error kinds and counted durations; no I/O, no clock, nothing that a single crate
 //! alone uses.
 
 pub mod batch;
 pub mod error_kind;
+pub mod figures;
 pub mod id;
 pub mod name;
 pub mod record;

@@ -56,7 +56,24 @@ pub struct Record<'a> {
     content: &'a [u8],
 }
 
-impl Record<'_> {
+/// A header: its name, as bytes that should be UTF-8, and its value.
+pub type Header<'a> = (&'a [u8], Option<&'a [u8]>);
+
+impl<'a> Record<'a> {
+    /// The headers in the record's order; a name may stand several times.
+    pub fn headers(&self) -> impl Iterator<Item = Header<'a>> {
+        let (rest, at) = (self.content, self.offset_delta);
+        let mut reader = Reader { rest, at };
+        let skipped = reader.nullable().and_then(|_| reader.nullable());
+        let count = skipped.and_then(|_| reader.length()).ok().flatten();
+        // Walked once already: what does not fit was refused there.
+        (0..count.unwrap_or(0)).map_while(move |_| {
+            let length = reader.length().ok()??;
+            let name = reader.take(length).ok()?;
+            Some((name, reader.nullable().ok()?))
+        })
+    }
+
     /// Appends the record to `out` with another timestamp delta.
     pub fn write(&self, timestamp_delta_ms: i64, out: &mut Vec<u8>) {
         let mut head = Vec::with_capacity(1 + 2 * MAX_VARINT_BYTES);
@@ -222,15 +239,34 @@ pub fn write_record(
     value: Option<&[u8]>,
     out: &mut Vec<u8>,
 ) {
+    write_record_with(timestamp_delta_ms, offset_delta, key, value, &[], out);
+}
+
+/// Appends a record.
+pub fn write_record_with(
+    timestamp_delta_ms: i64,
+    offset_delta: u32,
+    key: Option<&[u8]>,
+    value: Option<&[u8]>,
+    headers: &[Header<'_>],
+    out: &mut Vec<u8>,
+) {
     let mut content = Vec::new();
-    for field in [key, value] {
+    let put = |field: Option<&[u8]>, content: &mut Vec<u8>| {
         let length = field.map_or(-1, |field| {
             i64::try_from(field.len()).expect("a length fits in i64")
         });
-        write_varint(length, &mut content);
+        write_varint(length, content);
         content.extend_from_slice(field.unwrap_or_default());
+    };
+    put(key, &mut content);
+    put(value, &mut content);
+    let count = i64::try_from(headers.len()).expect("a count fits in i64");
+    write_varint(count, &mut content);
+    for (name, value) in headers {
+        put(Some(name), &mut content);
+        put(*value, &mut content);
     }
-    write_varint(0, &mut content);
     let record = Record {
         raw: &[],
         attributes: 0,
@@ -266,6 +302,17 @@ mod tests {
         assert_eq!((records[1].offset_delta, records[1].key), (7, None));
         assert_eq!(records[1].timestamp_delta_ms, 1 << 40);
         assert_eq!([records[0].raw, records[1].raw].concat(), bytes);
+    }
+
+    #[test]
+    fn headers_read_back_in_order_with_names_that_repeat() {
+        let headers: [Header<'_>; 3] = [(b"a", Some(b"1")), (b"a", None), (b"", Some(b""))];
+        let mut bytes = Vec::new();
+        write_record_with(0, 0, None, Some(b"v"), &headers, &mut bytes);
+        write_record(0, 1, None, None, &mut bytes);
+        let records: Vec<_> = Records::new(&bytes, 2).map(Result::unwrap).collect();
+        assert_eq!(records[0].headers().collect::<Vec<_>>(), headers);
+        assert_eq!(records[1].headers().count(), 0);
     }
 
     #[test]

@@ -151,6 +151,13 @@ impl<S: StateMachine> Handle<S> {
         into.append(&mut self.lock().inputs);
     }
 
+    /// Drops everything that is waiting, unanswered: of a worker that is gone. What waits may hold
+    /// the handle's owner, and so itself.
+    pub fn discard(&self) {
+        let inputs = std::mem::take(&mut self.lock().inputs);
+        drop(inputs);
+    }
+
     /// Whether anything is waiting.
     pub fn has_input(&self) -> bool {
         !self.lock().inputs.is_empty()

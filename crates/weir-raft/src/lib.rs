@@ -39,4 +39,4 @@ pub use peer::{NoPeers, PeerMessage, PeerPort};
 pub use seeded::RaftBug;
 pub use snapshot::{GroupCheckpoint, NoSnapshots, SnapshotOffer, SnapshotPort};
 pub use status::{FollowerView, GroupStatus, GroupView};
-pub use worker::{Admission, Turn, Worker, WorkerConfig, WorkerFailed};
+pub use worker::{Admission, MAX_STOPPING_MS, Turn, Worker, WorkerConfig, WorkerFailed};

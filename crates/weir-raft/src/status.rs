@@ -19,6 +19,7 @@ pub struct GroupStatus {
     persisted: AtomicU64,
     leader: AtomicU64,
     applied: AtomicU64,
+    leader_changes: AtomicU64,
     /// A mutex: locked for a reference, by those who look after the cluster.
     view: Mutex<Arc<GroupView>>,
 }
@@ -81,6 +82,11 @@ impl GroupStatus {
         }
     }
 
+    /// How often this replica heard of another leader than before, since it was opened.
+    pub fn leader_changes(&self) -> u64 {
+        self.leader_changes.load(Ordering::Relaxed)
+    }
+
     /// Index of the last entry applied on this node.
     pub fn applied(&self) -> u64 {
         self.applied.load(Ordering::Acquire)
@@ -101,6 +107,12 @@ impl GroupStatus {
     }
 
     pub(crate) fn publish(&self, term: u64, leader: u64, applied: u64) {
+        let is_new = leader != raft::INVALID_ID
+            && (self.term.load(Ordering::Relaxed) != term
+                || self.leader.load(Ordering::Relaxed) != leader);
+        if is_new {
+            self.leader_changes.fetch_add(1, Ordering::Relaxed);
+        }
         self.term.store(term, Ordering::Release);
         self.leader.store(leader, Ordering::Release);
         self.applied.store(applied, Ordering::Release);

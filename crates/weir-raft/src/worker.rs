@@ -21,6 +21,10 @@ use crate::{
 /// Time between two ticks of groups with peers, in ms.
 pub(crate) const TICK_MS: u64 = 100;
 
+/// Longest time that a worker which was told to stop waits for the disk and for other nodes, in
+/// ms: either may never answer.
+pub const MAX_STOPPING_MS: u64 = 3_000;
+
 /// How a worker is set up.
 pub struct WorkerConfig {
     /// This node.
@@ -51,7 +55,8 @@ pub struct Turn {
     pub messages: Vec<PeerMessage>,
     /// How long the next turn can wait without input, in ms.
     pub next_turn_in_ms: Option<u64>,
-    /// The worker was told to stop and has settled everything.
+    /// The worker was told to stop, and has settled everything or waited for
+    /// [`MAX_STOPPING_MS`]. Nobody waits for an answer any more.
     pub stopped: bool,
 }
 
@@ -79,6 +84,8 @@ pub struct Worker<S: StateMachine> {
     inputs: Vec<Input<S>>,
     held: Vec<Input<S>>,
     stopping: bool,
+    /// When a worker that is stopping waits no longer, by the clock that never jumps.
+    stops_by_ms: Option<u64>,
     failed: Option<WorkerFailed>,
 }
 
@@ -96,6 +103,7 @@ impl<S: StateMachine> Worker<S> {
             inputs: Vec::new(),
             held: Vec::new(),
             stopping: false,
+            stops_by_ms: None,
             failed: None,
         }
     }
@@ -165,9 +173,28 @@ impl<S: StateMachine> Worker<S> {
         }
         Ok(Turn {
             messages,
+            stopped: self.has_stopped(at),
             next_turn_in_ms: self.next_turn_in_ms(at),
-            stopped: self.stopping && self.groups.values().all(Group::is_settled),
         })
+    }
+
+    /// What a worker leaves behind when it has waited long enough may be committed or not, as
+    /// after a crash.
+    fn has_stopped(&mut self, at: Moment) -> bool {
+        if !self.stopping {
+            return false;
+        }
+        let limit = at.elapsed_ms.saturating_add(MAX_STOPPING_MS);
+        let stops_by_ms = *self.stops_by_ms.get_or_insert(limit);
+        let is_settled = self.groups.values().all(Group::is_settled);
+        if !is_settled && at.elapsed_ms < stops_by_ms {
+            return false;
+        }
+        if !is_settled {
+            tracing::warn!("stops though the disk or the other nodes have not answered");
+        }
+        self.settle_everything(NotCommitted::LeadershipLost);
+        true
     }
 
     fn take_inputs(&mut self, now: Millis, out: &mut Output) -> Result<(), WorkerFailed> {
@@ -335,7 +362,10 @@ impl<S: StateMachine> Worker<S> {
             .map(|tick| tick.saturating_sub(at.elapsed_ms));
         let deadline = self.deadlines.values().min();
         let deadline = deadline.map(|deadline| deadline.since(at.now));
-        tick.into_iter().chain(deadline).min()
+        let stop = self
+            .stops_by_ms
+            .map(|stops_by| stops_by.saturating_sub(at.elapsed_ms));
+        tick.into_iter().chain(deadline).chain(stop).min()
     }
 
     fn settle_everything(&mut self, why: NotCommitted) {

@@ -1,15 +1,19 @@
-//! The node's two ports, and what others are told of them.
+//! The node's ports, and what others are told of them.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use tokio::net::TcpListener;
 use tracing::warn;
-use weir_door::{Listener, ListenerError};
+use weir_door::{Budget, Limits, Listener, ListenerError, Sockets, sockets::LOCALHOST};
 use weir_peer::PeerTls;
 
-use crate::{command::serve::ServeArguments, exit_code::Usage, host_port::HostPort};
+use crate::{
+    exit_code::Usage,
+    host_port::HostPort,
+    settings::{AdminAt, ServeConfig},
+};
 
-/// Both ports, taken and not yet served.
+/// All ports, taken and not yet served.
 pub(crate) struct Doors {
     pub(crate) kafka: Listener,
     /// Where clients are told to connect.
@@ -17,53 +21,94 @@ pub(crate) struct Doors {
     pub(crate) cluster: TcpListener,
     /// Where the other nodes are told to connect.
     pub(crate) cluster_advertised: HostPort,
+    pub(crate) admin: Option<Sockets>,
     pub(crate) tls: Option<PeerTls>,
 }
 
 impl Doors {
-    pub(crate) async fn bind(arguments: &ServeArguments) -> anyhow::Result<Self> {
-        let tls = arguments.tls.load()?;
-        let kafka = Listener::bind(&arguments.kafka).await?;
-        let given = arguments.kafka_advertise.as_ref();
-        let kafka_advertised = advertised(given, kafka.local_addr(), "--kafka")?;
+    pub(crate) async fn bind(config: &ServeConfig) -> anyhow::Result<Self> {
+        let tls = config.tls.load()?;
+        let limits = Limits {
+            connections_count: config.max_connections_count,
+            idle: Duration::from_millis(config.connection_idle_ms),
+            ..Limits::default()
+        };
+        let kafka = Listener::bind(&config.kafka).await?;
+        let kafka = kafka
+            .with_limits(limits)
+            .with_budget(Budget::new(config.request_memory_bytes));
+        let given = config.kafka_advertise.as_ref();
+        let told = spoken(&config.kafka, &kafka.addresses());
+        let kafka_advertised = advertised(given, told, "kafka")?;
         let failed = |source| ListenerError::Bind {
-            address: arguments.cluster.clone(),
+            address: config.cluster.clone(),
             source,
         };
-        let cluster = TcpListener::bind(&arguments.cluster)
-            .await
-            .map_err(failed)?;
-        let given = arguments.cluster_advertise.as_ref();
+        let cluster = TcpListener::bind(&config.cluster).await.map_err(failed)?;
+        let given = config.cluster_advertise.as_ref();
         let bound = cluster.local_addr().map_err(failed)?;
-        let cluster_advertised = advertised(given, bound, "--cluster")?;
+        let cluster_advertised = advertised(given, bound.into(), "cluster")?;
         if tls.is_none() && !bound.ip().is_loopback() {
-            warn!(
-                "--cluster {bound} without TLS: whoever reaches that port can change the cluster"
-            );
+            warn!("cluster {bound} without TLS: whoever reaches that port can change the cluster");
         }
         Ok(Self {
             kafka,
             kafka_advertised,
             cluster,
             cluster_advertised,
+            admin: bind_admin(&config.admin).await?,
             tls,
         })
     }
 }
 
-/// What is told: as given, or else as bound, if anybody can connect to that.
+async fn bind_admin(at: &AdminAt) -> anyhow::Result<Option<Sockets>> {
+    let addresses = match at {
+        AdminAt::Off => return Ok(None),
+        AdminAt::Set(addresses) => return Ok(Some(Sockets::bind(addresses).await?)),
+        AdminAt::Default(addresses) => addresses,
+    };
+    match Sockets::bind(addresses).await {
+        Ok(sockets) => Ok(Some(sockets)),
+        // Another node on this machine, most likely: no reason to refuse a second one.
+        Err(error) => {
+            let error = anyhow::Error::from(error);
+            warn!("{error:#}; the admin port is a free one, since none was set");
+            let free = [format!("{LOCALHOST}:0")];
+            Ok(Some(Sockets::bind(&free).await?))
+        }
+    }
+}
+
+/// The first address of a listener as somebody would write it: the host as it was given, the port
+/// as it was taken. `0.0.0.0` and `::` stay what they are.
+pub(crate) fn spoken(given: &[String], bound: &[SocketAddr]) -> HostPort {
+    let first = bound.first().copied().map(HostPort::from);
+    let first = first.expect("a listener has at least one address");
+    let host = given.first().and_then(|given| given.rsplit_once(':'));
+    match host {
+        Some((host, _)) => HostPort {
+            host: host.trim_matches(['[', ']']).to_owned(),
+            port: first.port,
+        },
+        None => first,
+    }
+}
+
+/// What is told: as given, or else as listened on, if anybody can connect to that.
 fn advertised(
     given: Option<&HostPort>,
-    bound: SocketAddr,
-    option: &str,
+    listening: HostPort,
+    setting: &str,
 ) -> Result<HostPort, Usage> {
+    let ip = listening.host.parse::<std::net::IpAddr>();
     match given {
         Some(given) => Ok(given.clone()),
-        None if bound.ip().is_unspecified() => Err(Usage(format!(
-            "{option} {bound} takes connections to every address of this machine: say which one \
-             the others are told, with {option}-advertise HOST:PORT"
+        None if ip.is_ok_and(|ip| ip.is_unspecified()) => Err(Usage(format!(
+            "{setting} {listening} takes connections to every address of this machine: say which one \
+             the others are told, with --{setting}-advertise HOST:PORT"
         ))),
-        None => Ok(bound.into()),
+        None => Ok(listening),
     }
 }
 
@@ -73,13 +118,29 @@ mod tests {
 
     #[test]
     fn nobody_is_told_an_address_that_is_none() {
-        let every: SocketAddr = "0.0.0.0:9092".parse().unwrap();
-        let one: SocketAddr = "10.0.0.1:9092".parse().unwrap();
         let given: HostPort = "node-1:19092".parse().unwrap();
-        let told = |given, bound| advertised(given, bound, "--kafka").map(|told| told.to_string());
-        assert_eq!(told(None, one).unwrap(), "10.0.0.1:9092");
-        assert_eq!(told(Some(&given), every).unwrap(), "node-1:19092");
-        let refused = told(None, every).unwrap_err().to_string();
-        assert!(refused.contains("--kafka-advertise"), "{refused}");
+        let told = |given, listening: &str| {
+            let told = advertised(given, listening.parse().unwrap(), "kafka");
+            told.map(|told| told.to_string())
+        };
+        assert_eq!(told(None, "10.0.0.1:9092").unwrap(), "10.0.0.1:9092");
+        assert_eq!(told(None, "node-1:9092").unwrap(), "node-1:9092");
+        assert_eq!(told(Some(&given), "0.0.0.0:9092").unwrap(), "node-1:19092");
+        for every in ["0.0.0.0:9092", "[::]:9092"] {
+            let refused = told(None, every).unwrap_err().to_string();
+            assert!(refused.contains("--kafka-advertise"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_listener_is_told_by_the_name_it_was_given_and_the_port_it_took() {
+        let bound = ["[::1]:4711".parse().unwrap()];
+        for (given, told) in [
+            ("localhost:0", "localhost:4711"),
+            ("[::1]:0", "[::1]:4711"),
+            ("[::]:4711", "[::]:4711"),
+        ] {
+            assert_eq!(spoken(&[given.to_owned()], &bound).to_string(), told);
+        }
     }
 }

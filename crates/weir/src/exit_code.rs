@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use weir_broker::{NodeFailed, OpenError};
 
-use crate::data_dir::DataDirError;
+use crate::{client::ClientError, data_dir::DataDirError};
 
 /// The request was refused, such as a data directory in use.
 const REFUSED: u8 = 1;
@@ -12,7 +12,10 @@ const REFUSED: u8 = 1;
 const USAGE: u8 = 2;
 /// The storage failed or is damaged.
 const STORAGE: u8 = 3;
-
+/// Nobody answered, or nobody leads, until the time was over.
+const NO_ANSWER: u8 = 4;
+/// An orderly end took too long.
+pub(crate) const OVERDUE: u8 = 5;
 /// A broken invariant.
 const BUG: u8 = 70;
 
@@ -49,6 +52,16 @@ pub(crate) fn of(error: &anyhow::Error) -> ExitCode {
         error.downcast_ref::<DataDirError>()
     {
         return STORAGE.into();
+    }
+    if let Some(error) = error.downcast_ref::<ClientError>() {
+        return match error {
+            ClientError::Unreachable { .. }
+            | ClientError::Lost { .. }
+            | ClientError::NoLeader { .. } => NO_ANSWER.into(),
+            ClientError::Refused { .. }
+            | ClientError::Unsupported { .. }
+            | ClientError::Malformed { .. } => REFUSED.into(),
+        };
     }
     if error.is::<Usage>() {
         return USAGE.into();

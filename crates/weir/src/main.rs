@@ -1,5 +1,7 @@
 //! WeirMQ: one broker for every client.
 
+mod admin;
+mod client;
 mod cluster_tls;
 mod command;
 mod data_dir;
@@ -7,14 +9,17 @@ mod doors;
 mod ending;
 mod exit_code;
 mod host_port;
+mod logging;
 mod membership;
+mod moment;
+mod settings;
 mod wiring;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::command::{cluster, quickstart, serve};
+use crate::command::{cluster, config, consume, group, produce, quickstart, serve, topic};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -33,23 +38,37 @@ enum Command {
     Serve(serve::ServeArguments),
     /// Run one node or several, send some messages, read them back, and go on serving.
     Quickstart(quickstart::QuickstartArguments),
+    /// Make, look at, change and delete topics.
+    Topic(topic::TopicArguments),
+    /// Look at consumer groups, move and delete their offsets.
+    Group(group::GroupArguments),
+    /// Send lines from standard input as messages.
+    Produce(produce::ProduceArguments),
+    /// Print messages.
+    Consume(consume::ConsumeArguments),
+    /// Print the settings that a node would run with, and where each comes from.
+    Config(config::ConfigArguments),
     /// Look at a cluster, and change it.
     Cluster(cluster::ClusterArguments),
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    tracing_subscriber::fmt()
-        .with_env_filter(log_filter())
-        .with_writer(std::io::stderr)
-        .init();
     // Buffers of some megabytes come and go all the time; a huge page is cleared as a whole for
     // the part of it that one of them uses. Refused only by kernels without such pages.
     let _ = rustix::thread::disable_transparent_huge_pages(true);
     let result = match arguments.command {
         Command::Serve(arguments) => serve::run(&arguments, serve::announce_ready),
         Command::Quickstart(arguments) => quickstart::run(&arguments),
-        Command::Cluster(arguments) => cluster::run(&arguments),
+        Command::Config(arguments) => config::run(&arguments),
+        Command::Cluster(arguments) => {
+            logging::of_tool();
+            cluster::run(&arguments)
+        }
+        Command::Topic(arguments) => topic::run(&arguments),
+        Command::Group(arguments) => group::run(&arguments),
+        Command::Produce(arguments) => produce::run(&arguments),
+        Command::Consume(arguments) => consume::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -58,11 +77,4 @@ fn main() -> ExitCode {
             exit_code::of(&error)
         }
     }
-}
-
-/// `WEIR_LOG` in `tracing`'s form, such as `weir_broker=debug`. Default: changes of state that
-/// somebody may act on.
-fn log_filter() -> tracing_subscriber::EnvFilter {
-    tracing_subscriber::EnvFilter::try_from_env("WEIR_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"))
 }

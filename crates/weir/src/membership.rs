@@ -8,37 +8,34 @@ use weir_broker::{Engine, Identity, join};
 use weir_log::Entropy as _;
 use weir_peer::PeerClient;
 
-use crate::{
-    command::serve::ServeArguments, data_dir, doors::Doors, host_port::HostPort, wiring::Machine,
-};
+use crate::{data_dir, doors::Doors, host_port::HostPort, settings::ServeConfig, wiring::Machine};
 
 /// Time between two rounds of asking.
 const ASK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The node's identity, durable.
 pub(crate) async fn settle(
-    arguments: &ServeArguments,
+    config: &ServeConfig,
     machine: &Machine,
     doors: &Doors,
 ) -> anyhow::Result<Identity> {
-    let dir = &arguments.data_dir;
+    let dir = &config.data_dir;
     if let Some(identity) = Identity::load(&*machine.disk)? {
-        say_ignored(arguments, &identity);
+        say_ignored(config, &identity);
         data_dir::drop_incarnation(dir)?;
         return moved(identity, machine, &doors.cluster_advertised);
     }
     let (disk, entropy, wal) = (&machine.disk, &*machine.entropy, &machine.config.wal);
-    if arguments.join.is_empty() {
+    if config.join.is_empty() {
         anyhow::ensure!(
             data_dir::incarnation(dir)?.is_none(),
             "{} was made to join a cluster and has not joined yet: start with --join, or empty it",
             dir.display()
         );
         let address = doors.cluster_advertised.to_string();
-        let shards = arguments.shards.unwrap_or(machine.config.shard_count);
-        return Ok(Engine::found(disk, entropy, wal, shards, address)?);
+        return Ok(Engine::found(disk, entropy, wal, config.shards, address)?);
     }
-    let identity = admitted(arguments, machine, doors).await?;
+    let identity = admitted(config, machine, doors).await?;
     Engine::join(disk, entropy, wal, &identity)?;
     // With it, a directory that lost its log would get the same id again, and vote twice.
     data_dir::drop_incarnation(dir)?;
@@ -60,8 +57,8 @@ fn moved(
 }
 
 /// The directory has the last word, so that options can stay in a unit file.
-fn say_ignored(arguments: &ServeArguments, identity: &Identity) {
-    let option = match (arguments.init, arguments.join.is_empty()) {
+fn say_ignored(config: &ServeConfig, identity: &Identity) {
+    let option = match (config.init, config.join.is_empty()) {
         (true, _) => "--init",
         (false, false) => "--join",
         (false, true) => return,
@@ -72,22 +69,22 @@ fn say_ignored(arguments: &ServeArguments, identity: &Identity) {
 
 /// Asks one node after the other until one admits this one, however long that takes.
 async fn admitted(
-    arguments: &ServeArguments,
+    config: &ServeConfig,
     machine: &Machine,
     doors: &Doors,
 ) -> anyhow::Result<Identity> {
-    let incarnation = match data_dir::incarnation(&arguments.data_dir)? {
+    let incarnation = match data_dir::incarnation(&config.data_dir)? {
         Some(kept) => kept,
         None => {
             let (high, low) = (machine.entropy.next_u64(), machine.entropy.next_u64());
             // 0 stands for none.
             let random = (u128::from(high) << 64 | u128::from(low)).max(1);
-            data_dir::keep_incarnation(&arguments.data_dir, random)?;
+            data_dir::keep_incarnation(&config.data_dir, random)?;
             random
         }
     };
     loop {
-        for address in &arguments.join {
+        for address in &config.join {
             match ask(address, incarnation, doors).await {
                 Ok(identity) => {
                     let (node, cluster) = (identity.node, identity.cluster_id());

@@ -1,12 +1,12 @@
 //! The node put on this machine's disk, clocks and random numbers.
 
-use std::{path::Path, sync::Arc, thread::available_parallelism};
+use std::{sync::Arc, thread::available_parallelism};
 
 use anyhow::Context as _;
 use weir_broker::{Engine, NodeConfig, peer::PeerPort};
 use weir_log::disk::{Disk, RealDisk, SystemClock, SystemEntropy};
 
-use crate::host_port::HostPort;
+use crate::{host_port::HostPort, settings::ServeConfig};
 
 /// Most threads that run groups: they do little but hand batches on.
 const MAX_WORKER_COUNT: u32 = 8;
@@ -21,17 +21,20 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// For the node whose data is in `data_dir` and whose clients are told `kafka`.
-    pub(crate) fn open(data_dir: &Path, kafka: &HostPort) -> anyhow::Result<Self> {
-        let disk = RealDisk::open(data_dir)
-            .with_context(|| format!("data directory {}", data_dir.display()))?;
+    /// For a node with these settings, whose clients are told `kafka`.
+    pub(crate) fn open(config: &ServeConfig, kafka: &HostPort) -> anyhow::Result<Self> {
+        let disk = RealDisk::open(&config.data_dir)
+            .with_context(|| format!("data directory {}", config.data_dir.display()))?;
         let cores = available_parallelism().map_or(1, usize::from);
         let workers = u32::try_from(cores.div_ceil(CORES_PER_WORKER)).unwrap_or(MAX_WORKER_COUNT);
+        let shown =
+            std::path::absolute(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone());
         let config = NodeConfig {
+            data_dir: shown.display().to_string(),
             kafka_host: kafka.host.clone(),
             kafka_port: kafka.port,
             worker_count: workers.min(MAX_WORKER_COUNT),
-            ..NodeConfig::default()
+            ..config.node.clone()
         };
         Ok(Self {
             disk: Arc::new(disk),

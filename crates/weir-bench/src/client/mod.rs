@@ -3,4 +3,5 @@
 mod node;
 mod producer;
 
+pub(crate) use node::NodeProcess;
 pub(crate) use producer::measure;

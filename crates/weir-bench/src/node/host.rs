@@ -66,6 +66,7 @@ impl NodeHost {
             partition_count: Some(partition_count),
             replication_factor: None,
             configs: Vec::new(),
+            assignments: None,
         };
         let request = CreateTopics {
             topics: vec![topic],

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
 use bytes::Bytes;
-use weir_broker::api::{Fetch, FetchPartition, Outcome, Request};
+use weir_broker::api::{Fetch, FetchPartition, Outcome, ReadFrom, Request};
 
 use super::{NodeHost, TopicRefs};
 
@@ -43,15 +43,18 @@ impl<'a> Reader<'a> {
     /// Bytes read from `offset` on.
     fn read(&mut self, offset: u64) -> Result<u64> {
         let fetch = Fetch {
+            committed_only: false,
             min_bytes: 1,
             max_bytes: self.read_bytes,
             max_wait_ms: 0,
+            from: ReadFrom::Leader,
             partitions: vec![FetchPartition {
                 topic: self.topic.topic.clone(),
                 index: 0,
                 offset: i64::try_from(offset)?,
                 max_bytes: self.read_bytes,
                 leader_epoch: -1,
+                last_epoch: -1,
             }],
         };
         let Outcome::Fetch(fetched) = self.host.ask(Request::Fetch(fetch))? else {

@@ -47,6 +47,7 @@ impl Target for NodeWriters<'_> {
             batch: self.batch.clone(),
         };
         let produce = Produce {
+            transaction: None,
             ack: AckLevel::Majority,
             timeout_ms: PRODUCE_TIMEOUT_MS,
             partitions: vec![partition],

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use weir_log::{
-    FlushError, PartitionLog,
+    FlushError, Millis, PartitionLog,
     compaction::{self, Compaction, CompactionPolicy, MAX_KEY_MAP_BYTES},
     retention::{self, RetentionPolicy},
 };
@@ -12,10 +12,6 @@ use weir_raft::Input;
 
 use super::{CheckpointFailed, Checkpointer};
 use crate::{metadata::TopicRecord, shard::ShardCommand};
-
-/// Share of a log that must be new before it is compacted, in percent (Kafka's
-/// `min.cleanable.dirty.ratio`).
-const MIN_DIRTY_PERCENT: u8 = 50;
 
 impl Checkpointer {
     /// Looks after all partitions where it is time to.
@@ -54,6 +50,16 @@ impl Checkpointer {
             retention_bytes: topic.settings.retention_bytes,
         };
         let now = self.node.clock.now();
+        // Only what is in segments goes: what is over its time must get there first.
+        let is_over =
+            |time_ms| time_ms >= 0 && Some(now.since(Millis(time_ms))) > policy.retention_ms;
+        let is_too_old =
+            policy.retention_ms.is_some() && log.oldest_unflushed_ms().is_some_and(is_over);
+        let is_too_long = policy
+            .retention_bytes
+            .is_some_and(|limit| log.size_bytes() > limit);
+        let is_unflushed = log.end_offset() > log.manifest().end();
+        self.is_hurried |= is_unflushed && (is_too_old || is_too_long);
         let start = log.start_offset();
         if let Some(start) = retention::new_start(&log.manifest(), start, policy, now) {
             self.trim(log, group, start);
@@ -81,7 +87,9 @@ impl Checkpointer {
         }
         let policy = CompactionPolicy {
             delete_retention_ms: topic.settings.delete_retention_ms,
-            min_dirty_percent: MIN_DIRTY_PERCENT,
+            min_dirty_percent: topic.settings.min_dirty_percent,
+            min_lag_ms: topic.settings.min_compaction_lag_ms,
+            max_lag_ms: topic.settings.max_compaction_lag_ms,
             segment_bytes: u64::from(topic.settings.segment_bytes),
             key_map_bytes: MAX_KEY_MAP_BYTES,
             now: self.node.clock.now(),

@@ -15,6 +15,10 @@ pub(super) struct Requests {
     /// Partitions of groups that retire, until the write-ahead log has forgotten the group.
     retiring: BTreeMap<GroupId, Vec<PartitionId>>,
     removed: Vec<PartitionId>,
+    /// Partitions that groups let go of, with the entry that did it, until a checkpoint no
+    /// longer names them.
+    dropped: BTreeMap<GroupId, Vec<(u64, PartitionId)>>,
+    wants_room: bool,
     taken_over: Vec<TakenOver>,
     /// All groups are due, changed or not.
     is_forced: bool,
@@ -108,6 +112,45 @@ impl CheckpointState {
         self.lock().requests.retiring.contains_key(&group)
     }
 
+    /// The group let go of these partitions with the entry at `index`: their files go with the
+    /// next checkpoint of the group, which is due soon.
+    pub(crate) fn dropped(
+        &self,
+        group: GroupId,
+        index: u64,
+        ids: impl IntoIterator<Item = PartitionId>,
+    ) {
+        let mut inbox = self.lock();
+        let dropped = inbox.requests.dropped.entry(group).or_default();
+        dropped.extend(ids.into_iter().map(|id| (index, id)));
+    }
+
+    /// A checkpoint would let files go.
+    pub(crate) fn want_room(&self) {
+        self.lock().requests.wants_room = true;
+    }
+
+    /// Whether there are files that a checkpoint would let go. The wish is taken.
+    pub(super) fn take_wish_for_room(&self) -> bool {
+        let mut inbox = self.lock();
+        let has_dropped = inbox
+            .requests
+            .dropped
+            .values()
+            .any(|dropped| !dropped.is_empty());
+        std::mem::take(&mut inbox.requests.wants_room) || has_dropped
+    }
+
+    /// What no checkpoint of the group at `index` or later names.
+    pub(super) fn take_dropped(&self, group: GroupId, index: u64) -> Vec<PartitionId> {
+        let mut inbox = self.lock();
+        let Some(dropped) = inbox.requests.dropped.get_mut(&group) else {
+            return Vec::new();
+        };
+        let gone = dropped.extract_if(.., |(at, _)| *at <= index);
+        gone.map(|(_, id)| id).collect()
+    }
+
     /// Removes files of partitions that nobody has open any more.
     pub(crate) fn remove_partitions(&self, ids: impl IntoIterator<Item = PartitionId>) {
         self.lock().requests.removed.extend(ids);
@@ -154,7 +197,7 @@ impl Checkpointer {
         Ok(())
     }
 
-    fn remove_partitions(&self, ids: Vec<PartitionId>) {
+    pub(super) fn remove_partitions(&self, ids: Vec<PartitionId>) {
         for id in ids {
             if let Err(error) = self.node.env.store.drop_partition(id) {
                 tracing::warn!(partition = %id, %error, "files stay until the next start");

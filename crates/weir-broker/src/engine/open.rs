@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, OnceLock, Weak, atomic::Ordering},
 };
 
 use bytes::Bytes;
@@ -23,7 +23,7 @@ use crate::{
     metadata_host::{MetadataHost, MetadataView},
     node::{Node, NodeParts},
     peer::PeerPort,
-    registry::PartitionRegistry,
+    registry::{PartitionRegistry, ViewRegistry},
     shard::{Shard, ShardEnv},
     steward::Steward,
 };
@@ -40,6 +40,8 @@ struct Opening {
     topology: Arc<MetadataView>,
     store: Arc<PartitionStore>,
     registry: Arc<PartitionRegistry>,
+    views: Arc<ViewRegistry>,
+    node: Arc<OnceLock<Weak<Node>>>,
     offers: Arc<Offers>,
     checkpoint_state: Arc<CheckpointState>,
     handles: Vec<Handle<Machine>>,
@@ -133,6 +135,8 @@ impl Opening {
             topology: Arc::default(),
             store,
             registry: Arc::default(),
+            views: Arc::default(),
+            node: Arc::default(),
             offers,
             checkpoint_state: Arc::clone(state),
             handles,
@@ -219,6 +223,8 @@ impl Opening {
         ShardEnv {
             store: Arc::clone(&self.store),
             registry: Arc::clone(&self.registry),
+            views: Arc::clone(&self.views),
+            node: Arc::clone(&self.node),
             checkpoints: Arc::clone(&self.checkpoint_state),
             topology: Arc::clone(&self.topology),
             handle: self.handles[worker].clone(),

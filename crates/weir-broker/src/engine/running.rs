@@ -7,17 +7,25 @@ use std::{
     time::Duration,
 };
 
-use weir_log::wal::{GroupCommit, SpareMaker, Wal};
+use weir_log::{
+    Millis,
+    wal::{GroupCommit, SpareMaker, Wal},
+};
 use weir_model::GroupId;
 use weir_raft::Input;
 
-use super::{Engine, NodeFailed};
+use super::{Engine, NodeFailed, Observer};
 use crate::{
     checkpointer::{CheckpointFailed, CheckpointState, Checkpointer},
     node::Node,
     peer::{PeerMessages, PeerPort},
 };
 
+/// Longest time for the last checkpoint, in ms: without it the next start reads more of the
+/// write-ahead log.
+const MAX_LAST_CHECKPOINT_MS: u64 = 8_000;
+/// Longest time for [`Running::stop`], in ms, unless a disk hangs in the last checkpoint.
+const MAX_STOP_MS: u64 = 14_000;
 /// Pause between two looks at whether the node is ready.
 const READY_INTERVAL: Duration = Duration::from_millis(1);
 /// Looks between two announcements.
@@ -151,6 +159,11 @@ impl Running {
         Arc::clone(&self.node)
     }
 
+    /// Looks at the node for people, as long as they want.
+    pub fn observer(&self) -> Observer {
+        Observer::new(Arc::clone(&self.node), Arc::clone(&self.queue))
+    }
+
     /// What the write-ahead log did since the start.
     pub fn wal_figures(&self) -> weir_log::wal::WalFigures {
         self.queue.figures()
@@ -188,37 +201,42 @@ impl Running {
     }
 
     /// Ends in order: waits are answered, everything is flushed so that the next start is quick,
-    /// groups stop, the log is closed. Doors must be closed before.
+    /// groups stop, the log is closed. Doors must be closed before. A thread that does not end in
+    /// time, as on a disk that hangs, is left alone: what was acknowledged is stored.
     pub fn stop(self) {
-        self.node.steward.close();
-        self.node.purgatory.close();
-        self.node.offers.close();
-        joined(self.catch_up_thread);
+        let node = &*self.node;
+        let begin = node.elapsed();
+        let (checkpoint_by, end) = (begin.plus(MAX_LAST_CHECKPOINT_MS), begin.plus(MAX_STOP_MS));
+        node.steward.close();
+        node.purgatory.close();
+        node.offers.close();
+        joined(node, self.catch_up_thread, checkpoint_by);
         self.checkpoint_state.close();
-        if let Ok(Some(mut checkpointer)) = self.checkpoint_thread.join() {
-            last_checkpoint(&mut checkpointer);
+        let checkpointer = joined(node, self.checkpoint_thread, checkpoint_by);
+        if let Some(mut checkpointer) = checkpointer.flatten() {
+            last_checkpoint(node, &mut checkpointer, checkpoint_by);
         }
-        for handle in &self.node.handles {
+        for handle in &node.handles {
             handle.send(Input::Stop);
         }
-        self.workers.into_iter().for_each(joined);
+        for worker in self.workers {
+            joined(node, worker, end);
+        }
         self.queue.close();
-        joined(self.wal_thread);
+        joined(node, self.wal_thread, end);
         self.spares.close();
-        joined(self.spare_thread);
-        joined(self.purgatory_thread);
-        joined(self.steward_thread);
-        self.node.env.store.close();
+        joined(node, self.spare_thread, end);
+        joined(node, self.purgatory_thread, end);
+        joined(node, self.steward_thread, end);
+        node.env.store.close();
     }
 }
 
 /// One more checkpoint of all that changed. A full or failing disk is no reason not to stop: the
 /// write-ahead log has everything.
-fn last_checkpoint(checkpointer: &mut Checkpointer) {
-    /// Looks before giving up.
-    const MAX_LOOKS: u32 = 30_000;
+fn last_checkpoint(node: &Node, checkpointer: &mut Checkpointer, end: Millis) {
     checkpointer.hurry();
-    for _ in 0..MAX_LOOKS {
+    while node.elapsed() < end {
         if let Err(error) = checkpointer.turn() {
             tracing::error!(%error, "no checkpoint at the end");
             return;
@@ -228,6 +246,7 @@ fn last_checkpoint(checkpointer: &mut Checkpointer) {
         }
         std::thread::park_timeout(READY_INTERVAL);
     }
+    tracing::warn!("no checkpoint at the end: it took too long");
 }
 
 fn spawn<T: Send + 'static>(
@@ -241,10 +260,21 @@ fn spawn<T: Send + 'static>(
         .spawn(move || run(&guard))
 }
 
-fn joined<T>(thread: JoinHandle<T>) {
-    if thread.join().is_err() {
-        tracing::error!("a thread panicked");
+/// What the thread ended with; `None` where it panicked, or has not ended by `end`.
+fn joined<T>(node: &Node, thread: JoinHandle<T>, end: Millis) -> Option<T> {
+    let name = thread.thread().name().unwrap_or_default().to_owned();
+    while !thread.is_finished() {
+        if node.elapsed() >= end {
+            tracing::error!(thread = name, "does not end: left alone");
+            return None;
+        }
+        std::thread::park_timeout(READY_INTERVAL);
     }
+    let ended = thread.join();
+    if ended.is_err() {
+        tracing::error!(thread = name, "panicked");
+    }
+    ended.ok()
 }
 
 #[cfg(test)]

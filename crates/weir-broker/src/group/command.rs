@@ -1,7 +1,5 @@
 //! The commands of groups in a shard's log: `u8` tag, then the command's own form.
 
-use std::collections::BTreeSet;
-
 use bytes::Bytes;
 use weir_log::Millis;
 use weir_model::PartitionId;
@@ -17,7 +15,6 @@ const PUT_GROUP: u8 = 1;
 const COMMIT_OFFSETS: u8 = 2;
 const DELETE_GROUP: u8 = 3;
 const FORGET_OFFSETS: u8 = 4;
-const FORGET_TOPICS: u8 = 5;
 /// Least that an encoded place takes, in bytes.
 const PLACE_BYTES: usize = 8 + 8;
 
@@ -37,8 +34,6 @@ pub enum GroupCommand {
         /// Its places, each with the time at which it was committed.
         places: Vec<(PartitionId, Millis)>,
     },
-    /// Forget all groups' offsets of topics that were deleted, by serial number.
-    ForgetTopics(BTreeSet<u64>),
 }
 
 /// Offsets of one group.
@@ -78,11 +73,6 @@ impl GroupCommand {
                     writer.i64(committed.0);
                 }
             }
-            Self::ForgetTopics(serials) => {
-                writer.u8(FORGET_TOPICS);
-                writer.count(serials.len());
-                serials.iter().for_each(|serial| writer.u64(*serial));
-            }
         }
         writer.finish()
     }
@@ -104,13 +94,6 @@ impl GroupCommand {
                     places.push((PartitionId(reader.u64()?), Millis(reader.i64()?)));
                 }
                 Self::ForgetOffsets { group, places }
-            }
-            FORGET_TOPICS => {
-                let mut serials = BTreeSet::new();
-                for _ in 0..reader.count(8)? {
-                    serials.insert(reader.u64()?);
-                }
-                Self::ForgetTopics(serials)
             }
             tag => return Err(reader.unknown_tag("group command", tag)),
         };

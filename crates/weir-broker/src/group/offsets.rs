@@ -97,6 +97,15 @@ impl OffsetTable {
         Some(&kept[at].1)
     }
 
+    /// All that is kept, by group and partition.
+    pub fn all(&self) -> impl Iterator<Item = (&str, PartitionId, &StoredOffset)> {
+        let groups = self.groups.iter();
+        groups.flat_map(|(group, kept)| {
+            let kept = kept.iter();
+            kept.map(move |(partition, stored)| (group.as_str(), *partition, stored))
+        })
+    }
+
     /// All that the group keeps, in ascending order of partition.
     pub fn fetch_all(&self, group: &str) -> impl Iterator<Item = (PartitionId, &StoredOffset)> {
         let kept = self.groups.get(group).into_iter().flatten();
@@ -252,7 +261,7 @@ pub fn check_metadata(metadata: &str) -> Result<(), ErrorKind> {
 }
 
 /// Appends `count` offsets.
-pub(super) fn write_offsets<'a>(
+pub(crate) fn write_offsets<'a>(
     writer: &mut Writer,
     count: usize,
     offsets: impl Iterator<Item = (PartitionId, &'a StoredOffset)>,
@@ -268,7 +277,7 @@ pub(super) fn write_offsets<'a>(
 }
 
 /// Takes what [`write_offsets`] wrote.
-pub(super) fn read_offsets(
+pub(crate) fn read_offsets(
     reader: &mut Reader<'_>,
 ) -> Result<Vec<(PartitionId, StoredOffset)>, DecodeError> {
     let mut offsets = Vec::new();

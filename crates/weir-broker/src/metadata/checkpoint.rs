@@ -1,18 +1,21 @@
-//! The whole state as bytes, version 1: `u8` version, `u64` next serial, `u64` next node id, `i64`
+//! The whole state as bytes, version 2: `u8` version, `u64` next serial, `u64` next node id, `i64`
 //! next producer id, text cluster id, `u32` nodes by id, `u32` topics by serial, each `u64` serial and the fields
-//! of its creating command.
+//! of its creating command, `u32` resources in order, each with `u32` count and two texts for each
+//! setting.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::{
+    config_command::{read_resource, write_resource},
     record::{NodeRecord, TopicRecord},
     state::{FIRST_SERIAL, FOUNDER, MAX_PARTITIONS_PER_TOPIC, MAX_SERIAL, MetadataState},
 };
+use crate::api::admin::ConfigMap;
 use crate::encoding::{DecodeError, Reader, Writer, fingerprint};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const NODE_MIN_BYTES: usize = 8 + 16 + 4 + 4 + 2 + 1;
 const TOPIC_MIN_BYTES: usize = 8 + 4 + 16 + 4 + 2 + 4 + 8;
 
@@ -33,6 +36,15 @@ impl MetadataState {
         for topic in self.topology.by_serial.values() {
             topic.write(&mut writer);
         }
+        writer.count(self.topology.configs.len());
+        for (resource, configs) in self.topology.configs.iter() {
+            write_resource(&mut writer, resource);
+            writer.count(configs.len());
+            for (name, value) in configs.iter() {
+                writer.text(name);
+                writer.text(value);
+            }
+        }
         writer.finish()
     }
 
@@ -50,6 +62,7 @@ impl MetadataState {
         {
             return Err(reader.invalid("metadata counter"));
         }
+        state.topology.next_serial = state.next_serial;
         state.topology.cluster_id = reader.text()?.into();
         for _ in 0..reader.count(NODE_MIN_BYTES)? {
             let node = NodeRecord::read(&mut reader)?;
@@ -66,6 +79,15 @@ impl MetadataState {
         for _ in 0..reader.count(TOPIC_MIN_BYTES)? {
             let topic = state.read_topic(&mut reader)?;
             state.topology.add(topic);
+        }
+        for _ in 0..reader.count(1 + 4)? {
+            let resource = read_resource(&mut reader)?;
+            let mut configs = ConfigMap::new();
+            for _ in 0..reader.count(4 + 4)? {
+                let name = reader.text()?.to_owned();
+                configs.insert(name, reader.text()?.to_owned());
+            }
+            state.topology.put_configs(resource, configs);
         }
         reader.finish()?;
         Ok(state)

@@ -36,10 +36,18 @@ impl<K: Ord + Clone, V: Clone> Chunked<K, V> {
     }
 
     pub(super) fn values(&self) -> impl Iterator<Item = &V> {
+        self.iter().map(|(_, value)| value)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
         self.chunks
             .iter()
             .flat_map(|chunk| chunk.iter())
-            .map(|(_, value)| value)
+            .map(|(key, value)| (key, value))
+    }
+
+    pub(super) fn keys(&self) -> impl Iterator<Item = &K> {
+        self.iter().map(|(key, _)| key)
     }
 
     pub(super) fn insert(&mut self, key: K, value: V) {

@@ -9,7 +9,11 @@ use uuid::Uuid;
 use weir_log::Millis;
 use weir_model::{GroupId, NodeId, TopicId, TopicName};
 
-use super::record::{NodeRecord, NodeState};
+use super::{
+    config_command::AlterResource,
+    grow::CreatePartitions,
+    record::{NodeRecord, NodeState},
+};
 use crate::encoding::{DecodeError, Reader, Writer};
 
 // Tags are never used again for something else.
@@ -21,6 +25,8 @@ const ALLOCATE_PRODUCER_IDS: u8 = 5;
 const ADMIT_NODE: u8 = 6;
 const SET_NODE_STATE: u8 = 7;
 const REMOVE_NODE: u8 = 8;
+const ALTER_CONFIGS: u8 = 20;
+const CREATE_PARTITIONS: u8 = 21;
 
 /// A change of the cluster's metadata.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +69,10 @@ pub enum MetadataCommand {
         /// Which.
         id: TopicId,
     },
+    /// Change settings.
+    AlterConfigs(AlterResource),
+    /// Give a topic more partitions.
+    CreatePartitions(CreatePartitions),
     /// Give a node producer ids that no other gets.
     AllocateProducerIds {
         /// Who asks.
@@ -131,6 +141,14 @@ impl MetadataCommand {
                 writer.u8(DELETE_TOPIC);
                 writer.u128(id.0.as_u128());
             }
+            Self::AlterConfigs(change) => {
+                writer.u8(ALTER_CONFIGS);
+                change.write(&mut writer);
+            }
+            Self::CreatePartitions(more) => {
+                writer.u8(CREATE_PARTITIONS);
+                more.write(&mut writer);
+            }
             Self::AllocateProducerIds { node, count } => {
                 writer.u8(ALLOCATE_PRODUCER_IDS);
                 writer.u64(node.0);
@@ -165,6 +183,8 @@ impl MetadataCommand {
             DELETE_TOPIC => Self::DeleteTopic {
                 id: TopicId(Uuid::from_u128(reader.u128()?)),
             },
+            ALTER_CONFIGS => Self::AlterConfigs(AlterResource::read(&mut reader)?),
+            CREATE_PARTITIONS => Self::CreatePartitions(CreatePartitions::read(&mut reader)?),
             ALLOCATE_PRODUCER_IDS => Self::AllocateProducerIds {
                 node: NodeId(reader.u64()?),
                 count: reader.u32()?,

@@ -3,10 +3,13 @@
 mod checkpoint;
 mod chunked;
 pub mod command;
+pub mod config_command;
+pub mod grow;
 mod nodes;
 mod outcome;
 pub mod placement;
 pub mod record;
+pub mod reserved;
 pub mod state;
 #[cfg(test)]
 mod tests;

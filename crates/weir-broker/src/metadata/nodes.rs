@@ -13,6 +13,9 @@ use super::{
 /// Longest peer address, in bytes: the longest host, a colon and a port.
 pub(super) const MAX_ADDRESS_BYTES: usize = MAX_HOST_BYTES + 6;
 
+/// Longest rack, in bytes.
+const MAX_RACK_BYTES: usize = 255;
+
 type Outcome = Result<MetadataOutcome, ErrorKind>;
 
 impl MetadataState {
@@ -34,6 +37,7 @@ impl MetadataState {
                 peer_address: peer_address.clone(),
                 kafka_host: kafka_host.to_owned(),
                 kafka_port,
+                rack: None,
                 state: NodeState::Active,
             };
             nodes.insert(id, record);
@@ -43,6 +47,10 @@ impl MetadataState {
 
     pub(super) fn register(&mut self, node: NodeRecord) -> Outcome {
         check_addresses(&node.peer_address, &node.kafka_host)?;
+        let fits = |rack: &String| (1..=MAX_RACK_BYTES).contains(&rack.len());
+        if !node.rack.as_ref().is_none_or(fits) {
+            return Err(ErrorKind::InvalidRequest);
+        }
         let id = node.id;
         let is_founding = id == FOUNDER && self.next_node == FOUNDER.0;
         let nodes = Arc::make_mut(&mut self.topology.nodes);
@@ -51,6 +59,7 @@ impl MetadataState {
                 known.peer_address = node.peer_address;
                 known.kafka_host = node.kafka_host;
                 known.kafka_port = node.kafka_port;
+                known.rack = node.rack;
             }
             None if is_founding => {
                 self.next_node = FOUNDER.0 + 1;
@@ -79,13 +88,14 @@ impl MetadataState {
         }
         let nodes = &self.topology.nodes;
         let known = nodes.values().find(|node| node.incarnation == incarnation);
-        let (id, state) = match known {
-            Some(known) => (known.id, known.state),
+        let (id, state, rack) = match known {
+            Some(known) => (known.id, known.state, known.rack.clone()),
             None if nodes.len() >= MAX_NODES => return Err(ErrorKind::Overloaded),
             None => {
                 let id = NodeId(self.next_node);
                 self.next_node = id.0.checked_add(1).ok_or(ErrorKind::Overloaded)?;
-                (id, NodeState::Active)
+                // It tells its rack when it announces itself.
+                (id, NodeState::Active, None)
             }
         };
         let record = NodeRecord {
@@ -94,6 +104,7 @@ impl MetadataState {
             peer_address,
             kafka_host,
             kafka_port,
+            rack,
             state,
         };
         Arc::make_mut(&mut self.topology.nodes).insert(id, record);

@@ -19,6 +19,8 @@ const TOPIC_CREATED: u8 = 6;
 const TOPIC_DELETED: u8 = 7;
 const PRODUCER_IDS: u8 = 8;
 const REFUSED: u8 = 9;
+const CONFIGS_ALTERED: u8 = 20;
+const PARTITIONS_CREATED: u8 = 21;
 
 /// What a command did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +39,10 @@ pub enum MetadataOutcome {
     TopicCreated(Arc<TopicRecord>),
     /// The topic is gone.
     TopicDeleted(Arc<TopicRecord>),
+    /// The settings are as asked for.
+    ConfigsAltered,
+    /// The topic has the partitions.
+    PartitionsCreated,
     /// The node may use `count` ids from `first`.
     ProducerIds {
         /// Whose they are.
@@ -78,6 +84,8 @@ impl MetadataOutcome {
                 writer.i64(first.0);
                 writer.u32(*count);
             }
+            Self::ConfigsAltered => writer.u8(CONFIGS_ALTERED),
+            Self::PartitionsCreated => writer.u8(PARTITIONS_CREATED),
             Self::Refused(error) => {
                 writer.u8(REFUSED);
                 writer.u16(error.code());
@@ -99,6 +107,8 @@ impl MetadataOutcome {
                 first: ProducerId(reader.i64()?),
                 count: reader.u32()?,
             },
+            CONFIGS_ALTERED => Self::ConfigsAltered,
+            PARTITIONS_CREATED => Self::PartitionsCreated,
             REFUSED => {
                 let error = ErrorKind::from_code(reader.u16()?);
                 Self::Refused(error.ok_or_else(|| reader.invalid("error code"))?)

@@ -32,6 +32,8 @@ pub struct NodeRecord {
     pub kafka_host: String,
     /// Advertised port of the Kafka door.
     pub kafka_port: u16,
+    /// Where it stands, as its operator calls it (Kafka's `broker.rack`).
+    pub rack: Option<String>,
     /// What people want of it.
     pub state: NodeState,
 }
@@ -123,6 +125,7 @@ impl NodeRecord {
         writer.text(&self.peer_address);
         writer.text(&self.kafka_host);
         writer.u16(self.kafka_port);
+        writer.optional_text(self.rack.as_deref());
         self.state.write(writer);
     }
 
@@ -133,6 +136,7 @@ impl NodeRecord {
             peer_address: reader.text()?.to_owned(),
             kafka_host: reader.text()?.to_owned(),
             kafka_port: reader.u16()?,
+            rack: reader.optional_text()?.map(str::to_owned),
             state: NodeState::read(reader)?,
         })
     }

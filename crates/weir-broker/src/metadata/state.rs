@@ -8,6 +8,7 @@ use super::{
     command::{CreateTopic, MetadataCommand},
     outcome::MetadataOutcome,
     record::TopicRecord,
+    reserved::is_reserved,
     topic_config::TopicConfig,
     topology::Topology,
 };
@@ -89,6 +90,8 @@ impl MetadataState {
                 .remove(id)
                 .map(MetadataOutcome::TopicDeleted)
                 .ok_or(ErrorKind::UnknownTopicId),
+            MetadataCommand::AlterConfigs(change) => self.alter_configs(change),
+            MetadataCommand::CreatePartitions(more) => self.create_partitions(&more),
             MetadataCommand::AllocateProducerIds { node, count } => self.allocate(node, count),
         };
         result.unwrap_or_else(MetadataOutcome::Refused)
@@ -111,6 +114,12 @@ impl MetadataState {
         if self.topology.by_name(&topic.name).is_some() {
             return Err(ErrorKind::TopicExists);
         }
+        if is_reserved(topic.name.as_str()) {
+            return Err(ErrorKind::InvalidTopic);
+        }
+        if self.topology.collision(&topic.name).is_some() {
+            return Err(ErrorKind::InvalidTopic);
+        }
         if topic.id.0.is_nil() || self.topology.by_id(topic.id).is_some() {
             return Err(ErrorKind::InvalidRequest);
         }
@@ -124,7 +133,9 @@ impl MetadataState {
         if self.topology.topic_count() >= MAX_TOPICS || self.next_serial > MAX_SERIAL {
             return Err(ErrorKind::Overloaded);
         }
-        Ok(TopicConfig::parse(&topic.configs)?)
+        TopicConfig::parse(&topic.configs)?;
+        let brokers = self.topology.broker_configs();
+        Ok(TopicConfig::resolve(&topic.configs, &brokers))
     }
 
     fn create_topic(&mut self, topic: CreateTopic) -> Result<MetadataOutcome, ErrorKind> {
@@ -137,6 +148,7 @@ impl MetadataState {
         let settings = self.check_topic(&topic)?;
         let serial = self.next_serial;
         self.next_serial += 1;
+        self.topology.next_serial = self.next_serial;
         let record = TopicRecord {
             serial,
             id: topic.id,

@@ -1,3 +1,4 @@
+// Long: one table of commands serves all tests of the state machine.
 use std::{collections::BTreeMap, sync::Arc};
 
 use uuid::Uuid;
@@ -7,12 +8,18 @@ use weir_model::{ErrorKind, GroupId, NodeId, PartitionId, ProducerId, Term, Topi
 use super::{
     CreateTopic, MetadataCommand as Command, MetadataOutcome as Outcome, MetadataState, NodeRecord,
     NodeState,
+    config_command::AlterResource,
+    grow::CreatePartitions,
     nodes::MAX_ADDRESS_BYTES,
+    reserved::is_reserved,
     state::{MAX_NODES, MAX_PARTITIONS_PER_TOPIC, MAX_PRODUCER_ID_BLOCK_COUNT, MAX_SERIAL},
 };
 use crate::{
     Applied,
-    api::TopicRef,
+    api::{
+        TopicRef,
+        admin::{ConfigChange, ConfigOp, ConfigResource},
+    },
     encoding::{DecodeError, Reader, Writer, trial},
 };
 
@@ -38,6 +45,7 @@ fn node(number: u64) -> NodeRecord {
         peer_address: format!("10.0.0.{number}:9192"),
         kafka_host: "localhost".to_owned(),
         kafka_port: 9092,
+        rack: Some("east".to_owned()),
         state: NodeState::Active,
     }
 }
@@ -83,7 +91,34 @@ fn commands() -> Vec<Command> {
             node: NodeId(1),
             count: 1000,
         },
+        Command::CreatePartitions(grow(1, 3, &[2])),
+        Command::AlterConfigs(alter(ConfigResource::Broker(None), "log.retention.ms", "9")),
+        Command::AlterConfigs(alter(
+            ConfigResource::Group("g".to_owned()),
+            "consumer.session.timeout.ms",
+            "50000",
+        )),
     ]
+}
+
+fn grow(topic: u128, from_count: u32, groups: &[u32]) -> CreatePartitions {
+    CreatePartitions {
+        topic: id(topic),
+        from_count,
+        groups: groups.iter().copied().map(GroupId).collect(),
+    }
+}
+
+fn alter(resource: ConfigResource, name: &str, value: &str) -> AlterResource {
+    AlterResource {
+        resource,
+        is_whole: false,
+        changes: vec![ConfigChange {
+            name: name.to_owned(),
+            op: ConfigOp::Set,
+            value: Some(value.to_owned()),
+        }],
+    }
 }
 
 fn state() -> MetadataState {
@@ -111,7 +146,7 @@ fn a_topic_is_found_by_name_id_and_serial_and_serials_are_not_used_again() {
     assert_eq!(names, ["a", "b"]);
     assert_eq!(
         topology.load(),
-        &BTreeMap::from([(GroupId(1), 4), (GroupId(2), 2)])
+        &BTreeMap::from([(GroupId(1), 4), (GroupId(2), 3)])
     );
     assert_eq!((topology.cluster_id(), topology.nodes().len()), ("weir", 2));
 }
@@ -181,7 +216,43 @@ fn a_refused_command_changes_nothing() {
             with(|t| drop(t.configs.insert("x".to_owned(), String::new()))),
             E::InvalidConfig,
         ),
+        (
+            with(|t| t.name = name("__consumer_offsets")),
+            E::InvalidTopic,
+        ),
         (Command::DeleteTopic { id: id(2) }, E::UnknownTopicId),
+        (
+            Command::CreatePartitions(grow(9, 3, &[1])),
+            E::UnknownTopicOrPartition,
+        ),
+        (
+            Command::CreatePartitions(grow(1, 2, &[1])),
+            E::InvalidPartitions,
+        ),
+        (
+            Command::CreatePartitions(grow(1, 4, &[])),
+            E::InvalidPartitions,
+        ),
+        (
+            Command::AlterConfigs(alter(
+                ConfigResource::Topic("no".to_owned()),
+                "segment.ms",
+                "1",
+            )),
+            E::UnknownTopicOrPartition,
+        ),
+        (
+            Command::AlterConfigs(alter(
+                ConfigResource::Topic("a".to_owned()),
+                "segment.ms",
+                "0",
+            )),
+            E::InvalidConfig,
+        ),
+        (
+            Command::AlterConfigs(alter(ConfigResource::Broker(Some(9)), "segment.ms", "1")),
+            E::InvalidRequest,
+        ),
         (Command::RegisterNode(node(0)), E::InvalidRequest),
         (Command::RegisterNode(nameless), E::InvalidRequest),
         (Command::RegisterNode(far), E::InvalidRequest),
@@ -418,6 +489,90 @@ fn a_checkpoint_comes_back_and_damage_is_an_error() {
     let next = back.apply(&AT, Command::CreateTopic(topic("c", 4)));
     assert!(matches!(next, Outcome::TopicCreated(topic) if topic.serial == 4));
     trial::damage(&bytes, MetadataState::decode);
+}
+
+#[test]
+fn settings_change_with_their_topic_and_with_what_all_nodes_have() {
+    let mut state = state();
+    let of = |state: &MetadataState, topic: &str| {
+        let topology = state.topology();
+        topology.by_name(&name(topic)).unwrap().settings.clone()
+    };
+    state.apply(
+        &AT,
+        Command::CreateTopic(CreateTopic {
+            configs: BTreeMap::new(),
+            ..topic("c", 4)
+        }),
+    );
+    assert_eq!(of(&state, "c").retention_ms, Some(9));
+    assert_eq!(of(&state, "a").retention_ms, None);
+    let own = alter(ConfigResource::Topic("c".to_owned()), "retention.ms", "7");
+    assert_eq!(
+        state.apply(&AT, Command::AlterConfigs(own)),
+        Outcome::ConfigsAltered
+    );
+    assert_eq!(of(&state, "c").retention_ms, Some(7));
+    let all = alter(ConfigResource::Broker(None), "log.segment.bytes", "5000");
+    state.apply(&AT, Command::AlterConfigs(all));
+    let back = MetadataState::decode(&state.encode()).unwrap();
+    for state in [&state, &back] {
+        assert_eq!(
+            (of(state, "a").segment_bytes, of(state, "c").segment_bytes),
+            (5000, 5000)
+        );
+    }
+    let none = AlterResource {
+        resource: ConfigResource::Broker(None),
+        is_whole: true,
+        changes: Vec::new(),
+    };
+    state.apply(&AT, Command::AlterConfigs(none));
+    assert_eq!(of(&state, "a").segment_bytes, 1 << 30);
+}
+
+#[test]
+fn a_topic_grows_once_by_a_command_that_comes_twice() {
+    let mut state = state();
+    let more = grow(1, 4, &[1, 2]);
+    for _ in 0..2 {
+        let outcome = state.apply(&AT, Command::CreatePartitions(more.clone()));
+        assert_eq!(outcome, Outcome::PartitionsCreated);
+        let topology = state.topology();
+        assert_eq!(topology.by_id(id(1)).unwrap().partitions.len(), 6);
+        assert_eq!(topology.load()[&GroupId(1)], 5);
+    }
+}
+
+#[test]
+fn names_that_metrics_cannot_tell_apart_do_not_stand_together() {
+    let mut state = state();
+    let create = |state: &mut MetadataState, text: &str, number| {
+        state.apply(&AT, Command::CreateTopic(topic(text, number)))
+    };
+    assert!(matches!(
+        create(&mut state, "x.y", 10),
+        Outcome::TopicCreated(_)
+    ));
+    let refused = Outcome::Refused(ErrorKind::InvalidTopic);
+    assert_eq!(create(&mut state, "x_y", 11), refused);
+    state.apply(&AT, Command::DeleteTopic { id: id(10) });
+    assert!(matches!(
+        create(&mut state, "x_y", 12),
+        Outcome::TopicCreated(_)
+    ));
+    assert_eq!(create(&mut state, "x.y", 13), refused);
+    assert!(is_reserved("__transaction_state") && !is_reserved("__mine"));
+}
+
+#[test]
+fn only_topics_that_were_there_count_as_deleted() {
+    let topology = state().topology();
+    assert_eq!(topology.deleted_count(), 1);
+    let deleted: Vec<u64> = (0..6)
+        .filter(|serial| topology.is_deleted(*serial))
+        .collect();
+    assert_eq!(deleted, [0, 1]);
 }
 
 #[test]

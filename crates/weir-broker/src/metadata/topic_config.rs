@@ -1,14 +1,11 @@
-//! A topic's settings by Kafka's names, with Kafka's defaults.
+//! A topic's settings as the broker works with them.
 
 use std::collections::BTreeMap;
 
 use weir_model::ErrorKind;
 
-/// Smallest segment, in bytes, as a topic may set it. Kafka asked for 14 before 4.0 and for
-/// 1 MiB since; below this a segment's files cost more than its data.
-pub const MIN_SEGMENT_BYTES: u32 = 1024;
-/// Longest value of a setting, in bytes.
-pub const MAX_CONFIG_VALUE_BYTES: usize = 1024;
+pub use crate::configs::{topic::MIN_SEGMENT_BYTES, value::MAX_CONFIG_VALUE_BYTES};
+use crate::configs::{topic::topic_key, value::items};
 
 /// Whose time a record carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +14,23 @@ pub enum TimestampType {
     CreateTime,
     /// The broker's, when it stores the batch.
     LogAppendTime,
+}
+
+/// What batches are stored with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CompressionType {
+    /// What the producer chose.
+    Producer,
+    /// Nothing.
+    Uncompressed,
+    /// `gzip`.
+    Gzip,
+    /// `snappy`.
+    Snappy,
+    /// `lz4`.
+    Lz4,
+    /// `zstd`.
+    Zstd,
 }
 
 /// What becomes of old records.
@@ -43,11 +57,27 @@ pub struct TopicConfig {
     pub cleanup_policy: CleanupPolicy,
     /// `delete.retention.ms`: how long a tombstone stays.
     pub delete_retention_ms: u64,
+    /// `min.cleanable.dirty.ratio`, in percent.
+    pub min_dirty_percent: u8,
+    /// `min.compaction.lag.ms`.
+    pub min_compaction_lag_ms: u64,
+    /// `max.compaction.lag.ms`.
+    pub max_compaction_lag_ms: u64,
     /// `max.message.bytes`: largest batch, in bytes.
     pub max_message_bytes: u32,
     /// `message.timestamp.type`.
     pub timestamp_type: TimestampType,
-    /// `min.insync.replicas`. Accepted; a majority is what an acknowledgement means here.
+    /// `message.timestamp.before.max.ms`.
+    pub timestamp_before_max_ms: u64,
+    /// `message.timestamp.after.max.ms`.
+    pub timestamp_after_max_ms: u64,
+    /// `compression.type`.
+    pub compression_type: CompressionType,
+    /// `compression.gzip.level`: 1 to 9; -1: the library's default.
+    pub gzip_level: i32,
+    /// `compression.zstd.level`.
+    pub zstd_level: i32,
+    /// `min.insync.replicas`.
     pub min_insync_replicas: u32,
 }
 
@@ -55,18 +85,20 @@ pub struct TopicConfig {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// No setting has this name.
-    #[error("setting {name:?} is unknown")]
+    #[error("Unknown topic config name: {name}")]
     Unknown {
         /// The name.
         name: String,
     },
     /// The setting cannot have this value.
-    #[error("setting {name:?} cannot be {value:?}")]
+    #[error("Invalid value {value} for configuration {name}: {reason}")]
     Value {
         /// The name.
         name: String,
         /// The value, or its beginning.
         value: String,
+        /// What is wrong with it.
+        reason: String,
     },
 }
 
@@ -78,169 +110,170 @@ impl From<ConfigError> for ErrorKind {
 
 impl Default for TopicConfig {
     fn default() -> Self {
-        const WEEK_MS: u64 = 7 * 24 * 60 * 60 * 1000;
-        Self {
-            retention_ms: Some(WEEK_MS),
-            retention_bytes: None,
-            segment_bytes: 1 << 30,
-            segment_ms: WEEK_MS,
-            cleanup_policy: CleanupPolicy {
-                delete: true,
-                compact: false,
-            },
-            delete_retention_ms: 24 * 60 * 60 * 1000,
-            max_message_bytes: 1_048_588,
-            timestamp_type: TimestampType::CreateTime,
-            min_insync_replicas: 1,
-        }
+        let none = BTreeMap::new();
+        Self::resolve(&none, &none)
     }
 }
 
 impl TopicConfig {
     /// The defaults with `configs` over them.
     pub fn parse(configs: &BTreeMap<String, String>) -> Result<Self, ConfigError> {
-        let mut parsed = Self::default();
         for (name, value) in configs {
-            if !parsed.is_known(name) {
-                return Err(ConfigError::Unknown { name: name.clone() });
-            }
-            if value.len() > MAX_CONFIG_VALUE_BYTES || parsed.set(name, value).is_none() {
-                let shown = value.floor_char_boundary(MAX_CONFIG_VALUE_BYTES);
-                return Err(ConfigError::Value {
-                    name: name.clone(),
-                    value: value[..shown].to_owned(),
-                });
-            }
+            check(name, value)?;
         }
-        Ok(parsed)
+        Ok(Self::resolve(configs, &BTreeMap::new()))
     }
 
-    /// All settings by name, as a client would read them.
-    pub fn entries(&self) -> [(&'static str, String); 10] {
-        let limit = |value: Option<u64>| value.map_or_else(|| "-1".to_owned(), |v| v.to_string());
-        [
-            ("cleanup.policy", self.cleanup_policy.name().to_owned()),
-            ("compression.type", "producer".to_owned()),
-            ("delete.retention.ms", self.delete_retention_ms.to_string()),
-            ("max.message.bytes", self.max_message_bytes.to_string()),
-            (
-                "message.timestamp.type",
-                self.timestamp_type.name().to_owned(),
-            ),
-            ("min.insync.replicas", self.min_insync_replicas.to_string()),
-            ("retention.bytes", limit(self.retention_bytes)),
-            ("retention.ms", limit(self.retention_ms)),
-            ("segment.bytes", self.segment_bytes.to_string()),
-            ("segment.ms", self.segment_ms.to_string()),
-        ]
-    }
-
-    fn is_known(&self, name: &str) -> bool {
-        self.entries().iter().any(|(known, _)| *known == name)
-    }
-
-    fn set(&mut self, name: &str, value: &str) -> Option<()> {
-        match name {
-            "cleanup.policy" => self.cleanup_policy = CleanupPolicy::parse(value)?,
-            "compression.type" => return (value == "producer").then_some(()),
-            "delete.retention.ms" => self.delete_retention_ms = long(value, 0)?,
-            "max.message.bytes" => self.max_message_bytes = int(value, 0)?,
-            "message.timestamp.type" => self.timestamp_type = TimestampType::parse(value)?,
-            "min.insync.replicas" => self.min_insync_replicas = int(value, 1)?,
-            "retention.bytes" => self.retention_bytes = limit(value)?,
-            "retention.ms" => self.retention_ms = limit(value)?,
-            "segment.bytes" => self.segment_bytes = int(value, MIN_SEGMENT_BYTES)?,
-            "segment.ms" => self.segment_ms = long(value, 1)?,
-            _ => return None,
+    /// The defaults with the cluster's settings for brokers over them, and `configs` over those.
+    /// What a checked value cannot be is left at its default.
+    pub fn resolve(configs: &BTreeMap<String, String>, brokers: &BTreeMap<String, String>) -> Self {
+        let values = Values { configs, brokers };
+        Self {
+            retention_ms: values.limit("retention.ms"),
+            retention_bytes: values.limit("retention.bytes"),
+            segment_bytes: values.size("segment.bytes"),
+            segment_ms: values.long("segment.ms"),
+            cleanup_policy: CleanupPolicy::of(values.text("cleanup.policy")),
+            delete_retention_ms: values.long("delete.retention.ms"),
+            min_dirty_percent: percent(values.text("min.cleanable.dirty.ratio")),
+            min_compaction_lag_ms: values.long("min.compaction.lag.ms"),
+            max_compaction_lag_ms: values.long("max.compaction.lag.ms"),
+            max_message_bytes: values.size("max.message.bytes"),
+            timestamp_type: TimestampType::of(values.text("message.timestamp.type")),
+            timestamp_before_max_ms: values.long("message.timestamp.before.max.ms"),
+            timestamp_after_max_ms: values.long("message.timestamp.after.max.ms"),
+            compression_type: CompressionType::of(values.text("compression.type")),
+            gzip_level: values.level("compression.gzip.level"),
+            zstd_level: values.level("compression.zstd.level"),
+            min_insync_replicas: values.size("min.insync.replicas"),
         }
-        Some(())
     }
 }
 
-impl CleanupPolicy {
-    fn parse(text: &str) -> Option<Self> {
-        let mut policy = Self {
-            delete: false,
-            compact: false,
-        };
-        for word in text.split(',') {
-            match word.trim() {
-                "delete" => policy.delete = true,
-                "compact" => policy.compact = true,
-                _ => return None,
-            }
+/// Whether a topic can have this setting.
+pub fn check(name: &str, value: &str) -> Result<(), ConfigError> {
+    let known = topic_key(name).ok_or_else(|| ConfigError::Unknown {
+        name: name.to_owned(),
+    })?;
+    match known.refusal(value) {
+        None => Ok(()),
+        Some(reason) => {
+            let shown = value.floor_char_boundary(MAX_SHOWN_BYTES);
+            Err(ConfigError::Value {
+                name: name.to_owned(),
+                value: value[..shown].to_owned(),
+                reason,
+            })
         }
-        Some(policy)
+    }
+}
+
+/// Most of a refused value that is repeated, in bytes.
+const MAX_SHOWN_BYTES: usize = 256;
+
+/// Checked values in layers.
+struct Values<'a> {
+    configs: &'a BTreeMap<String, String>,
+    brokers: &'a BTreeMap<String, String>,
+}
+
+impl<'a> Values<'a> {
+    fn text(&self, name: &str) -> &'a str {
+        let key = topic_key(name).expect("only keys of the table are asked for");
+        let set = self
+            .configs
+            .get(name)
+            .or_else(|| self.brokers.get(key.broker_name));
+        let default = key.default.unwrap_or_default();
+        let fits = |value: &&String| key.refusal(value).is_none();
+        set.filter(fits).map_or(default, |value| value.trim())
     }
 
-    fn name(self) -> &'static str {
-        match (self.delete, self.compact) {
-            (true, true) => "compact,delete",
-            (false, true) => "compact",
-            (true, false) => "delete",
-            (false, false) => "",
+    /// A number that is not negative.
+    fn long(&self, name: &str) -> u64 {
+        self.text(name).parse().unwrap_or(u64::MAX)
+    }
+
+    fn limit(&self, name: &str) -> Option<u64> {
+        self.text(name).parse().ok()
+    }
+
+    fn size(&self, name: &str) -> u32 {
+        self.text(name).parse().unwrap_or(u32::MAX)
+    }
+
+    fn level(&self, name: &str) -> i32 {
+        self.text(name).parse().unwrap_or(-1)
+    }
+}
+
+fn percent(ratio: &str) -> u8 {
+    let ratio: f64 = ratio.parse().unwrap_or(0.5);
+    (ratio * 100.0).round().clamp(0.0, 100.0) as u8
+}
+
+impl CleanupPolicy {
+    fn of(text: &str) -> Self {
+        Self {
+            delete: items(text).any(|item| item == "delete"),
+            compact: items(text).any(|item| item == "compact"),
         }
     }
 }
 
 impl TimestampType {
-    fn parse(text: &str) -> Option<Self> {
+    fn of(text: &str) -> Self {
         match text {
-            "CreateTime" => Some(Self::CreateTime),
-            "LogAppendTime" => Some(Self::LogAppendTime),
-            _ => None,
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::CreateTime => "CreateTime",
-            Self::LogAppendTime => "LogAppendTime",
+            "LogAppendTime" => Self::LogAppendTime,
+            _ => Self::CreateTime,
         }
     }
 }
 
-/// A Java `long` of at least `min`.
-fn long(text: &str, min: i64) -> Option<u64> {
-    let value: i64 = text.trim().parse().ok()?;
-    u64::try_from(value).ok().filter(|_| value >= min)
-}
-
-/// A Java `int` of at least `min`.
-fn int(text: &str, min: u32) -> Option<u32> {
-    let value: i32 = text.trim().parse().ok()?;
-    u32::try_from(value).ok().filter(|value| *value >= min)
-}
-
-/// A Java `long` of at least -1, which stands for no limit.
-fn limit(text: &str) -> Option<Option<u64>> {
-    match text.trim() {
-        "-1" => Some(None),
-        text => long(text, 0).map(Some),
+impl CompressionType {
+    fn of(text: &str) -> Self {
+        match text {
+            "uncompressed" => Self::Uncompressed,
+            "gzip" => Self::Gzip,
+            "snappy" => Self::Snappy,
+            "lz4" => Self::Lz4,
+            "zstd" => Self::Zstd,
+            _ => Self::Producer,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::configs::topic::TOPIC_KEYS;
 
     fn parse(name: &str, value: &str) -> Result<TopicConfig, ConfigError> {
-        TopicConfig::parse(&BTreeMap::from([(name.to_owned(), value.to_owned())]))
+        TopicConfig::parse(&map(&[(name, value)]))
+    }
+
+    fn map(entries: &[(&str, &str)]) -> BTreeMap<String, String> {
+        let entries = entries.iter();
+        entries
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect()
     }
 
     #[test]
-    fn every_setting_takes_its_limits_and_nothing_past_them() {
-        let cases: [(&str, &[&str], &[&str]); 10] = [
+    // Table: one line a setting.
+    fn settings_take_their_limits_and_nothing_past_them() {
+        let cases: [(&str, &[&str], &[&str]); 15] = [
             (
                 "cleanup.policy",
-                &["delete", "compact", "compact,delete", "delete, compact"],
-                &["", "archive", "compact,"],
+                &["delete", "compact", "compact,delete", "delete, compact", ""],
+                &["archive", "compact,", "delete,delete"],
             ),
             (
                 "compression.type",
-                &["producer"],
-                &["gzip", "uncompressed", ""],
+                &["producer", "gzip", "uncompressed"],
+                &["none", ""],
             ),
+            ("compression.zstd.level", &["-131072", "22"], &["23", "x"]),
             (
                 "delete.retention.ms",
                 &["0", "9223372036854775807"],
@@ -255,6 +288,11 @@ mod tests {
                 "message.timestamp.type",
                 &["CreateTime", "LogAppendTime"],
                 &["createtime", ""],
+            ),
+            (
+                "min.cleanable.dirty.ratio",
+                &["0", "1", "0.25"],
+                &["-0.1", "1.1", "NaN"],
             ),
             ("min.insync.replicas", &["1", "2147483647"], &["0", "-1"]),
             (
@@ -273,50 +311,69 @@ mod tests {
                 &["1023", "-1", "2147483648"],
             ),
             ("segment.ms", &["1"], &["0", "-1"]),
+            ("preallocate", &["true", "FALSE"], &["yes"]),
+            ("remote.storage.enable", &["false"], &["true"]),
+            ("unclean.leader.election.enable", &["false"], &["true"]),
         ];
-        let names: Vec<&str> = TopicConfig::default()
-            .entries()
-            .map(|(name, _)| name)
-            .to_vec();
-        assert_eq!(names, cases.map(|(name, ..)| name));
         for (name, good, bad) in cases {
             for value in good {
                 assert!(parse(name, value).is_ok(), "{name}={value}");
             }
             for value in bad {
-                let refused = ConfigError::Value {
-                    name: name.to_owned(),
-                    value: (*value).to_owned(),
-                };
-                assert_eq!(parse(name, value), Err(refused), "{name}={value}");
+                assert!(
+                    matches!(parse(name, value), Err(ConfigError::Value { .. })),
+                    "{name}={value}"
+                );
             }
         }
     }
 
     #[test]
     fn settings_read_back_as_they_were_parsed() {
-        let mut changed = BTreeMap::new();
-        for (name, value) in [
+        let parsed = TopicConfig::parse(&map(&[
             ("cleanup.policy", "compact"),
+            ("compression.type", "zstd"),
             ("delete.retention.ms", "1"),
+            ("max.compaction.lag.ms", "8"),
             ("max.message.bytes", "2"),
+            ("message.timestamp.before.max.ms", "7"),
             ("message.timestamp.type", "LogAppendTime"),
+            ("min.cleanable.dirty.ratio", "0.01"),
             ("min.insync.replicas", "3"),
             ("retention.bytes", "4"),
             ("retention.ms", "-1"),
             ("segment.bytes", "5000"),
             ("segment.ms", "6"),
-        ] {
-            changed.insert(name.to_owned(), value.to_owned());
-        }
-        let parsed = TopicConfig::parse(&changed).unwrap();
-        let read: BTreeMap<_, _> = parsed
-            .entries()
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect();
-        changed.insert("compression.type".to_owned(), "producer".to_owned());
-        assert_eq!(read, changed);
+        ]));
+        let expected = TopicConfig {
+            retention_ms: None,
+            retention_bytes: Some(4),
+            segment_bytes: 5000,
+            segment_ms: 6,
+            cleanup_policy: CleanupPolicy {
+                delete: false,
+                compact: true,
+            },
+            delete_retention_ms: 1,
+            min_dirty_percent: 1,
+            max_compaction_lag_ms: 8,
+            max_message_bytes: 2,
+            timestamp_type: TimestampType::LogAppendTime,
+            timestamp_before_max_ms: 7,
+            compression_type: CompressionType::Zstd,
+            min_insync_replicas: 3,
+            ..TopicConfig::default()
+        };
+        assert_eq!(parsed, Ok(expected));
+    }
+
+    #[test]
+    fn a_topics_own_setting_stands_before_the_clusters_and_that_before_the_default() {
+        let brokers = map(&[("log.retention.ms", "5"), ("message.max.bytes", "9")]);
+        let resolved = TopicConfig::resolve(&map(&[("retention.ms", "7")]), &brokers);
+        assert_eq!(resolved.retention_ms, Some(7));
+        assert_eq!(resolved.max_message_bytes, 9);
+        assert_eq!(resolved.segment_bytes, 1 << 30);
     }
 
     #[test]
@@ -331,23 +388,38 @@ mod tests {
     }
 
     #[test]
+    fn the_table_is_sorted_and_its_defaults_fit() {
+        assert!(TOPIC_KEYS.is_sorted_by_key(|key| key.name));
+        for key in &TOPIC_KEYS {
+            assert_eq!(key.refusal(key.default.unwrap()), None, "{}", key.name);
+        }
+    }
+
+    #[test]
     fn defaults_are_kafkas() {
-        let expected = [
-            ("cleanup.policy", "delete"),
-            ("compression.type", "producer"),
-            ("delete.retention.ms", "86400000"),
-            ("max.message.bytes", "1048588"),
-            ("message.timestamp.type", "CreateTime"),
-            ("min.insync.replicas", "1"),
-            ("retention.bytes", "-1"),
-            ("retention.ms", "604800000"),
-            ("segment.bytes", "1073741824"),
-            ("segment.ms", "604800000"),
-        ];
-        let entries = TopicConfig::default().entries();
-        assert_eq!(
-            entries,
-            expected.map(|(name, value)| (name, value.to_owned()))
-        );
+        let week_ms = 7 * 24 * 60 * 60 * 1000;
+        let expected = TopicConfig {
+            retention_ms: Some(week_ms),
+            retention_bytes: None,
+            segment_bytes: 1 << 30,
+            segment_ms: week_ms,
+            cleanup_policy: CleanupPolicy {
+                delete: true,
+                compact: false,
+            },
+            delete_retention_ms: 24 * 60 * 60 * 1000,
+            min_dirty_percent: 50,
+            min_compaction_lag_ms: 0,
+            max_compaction_lag_ms: i64::MAX.cast_unsigned(),
+            max_message_bytes: 1_048_588,
+            timestamp_type: TimestampType::CreateTime,
+            timestamp_before_max_ms: i64::MAX.cast_unsigned(),
+            timestamp_after_max_ms: 60 * 60 * 1000,
+            compression_type: CompressionType::Producer,
+            gzip_level: -1,
+            zstd_level: 3,
+            min_insync_replicas: 1,
+        };
+        assert_eq!(TopicConfig::default(), expected);
     }
 }

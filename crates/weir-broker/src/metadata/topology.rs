@@ -7,8 +7,12 @@ use weir_model::{ErrorKind, GroupId, NodeId, PartitionId, TopicId, TopicName};
 use super::{
     chunked::Chunked,
     record::{NodeRecord, TopicRecord},
+    state::FIRST_SERIAL,
 };
-use crate::api::TopicRef;
+use crate::api::{
+    TopicRef,
+    admin::{ConfigMap, ConfigResource},
+};
 
 /// One state of the metadata. A clone shares nodes and topics; a change after it copies a few
 /// hundred references.
@@ -19,8 +23,12 @@ pub struct Topology {
     pub(super) by_name: Chunked<TopicName, Arc<TopicRecord>>,
     pub(super) by_id: Chunked<TopicId, Arc<TopicRecord>>,
     pub(super) by_serial: Chunked<u64, Arc<TopicRecord>>,
+    /// Topics whose names another name could be taken for: by their name with `_` for `.`, as
+    /// Kafka's metrics write it.
+    pub(super) by_folded: Chunked<String, TopicName>,
+    pub(super) configs: Chunked<ConfigResource, Arc<ConfigMap>>,
     pub(super) load: Arc<BTreeMap<GroupId, u64>>,
-    /// The serial number of the next topic.
+    /// The next topic's serial number.
     pub(super) next_serial: u64,
 }
 
@@ -60,10 +68,22 @@ impl Topology {
         self.by_serial.get(&serial)
     }
 
-    /// Whether a topic that this replica does not have was there once and was deleted; else it may
-    /// be newer than what this replica knows.
-    pub fn was_deleted(&self, serial: u64) -> bool {
+    /// Whether the topic with this serial number was deleted: never so for one that this state of
+    /// the metadata does not know yet.
+    pub fn is_deleted(&self, serial: u64) -> bool {
         serial < self.next_serial && self.by_serial(serial).is_none()
+    }
+
+    /// How many topics were deleted so far.
+    pub fn deleted_count(&self) -> u64 {
+        let given = self.next_serial.saturating_sub(FIRST_SERIAL);
+        given.saturating_sub(u64::try_from(self.topic_count()).unwrap_or(u64::MAX))
+    }
+
+    /// Another topic whose name Kafka's metrics could not tell from `name`.
+    pub fn collision(&self, name: &TopicName) -> Option<&TopicName> {
+        let other = self.by_folded.get(&folded(name)?)?;
+        (other != name).then_some(other)
     }
 
     /// The topic a client means. `UnknownTopicOrPartition` or `UnknownTopicId`.
@@ -92,21 +112,40 @@ impl Topology {
 
     pub(super) fn add(&mut self, topic: TopicRecord) -> Arc<TopicRecord> {
         let topic = Arc::new(topic);
-        let load = Arc::make_mut(&mut self.load);
-        for group in &topic.partitions {
-            *load.entry(*group).or_default() += 1;
-        }
+        self.carry_more(&topic.partitions);
         self.by_name.insert(topic.name.clone(), topic.clone());
         self.by_id.insert(topic.id, topic.clone());
         self.by_serial.insert(topic.serial, topic.clone());
+        if let Some(folded) = folded(&topic.name) {
+            self.by_folded.insert(folded, topic.name.clone());
+        }
         self.assert_sound();
         topic
+    }
+
+    /// Puts a changed topic in the place of itself.
+    pub(super) fn replace(&mut self, topic: Arc<TopicRecord>) {
+        self.by_name.insert(topic.name.clone(), topic.clone());
+        self.by_id.insert(topic.id, topic.clone());
+        self.by_serial.insert(topic.serial, topic);
+        self.assert_sound();
+    }
+
+    /// The groups carry one more partition each.
+    pub(super) fn carry_more(&mut self, groups: &[GroupId]) {
+        let load = Arc::make_mut(&mut self.load);
+        for group in groups {
+            *load.entry(*group).or_default() += 1;
+        }
     }
 
     pub(super) fn remove(&mut self, id: TopicId) -> Option<Arc<TopicRecord>> {
         let topic = self.by_id.remove(&id)?;
         self.by_name.remove(&topic.name);
         self.by_serial.remove(&topic.serial);
+        if let Some(folded) = folded(&topic.name) {
+            self.by_folded.remove(&folded);
+        }
         let load = Arc::make_mut(&mut self.load);
         for group in &topic.partitions {
             if let Some(count) = load.get_mut(group) {
@@ -125,4 +164,10 @@ impl Topology {
             "a topic is found by its name, its id and its serial number"
         );
     }
+}
+
+/// The name with `_` for `.`; `None`: no other name gives the same.
+fn folded(name: &TopicName) -> Option<String> {
+    let text = name.as_str();
+    text.contains(['.', '_']).then(|| text.replace('.', "_"))
 }

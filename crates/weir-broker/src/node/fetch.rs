@@ -5,16 +5,18 @@ use std::sync::{
     atomic::{AtomicI64, Ordering},
 };
 
+use bytes::Bytes;
 use weir_log::{
     Millis,
     partition::{PartitionLog, Read, ReadBatches, ReadError, Watcher},
 };
-use weir_model::{ErrorKind, GroupId, Offset};
+use weir_model::{ErrorKind, GroupId, Offset, batch::LENGTH_PREFIX_BYTES};
 
-use super::Node;
+use super::{Node, Route};
 use crate::{
-    api::{Fetch, Fetched, FetchedBatches, Outcome},
+    api::{EpochEnd, Fetch, FetchPartition, Fetched, FetchedBatches, Outcome, ReadFrom},
     mailbox::Reply,
+    transaction::view::Stable,
 };
 
 /// Longest wait that a client may ask for, in ms.
@@ -28,12 +30,20 @@ struct Place {
     group: Option<GroupId>,
     from: Result<Offset, ErrorKind>,
     max_bytes: usize,
+    /// See [`FetchPartition::last_epoch`].
+    last_epoch: i32,
+    /// Whether this node may answer as a follower.
+    may_follow: bool,
+    /// See [`Fetched::preferred`].
+    preferred: Option<i32>,
 }
 
 /// A fetch under way. Answered once: by whoever takes the reply.
 pub(crate) struct FetchTask {
     node: Arc<Node>,
     places: Vec<Place>,
+    /// Nothing of transactions that are open.
+    committed_only: bool,
     min_bytes: usize,
     max_bytes: usize,
     reply: Mutex<Option<Reply>>,
@@ -60,23 +70,16 @@ impl Node {
             min_bytes,
             max_bytes,
             max_wait_ms,
+            from,
+            committed_only,
             partitions,
         } = fetch;
-        let places = partitions
-            .into_iter()
-            .map(|partition| {
-                let route = self.route(&partition.topic, partition.index);
-                Place {
-                    group: route.as_ref().ok().map(|route| route.group),
-                    log: route.and_then(|route| self.readable_on(&route, partition.leader_epoch)),
-                    from: Offset::from_wire(partition.offset).ok_or(ErrorKind::OffsetOutOfRange),
-                    max_bytes: partition.max_bytes,
-                }
-            })
-            .collect();
+        let places = partitions.into_iter();
+        let places = places.map(|each| self.place(&each, &from)).collect();
         let task = Arc::new(FetchTask {
             node: Arc::clone(self),
             places,
+            committed_only,
             min_bytes,
             max_bytes: max_bytes.min(MAX_ANSWER_BYTES),
             reply: Mutex::new(Some(reply)),
@@ -86,9 +89,60 @@ impl Node {
         let deadline = (wait_ms > 0).then(|| self.elapsed().plus(wait_ms));
         Pass::new(task, deadline.is_none(), deadline).run();
     }
+
+    fn place(&self, partition: &FetchPartition, from: &ReadFrom) -> Place {
+        let route = self.route(&partition.topic, partition.index);
+        let group = route.as_ref().ok().map(|route| route.group);
+        let may_follow = match from {
+            ReadFrom::Leader => false,
+            ReadFrom::Any { .. } => group.is_some_and(|group| self.follows(group)),
+        };
+        let log = route.and_then(|route| self.readable_by(&route, partition, may_follow));
+        let preferred = match from {
+            ReadFrom::Any { rack } if log.is_ok() && !may_follow => {
+                group.and_then(|group| self.nearer_replica(group, rack))
+            }
+            ReadFrom::Any { .. } | ReadFrom::Leader => None,
+        };
+        Place {
+            group,
+            log,
+            from: Offset::from_wire(partition.offset).ok_or(ErrorKind::OffsetOutOfRange),
+            max_bytes: partition.max_bytes,
+            last_epoch: partition.last_epoch,
+            may_follow,
+            preferred,
+        }
+    }
+
+    fn readable_by(
+        &self,
+        route: &Route,
+        partition: &FetchPartition,
+        may_follow: bool,
+    ) -> Result<Arc<PartitionLog>, ErrorKind> {
+        if may_follow {
+            self.check_epoch(route.group, partition.leader_epoch)?;
+            Ok(self.log_of(route))
+        } else {
+            self.readable_on(route, partition.leader_epoch)
+        }
+    }
 }
 
 impl FetchTask {
+    /// Whether there is nothing to read at the place but what is not decided.
+    fn is_undecided(&self, place: &Place) -> bool {
+        match (&place.log, &place.from) {
+            (Ok(log), Ok(from)) if self.committed_only => {
+                let end = log.end_offset();
+                let stable = self.node.stable_end(log, end);
+                (stable..end).contains(from)
+            }
+            (Ok(_) | Err(_), Ok(_) | Err(_)) => false,
+        }
+    }
+
     /// Answers with what is there.
     pub(crate) fn expire(self: Arc<Self>) {
         if !self.is_answered() {
@@ -118,12 +172,13 @@ impl FetchTask {
             Ordering::Release,
         );
         let mut is_watched = false;
+        let watch: Arc<dyn Watcher> = Arc::new(Watch(Arc::clone(self)));
         for log in self
             .places
             .iter()
             .filter_map(|place| place.log.as_ref().ok())
         {
-            match log.watch(Arc::new(Watch(Arc::clone(self)))) {
+            match log.watch(Arc::clone(&watch)) {
                 Ok(()) => is_watched = true,
                 // Too many wait on this partition: the deadline answers.
                 Err(full) => tracing::debug!(partition = %log.id(), %full, "fetch not watched"),
@@ -133,7 +188,7 @@ impl FetchTask {
         let ends_moved = self
             .places
             .iter()
-            .any(|place| place.has_more_than(taken_bytes));
+            .any(|place| place.has_more_than(taken_bytes) && !self.is_undecided(place));
         if ends_moved {
             Pass::new(Arc::clone(self), false, None).run();
         }
@@ -152,8 +207,24 @@ impl Place {
 
 struct Watch(Arc<FetchTask>);
 
+impl Watch {
+    /// What arrives may be undecided, and an end decides what arrived before it: how much there is
+    /// to read is seen by reading.
+    fn appended_to_transactions(&self) -> bool {
+        let task = &self.0;
+        let has_something = |place: &Place| place.has_more_than(0) && !task.is_undecided(place);
+        if task.places.iter().any(has_something) {
+            Pass::new(Arc::clone(task), false, None).run();
+        }
+        !task.is_answered()
+    }
+}
+
 impl Watcher for Watch {
     fn appended(&self, size_bytes: usize) -> bool {
+        if self.0.committed_only {
+            return self.appended_to_transactions();
+        }
         let size = i64::try_from(size_bytes).unwrap_or(i64::MAX);
         let before = self.0.missing_bytes.fetch_sub(size, Ordering::AcqRel);
         if before > 0 && before <= size {
@@ -165,6 +236,59 @@ impl Watcher for Watch {
     fn is_over(&self) -> bool {
         self.0.is_answered()
     }
+}
+
+/// What a place is answered with in the place of records.
+enum Instead {
+    Error(ErrorKind),
+    Preferred(i32),
+    Diverging(Option<EpochEnd>),
+}
+
+/// Leaves out the batches from `end` on, which is the first offset of one.
+fn cut_at(batches: &mut FetchedBatches, end: Offset) {
+    let mut kept_bytes = 0;
+    while let Some((base, size)) = head_at(&batches.chunks, kept_bytes) {
+        if base >= end.wire() {
+            break;
+        }
+        kept_bytes += size;
+    }
+    let mut left = kept_bytes;
+    for chunk in &mut batches.chunks {
+        let kept = left.min(chunk.len());
+        chunk.truncate(kept);
+        left -= kept;
+    }
+    batches.chunks.retain(|chunk| !chunk.is_empty());
+    batches.size_bytes = kept_bytes.min(batches.size_bytes);
+}
+
+/// Base offset and size of the batch that begins at byte `at`.
+fn head_at(chunks: &[Bytes], at: usize) -> Option<(i64, usize)> {
+    let mut head = [0; LENGTH_PREFIX_BYTES];
+    let mut filled = 0;
+    let mut skipped = at;
+    for chunk in chunks {
+        let Some(rest) = chunk.get(skipped..) else {
+            skipped -= chunk.len();
+            continue;
+        };
+        skipped = 0;
+        let taken = rest.len().min(head.len() - filled);
+        head[filled..filled + taken].copy_from_slice(&rest[..taken]);
+        filled += taken;
+        if filled == head.len() {
+            break;
+        }
+    }
+    if filled < head.len() {
+        return None;
+    }
+    let base = i64::from_be_bytes(*head.first_chunk::<8>()?);
+    let length = i32::from_be_bytes(*head.last_chunk::<4>()?);
+    let size = usize::try_from(length).ok()? + LENGTH_PREFIX_BYTES;
+    Some((base, size))
 }
 
 impl Pass {
@@ -183,18 +307,28 @@ impl Pass {
 
     fn run(mut self) {
         while let Some(place) = self.task.places.get(self.answers.len()) {
-            // Committed data needs no barrier: what is applied here is committed, whoever leads.
-            // Whether this node still leads is asked for the client's sake, which would wait here
-            // for what is written elsewhere.
-            if place.log.is_ok()
-                && place
-                    .group
-                    .is_some_and(|group| !self.task.node.leads(group))
-            {
-                self.answer_error(ErrorKind::NotLeader);
-                continue;
+            if place.log.is_ok() {
+                match self.before_read(place) {
+                    Some(Instead::Error(error)) => {
+                        self.answer_error(error);
+                        continue;
+                    }
+                    Some(Instead::Preferred(node)) => {
+                        self.answer_preferred(node);
+                        continue;
+                    }
+                    Some(Instead::Diverging(end)) => match self.diverging(end) {
+                        Some(same) => {
+                            self = same;
+                            continue;
+                        }
+                        None => return,
+                    },
+                    None => {}
+                }
             }
             let read = match (&place.log, &place.from) {
+                (Ok(_), Ok(_)) if self.task.is_undecided(place) => Read::AtEnd,
                 (Ok(log), Ok(from)) => {
                     let left = self.task.max_bytes.saturating_sub(self.taken_bytes);
                     log.read(*from, left.min(place.max_bytes), self.taken_bytes == 0)
@@ -208,7 +342,7 @@ impl Pass {
             match read {
                 Read::Batches(batches) => self.answer_batches(batches),
                 Read::AtEnd => self.answer_batches(ReadBatches::default()),
-                Read::OutOfRange { .. } => match self.out_of_range() {
+                Read::OutOfRange { start, .. } => match self.out_of_range(start) {
                     Some(same) => self = same,
                     None => return,
                 },
@@ -228,16 +362,87 @@ impl Pass {
         self.finish();
     }
 
+    /// What answers a place without a look at its records.
+    fn before_read(&self, place: &Place) -> Option<Instead> {
+        let group = place.group?;
+        let node = &self.task.node;
+        // Committed data needs no barrier: what is applied here is committed, whoever leads.
+        // Whether this node still leads is asked for the client's sake, which would wait here
+        // for what is written elsewhere.
+        let serves = if place.may_follow {
+            node.follows(group) || node.leads(group)
+        } else {
+            node.leads(group)
+        };
+        if !serves {
+            return Some(Instead::Error(ErrorKind::NotLeader));
+        }
+        if let Some(node) = place.preferred {
+            return Some(Instead::Preferred(node));
+        }
+        let (Ok(log), Ok(from)) = (&place.log, &place.from) else {
+            return None;
+        };
+        if place.last_epoch < 0 || *from < log.start_offset() {
+            return None;
+        }
+        let current = node.status(group).term().leader_epoch();
+        match log.end_of_epoch(place.last_epoch, current) {
+            None => Some(Instead::Diverging(None)),
+            Some(end) if end.epoch < place.last_epoch || end.end < *from => {
+                Some(Instead::Diverging(Some(end)))
+            }
+            Some(_) => None,
+        }
+    }
+
+    /// The client's last batch is of another log: says where that parted, or that its epoch was
+    /// never here. `None`: goes on once it is known that this node leads.
+    fn diverging(mut self, end: Option<EpochEnd>) -> Option<Self> {
+        let at = self.answers.len();
+        match (self.task.places[at].group, end) {
+            (Some(group), _) if self.confirmed != Some(at) => self.confirm(at, group),
+            (_, None) => {
+                self.answer_error(ErrorKind::OffsetOutOfRange);
+                Some(self)
+            }
+            (_, Some(end)) => {
+                self.has_error = true;
+                let answer = Fetched {
+                    diverging: Some(end),
+                    ..Fetched::default()
+                };
+                self.answer(answer, None);
+                Some(self)
+            }
+        }
+    }
+
     /// A leader that was replaced and has not heard of it may lack what a client has read
     /// elsewhere, and a client that is told so begins anew: only who has asked a majority says it.
-    /// `None`: goes on once that is known.
-    fn out_of_range(mut self) -> Option<Self> {
+    /// A follower lacks what it has not applied yet, and has every record from `start` on that
+    /// anybody has. `None`: goes on once that is known.
+    fn out_of_range(mut self, start: Offset) -> Option<Self> {
         let at = self.answers.len();
-        let group = self.task.places[at].group;
-        let (Some(group), false) = (group, self.confirmed == Some(at)) else {
+        let place = &self.task.places[at];
+        if place.may_follow {
+            let is_before = place.from.as_ref().is_ok_and(|from| *from < start);
+            self.answer_error(if is_before {
+                ErrorKind::OffsetOutOfRange
+            } else {
+                ErrorKind::OffsetNotAvailable
+            });
+            return Some(self);
+        }
+        let (Some(group), false) = (place.group, self.confirmed == Some(at)) else {
             self.answer_error(ErrorKind::OffsetOutOfRange);
             return Some(self);
         };
+        self.confirm(at, group)
+    }
+
+    /// Goes on with place `at` once a majority has said that this node leads. Always `None`.
+    fn confirm(mut self, at: usize, group: GroupId) -> Option<Self> {
         let node = Arc::clone(&self.task.node);
         node.after_barrier(group, move |passed| {
             match passed {
@@ -255,7 +460,7 @@ impl Pass {
             // An empty answer: the client asks again.
             Err(ReadError::Busy) => self.answer_batches(ReadBatches::default()),
             Err(ReadError::Closed) => self.answer_error(ErrorKind::ShuttingDown),
-            Err(ReadError::OutOfRange { .. }) => return self.out_of_range(),
+            Err(ReadError::OutOfRange { start, .. }) => return self.out_of_range(start),
             Err(error @ (ReadError::Corrupt { .. } | ReadError::Failed { .. })) => {
                 self.note_damage(&error);
                 self.answer_error(ErrorKind::StorageFailed);
@@ -273,29 +478,72 @@ impl Pass {
     }
 
     fn answer_batches(&mut self, batches: ReadBatches) {
-        self.taken_bytes += batches.size_bytes;
-        let batches = FetchedBatches {
+        let place = &self.task.places[self.answers.len()];
+        let stable = match (&place.log, &place.from) {
+            (Ok(log), Ok(from)) if self.task.committed_only => {
+                let end = log.end_offset();
+                Some(self.task.node.stable(log, end, *from, batches.next_offset))
+            }
+            (Ok(_) | Err(_), Ok(_) | Err(_)) => None,
+        };
+        let next = batches.next_offset;
+        let mut batches = FetchedBatches {
             chunks: batches.chunks,
             size_bytes: batches.size_bytes,
         };
-        self.answer(Ok(batches));
+        if let Some(stable) = &stable
+            && next > stable.end
+        {
+            cut_at(&mut batches, stable.end);
+        }
+        if let Ok(log) = &place.log {
+            log.traffic().fetched(batches.size_bytes as u64);
+        }
+        self.taken_bytes += batches.size_bytes;
+        let answer = Fetched {
+            batches: Ok(batches),
+            ..Fetched::default()
+        };
+        self.answer(answer, stable);
+    }
+
+    fn answer_preferred(&mut self, node: i32) {
+        // The client is to hear of it at once.
+        self.has_error = true;
+        let answer = Fetched {
+            preferred: Some(node),
+            ..Fetched::default()
+        };
+        self.answer(answer, None);
     }
 
     fn answer_error(&mut self, error: ErrorKind) {
         self.has_error = true;
-        self.answer(Err(error));
+        let group = self.task.places[self.answers.len()].group;
+        let answer = Fetched {
+            batches: Err(error),
+            leader: group.and_then(|group| self.task.node.leader_instead(group, error)),
+            ..Fetched::default()
+        };
+        self.answer(answer, None);
     }
 
-    fn answer(&mut self, batches: Result<FetchedBatches, ErrorKind>) {
+    fn answer(&mut self, answer: Fetched, stable: Option<Stable>) {
         let place = &self.task.places[self.answers.len()];
         let (high_watermark, log_start) = match &place.log {
             Ok(log) => (log.end_offset(), log.start_offset()),
             Err(_) => (Offset(0), Offset(0)),
         };
+        let Stable { end, aborted } = stable.unwrap_or(Stable {
+            end: high_watermark,
+            aborted: Vec::new(),
+        });
         self.answers.push(Fetched {
-            batches,
             high_watermark,
+            last_stable: end,
+            aborted,
             log_start,
+            ..answer
         });
     }
 
@@ -311,6 +559,47 @@ impl Pass {
             && let Some(reply) = self.task.take_reply()
         {
             reply.send(Outcome::Fetch(self.answers));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_model::batch::patched_head;
+
+    use super::*;
+
+    fn batches(cuts: &[usize]) -> FetchedBatches {
+        let mut whole = Vec::new();
+        for base in [5, 7, 9] {
+            whole.extend_from_slice(&patched_head(Offset(base), 70, 0));
+            whole.resize(whole.len() + 54, 0xff);
+        }
+        let mut whole = Bytes::from(whole);
+        let mut chunks = Vec::new();
+        let mut from = 0;
+        for cut in cuts {
+            chunks.push(whole.split_to(cut - from));
+            from = *cut;
+        }
+        chunks.push(whole);
+        FetchedBatches {
+            chunks,
+            size_bytes: 210,
+        }
+    }
+
+    #[test]
+    fn batches_from_the_first_undecided_one_on_are_left_out_wherever_chunks_end() {
+        let cuts: [&[usize]; 4] = [&[], &[70, 140], &[3, 72, 80, 150], &[64, 145]];
+        for cuts in cuts {
+            for (end, kept_bytes) in [(5, 0), (7, 70), (9, 140), (11, 210)] {
+                let mut batches = batches(cuts);
+                let whole = batches.chunks.concat();
+                cut_at(&mut batches, Offset(end));
+                assert_eq!(batches.size_bytes, kept_bytes, "{cuts:?} {end}");
+                assert_eq!(batches.chunks.concat(), whole[..kept_bytes]);
+            }
         }
     }
 }

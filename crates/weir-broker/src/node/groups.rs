@@ -164,7 +164,7 @@ impl Node {
         );
     }
 
-    fn to_stored(
+    pub(super) fn to_stored(
         &self,
         offset: &CommittedOffset,
         now: Millis,
@@ -244,13 +244,18 @@ impl Node {
             Some(partitions) => partitions
                 .into_iter()
                 .map(|(topic, index)| {
-                    let route = self.route(&topic, index);
-                    let stored = route
-                        .ok()
-                        .and_then(|route| shard.stored_offset(&wanted.group, route.partition));
-                    fetched(topic, index, stored)
+                    let partition = self.route(&topic, index).ok().map(|route| route.partition);
+                    let stored = partition.and_then(|id| shard.stored_offset(&wanted.group, id));
+                    let mut fetched = fetched(topic, index, stored);
+                    fetched.is_unstable = wanted.require_stable
+                        && partition
+                            .is_some_and(|id| shard.pending().is_pending(&wanted.group, id));
+                    fetched
                 })
                 .collect(),
+            None if wanted.require_stable && shard.pending().has_pending(&wanted.group) => {
+                return Err(ErrorKind::UnstableOffsetCommit);
+            }
             None => self.all_stored(shard, &wanted.group),
         })
     }
@@ -261,7 +266,7 @@ impl Node {
         let topology = self.topology.load();
         shard.stored_offsets(group).any(|(partition, _)| {
             let serial = partition.topic_serial();
-            topology.by_serial(serial).is_none() && !topology.was_deleted(serial)
+            topology.by_serial(serial).is_none() && !topology.is_deleted(serial)
         })
     }
 
@@ -289,7 +294,7 @@ fn fetched(topic: TopicRef, index: i32, stored: Option<&StoredOffset>) -> Fetche
             offset: Some(stored.offset.wire()),
             leader_epoch: stored.leader_epoch,
             metadata: stored.metadata.to_string(),
-            error: None,
+            is_unstable: false,
         },
         None => FetchedOffset {
             topic,
@@ -297,7 +302,7 @@ fn fetched(topic: TopicRef, index: i32, stored: Option<&StoredOffset>) -> Fetche
             offset: None,
             leader_epoch: -1,
             metadata: String::new(),
-            error: None,
+            is_unstable: false,
         },
     }
 }
@@ -305,6 +310,20 @@ fn fetched(topic: TopicRef, index: i32, stored: Option<&StoredOffset>) -> Fetche
 /// Replicates the offsets that could be resolved, and answers for all.
 fn propose_commit(
     group: String,
+    resolved: Vec<Result<(PartitionId, StoredOffset), ErrorKind>>,
+    context: &mut ShardContext<'_>,
+    reply: Reply,
+) {
+    let command = |offsets| {
+        let commit = CommitOffsets { group, offsets };
+        ShardCommand::group(&GroupCommand::CommitOffsets(commit))
+    };
+    propose_offsets(command, resolved, context, reply);
+}
+
+/// Proposes a command with the offsets that could be resolved, and answers for all.
+pub(super) fn propose_offsets(
+    command: impl FnOnce(Vec<(PartitionId, StoredOffset)>) -> weir_raft::Command,
     resolved: Vec<Result<(PartitionId, StoredOffset), ErrorKind>>,
     context: &mut ShardContext<'_>,
     reply: Reply,
@@ -317,15 +336,15 @@ fn propose_commit(
     if offsets.is_empty() {
         return reply.send(Outcome::OffsetCommit(answers));
     }
-    let command = ShardCommand::group(&GroupCommand::CommitOffsets(CommitOffsets {
-        group,
-        offsets,
-    }));
     let done = move |outcome: Result<AppliedOutcome, weir_raft::NotCommitted>| {
         let mut kept = match outcome {
             Ok(AppliedOutcome::Offsets(kept)) => Ok(kept.into_iter()),
             Ok(
-                AppliedOutcome::Metadata(_) | AppliedOutcome::Appended(_) | AppliedOutcome::Done,
+                AppliedOutcome::Metadata(_)
+                | AppliedOutcome::Appended(_)
+                | AppliedOutcome::Transaction(_)
+                | AppliedOutcome::Marked(_)
+                | AppliedOutcome::Done,
             ) => Err(ErrorKind::InvalidRequest),
             Err(error) => Err(error.kind()),
         };
@@ -337,5 +356,5 @@ fn propose_commit(
         }
         reply.send(Outcome::OffsetCommit(answers));
     };
-    context.propose(command, Some(Box::new(done)));
+    context.propose(command(offsets), Some(Box::new(done)));
 }

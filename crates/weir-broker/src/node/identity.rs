@@ -126,6 +126,7 @@ impl Node {
             known.peer_address == record.peer_address
                 && known.kafka_host == record.kafka_host
                 && known.kafka_port == record.kafka_port
+                && known.rack == record.rack
         });
         is_known && !topology.cluster_id().is_empty()
     }
@@ -137,6 +138,7 @@ impl Node {
             peer_address: self.own_address().to_owned(),
             kafka_host: self.config.kafka_host.clone(),
             kafka_port: self.config.kafka_port,
+            rack: self.config.rack.clone(),
             state: NodeState::Active,
         }
     }

@@ -8,28 +8,41 @@ use weir_raft::{Input, NotCommitted};
 
 use super::Node;
 use crate::{
-    api::{ListOffset, ListedOffset, OffsetSpec, Outcome},
+    api::{ListOffset, ListOffsets, ListedOffset, OffsetSpec, Outcome},
     gather::Gather,
+    limited::Limited,
     mailbox::Reply,
 };
 
-type Listing = Gather<Result<ListedOffset, ErrorKind>>;
+/// Longest time that is watched, in ms: a client that waits longer has no limit.
+const MAX_TIMEOUT_MS: u64 = 60 * 60 * 1000;
+
+type Listing = Limited<Result<ListedOffset, ErrorKind>>;
 
 impl Node {
-    pub(super) fn list_offsets(self: &Arc<Self>, wanted: Vec<ListOffset>, reply: Reply) {
+    pub(super) fn list_offsets(self: &Arc<Self>, asked: ListOffsets, reply: Reply) {
+        let ListOffsets { wanted, timeout_ms } = asked;
         let unsettled = Err(ErrorKind::TimedOut);
-        let task = Arc::new(Gather::new(
-            wanted.len(),
-            unsettled,
-            reply,
-            Outcome::ListOffsets,
-        ));
+        let answers = Gather::new(wanted.len(), unsettled, reply, Outcome::ListOffsets);
+        let task = match timeout_ms.filter(|limit_ms| *limit_ms <= MAX_TIMEOUT_MS) {
+            Some(limit_ms) => {
+                Listing::until(answers, &self.purgatory, self.elapsed().plus(limit_ms))
+            }
+            None => Listing::endless(answers),
+        };
         let mut by_group: BTreeMap<GroupId, Vec<(usize, ListOffset)>> = BTreeMap::new();
         for (at, wanted) in wanted.into_iter().enumerate() {
             let route = self.route(&wanted.topic, wanted.index);
             match (wanted.at, route) {
                 // The log's start may lag: it only ever moves on.
-                (OffsetSpec::Earliest, _) | (_, Err(_)) => self.list_offset(&wanted, &task, at),
+                (
+                    OffsetSpec::Earliest
+                    | OffsetSpec::EarliestLocal
+                    | OffsetSpec::LatestTiered
+                    | OffsetSpec::EarliestPendingUpload,
+                    _,
+                )
+                | (_, Err(_)) => self.list_offset(&wanted, &task, at),
                 (
                     OffsetSpec::Latest | OffsetSpec::MaxTimestamp | OffsetSpec::Timestamp(_),
                     Ok(route),
@@ -37,7 +50,7 @@ impl Node {
             }
         }
         for (group, wanted) in by_group {
-            let (node, task) = (Arc::clone(self), Arc::clone(&task));
+            let (node, task) = (Arc::clone(self), task.clone());
             self.after_barrier(group, move |passed| {
                 for (at, wanted) in wanted {
                     match passed {
@@ -66,7 +79,7 @@ impl Node {
         });
     }
 
-    fn list_offset(self: &Arc<Self>, wanted: &ListOffset, task: &Arc<Listing>, at: usize) {
+    fn list_offset(self: &Arc<Self>, wanted: &ListOffset, task: &Listing, at: usize) {
         let log = match self.readable(&wanted.topic, wanted.index, wanted.leader_epoch) {
             Ok(log) => log,
             Err(error) => return task.settle(at, Err(error)),
@@ -80,16 +93,34 @@ impl Node {
             })
         };
         let lookup = match wanted.at {
-            OffsetSpec::Earliest => return task.settle(at, special(log.start_offset())),
+            OffsetSpec::Earliest | OffsetSpec::EarliestLocal => {
+                return task.settle(at, special(log.start_offset()));
+            }
+            // Nothing is tiered.
+            OffsetSpec::LatestTiered | OffsetSpec::EarliestPendingUpload => {
+                return task.settle(at, Ok(listed(None)));
+            }
+            OffsetSpec::Latest if wanted.committed_only => {
+                let end = log.end_offset();
+                return task.settle(at, special(self.stable_end(&log, end)));
+            }
             OffsetSpec::Latest => return task.settle(at, special(log.end_offset())),
             OffsetSpec::MaxTimestamp => log.max_timestamp(),
             OffsetSpec::Timestamp(time_ms) => log.lookup_timestamp(time_ms),
+        };
+        // As Kafka: what is not decided is not found.
+        let (node, only, looked_in) = (Arc::clone(self), wanted.committed_only, Arc::clone(&log));
+        let listed = move |found: Option<TimestampOffset>| {
+            let end = looked_in.end_offset();
+            let is_told =
+                |found: &TimestampOffset| !only || found.offset < node.stable_end(&looked_in, end);
+            listed(found.filter(is_told))
         };
         match lookup {
             Lookup::Found(found) => task.settle(at, Ok(listed(Some(found)))),
             Lookup::NotFound => task.settle(at, Ok(listed(None))),
             Lookup::Cold(cold) => {
-                let task = Arc::clone(task);
+                let task = task.clone();
                 let done = move |result: Result<_, ReadError>| {
                     task.settle(at, result.map(listed).map_err(|error| kind_of(&error)));
                 };

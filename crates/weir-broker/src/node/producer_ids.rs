@@ -6,7 +6,7 @@ use weir_model::{ErrorKind, ProducerId};
 
 use super::Node;
 use crate::{
-    api::Outcome,
+    api::{InitProducer, Outcome},
     mailbox::Reply,
     metadata::{MetadataCommand, MetadataOutcome},
 };
@@ -24,9 +24,22 @@ pub(crate) struct ProducerIds {
 }
 
 impl Node {
-    pub(super) fn init_producer_id(self: &Arc<Self>, reply: Reply) {
+    pub(super) fn init_producer_id(self: &Arc<Self>, init: InitProducer, reply: Reply) {
+        if init.transactional.is_some() {
+            return self.init_transactional(init, reply);
+        }
+        self.with_producer_id(move |answer| {
+            reply.send(Outcome::ProducerId(answer.map(|id| (id, FIRST_EPOCH))));
+        });
+    }
+
+    /// Calls `then` with an id that nobody else has got or will get.
+    pub(super) fn with_producer_id(
+        self: &Arc<Self>,
+        then: impl FnOnce(Result<ProducerId, ErrorKind>) + Send + 'static,
+    ) {
         if let Some(id) = self.take_producer_id() {
-            return reply.send(Outcome::ProducerId(Ok((id, FIRST_EPOCH))));
+            return then(Ok(id));
         }
         let allocate = MetadataCommand::AllocateProducerIds {
             node: self.config.node,
@@ -34,8 +47,7 @@ impl Node {
         };
         let node = Arc::clone(self);
         self.propose_metadata(allocate, move |outcome| {
-            let answer = outcome.and_then(|outcome| node.take_block(&outcome));
-            reply.send(Outcome::ProducerId(answer.map(|id| (id, FIRST_EPOCH))));
+            then(outcome.and_then(|outcome| node.take_block(&outcome)));
         });
     }
 
@@ -68,7 +80,9 @@ impl Node {
             | MetadataOutcome::NodeStateSet(_)
             | MetadataOutcome::NodeRemoved(_)
             | MetadataOutcome::TopicCreated(_)
-            | MetadataOutcome::TopicDeleted(_) => Err(ErrorKind::InvalidRequest),
+            | MetadataOutcome::TopicDeleted(_)
+            | MetadataOutcome::ConfigsAltered
+            | MetadataOutcome::PartitionsCreated => Err(ErrorKind::InvalidRequest),
         }
     }
 }

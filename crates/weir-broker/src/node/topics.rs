@@ -8,31 +8,22 @@ use std::{
     },
 };
 
-use uuid::Uuid;
-use weir_model::{ErrorKind, GroupId, NodeId, TopicId, TopicName};
+use weir_model::{ErrorKind, GroupId, NodeId, TopicName};
 use weir_raft::GroupView;
 
 use super::Node;
 use crate::{
     api::{
-        Broker, ClusterMetadata, CreateTopics, CreatedTopic, Metadata, NewTopic, Outcome,
-        PartitionMetadata, TopicDescription, TopicMetadata, TopicRef,
+        Broker, ClusterMetadata, Metadata, NewTopic, Outcome, PartitionMetadata, TopicDescription,
+        TopicMetadata, TopicRef,
     },
-    gather::Gather,
     mailbox::Reply,
-    metadata::{
-        CreateTopic, MetadataCommand, MetadataOutcome, TopicConfig, TopicRecord, Topology,
-        placement, state::MAX_PARTITIONS_PER_TOPIC,
-    },
+    metadata::{TopicRecord, Topology, reserved::is_reserved},
     view,
 };
 
-/// Copies of a topic that does not say, where there are as many nodes.
-const DEFAULT_REPLICATION_COUNT: usize = 3;
-
 /// What clients are told of each group's partitions.
 type Groups = BTreeMap<GroupId, PartitionMetadata>;
-type Created = Result<CreatedTopic, ErrorKind>;
 
 impl Node {
     pub(super) fn metadata(self: &Arc<Self>, wanted: Metadata, reply: Reply) {
@@ -55,12 +46,13 @@ impl Node {
                 partition_count: None,
                 replication_factor: None,
                 configs: Vec::new(),
+                assignments: None,
             };
-            self.create_topic(topic, false, move |created| {
-                if let Err(error) = created
-                    && error != ErrorKind::TopicExists
+            self.create_topic(&topic, false, move |created| {
+                if let Err(refusal) = created
+                    && refusal.kind != ErrorKind::TopicExists
                 {
-                    lock(&refused).insert(name, error);
+                    lock(&refused).insert(name, refusal.kind);
                 }
                 if open_count.fetch_sub(1, Ordering::AcqRel) == 1
                     && let Some((topics, reply)) = lock(&shared).take()
@@ -86,7 +78,7 @@ impl Node {
                 TopicRef::Id(_) => None,
             });
         let absent: BTreeSet<&TopicName> = named
-            .filter(|name| topology.by_name(name).is_none())
+            .filter(|name| topology.by_name(name).is_none() && !is_reserved(name.as_str()))
             .collect();
         absent.into_iter().cloned().collect()
     }
@@ -99,7 +91,12 @@ impl Node {
         let topology = self.topology.load();
         let groups: Groups = (1..=self.config.shard_count)
             .map(GroupId)
-            .map(|group| (group, describe_group(&self.view_of(group), &topology)))
+            .map(|group| {
+                (
+                    group,
+                    describe_group(group, &self.view_of(group), &topology),
+                )
+            })
             .collect();
         let describe_one = |topic: TopicRef| {
             let found = topology.topic(&topic).map_err(|absent| match &topic {
@@ -118,6 +115,7 @@ impl Node {
         };
         let controller = self.leader_of(GroupId::METADATA);
         ClusterMetadata {
+            is_cut_off: self.is_cut_off(&topology),
             cluster_id: topology.cluster_id().to_owned(),
             controller: controller.and_then(|(node, _)| wire(node)),
             brokers: self.brokers(&topology),
@@ -128,7 +126,7 @@ impl Node {
     fn describe_topic(&self, topic: &TopicRecord, groups: &Groups) -> TopicDescription {
         let partition = |group: &GroupId| match groups.get(group) {
             Some(known) => known.clone(),
-            None => describe_group(&self.view_of(*group), &self.topology.load()),
+            None => describe_group(*group, &self.view_of(*group), &self.topology.load()),
         };
         TopicDescription {
             name: topic.name.clone(),
@@ -137,15 +135,9 @@ impl Node {
         }
     }
 
-    fn brokers(&self, topology: &Topology) -> Vec<Broker> {
-        let broker = |node: &crate::metadata::NodeRecord| {
-            Some(Broker {
-                node: wire(node.id)?,
-                host: node.kafka_host.clone(),
-                port: node.kafka_port,
-            })
-        };
-        topology.nodes().values().filter_map(broker).collect()
+    pub(super) fn brokers(&self, topology: &Topology) -> Vec<Broker> {
+        let nodes = topology.nodes().values();
+        nodes.filter_map(|node| self.broker(node)).collect()
     }
 
     pub(super) fn find_coordinators(&self, groups: &[String], reply: Reply) {
@@ -161,116 +153,34 @@ impl Node {
             groups.iter().map(coordinator).collect(),
         ));
     }
-
-    pub(super) fn create_topics(self: &Arc<Self>, create: CreateTopics, reply: Reply) {
-        let unsettled: Created = Err(ErrorKind::TimedOut);
-        let count = create.topics.len();
-        let task = Arc::new(Gather::new(count, unsettled, reply, Outcome::CreateTopics));
-        for (at, topic) in create.topics.into_iter().enumerate() {
-            let task = Arc::clone(&task);
-            self.create_topic(topic, create.validate_only, move |created| {
-                task.settle(at, created);
-            });
-        }
-    }
-
-    fn create_topic(
-        self: &Arc<Self>,
-        topic: NewTopic,
-        validate_only: bool,
-        done: impl FnOnce(Created) + Send + 'static,
-    ) {
-        let topic = match self.plan_topic(topic) {
-            Ok(topic) => topic,
-            Err(error) => return done(Err(error)),
-        };
-        let mut created = CreatedTopic {
-            id: Some(topic.id),
-            partition_count: u32::try_from(topic.partitions.len()).unwrap_or(u32::MAX),
-            replication_factor: topic.replication_factor,
-        };
-        if validate_only {
-            created.id = None;
-            return done(Ok(created));
-        }
-        self.propose_metadata(MetadataCommand::CreateTopic(topic), move |outcome| {
-            let outcome = outcome.and_then(|outcome| created_outcome(&outcome));
-            done(outcome.map(|()| created));
-        });
-    }
-
-    /// The command, with everything that must be the same on every node chosen here. What can be
-    /// refused without asking the group is refused.
-    fn plan_topic(&self, topic: NewTopic) -> Result<CreateTopic, ErrorKind> {
-        let name = TopicName::new(&topic.name).map_err(|_| ErrorKind::InvalidTopic)?;
-        let topology = self.topology.load();
-        if topology.nodes().is_empty() {
-            // Not even this node is registered: the metadata group is not led yet.
-            return Err(ErrorKind::NotLeader);
-        }
-        if topology.by_name(&name).is_some() {
-            return Err(ErrorKind::TopicExists);
-        }
-        let count = topic
-            .partition_count
-            .unwrap_or(self.config.default_partition_count);
-        if !(1..=MAX_PARTITIONS_PER_TOPIC).contains(&usize::try_from(count).unwrap_or(usize::MAX)) {
-            return Err(ErrorKind::InvalidPartitions);
-        }
-        let node_count = topology.nodes().len();
-        let replication_factor = topic.replication_factor.unwrap_or_else(|| {
-            u16::try_from(node_count.min(DEFAULT_REPLICATION_COUNT)).expect("it is small")
-        });
-        if !(1..=node_count).contains(&usize::from(replication_factor)) {
-            return Err(ErrorKind::InvalidReplicationFactor);
-        }
-        let configs: BTreeMap<String, String> = topic
-            .configs
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, value?)))
-            .collect();
-        TopicConfig::parse(&configs)?;
-        let shards: BTreeSet<GroupId> = (1..=self.config.shard_count).map(GroupId).collect();
-        let id = Uuid::from_u64_pair(self.entropy.next_u64(), self.entropy.next_u64());
-        Ok(CreateTopic {
-            name,
-            id: TopicId(uuid::Builder::from_random_bytes(*id.as_bytes()).into_uuid()),
-            partitions: placement::place(count, &shards, topology.load()),
-            replication_factor,
-            configs,
-            created: self.clock.now(),
-        })
-    }
 }
 
-fn created_outcome(outcome: &MetadataOutcome) -> Result<(), ErrorKind> {
-    match outcome {
-        MetadataOutcome::TopicCreated(_) => Ok(()),
-        MetadataOutcome::Refused(error) => Err(*error),
-        MetadataOutcome::ClusterNamed(_)
-        | MetadataOutcome::NodeRegistered(_)
-        | MetadataOutcome::NodeAdmitted(_)
-        | MetadataOutcome::NodeStateSet(_)
-        | MetadataOutcome::NodeRemoved(_)
-        | MetadataOutcome::TopicDeleted(_)
-        | MetadataOutcome::ProducerIds { .. } => Err(ErrorKind::InvalidRequest),
-    }
-}
-
-fn wire(node: NodeId) -> Option<i32> {
+pub(super) fn wire(node: NodeId) -> Option<i32> {
     i32::try_from(node.0).ok()
 }
 
 /// A leader that clients are given no address of leads nobody for them.
-fn describe_group(view: &GroupView, topology: &Topology) -> PartitionMetadata {
+fn describe_group(group: GroupId, view: &GroupView, topology: &Topology) -> PartitionMetadata {
     let leader = view.leader;
     let leader = leader.filter(|node| topology.nodes().contains_key(node));
     PartitionMetadata {
         leader: leader.and_then(wire),
         leader_epoch: view.term.leader_epoch(),
-        replicas: view::voters(view).into_iter().filter_map(wire).collect(),
+        replicas: replicas(group, view).into_iter().filter_map(wire).collect(),
         in_sync: view::in_sync(view).into_iter().filter_map(wire).collect(),
     }
+}
+
+/// A group's voters, the one first that clients are to take for its preferred leader: another
+/// one for each group, so that preferred leaders are spread evenly.
+pub(super) fn replicas(group: GroupId, view: &GroupView) -> Vec<NodeId> {
+    let mut voters = view::voters(view);
+    voters.sort_unstable();
+    if !voters.is_empty() {
+        let count = u32::try_from(voters.len()).unwrap_or(u32::MAX);
+        voters.rotate_left(usize::try_from(group.0 % count).unwrap_or(0));
+    }
+    voters
 }
 
 fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -1,16 +1,19 @@
 //! The deterministic part of a shard: one committed command at a time.
 
+use std::{collections::BTreeMap, sync::Arc};
+
 use bytes::Bytes;
 use weir_log::partition::{PartitionManifest, TailBatch};
 use weir_model::{ErrorKind, Offset, PartitionId, batch::BatchHeader};
 use weir_raft::{Applied, ApplyError};
 
-use super::{Partition, Shard, ShardCommand};
+use super::{Partition, Shard, ShardCommand, ShardEnv};
 use crate::{
-    api::Produced,
+    api::{Produced, ProducerEpoch},
     group::GroupCommand,
     outcome::AppliedOutcome,
-    producer::{ProducerTable, Verdict},
+    producer::{Arrival, ProducerTable, Verdict},
+    transaction::{Marker, TransactionView, marker::shard_of_offsets},
 };
 
 impl Shard {
@@ -24,14 +27,34 @@ impl Shard {
             index: at.index,
             reason,
         })?;
+        self.era.pass(at);
         Ok(match command {
             ShardCommand::Append { partition, batch } => {
-                AppliedOutcome::Appended(self.append(at, partition, batch))
+                AppliedOutcome::Appended(self.append(at, partition, batch, None))
+            }
+            ShardCommand::AppendVerified {
+                partition,
+                ended_at,
+                batch,
+            } => AppliedOutcome::Appended(self.append(at, partition, batch, Some(ended_at))),
+            ShardCommand::Mark(marker) => AppliedOutcome::Marked(self.mark(at, &marker)),
+            ShardCommand::Transaction(command) => {
+                AppliedOutcome::Transaction(self.transactions.apply(at.now, command))
+            }
+            ShardCommand::BringOffsets(bring) => {
+                AppliedOutcome::Offsets(self.pending.bring(bring, at.now))
             }
             ShardCommand::Group(command) => self.apply_group(command),
+            ShardCommand::Forget { topics } => {
+                self.forget_topics(at.index, &topics);
+                AppliedOutcome::Done
+            }
             ShardCommand::Trim { partition, start } => {
                 if let Some(partition) = self.partitions.get(&partition) {
                     partition.log.trim(start);
+                    if let Some(view) = &partition.view {
+                        view.trim(partition.log.start_offset());
+                    }
                 }
                 AppliedOutcome::Done
             }
@@ -49,53 +72,145 @@ impl Shard {
                 self.offsets.forget_group(&group);
             }
             GroupCommand::ForgetOffsets { group, places } => self.offsets.forget(&group, &places),
-            GroupCommand::ForgetTopics(serials) => self.offsets.forget_topics(&serials),
         }
         AppliedOutcome::Done
     }
 
-    fn append(&mut self, at: &Applied, id: PartitionId, batch: Bytes) -> Produced {
+    fn append(
+        &mut self,
+        at: &Applied,
+        id: PartitionId,
+        batch: Bytes,
+        verified: Option<u64>,
+    ) -> Produced {
         let env = &self.env;
-        let partition = self.partitions.entry(id).or_insert_with(|| {
-            let log = env.open_partition(id, PartitionManifest::default());
-            Partition {
-                log,
-                producers: ProducerTable::default(),
-            }
-        });
-        let base_offset = partition.append(at, batch, |bytes| env.store.pin(bytes, 1));
+        let partition = partition(&mut self.partitions, env, id);
+        let append_time_ms = append_time(&batch);
+        let arrival = self.era.arrival(at, verified);
+        let base_offset = partition.append(at, id, batch, arrival, env);
         Produced {
             base_offset,
             log_start: partition.log.start_offset(),
+            append_time_ms,
+            ..Produced::default()
         }
     }
+
+    /// Ends a transaction in a partition, or for the offsets of this shard's groups. Where nothing
+    /// of it is open, nothing is written: a coordinator may say it twice.
+    fn mark(&mut self, at: &Applied, marker: &Marker) -> Result<(), ErrorKind> {
+        if shard_of_offsets(marker.partition).is_some() {
+            for commit in self.pending.end(marker, at.index, at.now)? {
+                self.offsets.apply(commit);
+            }
+            return Ok(());
+        }
+        // A topic that was deleted meanwhile has nothing open.
+        match self.partitions.get_mut(&marker.partition) {
+            Some(partition) => partition.mark(at, marker, &self.env),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The partition, which begins where it is first heard of.
+fn partition<'a>(
+    partitions: &'a mut BTreeMap<PartitionId, Partition>,
+    env: &ShardEnv,
+    id: PartitionId,
+) -> &'a mut Partition {
+    partitions.entry(id).or_insert_with(|| {
+        let log = env.own_partition(id, PartitionManifest::default());
+        Partition {
+            log,
+            producers: ProducerTable::default(),
+            view: None,
+        }
+    })
+}
+
+/// The time of all its records, where the broker gave it.
+fn append_time(batch: &[u8]) -> Option<i64> {
+    let header = BatchHeader::parse(batch).ok()?;
+    header
+        .is_log_append_time()
+        .then_some(header.max_timestamp_ms)
 }
 
 impl Partition {
     fn append(
         &mut self,
         at: &Applied,
+        id: PartitionId,
         batch: Bytes,
-        pin: impl FnOnce(usize) -> std::sync::Arc<weir_log::partition::TailPin>,
+        arrival: Arrival,
+        env: &ShardEnv,
     ) -> Result<Offset, ErrorKind> {
         // The leader has checked the batch; a batch that does not parse is refused on every
         // replica alike.
         let header = BatchHeader::parse(&batch).map_err(|_| ErrorKind::CorruptBatch)?;
-        match self.producers.check(&header, at.now) {
+        match self.producers.check(&header, arrival) {
             Verdict::Refused(error) => return Err(error),
+            Verdict::Unverified { .. } => return Err(ErrorKind::InvalidTxnState),
             Verdict::Duplicate { base_offset } => return Ok(base_offset),
             Verdict::Append => {}
         }
         let base_offset = self.log.end_offset();
-        self.producers.record(&header, base_offset, at.now);
+        if header.is_transactional() {
+            let view = self.view(id, env);
+            if view.is_full() && arrival.verified.is_some() {
+                return Err(ErrorKind::Overloaded);
+            }
+            self.producers.record(&header, base_offset, at.now);
+            // Before the append: a reader takes the log's end first.
+            view.set_first_open(self.producers.first_open());
+        } else {
+            self.producers.record(&header, base_offset, at.now);
+        }
+        self.store(at, &header, base_offset, batch, env);
+        Ok(base_offset)
+    }
+
+    fn mark(&mut self, at: &Applied, marker: &Marker, env: &ShardEnv) -> Result<(), ErrorKind> {
+        let ProducerEpoch { id, epoch } = marker.producer;
+        let coordinator_epoch = marker.coordinator_epoch;
+        self.producers.check_end(id, epoch, coordinator_epoch)?;
+        let begun = self
+            .producers
+            .end(id, epoch, coordinator_epoch, at.index, at.now);
+        let Some(first) = begun else {
+            return Ok(());
+        };
+        let last = self.log.end_offset();
+        let aborted = (!marker.commit).then_some((id, first));
+        let view = self.view(marker.partition, env);
+        view.ended(self.producers.first_open(), aborted, last);
+        let batch = marker.batch(at.now);
+        let header = BatchHeader::parse(&batch).expect("a marker is a batch");
+        self.store(at, &header, last, batch, env);
+        Ok(())
+    }
+
+    fn view(&mut self, id: PartitionId, env: &ShardEnv) -> Arc<TransactionView> {
+        let open = || env.views.get_or_open(id, Arc::default);
+        Arc::clone(self.view.get_or_insert_with(open))
+    }
+
+    fn store(
+        &self,
+        at: &Applied,
+        header: &BatchHeader,
+        base_offset: Offset,
+        batch: Bytes,
+        env: &ShardEnv,
+    ) {
         self.log.append(TailBatch {
             base_offset,
             last_offset: base_offset.plus(u64::from(header.last_offset_delta)),
             max_timestamp_ms: header.max_timestamp_ms,
             leader_epoch: at.term.leader_epoch(),
-            pin: pin(batch.len()),
+            pin: env.store.pin(batch.len(), 1),
             bytes: batch,
         });
-        Ok(base_offset)
     }
 }

@@ -1,41 +1,70 @@
 //! A shard's state as of one index: what a checkpoint holds, and what must be flushed for it.
 //!
-//! Encoded, version 1: `u8` version; bytes offset table; bytes group table; `u32` partitions in
-//! ascending order of id, each `u64` id, bytes manifest, bytes producer table.
+//! Encoded, version 2: `u8` version; the era: `u64` term, `i64` since in ms; bytes offset table; bytes
+//! group table; bytes pending offsets; bytes transactions; `u32` partitions in ascending order of
+//! id, each `u64` id, bytes manifest, bytes producer table, bytes leader epochs: `u32` count, each
+//! `i32` epoch, `u64` first offset; bytes aborted transactions.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use bytes::{BufMut, Bytes, BytesMut};
-use weir_log::partition::{FlushJob, PartitionLog, PartitionManifest, SegmentPolicy};
+use weir_log::{
+    Millis,
+    partition::{EpochTable, FlushJob, PartitionLog, PartitionManifest, SegmentPolicy},
+};
 use weir_model::{GroupId, Offset, PartitionId};
 
-use super::{Partition, Shard, ShardEnv, Sweep};
+use super::{Partition, Shard, ShardEnv, Sweep, era::Era, hold::Holding};
 use crate::{
     encoding::{DecodeError, Reader, Writer},
     group::{Coordinator, GroupConfig, GroupTable, OffsetTable, StoredOffset},
     producer::ProducerTable,
+    transaction::{PendingOffsets, TransactionTable, TransactionView},
 };
 
-const VERSION: u8 = 1;
-const PARTITION_MIN_BYTES: usize = 8 + 4 + 4;
+const VERSION: u8 = 2;
+const PARTITION_MIN_BYTES: usize = 8 + 4 + 4 + 4 + 4;
+const EPOCH_BYTES: usize = 4 + 8;
 
 /// A shard at one index, taken on the worker, finished by the checkpointer.
 pub(crate) struct ShardPlan {
+    era: Era,
+    tables: TableBytes,
+    partitions: Vec<PlannedPartition>,
+}
+
+/// The tables that are no partition's, encoded.
+struct TableBytes {
     offsets: Bytes,
     groups: Bytes,
-    partitions: Vec<PlannedPartition>,
+    pending: Bytes,
+    transactions: Bytes,
+}
+
+/// The same, decoded.
+#[derive(Default)]
+struct Tables {
+    offsets: OffsetTable,
+    groups: GroupTable,
+    pending: PendingOffsets,
+    transactions: TransactionTable,
 }
 
 struct PlannedPartition {
     log: Arc<PartitionLog>,
     end: Offset,
     producers: Bytes,
+    epochs: Bytes,
+    aborted: Bytes,
 }
 
 /// A checkpoint's body, taken apart.
 pub(crate) struct ShardBody {
-    offsets: Bytes,
-    groups: Bytes,
+    era: Era,
+    tables: TableBytes,
     pub(crate) partitions: Vec<StoredPartition>,
 }
 
@@ -44,22 +73,49 @@ pub(crate) struct StoredPartition {
     pub(crate) id: PartitionId,
     pub(crate) manifest: PartitionManifest,
     producers: Bytes,
+    epochs: Bytes,
+    aborted: Bytes,
+}
+
+impl TableBytes {
+    fn write(&self, writer: &mut Writer) {
+        for table in [
+            &self.offsets,
+            &self.groups,
+            &self.pending,
+            &self.transactions,
+        ] {
+            writer.bytes(table);
+        }
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let mut table = || reader.bytes().map(Bytes::copy_from_slice);
+        Ok(Self {
+            offsets: table()?,
+            groups: table()?,
+            pending: table()?,
+            transactions: table()?,
+        })
+    }
+
+    fn decode(&self) -> Result<Tables, DecodeError> {
+        Ok(Tables {
+            offsets: OffsetTable::decode(&self.offsets)?,
+            groups: GroupTable::decode(&self.groups)?,
+            pending: PendingOffsets::decode(&self.pending)?,
+            transactions: TransactionTable::decode(&self.transactions)?,
+        })
+    }
 }
 
 impl ShardBody {
-    fn tables(&self) -> Result<(OffsetTable, GroupTable), DecodeError> {
-        Ok((
-            OffsetTable::decode(&self.offsets)?,
-            GroupTable::decode(&self.groups)?,
-        ))
-    }
-
     /// Takes a body apart.
     pub(crate) fn decode(body: &[u8]) -> Result<Self, RestoreError> {
         let mut reader = Reader::new(body);
         reader.version("shard checkpoint version", VERSION)?;
-        let offsets = Bytes::copy_from_slice(reader.bytes()?);
-        let groups = Bytes::copy_from_slice(reader.bytes()?);
+        let era = Era::read(&mut reader)?;
+        let tables = TableBytes::read(&mut reader)?;
         let mut partitions = Vec::new();
         for _ in 0..reader.count(PARTITION_MIN_BYTES)? {
             let id = PartitionId(reader.u64()?);
@@ -69,17 +125,18 @@ impl ShardBody {
                     reason: error.to_string(),
                 }
             })?;
-            let producers = Bytes::copy_from_slice(reader.bytes()?);
             partitions.push(StoredPartition {
                 id,
                 manifest,
-                producers,
+                producers: Bytes::copy_from_slice(reader.bytes()?),
+                epochs: Bytes::copy_from_slice(reader.bytes()?),
+                aborted: Bytes::copy_from_slice(reader.bytes()?),
             });
         }
         reader.finish()?;
         Ok(Self {
-            offsets,
-            groups,
+            era,
+            tables,
             partitions,
         })
     }
@@ -88,8 +145,8 @@ impl ShardBody {
     pub(crate) fn encode(&self) -> Bytes {
         let mut writer = Writer::new();
         writer.u8(VERSION);
-        writer.bytes(&self.offsets);
-        writer.bytes(&self.groups);
+        self.era.write(&mut writer);
+        self.tables.write(&mut writer);
         writer.count(self.partitions.len());
         let mut manifest = Vec::new();
         for partition in &self.partitions {
@@ -98,9 +155,32 @@ impl ShardBody {
             writer.u64(partition.id.0);
             writer.bytes(&manifest);
             writer.bytes(&partition.producers);
+            writer.bytes(&partition.epochs);
+            writer.bytes(&partition.aborted);
         }
         writer.finish()
     }
+}
+
+fn encode_epochs(epochs: &EpochTable) -> Bytes {
+    let mut writer = Writer::new();
+    writer.count(epochs.entries().len());
+    for (epoch, first) in epochs.entries() {
+        writer.i32(*epoch);
+        writer.u64(first.0);
+    }
+    writer.finish()
+}
+
+fn decode_epochs(bytes: &[u8]) -> Result<EpochTable, DecodeError> {
+    let mut reader = Reader::new(bytes);
+    let mut entries = Vec::new();
+    for _ in 0..reader.count(EPOCH_BYTES)? {
+        entries.push((reader.i32()?, Offset(reader.u64()?)));
+    }
+    let table = EpochTable::new(entries).map_err(|_| reader.invalid("leader epochs"))?;
+    reader.finish()?;
+    Ok(table)
 }
 
 /// Why stored state cannot be taken up.
@@ -123,10 +203,17 @@ impl Shard {
         Self {
             id,
             env,
+            era: Era::default(),
             partitions: BTreeMap::new(),
             groups: GroupTable::default(),
             offsets: OffsetTable::default(),
             config,
+            pending: PendingOffsets::default(),
+            transactions: TransactionTable::default(),
+            holding: Holding::default(),
+            leads: false,
+            overdue_at: Millis(0),
+            ending: BTreeSet::new(),
             coordinator: Coordinator::new(config),
             sweep: Sweep::default(),
         }
@@ -141,13 +228,19 @@ impl Shard {
     ) -> Result<Self, RestoreError> {
         let mut shard = Self::empty(id, env, config);
         let body = ShardBody::decode(body)?;
-        (shard.offsets, shard.groups) = body.tables()?;
+        shard.take_tables(body.tables.decode()?);
+        shard.era = body.era;
         for stored in body.partitions {
-            let producers = ProducerTable::decode(&stored.producers)?;
-            let log = shard.env.open_partition(stored.id, stored.manifest);
-            shard
-                .partitions
-                .insert(stored.id, Partition { log, producers });
+            let (producers, view) = shard.env.transactions_of(&stored)?;
+            let epochs = decode_epochs(&stored.epochs)?;
+            let log = shard.env.own_partition(stored.id, stored.manifest);
+            log.restore_epochs(epochs);
+            let partition = Partition {
+                log,
+                producers,
+                view,
+            };
+            shard.partitions.insert(stored.id, partition);
         }
         Ok(shard)
     }
@@ -156,15 +249,22 @@ impl Shard {
     /// keep their readers.
     pub(crate) fn restore_over(&mut self, body: &[u8]) -> Result<(), RestoreError> {
         let body = ShardBody::decode(body)?;
-        let (offsets, groups) = body.tables()?;
+        let tables = body.tables.decode()?;
         let mut partitions = BTreeMap::new();
         for stored in body.partitions {
-            let producers = ProducerTable::decode(&stored.producers)?;
+            let (producers, view) = self.env.transactions_of(&stored)?;
+            let epochs = decode_epochs(&stored.epochs)?;
             let log = self
                 .env
-                .open_partition(stored.id, PartitionManifest::default());
+                .own_partition(stored.id, PartitionManifest::default());
             log.take_over(stored.manifest);
-            partitions.insert(stored.id, Partition { log, producers });
+            log.restore_epochs(epochs);
+            let partition = Partition {
+                log,
+                producers,
+                view,
+            };
+            partitions.insert(stored.id, partition);
         }
         let before = std::mem::replace(&mut self.partitions, partitions);
         let unnamed = |id: &PartitionId| !self.partitions.contains_key(id);
@@ -173,7 +273,8 @@ impl Shard {
             .env
             .close_partitions(gone.map(|(_, partition)| partition.log));
         self.env.checkpoints.remove_partitions(gone);
-        (self.offsets, self.groups) = (offsets, groups);
+        self.take_tables(tables);
+        self.era = body.era;
         Ok(())
     }
 
@@ -183,15 +284,36 @@ impl Shard {
         let gone = std::mem::take(&mut self.partitions);
         let ids = self.env.close_partitions(gone.into_values().map(|p| p.log));
         self.env.checkpoints.retiring(self.id, ids);
-        self.groups = GroupTable::default();
-        self.offsets = OffsetTable::default();
+        self.take_tables(Tables::default());
+        self.era = Era::default();
+    }
+
+    fn take_tables(&mut self, tables: Tables) {
+        self.offsets = tables.offsets;
+        self.groups = tables.groups;
+        self.pending = tables.pending;
+        self.transactions = tables.transactions;
+    }
+
+    fn tables(&self) -> TableBytes {
+        TableBytes {
+            offsets: self.offsets.encode(),
+            groups: self.groups.encode(),
+            pending: self.pending.encode(),
+            transactions: self.transactions.encode(),
+        }
     }
 
     /// The body of a checkpoint without any state.
     pub(crate) fn empty_body() -> Bytes {
         let plan = ShardPlan {
-            offsets: OffsetTable::default().encode(),
-            groups: GroupTable::default().encode(),
+            era: Era::default(),
+            tables: TableBytes {
+                offsets: OffsetTable::default().encode(),
+                groups: GroupTable::default().encode(),
+                pending: PendingOffsets::default().encode(),
+                transactions: TransactionTable::default().encode(),
+            },
             partitions: Vec::new(),
         };
         plan.encode(&BTreeMap::new())
@@ -203,22 +325,28 @@ impl Shard {
             log: Arc::clone(&partition.log),
             end: partition.log.end_offset(),
             producers: partition.producers.encode(),
+            epochs: encode_epochs(&partition.log.epochs()),
+            aborted: partition.encode_aborted(),
         };
         ShardPlan {
-            offsets: self.offsets.encode(),
-            groups: self.groups.encode(),
+            era: self.era,
+            tables: self.tables(),
             partitions: self.partitions.values().map(planned).collect(),
         }
     }
 
     /// Appends what all replicas must have alike at the same index; gives the partitions.
     pub(crate) fn inspect(&self, out: &mut BytesMut) -> Vec<Arc<PartitionLog>> {
-        out.extend_from_slice(&self.offsets.encode());
-        out.extend_from_slice(&self.groups.encode());
+        let mut writer = Writer::new();
+        self.era.write(&mut writer);
+        self.tables().write(&mut writer);
+        out.extend_from_slice(&writer.finish());
         for (id, partition) in &self.partitions {
             out.put_u64_le(id.0);
             out.put_u64_le(partition.log.end_offset().0);
             out.extend_from_slice(&partition.producers.encode());
+            out.extend_from_slice(&encode_epochs(&partition.log.epochs()));
+            out.extend_from_slice(&partition.encode_aborted());
         }
         let logs = self.partitions.values();
         logs.map(|partition| Arc::clone(&partition.log)).collect()
@@ -239,6 +367,13 @@ impl Shard {
         group: &str,
     ) -> impl Iterator<Item = (PartitionId, &StoredOffset)> {
         self.offsets.fetch_all(group)
+    }
+}
+
+impl Partition {
+    fn encode_aborted(&self) -> Bytes {
+        let view = self.view.as_ref();
+        view.map_or_else(TransactionView::encode_none, |view| view.encode())
     }
 }
 
@@ -271,8 +406,8 @@ impl ShardPlan {
     pub(crate) fn encode(&self, flushed: &BTreeMap<PartitionId, PartitionManifest>) -> Bytes {
         let mut writer = Writer::new();
         writer.u8(VERSION);
-        writer.bytes(&self.offsets);
-        writer.bytes(&self.groups);
+        self.era.write(&mut writer);
+        self.tables.write(&mut writer);
         writer.count(self.partitions.len());
         let mut manifest = Vec::new();
         for planned in &self.partitions {
@@ -284,6 +419,8 @@ impl ShardPlan {
             writer.u64(planned.log.id().0);
             writer.bytes(&manifest);
             writer.bytes(&planned.producers);
+            writer.bytes(&planned.epochs);
+            writer.bytes(&planned.aborted);
         }
         writer.finish()
     }
@@ -300,11 +437,42 @@ impl ShardEnv {
         self.registry
             .get_or_open(id, || self.store.partition(id, manifest))
     }
+
+    /// The same for a shard whose state has the partition.
+    pub(super) fn own_partition(
+        &self,
+        id: PartitionId,
+        manifest: PartitionManifest,
+    ) -> Arc<PartitionLog> {
+        self.registry.own(id, || self.store.partition(id, manifest))
+    }
+
+    /// A partition's producers and, where it has had transactions, how these stand: shown to
+    /// readers at once.
+    fn transactions_of(
+        &self,
+        stored: &StoredPartition,
+    ) -> Result<(ProducerTable, Option<Arc<TransactionView>>), DecodeError> {
+        let producers = ProducerTable::decode(&stored.producers)?;
+        let view = TransactionView::decode(&stored.aborted)?;
+        view.set_first_open(producers.first_open());
+        if view.is_blank() && self.views.get(stored.id).is_none() {
+            return Ok((producers, None));
+        }
+        let shown = self.views.get_or_open(stored.id, Arc::default);
+        shown.replace(view);
+        Ok((producers, Some(shown)))
+    }
+
     /// These partitions are in no group of this node any more: readers do not find them. Their
     /// files stay, since a flush may be at work on them.
-    fn close_partitions(&self, logs: impl Iterator<Item = Arc<PartitionLog>>) -> Vec<PartitionId> {
+    pub(super) fn close_partitions(
+        &self,
+        logs: impl Iterator<Item = Arc<PartitionLog>>,
+    ) -> Vec<PartitionId> {
         let close = |log: Arc<PartitionLog>| {
             self.registry.remove(log.id());
+            self.views.remove(log.id());
             self.store.close_partition(&log);
             log.id()
         };

@@ -5,18 +5,34 @@
 //! | 1 | append | partition u64, record batch |
 //! | 2 | group | see [`crate::group::GroupCommand`] |
 //! | 3 | trim | partition u64, new start u64 |
+//! | 20 | forget | serial u64 of each deleted topic |
+//! | 4 | verified append | partition u64, entry verified at u64, record batch |
+//! | 5 | marker | see [`crate::transaction::Marker`] |
+//! | 6 | transaction | see [`crate::transaction::TransactionCommand`] |
+//! | 7 | offsets of a transaction | see [`crate::transaction::pending::BringOffsets`] |
 //!
 //! Numbers are little-endian. Tags are never used again for something else.
+
+use std::collections::BTreeSet;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use weir_model::{Offset, PartitionId};
 use weir_raft::Command;
 
-use crate::group::GroupCommand;
+use crate::{
+    encoding::{DecodeError, Reader, Writer},
+    group::GroupCommand,
+    transaction::{Marker, TransactionCommand, pending::BringOffsets},
+};
 
 const APPEND: u8 = 1;
 const GROUP: u8 = 2;
 const TRIM: u8 = 3;
+const FORGET: u8 = 20;
+const APPEND_VERIFIED: u8 = 4;
+const MARK: u8 = 5;
+const TRANSACTION: u8 = 6;
+const BRING_OFFSETS: u8 = 7;
 
 /// A change of a shard.
 #[derive(Debug)]
@@ -26,12 +42,30 @@ pub(crate) enum ShardCommand {
         partition: PartitionId,
         batch: Bytes,
     },
+    /// Append a batch that begins a transaction, of which the coordinator has said that the
+    /// partition is part: see [`crate::producer::Arrival::verified`].
+    AppendVerified {
+        partition: PartitionId,
+        ended_at: u64,
+        batch: Bytes,
+    },
+    /// End a transaction in a partition.
+    Mark(Marker),
+    /// Change a transactional id.
+    Transaction(TransactionCommand),
+    /// Keep offsets until their transaction ends.
+    BringOffsets(BringOffsets),
     /// Change a consumer group or its offsets.
     Group(GroupCommand),
     /// Move a partition's start up.
     Trim {
         partition: PartitionId,
         start: Offset,
+    },
+    /// Let go of all that belongs to deleted topics.
+    Forget {
+        /// Their serial numbers.
+        topics: BTreeSet<u64>,
     },
 }
 
@@ -47,6 +81,33 @@ impl ShardCommand {
         }
     }
 
+    /// An append that leaves the batch where it is.
+    pub(crate) fn append_verified(partition: PartitionId, ended_at: u64, batch: Bytes) -> Command {
+        let mut head = BytesMut::with_capacity(17);
+        head.put_u8(APPEND_VERIFIED);
+        head.put_u64_le(partition.0);
+        head.put_u64_le(ended_at);
+        Command {
+            head: head.freeze(),
+            payload: batch,
+        }
+    }
+
+    pub(crate) fn mark(marker: &Marker) -> Command {
+        written(MARK, |writer| marker.write(writer))
+    }
+
+    pub(crate) fn transaction(command: &TransactionCommand) -> Command {
+        Command {
+            head: Bytes::from_static(&[TRANSACTION]),
+            payload: command.encode(),
+        }
+    }
+
+    pub(crate) fn bring_offsets(bring: &BringOffsets) -> Command {
+        written(BRING_OFFSETS, |writer| bring.write(writer))
+    }
+
     pub(crate) fn group(command: &GroupCommand) -> Command {
         Command {
             head: Bytes::from_static(&[GROUP]),
@@ -59,6 +120,16 @@ impl ShardCommand {
         head.put_u8(TRIM);
         head.put_u64_le(partition.0);
         head.put_u64_le(start.0);
+        Command {
+            head: head.freeze(),
+            payload: Bytes::new(),
+        }
+    }
+
+    pub(crate) fn forget(topics: &BTreeSet<u64>) -> Command {
+        let mut head = BytesMut::with_capacity(1 + 8 * topics.len());
+        head.put_u8(FORGET);
+        topics.iter().for_each(|serial| head.put_u64_le(*serial));
         Command {
             head: head.freeze(),
             payload: Bytes::new(),
@@ -80,10 +151,31 @@ impl ShardCommand {
                 let command = GroupCommand::decode(&bytes).map_err(|error| error.to_string())?;
                 return Ok(Self::Group(command));
             }
+            APPEND_VERIFIED => {
+                return Ok(Self::AppendVerified {
+                    partition: PartitionId(bytes.try_get_u64_le().map_err(ended)?),
+                    ended_at: bytes.try_get_u64_le().map_err(ended)?,
+                    batch: bytes,
+                });
+            }
+            MARK => return read(&bytes, Marker::read).map(Self::Mark),
+            TRANSACTION => {
+                let command = TransactionCommand::decode(&bytes);
+                let command = command.map_err(|error| error.to_string())?;
+                return Ok(Self::Transaction(command));
+            }
+            BRING_OFFSETS => return read(&bytes, BringOffsets::read).map(Self::BringOffsets),
             TRIM => Self::Trim {
                 partition: PartitionId(bytes.try_get_u64_le().map_err(ended)?),
                 start: Offset(bytes.try_get_u64_le().map_err(ended)?),
             },
+            FORGET => {
+                let mut topics = BTreeSet::new();
+                while !bytes.is_empty() {
+                    topics.insert(bytes.try_get_u64_le().map_err(ended)?);
+                }
+                Self::Forget { topics }
+            }
             tag => return Err(format!("unknown shard command {tag}")),
         };
         if bytes.is_empty() {
@@ -92,6 +184,26 @@ impl ShardCommand {
             Err(format!("{} bytes left over behind a command", bytes.len()))
         }
     }
+}
+
+fn written(tag: u8, write: impl FnOnce(&mut Writer)) -> Command {
+    let mut writer = Writer::new();
+    writer.u8(tag);
+    write(&mut writer);
+    Command {
+        head: writer.finish(),
+        payload: Bytes::new(),
+    }
+}
+
+fn read<T>(
+    bytes: &[u8],
+    read: impl FnOnce(&mut Reader<'_>) -> Result<T, DecodeError>,
+) -> Result<T, String> {
+    let mut reader = Reader::new(bytes);
+    let value = read(&mut reader).map_err(|error| error.to_string())?;
+    reader.finish().map_err(|error| error.to_string())?;
+    Ok(value)
 }
 
 #[cfg(test)]
@@ -132,6 +244,12 @@ mod tests {
                 "cut at {cut}"
             );
         }
+        let forget = joined(&ShardCommand::forget(&BTreeSet::from([3, 900])));
+        assert!(ShardCommand::decode(forget.slice(..12)).is_err());
+        assert!(matches!(
+            ShardCommand::decode(forget),
+            Ok(ShardCommand::Forget { topics }) if topics == BTreeSet::from([3, 900])
+        ));
         let longer = [&trim[..], b"x"].concat();
         assert!(ShardCommand::decode(longer.into()).is_err());
         assert!(ShardCommand::decode(Bytes::from_static(&[99])).is_err());

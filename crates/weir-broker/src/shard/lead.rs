@@ -7,7 +7,7 @@ use weir_raft::{Context, Handle, Input};
 use super::{Shard, ShardCommand};
 use crate::{
     api::Outcome,
-    group::{Action, GroupCommand, GroupRecord, PersistId},
+    group::{Action, GroupCommand, GroupRecord, OffsetTable, PersistId},
     machine::Machine,
     mailbox::Reply,
     outcome::AppliedOutcome,
@@ -16,9 +16,15 @@ use crate::{
 type ShardContext<'a> = Context<'a, AppliedOutcome>;
 
 impl Shard {
+    /// What groups have committed.
+    pub(crate) fn offsets(&self) -> &OffsetTable {
+        &self.offsets
+    }
+
     pub(crate) fn leadership(&mut self, context: &mut ShardContext<'_>) {
         let mut actions = Vec::new();
         self.coordinator.unload(&mut actions);
+        self.lead_transactions(context.leads);
         if context.leads {
             self.coordinator.restore(context.now, self.groups.records());
         }
@@ -27,11 +33,12 @@ impl Shard {
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Millis> {
-        let sweep = self.next_sweep();
+        let (sweep, overdue) = (self.next_sweep(), self.next_overdue());
         self.coordinator
             .next_deadline()
             .into_iter()
             .chain(sweep)
+            .chain(overdue)
             .min()
     }
 
@@ -40,6 +47,7 @@ impl Shard {
         self.coordinator.handle_timeout(context.now, &mut actions);
         self.act(actions, context);
         self.sweep_if_due(context);
+        self.abort_overdue(context);
     }
 
     /// Carries out what the coordinator wants, in order.

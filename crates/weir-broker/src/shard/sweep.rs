@@ -46,9 +46,6 @@ impl Shard {
             return;
         }
         let topology = self.env.topology.load_full();
-        if self.sweep.after.is_empty() {
-            self.forget_deleted_topics(&topology, context);
-        }
         let after = std::mem::take(&mut self.sweep.after);
         let ids = self.groups_after(&after, MAX_SWEPT_GROUPS);
         let is_last = ids.len() < MAX_SWEPT_GROUPS;
@@ -66,21 +63,6 @@ impl Shard {
             .next_back()
             .filter(|_| !is_last)
             .unwrap_or_default();
-    }
-
-    fn forget_deleted_topics(
-        &self,
-        topology: &Topology,
-        context: &mut Context<'_, AppliedOutcome>,
-    ) {
-        let kept = self.offsets.topics().into_iter();
-        let deleted: BTreeSet<u64> = kept
-            .filter(|serial| topology.was_deleted(*serial))
-            .collect();
-        if !deleted.is_empty() {
-            let command = GroupCommand::ForgetTopics(deleted);
-            context.propose(ShardCommand::group(&command), None);
-        }
     }
 
     /// Groups with a record or with offsets, by id.

@@ -63,6 +63,8 @@ pub(super) fn propose(node: &Arc<Node>, change: Change, done: StepDone) {
                 | MetadataOutcome::NodeRemoved(_)
                 | MetadataOutcome::TopicCreated(_)
                 | MetadataOutcome::TopicDeleted(_)
+                | MetadataOutcome::ConfigsAltered
+                | MetadataOutcome::PartitionsCreated
                 | MetadataOutcome::ProducerIds { .. },
             ) => None,
         };

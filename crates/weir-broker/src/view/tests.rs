@@ -133,3 +133,17 @@ fn a_beacon_of_all_groups_with_five_voters_each_is_read() {
     }
     assert!(read_beacon(&writer.finish()).is_ok());
 }
+
+#[test]
+fn a_node_that_hears_of_less_than_half_is_cut_off() {
+    let mut state = ClusterState::default();
+    let all = |count| (1..=count).map(NodeId).collect::<Vec<_>>();
+    assert!(!state.hears_few(NodeId(1), all(1).iter()));
+    assert!(!state.hears_few(NodeId(1), all(2).iter()));
+    assert!(state.hears_few(NodeId(1), all(3).iter()));
+    state.health_changed(NodeId(2), true);
+    assert!(!state.hears_few(NodeId(1), all(3).iter()));
+    assert!(state.hears_few(NodeId(1), all(5).iter()));
+    state.health_changed(NodeId(2), false);
+    assert!(state.hears_few(NodeId(1), all(3).iter()));
+}

@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod admin;
 mod clients;
 mod cluster;
 mod forward;
 mod mesh;
 mod nodes;
 mod produce;
+mod replicas;
 mod slow_disk;
 mod steward;

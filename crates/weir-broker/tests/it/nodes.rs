@@ -107,7 +107,11 @@ impl Cluster {
             mesh: Arc::clone(&self.mesh),
         });
         let clock = Arc::<HandClock>::clone(&self.clock);
-        let engine = Engine::open(disk, clock, Arc::new(SystemEntropy), config(), end).unwrap();
+        let config = NodeConfig {
+            rack: Some(format!("rack-{}", id.0)),
+            ..config()
+        };
+        let engine = Engine::open(disk, clock, Arc::new(SystemEntropy), config, end).unwrap();
         self.nodes.insert(id, engine.node());
         self.engines.insert(id, engine);
         self.set_up(id, true);

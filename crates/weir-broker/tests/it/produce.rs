@@ -24,35 +24,40 @@ const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 type Answer = Vec<Result<Offset, ErrorKind>>;
 
 /// A node with the topic `t` of two partitions, and a client.
-struct World {
-    cluster: Cluster,
-    mailbox: Arc<Mailbox>,
+pub(crate) struct World {
+    pub(crate) cluster: Cluster,
+    pub(crate) mailbox: Arc<Mailbox>,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut world = Self {
             cluster: Cluster::founded(),
             mailbox: Mailbox::new(Box::new(|| {})),
         };
+        world.create();
+        world
+    }
+
+    pub(crate) fn create(&mut self) {
         let topic = NewTopic {
             name: "t".to_owned(),
             partition_count: Some(2),
             replication_factor: None,
             configs: Vec::new(),
+            assignments: None,
         };
-        world.ask(Request::CreateTopics(CreateTopics {
+        self.ask(Request::CreateTopics(CreateTopics {
             topics: vec![topic],
             validate_only: false,
         }));
-        world.cluster.settle();
+        self.cluster.settle();
         let mut answers = Vec::new();
-        world.mailbox.take(&mut answers);
+        self.mailbox.take(&mut answers);
         assert_eq!(answers.len(), 1);
-        world
     }
 
-    fn ask(&mut self, request: Request) {
+    pub(crate) fn ask(&mut self, request: Request) {
         let reply = Reply::new(Arc::clone(&self.mailbox), Ticket(0));
         self.cluster.members[0].node.submit(request, reply);
     }
@@ -65,6 +70,7 @@ impl World {
             batch,
         });
         self.ask(Request::Produce(Produce {
+            transaction: None,
             ack,
             timeout_ms,
             partitions: partitions.collect(),
@@ -89,7 +95,7 @@ impl World {
         answers.collect()
     }
 
-    fn answer(&mut self, batch: Bytes) -> Result<Offset, ErrorKind> {
+    pub(crate) fn answer(&mut self, batch: Bytes) -> Result<Offset, ErrorKind> {
         self.send(AckLevel::Majority, SECOND_MS, vec![(0, batch)]);
         self.cluster.settle();
         let mut heard = self.heard();
@@ -121,7 +127,7 @@ fn batch(codec: u8, count: i32, body: &[u8]) -> Bytes {
     bytes.into()
 }
 
-fn sound() -> Bytes {
+pub(crate) fn sound() -> Bytes {
     batch(0, 2, &records(&[0, 1]))
 }
 

@@ -24,8 +24,14 @@ pub struct EncodeError {
 impl Head {
     /// The frame that answers with `body`.
     pub fn frame<M: Encodable>(&self, body: &M) -> Result<Bytes, EncodeError> {
+        self.frame_as(body, self.version)
+    }
+
+    /// The frame that answers with `body` as it stands in `version`: for versions that differ from
+    /// an earlier one by nothing but their number.
+    pub fn frame_as<M: Encodable>(&self, body: &M, version: i16) -> Result<Bytes, EncodeError> {
         let mut frame = self.begin(USUAL_BYTES);
-        body.encode(&mut frame, self.version)
+        body.encode(&mut frame, version)
             .map_err(|error| self.misfit(error.to_string()))?;
         self.close(&mut frame, 0)?;
         Ok(frame.freeze())

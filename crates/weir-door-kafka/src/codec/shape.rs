@@ -21,6 +21,8 @@ pub enum Kind {
     Array(&'static Shape),
     /// A structure.
     Struct(&'static Shape),
+    /// A byte, below 0 for null, and a structure where it is not.
+    Optional(&'static Shape),
 }
 
 /// A field and the versions that have it.
@@ -200,6 +202,14 @@ impl<'a> Walk<'a> {
                 (0..count).try_for_each(|_| self.structure(shape, version))
             }
             Kind::Struct(shape) => self.structure(shape, version),
+            Kind::Optional(shape) => {
+                let [presence] = self.array()?;
+                if presence.cast_signed() < 0 {
+                    Ok(())
+                } else {
+                    self.structure(shape, version)
+                }
+            }
         }
     }
 

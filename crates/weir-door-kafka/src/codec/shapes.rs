@@ -1,6 +1,9 @@
 //! The shapes of the request bodies that are served, in wire order.
 
+mod admin;
+mod data;
 mod groups;
+mod transactions;
 
 use super::{
     shape::{Field, Kind, Shape},
@@ -56,8 +59,29 @@ pub fn of_request(api: Api) -> &'static Shape {
         Api::ListGroups => &groups::LIST_GROUPS,
         Api::DeleteGroups => &groups::DELETE_GROUPS,
         Api::OffsetDelete => &groups::OFFSET_DELETE,
-        Api::ConsumerGroupHeartbeat => &groups::CONSUMER_HEARTBEAT,
-        Api::ConsumerGroupDescribe => &groups::CONSUMER_DESCRIBE,
+        Api::OffsetForLeaderEpoch => &data::OFFSET_FOR_LEADER_EPOCH,
+        Api::DeleteTopics => &admin::DELETE_TOPICS,
+        Api::DeleteRecords => &admin::DELETE_RECORDS,
+        Api::DescribeConfigs => &admin::DESCRIBE_CONFIGS,
+        Api::AlterConfigs => &admin::ALTER_CONFIGS,
+        Api::DescribeLogDirs => &admin::DESCRIBE_LOG_DIRS,
+        Api::CreatePartitions => &admin::CREATE_PARTITIONS,
+        Api::ElectLeaders => &admin::ELECT_LEADERS,
+        Api::IncrementalAlterConfigs => &admin::INCREMENTAL_ALTER_CONFIGS,
+        Api::AlterPartitionReassignments => &admin::ALTER_REASSIGNMENTS,
+        Api::ListPartitionReassignments => &admin::LIST_REASSIGNMENTS,
+        Api::DescribeQuorum => &admin::DESCRIBE_QUORUM,
+        Api::DescribeCluster => &admin::DESCRIBE_CLUSTER,
+        Api::ListConfigResources => &admin::LIST_CONFIG_RESOURCES,
+        Api::DescribeTopicPartitions => &admin::DESCRIBE_TOPIC_PARTITIONS,
+        Api::AddPartitionsToTxn => &transactions::ADD_PARTITIONS,
+        Api::AddOffsetsToTxn => &transactions::ADD_OFFSETS,
+        Api::EndTxn => &transactions::END_TXN,
+        Api::WriteTxnMarkers => &transactions::WRITE_MARKERS,
+        Api::TxnOffsetCommit => &transactions::TXN_OFFSET_COMMIT,
+        Api::DescribeProducers => &transactions::DESCRIBE_PRODUCERS,
+        Api::DescribeTransactions => &transactions::DESCRIBE_TRANSACTIONS,
+        Api::ListTransactions => &transactions::LIST_TRANSACTIONS,
     }
 }
 
@@ -149,12 +173,8 @@ static OFFSET_COMMIT: Shape = of(&[
     until(4, I64),
     all(Kind::Array(&OFFSET_COMMIT_TOPIC)),
 ]);
-/// Name or id, partitions.
-static OFFSET_COMMIT_TOPIC: Shape = of(&[
-    until(9, TEXT),
-    since(10, UUID),
-    all(Kind::Array(&OFFSET_COMMIT_PARTITION)),
-]);
+/// Name, partitions.
+static OFFSET_COMMIT_TOPIC: Shape = of(&[all(TEXT), all(Kind::Array(&OFFSET_COMMIT_PARTITION))]);
 /// Index, offset, leader epoch, metadata.
 static OFFSET_COMMIT_PARTITION: Shape = of(&[all(I32), all(I64), since(6, I32), all(TEXT)]);
 
@@ -172,8 +192,8 @@ static OFFSET_FETCH_GROUP: Shape = of(&[
     since(9, I32),
     all(Kind::Array(&OFFSET_FETCH_TOPIC)),
 ]);
-/// Name or id, indexes.
-static OFFSET_FETCH_TOPIC: Shape = of(&[until(9, TEXT), since(10, UUID), all(Kind::Plain(&I32))]);
+/// Name, indexes.
+static OFFSET_FETCH_TOPIC: Shape = of(&[all(TEXT), all(Kind::Plain(&I32))]);
 
 /// Key, key type, keys.
 static FIND_COORDINATOR: Shape = of(&[until(3, TEXT), since(1, I8), since(4, Kind::Plain(&TEXT))]);

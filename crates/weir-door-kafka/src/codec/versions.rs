@@ -33,16 +33,58 @@ pub enum Api {
     ApiVersions,
     /// Key 19.
     CreateTopics,
+    /// Key 20.
+    DeleteTopics,
+    /// Key 21.
+    DeleteRecords,
     /// Key 22.
     InitProducerId,
+    /// Key 23.
+    OffsetForLeaderEpoch,
+    /// Key 24.
+    AddPartitionsToTxn,
+    /// Key 25.
+    AddOffsetsToTxn,
+    /// Key 26.
+    EndTxn,
+    /// Key 27.
+    WriteTxnMarkers,
+    /// Key 28.
+    TxnOffsetCommit,
+    /// Key 32.
+    DescribeConfigs,
+    /// Key 33.
+    AlterConfigs,
+    /// Key 35.
+    DescribeLogDirs,
+    /// Key 37.
+    CreatePartitions,
     /// Key 42.
     DeleteGroups,
+    /// Key 43.
+    ElectLeaders,
+    /// Key 44.
+    IncrementalAlterConfigs,
+    /// Key 45.
+    AlterPartitionReassignments,
+    /// Key 46.
+    ListPartitionReassignments,
     /// Key 47.
     OffsetDelete,
-    /// Key 68.
-    ConsumerGroupHeartbeat,
-    /// Key 69.
-    ConsumerGroupDescribe,
+    /// Key 55.
+    DescribeQuorum,
+    /// Key 60.
+    DescribeCluster,
+    /// Key 61.
+    DescribeProducers,
+    /// Key 65.
+    DescribeTransactions,
+    /// Key 66.
+    ListTransactions,
+    /// Key 74.
+    ListConfigResources,
+    /// Key 75.
+    DescribeTopicPartitions,
 }
 
 /// One line of the table.
@@ -74,7 +116,7 @@ const fn line(api: Api, key: i16, min: i16, max: i16, flexible_from: i16) -> Ser
 }
 
 /// What is served, by key: the versions of Kafka 4.2, where this door can keep their promises.
-pub const SERVED: [Served; 20] = [
+pub const SERVED: [Served; 41] = [
     // librdkafka before 2.11.1 compresses only where Produce 0 is told (KAFKA-18659). Like Kafka
     // 4, 0 to 2 are told and close the connection when they are used.
     Served {
@@ -86,10 +128,10 @@ pub const SERVED: [Served; 20] = [
         flexible_from: 9,
     },
     line(Api::Fetch, 1, 4, 18, 12),
-    line(Api::ListOffsets, 2, 1, 10, 6),
+    line(Api::ListOffsets, 2, 1, 11, 6),
     line(Api::Metadata, 3, 0, 13, 9),
-    line(Api::OffsetCommit, 8, 2, 10, 8),
-    line(Api::OffsetFetch, 9, 1, 10, 6),
+    line(Api::OffsetCommit, 8, 2, 9, 8),
+    line(Api::OffsetFetch, 9, 1, 9, 6),
     line(Api::FindCoordinator, 10, 0, 6, 3),
     line(Api::JoinGroup, 11, 0, 9, 6),
     line(Api::Heartbeat, 12, 0, 4, 4),
@@ -99,12 +141,32 @@ pub const SERVED: [Served; 20] = [
     line(Api::ListGroups, 16, 0, 5, 3),
     line(Api::ApiVersions, 18, 0, 4, 3),
     line(Api::CreateTopics, 19, 2, 7, 5),
+    line(Api::DeleteTopics, 20, 1, 6, 4),
+    line(Api::DeleteRecords, 21, 0, 2, 2),
     line(Api::InitProducerId, 22, 0, 5, 2),
+    line(Api::OffsetForLeaderEpoch, 23, 2, 4, 4),
+    line(Api::AddPartitionsToTxn, 24, 0, 5, 3),
+    line(Api::AddOffsetsToTxn, 25, 0, 4, 3),
+    line(Api::EndTxn, 26, 0, 5, 3),
+    line(Api::WriteTxnMarkers, 27, 1, 1, 1),
+    line(Api::TxnOffsetCommit, 28, 0, 5, 3),
+    line(Api::DescribeConfigs, 32, 1, 4, 4),
+    line(Api::AlterConfigs, 33, 0, 2, 2),
+    line(Api::DescribeLogDirs, 35, 1, 4, 2),
+    line(Api::CreatePartitions, 37, 0, 3, 2),
     line(Api::DeleteGroups, 42, 0, 2, 2),
-    // Never flexible.
+    line(Api::ElectLeaders, 43, 0, 2, 2),
+    line(Api::IncrementalAlterConfigs, 44, 0, 1, 1),
+    line(Api::AlterPartitionReassignments, 45, 0, 1, 0),
+    line(Api::ListPartitionReassignments, 46, 0, 0, 0),
     line(Api::OffsetDelete, 47, 0, 0, i16::MAX),
-    line(Api::ConsumerGroupHeartbeat, 68, 0, 1, 0),
-    line(Api::ConsumerGroupDescribe, 69, 0, 1, 0),
+    line(Api::DescribeQuorum, 55, 0, 2, 0),
+    line(Api::DescribeCluster, 60, 0, 2, 0),
+    line(Api::DescribeProducers, 61, 0, 0, 0),
+    line(Api::DescribeTransactions, 65, 0, 0, 0),
+    line(Api::ListTransactions, 66, 0, 2, 0),
+    line(Api::ListConfigResources, 74, 0, 1, 0),
+    line(Api::DescribeTopicPartitions, 75, 0, 0, 0),
 ];
 
 /// The line of `key`; `None`: not served.

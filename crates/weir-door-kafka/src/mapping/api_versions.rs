@@ -1,8 +1,12 @@
 //! ApiVersions 0 to 4, and the answer to versions above (KIP-511).
 
 use bytes::Bytes;
-use kafka_protocol::messages::{
-    ApiVersionsRequest, ApiVersionsResponse, api_versions_response::ApiVersion,
+use kafka_protocol::{
+    messages::{
+        ApiVersionsRequest, ApiVersionsResponse,
+        api_versions_response::{ApiVersion, FinalizedFeatureKey, SupportedFeatureKey},
+    },
+    protocol::StrBytes,
 };
 
 use super::plan::{Answer, MapError, Mapped};
@@ -15,6 +19,12 @@ use crate::{
     wire_code,
 };
 
+/// Level of the feature `transaction.version`.
+const TRANSACTION_VERSION: i16 = 2;
+/// The features never change: their first epoch.
+const FEATURES_EPOCH: i64 = 1;
+/// First version whose clients bear features that begin at level 0.
+const FROM_ZERO_FROM: i16 = 4;
 /// First version in which the client names its software.
 const SOFTWARE_FROM: i16 = 3;
 
@@ -27,10 +37,32 @@ pub fn map(head: &Head, request: &ApiVersionsRequest) -> Result<Mapped, MapError
         response.error_code = wire_code::INVALID_REQUEST;
     } else {
         response.api_keys = SERVED.iter().map(told).collect();
+        if head.version >= SOFTWARE_FROM {
+            tell_features(head, &mut response);
+        }
     }
     Ok(Mapped::Answered(Answer::Frame(vec![
         head.frame(&response)?,
     ])))
+}
+
+/// What the whole cluster has: clients end transactions in the newer way only where it is told
+/// (KIP-890).
+fn tell_features(head: &Head, response: &mut ApiVersionsResponse) {
+    let name = StrBytes::from_static_str("transaction.version");
+    if head.version >= FROM_ZERO_FROM {
+        let supported = SupportedFeatureKey::default()
+            .with_name(name.clone())
+            .with_min_version(0)
+            .with_max_version(TRANSACTION_VERSION);
+        response.supported_features.push(supported);
+    }
+    let finalized = FinalizedFeatureKey::default()
+        .with_name(name)
+        .with_min_version_level(TRANSACTION_VERSION)
+        .with_max_version_level(TRANSACTION_VERSION);
+    response.finalized_features.push(finalized);
+    response.finalized_features_epoch = FEATURES_EPOCH;
 }
 
 /// The answer to a version that is not served: version 0, with the range of ApiVersions alone.

@@ -5,9 +5,10 @@ use kafka_protocol::protocol::Decodable;
 use weir_broker::api::Outcome;
 
 use super::{
-    api_versions, consumer_groups, fetch, group_admin, groups, list_offsets, metadata, offsets, offsets_by_id,
+    api_versions, cluster, configs, elections, fetch, group_admin, groups, leader_epoch,
+    list_offsets, manage, metadata, offsets,
     plan::{Answer, Client, MapError, Mapped, Plan},
-    produce, producer_id, topics,
+    produce, producer_id, topic_admin, topic_partitions, topics, transaction_admin, transactions,
 };
 use crate::codec::{
     header::{Head, Incoming},
@@ -37,14 +38,12 @@ fn map_checked(head: &Head, body: Bytes, client: &Client) -> Result<Mapped, MapE
     match head.api {
         Api::Produce => produce::map(head, decode(head, body)?),
         Api::Fetch => fetch::map(head, decode(head, body)?, client),
-        Api::ListOffsets => list_offsets::map(head, decode(head, body)?),
+        Api::ListOffsets => {
+            let version = head.version.min(list_offsets::LAST_SHAPE);
+            list_offsets::map(head, decode_as(head, version, body)?)
+        }
+        Api::OffsetForLeaderEpoch => leader_epoch::map(head, decode(head, body)?),
         Api::Metadata => metadata::map(head, decode(head, body)?),
-        Api::OffsetCommit if head.version >= offsets_by_id::FROM => {
-            offsets_by_id::map_commit(head, body)
-        }
-        Api::OffsetFetch if head.version >= offsets_by_id::FROM => {
-            offsets_by_id::map_fetch(head, body)
-        }
         Api::OffsetCommit => offsets::map_commit(head, decode(head, body)?),
         Api::OffsetFetch => offsets::map_fetch(head, decode(head, body)?),
         Api::FindCoordinator => groups::map_find(head, decode(head, body)?),
@@ -59,16 +58,38 @@ fn map_checked(head: &Head, body: Bytes, client: &Client) -> Result<Mapped, MapE
         Api::DescribeGroups => group_admin::map_describe(decode(head, body)?),
         Api::DeleteGroups => group_admin::map_delete(decode(head, body)?),
         Api::OffsetDelete => group_admin::map_delete_offsets(head, decode(head, body)?),
-        Api::ConsumerGroupHeartbeat => {
-            consumer_groups::map_heartbeat(head, decode(head, body)?, client)
-        }
-        Api::ConsumerGroupDescribe => consumer_groups::map_describe(decode(head, body)?),
+        Api::DeleteTopics => topic_admin::map_delete(head, decode(head, body)?),
+        Api::DeleteRecords => topic_admin::map_delete_records(decode(head, body)?),
+        Api::CreatePartitions => topic_admin::map_create_partitions(decode(head, body)?),
+        Api::DescribeConfigs => configs::map_describe(decode(head, body)?),
+        Api::AlterConfigs => configs::map_alter(decode(head, body)?),
+        Api::IncrementalAlterConfigs => configs::map_incremental(decode(head, body)?),
+        Api::ListConfigResources => configs::map_list(head, decode(head, body)?),
+        Api::DescribeCluster => cluster::map_describe(head, &decode(head, body)?),
+        Api::DescribeQuorum => cluster::map_quorum(head, &decode(head, body)?),
+        Api::DescribeLogDirs => cluster::map_log_dirs(decode(head, body)?),
+        Api::ElectLeaders => elections::map_elect(head, decode(head, body)?),
+        Api::AlterPartitionReassignments => elections::map_reassign(decode(head, body)?),
+        Api::ListPartitionReassignments => elections::map_list(head),
+        Api::DescribeTopicPartitions => topic_partitions::map(decode(head, body)?),
+        Api::AddPartitionsToTxn => transactions::map_add_partitions(head, decode(head, body)?),
+        Api::AddOffsetsToTxn => transactions::map_add_offsets(&decode(head, body)?),
+        Api::EndTxn => transactions::map_end(head, &decode(head, body)?),
+        Api::TxnOffsetCommit => transactions::map_offset_commit(head, decode(head, body)?),
+        Api::WriteTxnMarkers => transaction_admin::map_markers(decode(head, body)?),
+        Api::DescribeProducers => transaction_admin::map_producers(decode(head, body)?),
+        Api::DescribeTransactions => transaction_admin::map_describe(decode(head, body)?),
+        Api::ListTransactions => transaction_admin::map_list(head, decode(head, body)?),
     }
 }
 
-fn decode<M: Decodable>(head: &Head, mut body: Bytes) -> Result<M, MapError> {
+fn decode<M: Decodable>(head: &Head, body: Bytes) -> Result<M, MapError> {
+    decode_as(head, head.version, body)
+}
+
+fn decode_as<M: Decodable>(head: &Head, version: i16, mut body: Bytes) -> Result<M, MapError> {
     let length = body.len();
-    M::decode(&mut body, head.version).map_err(|error| MapError::Malformed {
+    M::decode(&mut body, version).map_err(|error| MapError::Malformed {
         api: head.api,
         version: head.version,
         source: DecodeError {
@@ -79,7 +100,12 @@ fn decode<M: Decodable>(head: &Head, mut body: Bytes) -> Result<M, MapError> {
 }
 
 /// Turns the node's outcome into the answer.
-pub fn answer(head: &Head, plan: Plan, outcome: Outcome) -> Result<Answer, MapError> {
+pub fn answer(
+    head: &Head,
+    plan: Plan,
+    outcome: Outcome,
+    client: &Client,
+) -> Result<Answer, MapError> {
     let mismatch = MapError::Mismatch(head.api);
     macro_rules! expect {
         ($kind:ident) => {{
@@ -93,19 +119,53 @@ pub fn answer(head: &Head, plan: Plan, outcome: Outcome) -> Result<Answer, MapEr
         Plan::Produce { grouped, silent } => {
             produce::answer(head, grouped, silent, expect!(Produce))
         }
-        Plan::Fetch {
-            grouped,
-            lists_aborted,
-        } => fetch::answer(head, grouped, lists_aborted, expect!(Fetch)),
+        Plan::Fetch(fetching) => fetch::answer(head, fetching, expect!(Fetch), client),
+        Plan::EndOfEpoch(grouped) => leader_epoch::answer(head, grouped, expect!(EndOfEpoch)),
         Plan::ListOffsets(grouped) => list_offsets::answer(head, grouped, expect!(ListOffsets)),
-        Plan::Metadata { refused } => metadata::answer(head, refused, expect!(Metadata)),
+        Plan::Manage(plan) => manage::answer(head, plan, outcome),
+        Plan::Metadata {
+            with_operations,
+            with_cluster_operations,
+            refused,
+        } => {
+            let outcome = expect!(Metadata);
+            metadata::answer(
+                head,
+                with_operations,
+                with_cluster_operations,
+                refused,
+                outcome,
+            )
+        }
         Plan::CreateTopics(names) => topics::answer(head, names, expect!(CreateTopics)),
-        Plan::ProducerId => producer_id::answer(head, expect!(ProducerId)),
+        Plan::ProducerId { transactional } => {
+            producer_id::answer(head, transactional, expect!(ProducerId))
+        }
         Plan::Coordinators(keys) => groups::answer_find(head, keys, expect!(Coordinators)),
         Plan::Join => groups::answer_join(head, expect!(Join)),
         Plan::Sync => groups::answer_sync(head, expect!(Sync)),
         Plan::Heartbeat => groups::answer_heartbeat(head, expect!(Heartbeat)),
         Plan::Leave(members) => groups::answer_leave(head, members, expect!(Leave)),
+        Plan::AddPartitions(asked) => {
+            transactions::answer_add_partitions(head, asked, expect!(AddPartitions))
+        }
+        Plan::AddOffsets => transactions::answer_add_offsets(head, expect!(AddOffsets)),
+        Plan::EndTransaction => transactions::answer_end(head, expect!(EndTransaction)),
+        Plan::TransactionOffsetCommit(grouped) => {
+            transactions::answer_offset_commit(head, grouped, expect!(OffsetCommit))
+        }
+        Plan::WriteMarkers(asked) => {
+            transaction_admin::answer_markers(head, asked, expect!(WriteMarkers))
+        }
+        Plan::DescribeProducers(grouped) => {
+            transaction_admin::answer_producers(head, grouped, expect!(DescribeProducers))
+        }
+        Plan::DescribeTransactions(ids) => {
+            transaction_admin::answer_describe(head, ids, expect!(DescribeTransactions))
+        }
+        Plan::ListTransactions(unknown) => {
+            transaction_admin::answer_list(head, unknown, expect!(ListTransactions))
+        }
         Plan::OffsetCommit(grouped) => offsets::answer_commit(head, grouped, expect!(OffsetCommit)),
         Plan::OffsetFetch(asked) => offsets::answer_fetch(head, asked, expect!(OffsetFetch)),
         Plan::ListGroups => group_admin::answer_list(head, expect!(ListGroups)),
@@ -115,12 +175,6 @@ pub fn answer(head: &Head, plan: Plan, outcome: Outcome) -> Result<Answer, MapEr
         Plan::DeleteGroups(ids) => group_admin::answer_delete(head, ids, expect!(DeleteGroups)),
         Plan::DeleteOffsets(grouped) => {
             group_admin::answer_delete_offsets(head, grouped, expect!(DeleteOffsets))
-        }
-        Plan::ConsumerHeartbeat => {
-            consumer_groups::answer_heartbeat(head, expect!(ConsumerHeartbeat))
-        }
-        Plan::DescribeConsumerGroups(asked) => {
-            consumer_groups::answer_describe(head, asked, expect!(DescribeConsumerGroups))
         }
     }
 }

@@ -15,8 +15,8 @@ use kafka_protocol::{
 };
 use uuid::Uuid;
 use weir_broker::api::{
-    DeleteOffsets, DescribedGroup, DescribedMember, GroupKind, GroupPhase, ListGroups,
-    ListedGroup, Refused, Request,
+    DeleteOffsets, DescribedGroup, DescribedMember, GroupKind, GroupPhase, ListGroups, ListedGroup,
+    Refused, Request,
 };
 use weir_model::ErrorKind;
 
@@ -40,8 +40,10 @@ const PHASES: [(GroupPhase, &str); 7] = [
     (GroupPhase::Dead, "Dead"),
 ];
 /// Every kind with Kafka's name for it.
-const KINDS: [(GroupKind, &str); 2] =
-    [(GroupKind::Classic, "classic"), (GroupKind::Consumer, "consumer")];
+const KINDS: [(GroupKind, &str); 2] = [
+    (GroupKind::Classic, "classic"),
+    (GroupKind::Consumer, "consumer"),
+];
 /// First ListGroups with states, and with types.
 const LIST_STATE_FROM: i16 = 4;
 const LIST_KIND_FROM: i16 = 5;
@@ -84,7 +86,9 @@ fn filter<V: Copy + Ord>(names: &[StrBytes], known: &[(V, &str)]) -> Option<BTre
         return None;
     }
     let find = |name: &StrBytes| {
-        let found = known.iter().find(|(_, known)| known.eq_ignore_ascii_case(name));
+        let found = known
+            .iter()
+            .find(|(_, known)| known.eq_ignore_ascii_case(name));
         found.map(|(value, _)| *value)
     };
     Some(names.iter().filter_map(find).collect())
@@ -201,7 +205,11 @@ fn member(head: &Head, member: DescribedMember) -> DescribedGroupMember {
 
 /// Maps DeleteGroups.
 pub fn map_delete(request: DeleteGroupsRequest) -> Result<Mapped, MapError> {
-    let ids: Vec<StrBytes> = request.groups_names.into_iter().map(|group| group.0).collect();
+    let ids: Vec<StrBytes> = request
+        .groups_names
+        .into_iter()
+        .map(|group| group.0)
+        .collect();
     let groups = ids.iter().map(ToString::to_string).collect();
     Ok(Mapped::Ask(
         Request::DeleteGroups(groups),

@@ -32,6 +32,8 @@ const TRANSACTION_KEY: i8 = 1;
 const KEYS_FROM: i16 = 4;
 /// First JoinGroup after which a first join comes back with an id (KIP-394).
 const KNOWN_MEMBER_FROM: i16 = 4;
+/// First version that can tell a leader not to assign (KIP-814).
+const SKIP_FROM: i16 = 9;
 /// First JoinGroup answer with the protocol type.
 const JOIN_TYPE_FROM: i16 = 7;
 /// First SyncGroup answer with the protocol type.
@@ -58,13 +60,10 @@ pub fn map_find(head: &Head, request: FindCoordinatorRequest) -> Result<Mapped, 
     } else {
         vec![request.key]
     };
-    let refused = match request.key_type {
-        GROUP_KEY => None,
-        TRANSACTION_KEY => Some(wire_code::NO_TRANSACTIONS),
-        _ => Some(wire_code::INVALID_REQUEST),
-    };
-    if let Some(code) = refused {
-        let found = keys.into_iter().map(|key| (key, Err(code))).collect();
+    // A transactional id is coordinated where a group of that name would be.
+    if !matches!(request.key_type, GROUP_KEY | TRANSACTION_KEY) {
+        let refused = |key| (key, Err(wire_code::INVALID_REQUEST));
+        let found = keys.into_iter().map(refused).collect();
         return Ok(Mapped::Answered(found_answer(head, found)?));
     }
     let groups = keys.iter().map(ToString::to_string).collect();
@@ -145,6 +144,7 @@ pub fn map_join(
         protocol_type: request.protocol_type.to_string(),
         protocols: protocols.collect(),
         require_known_member: head.version >= KNOWN_MEMBER_FROM,
+        can_skip_assignment: head.version >= SKIP_FROM,
     };
     Ok(Mapped::Ask(Request::JoinGroup(request), Plan::Join))
 }
@@ -167,6 +167,9 @@ pub fn answer_join(head: &Head, outcome: Result<Joined, JoinRefused>) -> Result<
                 );
             if head.version >= JOIN_TYPE_FROM {
                 response.protocol_type = Some(text(joined.protocol_type));
+            }
+            if head.version >= SKIP_FROM {
+                response.skip_assignment = joined.skip_assignment;
             }
             response
         }

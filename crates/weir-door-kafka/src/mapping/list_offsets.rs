@@ -1,11 +1,11 @@
-//! ListOffsets 1 to 10.
+//! ListOffsets 1 to 11.
 
 use kafka_protocol::messages::{
     ListOffsetsRequest, ListOffsetsResponse,
     list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse},
 };
 use uuid::Uuid;
-use weir_broker::api::{ListOffset, ListedOffset, OffsetSpec, Request};
+use weir_broker::api::{ListOffset, ListOffsets, ListedOffset, OffsetSpec, Request};
 use weir_model::ErrorKind;
 
 use super::{
@@ -17,8 +17,14 @@ use crate::{
     wire_code::{self, Surface},
 };
 
+/// Isolation level `read_committed`.
+const READ_COMMITTED: i8 = 1;
 /// First version with leader epochs.
 const EPOCH_FROM: i16 = 4;
+/// First version that says how long the client waits.
+const TIMEOUT_FROM: i16 = 10;
+/// The version that 11 looks like: it only adds a special timestamp.
+pub const LAST_SHAPE: i16 = 10;
 
 /// Maps a request.
 pub fn map(head: &Head, request: ListOffsetsRequest) -> Result<Mapped, MapError> {
@@ -38,6 +44,7 @@ pub fn map(head: &Head, request: ListOffsetsRequest) -> Result<Mapped, MapError>
                     index: partition.partition_index,
                     at,
                     leader_epoch: partition.current_leader_epoch,
+                    committed_only: request.isolation_level == READ_COMMITTED,
                 });
             }
         }
@@ -45,19 +52,24 @@ pub fn map(head: &Head, request: ListOffsetsRequest) -> Result<Mapped, MapError>
     if offsets.is_empty() {
         return Ok(Mapped::Answered(answer(head, grouped, Vec::new())?));
     }
-    let request = Request::ListOffsets(offsets);
+    let timeout_ms = (head.version >= TIMEOUT_FROM && request.timeout_ms > 0)
+        .then(|| u64::from(request.timeout_ms.unsigned_abs()));
+    let request = Request::ListOffsets(ListOffsets {
+        wanted: offsets,
+        timeout_ms,
+    });
     Ok(Mapped::Ask(request, Plan::ListOffsets(grouped)))
 }
 
-/// What a timestamp of the wire means, or the code of the answer: the latest tiered offset is
-/// not there, without an error, where nothing is tiered.
+/// What a timestamp of the wire means, or the code of the answer.
 fn spec(version: i16, timestamp: i64) -> Result<OffsetSpec, i16> {
     match timestamp {
         -1 => Ok(OffsetSpec::Latest),
         -2 => Ok(OffsetSpec::Earliest),
         -3 if version >= 7 => Ok(OffsetSpec::MaxTimestamp),
-        -4 if version >= 8 => Ok(OffsetSpec::Earliest),
-        -5 if version >= 9 => Err(wire_code::NONE),
+        -4 if version >= 8 => Ok(OffsetSpec::EarliestLocal),
+        -5 if version >= 9 => Ok(OffsetSpec::LatestTiered),
+        -6 if version >= 11 => Ok(OffsetSpec::EarliestPendingUpload),
         0.. => Ok(OffsetSpec::Timestamp(timestamp)),
         i64::MIN..=-3 => Err(wire_code::UNSUPPORTED_VERSION),
     }
@@ -79,7 +91,8 @@ pub fn answer(
         },
     );
     let response = ListOffsetsResponse::default().with_topics(topics);
-    Ok(Answer::Frame(vec![head.frame(&response)?]))
+    let frame = head.frame_as(&response, head.version.min(LAST_SHAPE))?;
+    Ok(Answer::Frame(vec![frame]))
 }
 
 fn partition(

@@ -25,10 +25,22 @@ use crate::{
 
 /// First version that says whether topics may be created; before it, they may.
 const AUTO_CREATE_FROM: i16 = 4;
+/// First version with racks.
+const RACK_FROM: i16 = 1;
 /// First version with leader epochs.
 const EPOCH_FROM: i16 = 7;
 /// First version with topic ids in the answer.
 const ID_FROM: i16 = 10;
+/// First version with allowed operations.
+const OPERATIONS_FROM: i16 = 8;
+/// Last version with allowed operations on the cluster.
+const CLUSTER_OPERATIONS_TO: i16 = 10;
+/// What may be done with a topic, as bits by Kafka's operation codes: read, write, create,
+/// delete, alter, describe, describe and alter configs. Nobody is kept from anything yet.
+pub const TOPIC_OPERATIONS: i32 = 0b1101_1111_1000;
+/// The same of the cluster: create, alter, describe, cluster action, describe and alter configs,
+/// idempotent write.
+pub const CLUSTER_OPERATIONS: i32 = 0b1_1111_1010_0000;
 /// First version that takes topic ids, with null names.
 const ASK_BY_ID_FROM: i16 = 12;
 
@@ -52,12 +64,17 @@ pub fn map(head: &Head, request: MetadataRequest) -> Result<Mapped, MapError> {
             (Some(asked), refused)
         }
     };
+    let plan = Plan::Metadata {
+        with_operations: request.include_topic_authorized_operations,
+        with_cluster_operations: request.include_cluster_authorized_operations,
+        refused,
+    };
     let auto_create = head.version < AUTO_CREATE_FROM || request.allow_auto_topic_creation;
     let request = Request::Metadata(Metadata {
         topics,
         auto_create,
     });
-    Ok(Mapped::Ask(request, Plan::Metadata { refused }))
+    Ok(Mapped::Ask(request, plan))
 }
 
 fn topic_ref(head: &Head, topic: MetadataRequestTopic) -> Result<TopicRef, MetadataResponseTopic> {
@@ -81,19 +98,38 @@ fn topic_ref(head: &Head, topic: MetadataRequestTopic) -> Result<TopicRef, Metad
 /// Maps the outcome.
 pub fn answer(
     head: &Head,
+    with_operations: bool,
+    with_cluster_operations: bool,
     refused: Vec<(usize, MetadataResponseTopic)>,
     outcome: ClusterMetadata,
 ) -> Result<Answer, MapError> {
+    if outcome.is_cut_off {
+        return Ok(Answer::Elsewhere);
+    }
     let mut topics: Vec<_> = outcome
         .topics
         .into_iter()
         .map(|topic| self::topic(head, topic))
         .collect();
+    if head.version >= OPERATIONS_FROM && with_operations {
+        for topic in topics
+            .iter_mut()
+            .filter(|topic| topic.error_code == wire_code::NONE)
+        {
+            topic.topic_authorized_operations = TOPIC_OPERATIONS;
+        }
+    }
     for (at, answer) in refused {
         topics.insert(at.min(topics.len()), answer);
     }
     let mut response = MetadataResponse::default()
-        .with_brokers(outcome.brokers.into_iter().map(broker).collect())
+        .with_brokers(
+            outcome
+                .brokers
+                .into_iter()
+                .map(|each| broker(head, each))
+                .collect(),
+        )
         .with_topics(topics);
     if head.version >= 1 {
         response.controller_id = outcome.controller.unwrap_or(-1).into();
@@ -101,11 +137,17 @@ pub fn answer(
     if head.version >= 2 {
         response.cluster_id = Some(StrBytes::from_string(outcome.cluster_id));
     }
+    if (OPERATIONS_FROM..=CLUSTER_OPERATIONS_TO).contains(&head.version) && with_cluster_operations
+    {
+        response.cluster_authorized_operations = CLUSTER_OPERATIONS;
+    }
     Ok(Answer::Frame(vec![head.frame(&response)?]))
 }
 
-fn broker(broker: Broker) -> MetadataResponseBroker {
+fn broker(head: &Head, broker: Broker) -> MetadataResponseBroker {
+    let rack = broker.rack.filter(|_| head.version >= RACK_FROM);
     MetadataResponseBroker::default()
+        .with_rack(rack.map(StrBytes::from_string))
         .with_node_id(broker.node.into())
         .with_host(StrBytes::from_string(broker.host))
         .with_port(broker.port.into())

@@ -127,16 +127,21 @@ pub fn map_fetch(head: &Head, request: OffsetFetchRequest) -> Result<Mapped, Map
         });
         vec![(request.group_id.0, topics)]
     };
+    let group = |each| group(each, request.require_stable);
     let (asked, plans) = groups.into_iter().map(group).unzip();
     let request = Request::OffsetFetch(asked);
     Ok(Mapped::Ask(request, Plan::OffsetFetch(plans)))
 }
 
-fn group((group, topics): (StrBytes, Asked)) -> (OffsetFetch, (StrBytes, Option<Grouped>)) {
+fn group(
+    (group, topics): (StrBytes, Asked),
+    require_stable: bool,
+) -> (OffsetFetch, (StrBytes, Option<Grouped>)) {
     let Some(topics) = topics else {
         let asked = OffsetFetch {
             group: group.to_string(),
             partitions: None,
+            require_stable,
         };
         return (asked, (group, None));
     };
@@ -156,6 +161,7 @@ fn group((group, topics): (StrBytes, Asked)) -> (OffsetFetch, (StrBytes, Option<
     let asked = OffsetFetch {
         group: group.to_string(),
         partitions: Some(partitions),
+        require_stable,
     };
     (asked, (group, Some(grouped)))
 }
@@ -250,6 +256,9 @@ fn partition(
         .with_metadata(Some(StrBytes::default()));
     match outcome {
         Err(code) => response.with_error_code(code),
+        Ok(fetched) if fetched.is_unstable => {
+            response.with_error_code(code(ErrorKind::UnstableOffsetCommit))
+        }
         Ok(fetched) => {
             let mut response =
                 response.with_metadata(Some(StrBytes::from_string(fetched.metadata)));

@@ -1,11 +1,22 @@
 //! What a wire request becomes, and what is kept of it until its outcome is there.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use kafka_protocol::{messages::metadata_response::MetadataResponseTopic, protocol::StrBytes};
-use weir_broker::api::Request;
+use uuid::Uuid;
+use weir_broker::api::{Request, admin::Refusal};
+use weir_door::Millis;
 
-use super::grouped::Grouped;
-use crate::codec::{response::EncodeError, shape::DecodeError, versions::Api};
+use super::{
+    fetch::Fetching, grouped::Grouped, transaction_admin::AskedMarker,
+    transactions::AskedTransaction,
+};
+use crate::{
+    codec::{response::EncodeError, shape::DecodeError, versions::Api},
+    session::fetch_cache::Fetches,
+    wire_code::{self, Surface},
+};
 
 /// What a wire request becomes. Lives for a moment on the stack, so that a box for the larger
 /// variant would cost more than it saves.
@@ -28,6 +39,9 @@ pub enum Answer {
     Frame(Vec<Bytes>),
     /// Nothing: the client waits for nothing.
     Silent,
+    /// The connection's end, after which clients ask another node: this one is cut off from the
+    /// cluster. Clients that are told so in an answer go on asking the node that answers.
+    Elsewhere,
     /// The connection's end, the only way to tell a client that waits for nothing of an error.
     Close {
         /// The code it would have been told.
@@ -67,23 +81,29 @@ pub enum Plan {
         silent: bool,
     },
     /// Fetch.
-    Fetch {
-        /// Topics and partitions of the request.
-        grouped: Grouped,
-        /// Isolation level read_committed.
-        lists_aborted: bool,
-    },
+    Fetch(Fetching),
     /// ListOffsets.
     ListOffsets(Grouped),
+    /// OffsetForLeaderEpoch.
+    EndOfEpoch(Grouped),
     /// Metadata.
     Metadata {
+        /// Whether allowed operations on topics are told.
+        with_operations: bool,
+        /// The same of the cluster.
+        with_cluster_operations: bool,
         /// Answers for topics that the node was not asked for, with their places in order.
         refused: Vec<(usize, MetadataResponseTopic)>,
     },
+    /// What administrators ask.
+    Manage(ManagePlan),
     /// CreateTopics: names with the code of those that the node was not asked for.
-    CreateTopics(Vec<(StrBytes, Option<i16>)>),
+    CreateTopics(Vec<(StrBytes, Option<Refused>)>),
     /// InitProducerId.
-    ProducerId,
+    ProducerId {
+        /// With a transactional id.
+        transactional: bool,
+    },
     /// FindCoordinator: the keys.
     Coordinators(Vec<StrBytes>),
     /// JoinGroup.
@@ -96,6 +116,22 @@ pub enum Plan {
     Leave(Vec<(StrBytes, Option<StrBytes>)>),
     /// OffsetCommit.
     OffsetCommit(Grouped),
+    /// AddPartitionsToTxn: ids with their partitions.
+    AddPartitions(Vec<AskedTransaction>),
+    /// AddOffsetsToTxn.
+    AddOffsets,
+    /// EndTxn.
+    EndTransaction,
+    /// TxnOffsetCommit.
+    TransactionOffsetCommit(Grouped),
+    /// WriteTxnMarkers.
+    WriteMarkers(Vec<AskedMarker>),
+    /// DescribeProducers.
+    DescribeProducers(Grouped),
+    /// DescribeTransactions: the ids.
+    DescribeTransactions(Vec<StrBytes>),
+    /// ListTransactions: names of states that do not exist.
+    ListTransactions(Vec<StrBytes>),
     /// OffsetFetch: groups with what they were asked for; `None`: everything.
     OffsetFetch(Vec<(StrBytes, Option<Grouped>)>),
     /// ListGroups.
@@ -106,10 +142,6 @@ pub enum Plan {
     DeleteGroups(Vec<StrBytes>),
     /// OffsetDelete.
     DeleteOffsets(Grouped),
-    /// ConsumerGroupHeartbeat.
-    ConsumerHeartbeat,
-    /// ConsumerGroupDescribe.
-    DescribeConsumerGroups(AskedGroups),
 }
 
 /// Groups that are to be described.
@@ -121,6 +153,101 @@ pub struct AskedGroups {
     pub tells_operations: bool,
 }
 
+/// Why something is refused: code and words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The code.
+    pub code: i16,
+    /// The words; `None`: the code says it all.
+    pub message: Option<StrBytes>,
+}
+
+impl From<i16> for Refused {
+    fn from(code: i16) -> Self {
+        Self {
+            code,
+            message: None,
+        }
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        let message = Some(refusal.message).filter(|message| !message.is_empty());
+        Self {
+            code: wire_code::of(refusal.kind, Surface::Write),
+            message: message.map(StrBytes::from_string),
+        }
+    }
+}
+
+impl Refused {
+    /// A refusal with words.
+    pub fn new(code: i16, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: Some(StrBytes::from_string(message.into())),
+        }
+    }
+}
+
+/// What is kept of an administrator's request.
+#[derive(Debug)]
+pub enum ManagePlan {
+    /// DeleteTopics: name, id, and why the node was not asked.
+    DeleteTopics(Vec<(Option<StrBytes>, Uuid, Option<Refused>)>),
+    /// DeleteRecords.
+    DeleteRecords(Grouped),
+    /// CreatePartitions: names.
+    CreatePartitions(Vec<(StrBytes, Option<Refused>)>),
+    /// DescribeConfigs: types and names.
+    DescribeConfigs {
+        /// The resources.
+        resources: Vec<AskedResource>,
+        /// Whether synonyms are told.
+        with_synonyms: bool,
+        /// Whether documentation is told.
+        with_docs: bool,
+    },
+    /// AlterConfigs and IncrementalAlterConfigs.
+    AlterConfigs(Vec<AskedResource>),
+    /// ListConfigResources: the types.
+    ListConfigResources(Vec<i8>),
+    /// DescribeCluster.
+    DescribeCluster {
+        /// Whether allowed operations are told.
+        with_operations: bool,
+    },
+    /// DescribeQuorum.
+    DescribeQuorum,
+    /// DescribeLogDirs.
+    DescribeLogDirs,
+    /// ElectLeaders.
+    ElectLeaders,
+    /// AlterPartitionReassignments: names with indexes.
+    Reassign(Vec<(StrBytes, Vec<i32>)>),
+    /// DescribeTopicPartitions.
+    TopicPartitions {
+        /// Most partitions of the answer.
+        max_count: usize,
+        /// Where to begin.
+        cursor: Option<(StrBytes, i32)>,
+        /// Names that the node was not asked for.
+        refused: Vec<StrBytes>,
+    },
+}
+
+/// A resource as it was asked for, and why the node was not asked.
+#[derive(Debug)]
+pub struct AskedResource {
+    /// Its type on the wire.
+    pub kind: i8,
+    /// Its name.
+    pub name: StrBytes,
+    /// Why the node was not asked.
+    pub refused: Option<Refused>,
+}
+
 /// The client at the other end.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -130,4 +257,8 @@ pub struct Client {
     pub id: StrBytes,
     /// [`crate::KafkaConfig::max_fetch_bytes`].
     pub max_fetch_bytes: usize,
+    /// Its fetch session.
+    pub fetches: Arc<Fetches>,
+    /// The connection's time, as last told.
+    pub now: Millis,
 }

@@ -1,6 +1,6 @@
 //! The session: frames in, requests to the node, answers out in the order of the requests.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
 use kafka_protocol::protocol::StrBytes;
@@ -14,13 +14,18 @@ use weir_door::{
     limits::{MAX_IN_FLIGHT_BYTES, MAX_IN_FLIGHT_COUNT, MAX_UNSENT_BYTES},
 };
 
-use super::queue::Queue;
+use super::{
+    answer_budget::{AnswerBudget, Share},
+    fetch_cache::{FetchCache, Fetches},
+    queue::Queue,
+};
 use crate::{
     KafkaConfig,
     codec::{
         frame::{FrameError, frame_bytes},
         header::{self, HeaderError},
         inbox::Inbox,
+        versions::SERVED,
     },
     mapping::{
         api_versions, dispatch,
@@ -49,6 +54,18 @@ pub enum KafkaClose {
         /// The code it would have been told.
         code: i16,
     },
+    /// Other nodes know more.
+    #[error("this node hears of less than half of the nodes")]
+    CutOff,
+}
+
+/// What all connections of a node share.
+#[derive(Debug, Default)]
+pub struct Shared {
+    /// Fetch sessions.
+    pub fetches: Arc<FetchCache>,
+    /// Bytes of answers.
+    pub answers: Arc<AnswerBudget>,
 }
 
 /// One connection of a Kafka client.
@@ -59,9 +76,10 @@ pub struct KafkaSession {
     queue: Queue<KafkaClose>,
     /// Mapped and not yet taken by the node.
     asked: VecDeque<(Ticket, Request)>,
-    /// The Fetch that the node works on. Only one at a time: answers of many at once would be
-    /// held in memory until it is their turn.
-    fetching: Option<Ticket>,
+    /// The Fetch that the node works on, and how many bytes it was given. Only one at a time:
+    /// answers of many at once would be held in memory until it is their turn.
+    fetching: Option<(Ticket, usize)>,
+    share: Share,
     unsent: VecDeque<Bytes>,
     unsent_bytes: usize,
     /// Nothing more is decoded: a frame before was refused.
@@ -72,8 +90,15 @@ pub struct KafkaSession {
 impl KafkaSession {
     /// A session for a connection that was just taken.
     pub fn new(connection: Connection, config: KafkaConfig) -> Self {
+        Self::sharing(connection, config, &Shared::default())
+    }
+
+    /// A session beside others of the same node.
+    pub fn sharing(connection: Connection, config: KafkaConfig, shared: &Shared) -> Self {
         Self {
             client: Client {
+                fetches: Arc::new(Fetches::new(Arc::clone(&shared.fetches))),
+                now: Millis(0),
                 max_fetch_bytes: config.max_fetch_bytes,
                 host: format!("/{}", connection.peer.ip()),
                 id: StrBytes::default(),
@@ -82,11 +107,24 @@ impl KafkaSession {
             queue: Queue::default(),
             asked: VecDeque::new(),
             fetching: None,
+            share: Share::new(Arc::clone(&shared.answers)),
             unsent: VecDeque::new(),
             unsent_bytes: 0,
             refused: false,
             closed: None,
         }
+    }
+
+    /// Bytes of answers that are not on their way to the client yet.
+    fn answer_bytes(&self) -> usize {
+        self.unsent_bytes + self.queue.answer_bytes()
+    }
+
+    /// Tells the node's budget what this connection holds, or will where the node gives all that
+    /// it may.
+    fn count_answers(&mut self) {
+        let granted_bytes = self.fetching.map_or(0, |(_, bytes)| bytes);
+        self.share.set(self.answer_bytes() + granted_bytes);
     }
 
     fn has_room(&self) -> bool {
@@ -135,7 +173,12 @@ impl KafkaSession {
         let head = incoming.head;
         match dispatch::map(incoming, &self.client) {
             Ok((mapped, elements_count)) => {
-                let held_bytes = frame_bytes + elements_count * ELEMENT_BYTES;
+                // A fetch session reads what no request names any more.
+                let named_count = match &mapped {
+                    Mapped::Ask(Request::Fetch(fetch), _) => fetch.partitions.len(),
+                    Mapped::Ask(..) | Mapped::Answered(_) => 0,
+                };
+                let held_bytes = frame_bytes + elements_count.max(named_count) * ELEMENT_BYTES;
                 match mapped {
                     Mapped::Ask(request, plan) => {
                         let ticket = self.queue.wait(head, plan, held_bytes);
@@ -167,6 +210,7 @@ impl KafkaSession {
                 }
                 Ok(Answer::Silent) => {}
                 Ok(Answer::Close { code }) => self.close(KafkaClose::Unacknowledged { code }),
+                Ok(Answer::Elsewhere) => self.close(KafkaClose::CutOff),
                 Err(error) => self.close(error),
             }
         }
@@ -175,7 +219,7 @@ impl KafkaSession {
     fn close(&mut self, error: KafkaClose) {
         let is_ours = matches!(
             error,
-            KafkaClose::Map(MapError::Encode(_) | MapError::Mismatch(_))
+            KafkaClose::Map(MapError::Encode(_) | MapError::Mismatch(_)) | KafkaClose::CutOff
         );
         self.inbox.clear();
         self.closed = Some(if is_ours {
@@ -216,7 +260,8 @@ impl Session for KafkaSession {
         }
     }
 
-    fn receive(&mut self, _now: Millis, bytes: Bytes) {
+    fn receive(&mut self, now: Millis, bytes: Bytes) {
+        self.client.now = now;
         if self.refused || self.closed.is_some() {
             return;
         }
@@ -229,24 +274,37 @@ impl Session for KafkaSession {
             return None;
         }
         let is_fetch = matches!(self.asked.front()?.1, Request::Fetch(_));
-        if is_fetch && (self.fetching.is_some() || self.unsent_bytes >= MAX_UNSENT_BYTES) {
+        let room_bytes = MAX_UNSENT_BYTES.saturating_sub(self.answer_bytes());
+        if is_fetch && (self.fetching.is_some() || room_bytes == 0) {
             return None;
         }
-        let (ticket, request) = self.asked.pop_front()?;
-        if is_fetch {
-            self.fetching = Some(ticket);
+        let (ticket, mut request) = self.asked.pop_front()?;
+        if let Request::Fetch(fetch) = &mut request {
+            fetch.max_bytes = self.share.grant(fetch.max_bytes.min(room_bytes));
+            fetch.min_bytes = fetch.min_bytes.min(fetch.max_bytes);
+            self.fetching = Some((ticket, fetch.max_bytes));
+            self.count_answers();
         }
         Some((ticket, request))
     }
 
-    fn complete(&mut self, _now: Millis, ticket: Ticket, outcome: Outcome) {
-        if self.fetching == Some(ticket) {
+    fn request_label(&self, ticket: Ticket) -> usize {
+        let api = self.queue.head(ticket).map(|head| head.api);
+        let mut served = SERVED.iter();
+        let at = served.position(|line| Some(line.api) == api);
+        at.unwrap_or(SERVED.len())
+    }
+
+    fn complete(&mut self, now: Millis, ticket: Ticket, outcome: Outcome) {
+        self.client.now = now;
+        if self.fetching.is_some_and(|(fetch, _)| fetch == ticket) {
             self.fetching = None;
         }
         self.queue.complete(ticket, |head, plan| {
-            dispatch::answer(&head, plan, outcome).map_err(KafkaClose::from)
+            dispatch::answer(&head, plan, outcome, &self.client).map_err(KafkaClose::from)
         });
         self.advance();
+        self.count_answers();
     }
 
     fn poll_transmit(&mut self, into: &mut Vec<Bytes>, max_bytes: usize) -> usize {
@@ -264,6 +322,7 @@ impl Session for KafkaSession {
         self.unsent_bytes -= moved_bytes;
         if moved_bytes > 0 {
             self.advance();
+            self.count_answers();
         }
         moved_bytes
     }

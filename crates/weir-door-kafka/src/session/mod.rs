@@ -1,4 +1,7 @@
 //! One Kafka connection without I/O.
 
+pub mod answer_budget;
 pub mod connection;
+pub mod fetch_cache;
+pub mod fetch_session;
 pub mod queue;

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use bytes::Bytes;
 use weir_broker::Ticket;
 
 use crate::{
@@ -21,6 +22,7 @@ enum State<E> {
 struct Place<E> {
     state: State<E>,
     held_bytes: usize,
+    answer_bytes: usize,
 }
 
 /// The queue. `E` is why the connection ends when its turn comes.
@@ -30,6 +32,7 @@ pub struct Queue<E> {
     /// The ticket of the front place.
     first: u64,
     held_bytes: usize,
+    answer_bytes: usize,
 }
 
 impl<E> Default for Queue<E> {
@@ -38,6 +41,7 @@ impl<E> Default for Queue<E> {
             places: VecDeque::new(),
             first: 0,
             held_bytes: 0,
+            answer_bytes: 0,
         }
     }
 }
@@ -51,6 +55,11 @@ impl<E> Queue<E> {
     /// Memory that the places stand for.
     pub fn held_bytes(&self) -> usize {
         self.held_bytes
+    }
+
+    /// Bytes of answers whose turn it is not yet.
+    pub fn answer_bytes(&self) -> usize {
+        self.answer_bytes
     }
 
     /// Takes the next place for a request that waits for the node.
@@ -71,8 +80,14 @@ impl<E> Queue<E> {
     }
 
     fn push(&mut self, state: State<E>, held_bytes: usize) {
+        let answer_bytes = bytes_of(&state);
         self.held_bytes += held_bytes;
-        self.places.push_back(Place { state, held_bytes });
+        self.answer_bytes += answer_bytes;
+        self.places.push_back(Place {
+            state,
+            held_bytes,
+            answer_bytes,
+        });
     }
 
     /// Answers a waiting place through `with`. Nothing happens for any other ticket.
@@ -91,6 +106,17 @@ impl<E> Queue<E> {
                 Ok(answer) => State::Answered(answer),
                 Err(error) => State::Failed(error),
             };
+            place.answer_bytes = bytes_of(&place.state);
+            self.answer_bytes += place.answer_bytes;
+        }
+    }
+
+    /// The request that a ticket's place waits for.
+    pub fn head(&self, ticket: Ticket) -> Option<&Head> {
+        let at = usize::try_from(ticket.0.checked_sub(self.first)?).ok()?;
+        match &self.places.get(at)?.state {
+            State::Waiting(head, _) => Some(head),
+            State::Answered(_) | State::Failed(_) => None,
         }
     }
 
@@ -106,10 +132,20 @@ impl<E> Queue<E> {
             "the queue holds its places"
         );
         self.held_bytes -= place.held_bytes;
+        self.answer_bytes -= place.answer_bytes;
         match place.state {
             State::Waiting(..) => None,
             State::Answered(answer) => Some(Ok(answer)),
             State::Failed(error) => Some(Err(error)),
         }
+    }
+}
+
+fn bytes_of<E>(state: &State<E>) -> usize {
+    match state {
+        State::Answered(Answer::Frame(chunks)) => chunks.iter().map(Bytes::len).sum(),
+        State::Answered(Answer::Silent | Answer::Elsewhere | Answer::Close { .. })
+        | State::Waiting(..)
+        | State::Failed(_) => 0,
     }
 }

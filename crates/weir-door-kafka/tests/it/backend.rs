@@ -16,8 +16,8 @@ use weir_broker::{
     api::{
         Backend, Broker, ClusterMetadata, CreatedTopic, Fetch, FetchPartition, Fetched,
         FetchedBatches, FetchedOffset, Join, JoinRefused, Joined, JoinedMember, ListOffset,
-        ListedOffset, Metadata, OffsetSpec, Outcome, PartitionMetadata, Produce, Produced, Request,
-        Sync, Synced, TopicDescription, TopicMetadata, TopicRef,
+        ListedOffset, Metadata, OffsetFetch, OffsetSpec, Outcome, PartitionMetadata, Produce,
+        Produced, Request, Sync, Synced, TopicDescription, TopicMetadata, TopicRef,
     },
 };
 use weir_model::{
@@ -62,6 +62,7 @@ impl Backend for Scripted {
 }
 
 impl Scripted {
+    // Table: one arm per request.
     fn answer(&self, request: Request) -> Outcome {
         match request {
             Request::Produce(produce) => self.produce(&produce),
@@ -72,8 +73,12 @@ impl Scripted {
                     .map(|each| self.read(each))
                     .collect(),
             ),
+            Request::EndOfEpoch(asked) => {
+                let known = asked.iter().map(|_| Ok(None));
+                Outcome::EndOfEpoch(known.collect())
+            }
             Request::ListOffsets(asked) => {
-                Outcome::ListOffsets(asked.iter().map(|each| self.list(each)).collect())
+                Outcome::ListOffsets(asked.wanted.iter().map(|each| self.list(each)).collect())
             }
             Request::Metadata(asked) => self.describe(asked),
             Request::CreateTopics(create) => {
@@ -84,11 +89,14 @@ impl Scripted {
                         id: Some(TopicId(id)),
                         partition_count: 1,
                         replication_factor: 1,
+                        configs: Vec::new(),
                     })
                 });
                 Outcome::CreateTopics(created.collect())
             }
-            Request::InitProducerId => Outcome::ProducerId(Ok((ProducerId(7), 0))),
+            // No client under test looks after a cluster.
+            Request::Manage(_) => Outcome::Heartbeat(Err(ErrorKind::InvalidRequest)),
+            Request::InitProducerId(_) => Outcome::ProducerId(Ok((ProducerId(7), 0))),
             Request::FindCoordinator(groups) => {
                 Outcome::Coordinators(groups.iter().map(|_| Ok(self.broker())).collect())
             }
@@ -107,25 +115,40 @@ impl Scripted {
                 });
                 Outcome::OffsetCommit(kept.collect())
             }
-            Request::OffsetFetch(asked) => {
-                let state = self.state.lock().unwrap();
-                let groups = asked.into_iter().map(|group| {
-                    let partitions = group.partitions.unwrap_or_default().into_iter();
-                    let offsets = partitions.map(|(topic, index)| FetchedOffset {
-                        index,
-                        offset: state
-                            .offsets
-                            .get(&(group.group.clone(), named(&topic)))
-                            .copied(),
-                        topic,
-                        leader_epoch: -1,
-                        metadata: String::new(),
-                    });
-                    Ok(offsets.collect())
-                });
-                Outcome::OffsetFetch(groups.collect())
-            }
+            Request::OffsetFetch(asked) => self.kept(asked),
+            request @ (Request::ListGroups(_)
+            | Request::DescribeGroups(_)
+            | Request::DeleteGroups(_)
+            | Request::DeleteOffsets(_)) => crate::group_samples::outcome(&request, None),
+            request @ (Request::AddPartitions(_)
+            | Request::AddOffsets(_)
+            | Request::EndTransaction(_)
+            | Request::TransactionOffsetCommit(_)
+            | Request::WriteMarkers(_)
+            | Request::DescribeProducers(_)
+            | Request::DescribeTransactions(_)
+            | Request::ListTransactions(_)) => crate::transactions::outcome(&request, None),
         }
+    }
+
+    fn kept(&self, asked: Vec<OffsetFetch>) -> Outcome {
+        let state = self.state.lock().unwrap();
+        let groups = asked.into_iter().map(|group| {
+            let partitions = group.partitions.unwrap_or_default().into_iter();
+            let offsets = partitions.map(|(topic, index)| FetchedOffset {
+                is_unstable: false,
+                index,
+                offset: state
+                    .offsets
+                    .get(&(group.group.clone(), named(&topic)))
+                    .copied(),
+                topic,
+                leader_epoch: -1,
+                metadata: String::new(),
+            });
+            Ok(offsets.collect())
+        });
+        Outcome::OffsetFetch(groups.collect())
     }
 
     fn broker(&self) -> Broker {
@@ -133,6 +156,7 @@ impl Scripted {
             node: 1,
             host: "127.0.0.1".into(),
             port: self.port.load(Ordering::Relaxed),
+            rack: None,
         }
     }
 
@@ -163,7 +187,7 @@ impl Scripted {
             let Some((name, _)) = self.topic(&partition.topic, false) else {
                 return Produced {
                     base_offset: Err(ErrorKind::UnknownTopicOrPartition),
-                    log_start: Offset(0),
+                    ..Produced::default()
                 };
             };
             let mut state = self.state.lock().unwrap();
@@ -180,7 +204,7 @@ impl Scripted {
             batches.push((base + u64::try_from(delta).unwrap() + 1, bytes.freeze()));
             Produced {
                 base_offset: Ok(Offset(base)),
-                log_start: Offset(0),
+                ..Produced::default()
             }
         });
         Outcome::Produce(produced.collect())
@@ -198,9 +222,10 @@ impl Scripted {
     fn read(&self, partition: &FetchPartition) -> Fetched {
         let Some((name, _)) = self.topic(&partition.topic, false) else {
             return Fetched {
+                aborted: Vec::new(),
+                last_stable: Offset(0),
                 batches: Err(ErrorKind::UnknownTopicId),
-                high_watermark: Offset(0),
-                log_start: Offset(0),
+                ..Fetched::default()
             };
         };
         let state = self.state.lock().unwrap();
@@ -216,9 +241,11 @@ impl Scripted {
             chunks.push(bytes.clone());
         }
         Fetched {
+            aborted: Vec::new(),
             batches: Ok(FetchedBatches { chunks, size_bytes }),
             high_watermark: Offset(batches.last().map_or(0, |(next, _)| *next)),
-            log_start: Offset(0),
+            last_stable: Offset(batches.last().map_or(0, |(next, _)| *next)),
+            ..Fetched::default()
         }
     }
 
@@ -228,7 +255,10 @@ impl Scripted {
         let state = self.state.lock().unwrap();
         let (_, batches) = &state.topics[&name];
         let offset = match asked.at {
-            OffsetSpec::Earliest | OffsetSpec::Timestamp(_) => 0,
+            OffsetSpec::Earliest | OffsetSpec::EarliestLocal | OffsetSpec::Timestamp(_) => 0,
+            OffsetSpec::LatestTiered | OffsetSpec::EarliestPendingUpload => {
+                return Err(ErrorKind::InvalidRequest);
+            }
             OffsetSpec::Latest | OffsetSpec::MaxTimestamp => {
                 batches.last().map_or(0, |(next, _)| *next)
             }
@@ -266,6 +296,7 @@ impl Scripted {
             }
         });
         Outcome::Metadata(ClusterMetadata {
+            is_cut_off: false,
             cluster_id: "AAAAAAAAAAAAAAAAAAAAAA".into(),
             controller: Some(1),
             topics: topics.collect(),
@@ -288,6 +319,7 @@ fn join_alone(join: Join) -> Result<Joined, JoinRefused> {
     };
     let (protocol, metadata) = join.protocols[0].clone();
     Ok(Joined {
+        skip_assignment: false,
         generation: 1,
         protocol_type: join.protocol_type,
         protocol,

@@ -140,8 +140,8 @@ async fn kcat_reads_what_kcat_wrote() {
         return;
     }
     let node = Scripted::default();
-    let listener = Listener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().port();
+    let listener = Listener::bind(&["127.0.0.1:0".to_owned()]).await.unwrap();
+    let port = listener.addresses()[0].port();
     node.port.store(port, Ordering::Relaxed);
     let door = TapDoor {
         door: KafkaDoor::new(KafkaConfig::default()),

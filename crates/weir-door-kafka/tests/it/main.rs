@@ -3,13 +3,17 @@
 // The lint's own exception for tests covers test functions, not what they call.
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod admin_samples;
 mod answers;
 mod backend;
 mod clients;
 mod fetch_encoding;
+mod fetch_sessions;
+mod group_samples;
 mod hostile;
 mod order;
 mod outcomes;
 mod rules;
 mod samples;
+mod transactions;
 mod wire;

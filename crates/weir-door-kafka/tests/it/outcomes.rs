@@ -2,13 +2,13 @@
 
 use bytes::Bytes;
 use weir_broker::api::{
-    Broker, ClusterMetadata, CreatedTopic, Fetched, FetchedBatches, FetchedOffset, JoinRefused,
-    Joined, JoinedMember, ListedOffset, Outcome, PartitionMetadata, Produced, Request, Synced,
-    TopicDescription, TopicMetadata, TopicRef,
+    Broker, ClusterMetadata, CreatedTopic, EpochEnd, Fetched, FetchedBatches, FetchedOffset,
+    JoinRefused, Joined, JoinedMember, ListedOffset, Outcome, PartitionMetadata, Produced, Request,
+    Synced, TopicDescription, TopicMetadata, TopicRef,
 };
 use weir_model::{ErrorKind, Offset, ProducerId, TopicId, TopicName};
 
-use crate::samples::TOPIC_ID;
+use crate::{admin_samples, group_samples, samples::TOPIC_ID, transactions};
 
 /// `kind` says no.
 // Table: one arm per request.
@@ -21,11 +21,14 @@ pub(crate) fn outcome(request: &Request, kind: Option<ErrorKind>) -> Outcome {
             let produced = (0..).zip(&produce.partitions).map(|(at, _)| Produced {
                 base_offset: or(kind, Offset(10 + at)),
                 log_start: Offset(3),
+                ..Produced::default()
             });
             Outcome::Produce(produced.collect())
         }
         Request::Fetch(fetch) => {
             let fetched = fetch.partitions.iter().map(|_| Fetched {
+                aborted: Vec::new(),
+                last_stable: Offset(20),
                 batches: or(
                     kind,
                     FetchedBatches {
@@ -35,6 +38,7 @@ pub(crate) fn outcome(request: &Request, kind: Option<ErrorKind>) -> Outcome {
                 ),
                 high_watermark: Offset(20),
                 log_start: Offset(3),
+                ..Fetched::default()
             });
             Outcome::Fetch(fetched.collect())
         }
@@ -44,7 +48,14 @@ pub(crate) fn outcome(request: &Request, kind: Option<ErrorKind>) -> Outcome {
                 timestamp_ms: 5,
                 leader_epoch: 2,
             };
-            Outcome::ListOffsets(list.iter().map(|_| or(kind, listed)).collect())
+            Outcome::ListOffsets(list.wanted.iter().map(|_| or(kind, listed)).collect())
+        }
+        Request::EndOfEpoch(asked) => {
+            let found = Some(EpochEnd {
+                epoch: 2,
+                end: Offset(9),
+            });
+            Outcome::EndOfEpoch(asked.iter().map(|_| or(kind, found)).collect())
         }
         Request::Metadata(asked) => {
             let topics = asked.topics.clone().unwrap_or_default();
@@ -55,11 +66,14 @@ pub(crate) fn outcome(request: &Request, kind: Option<ErrorKind>) -> Outcome {
                 id: Some(TopicId(TOPIC_ID)),
                 partition_count: 3,
                 replication_factor: 1,
+                configs: admin_samples::entries(),
             };
             let topics = create.topics.iter();
-            Outcome::CreateTopics(topics.map(|_| or(kind, created.clone())).collect())
+            let created = topics.map(|_| or(kind, created.clone()).map_err(Into::into));
+            Outcome::CreateTopics(created.collect())
         }
-        Request::InitProducerId => Outcome::ProducerId(or(kind, (ProducerId(4), 0))),
+        Request::Manage(manage) => Outcome::Managed(admin_samples::managed(manage, kind)),
+        Request::InitProducerId(_) => Outcome::ProducerId(or(kind, (ProducerId(4), 0))),
         Request::FindCoordinator(groups) => {
             Outcome::Coordinators(groups.iter().map(|_| or(kind, broker())).collect())
         }
@@ -88,6 +102,7 @@ pub(crate) fn outcome(request: &Request, kind: Option<ErrorKind>) -> Outcome {
                 let all = vec![(topic.clone(), 0), (topic, 1)];
                 let asked = group.partitions.clone().unwrap_or(all).into_iter();
                 let offsets = asked.map(|(topic, index)| FetchedOffset {
+                    is_unstable: false,
                     topic,
                     index,
                     offset: Some(8),
@@ -98,6 +113,18 @@ pub(crate) fn outcome(request: &Request, kind: Option<ErrorKind>) -> Outcome {
             });
             Outcome::OffsetFetch(groups.collect())
         }
+        Request::ListGroups(_)
+        | Request::DescribeGroups(_)
+        | Request::DeleteGroups(_)
+        | Request::DeleteOffsets(_) => group_samples::outcome(request, kind),
+        Request::AddPartitions(_)
+        | Request::AddOffsets(_)
+        | Request::EndTransaction(_)
+        | Request::TransactionOffsetCommit(_)
+        | Request::WriteMarkers(_)
+        | Request::DescribeProducers(_)
+        | Request::DescribeTransactions(_)
+        | Request::ListTransactions(_) => transactions::outcome(request, kind),
     }
 }
 
@@ -106,6 +133,7 @@ fn broker() -> Broker {
         node: 1,
         host: "localhost".into(),
         port: 9092,
+        rack: None,
     }
 }
 
@@ -125,6 +153,7 @@ fn metadata(topics: Vec<TopicRef>, kind: Option<ErrorKind>) -> ClusterMetadata {
         result: kind.map_or_else(|| Ok(description.clone()), Err),
     });
     ClusterMetadata {
+        is_cut_off: false,
         cluster_id: "AAAAAAAAAAAAAAAAAAAAAA".into(),
         controller: Some(1),
         brokers: vec![broker()],
@@ -134,6 +163,7 @@ fn metadata(topics: Vec<TopicRef>, kind: Option<ErrorKind>) -> ClusterMetadata {
 
 fn joined() -> Joined {
     Joined {
+        skip_assignment: false,
         generation: 4,
         protocol_type: "consumer".into(),
         protocol: "range".into(),

@@ -3,8 +3,8 @@
 use bytes::BytesMut;
 use kafka_protocol::{
     messages::{
-        CreateTopicsRequest, FetchRequest, FindCoordinatorRequest, InitProducerIdRequest,
-        JoinGroupRequest, ListOffsetsRequest, MetadataRequest, OffsetFetchRequest, ResponseKind,
+        CreateTopicsRequest, FetchRequest, InitProducerIdRequest, JoinGroupRequest,
+        ListOffsetsRequest, MetadataRequest, OffsetFetchRequest, ResponseKind,
         create_topics_request::{CreatableReplicaAssignment, CreatableTopic},
         list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic},
         metadata_request::MetadataRequestTopic,
@@ -24,8 +24,13 @@ use crate::{
 };
 
 fn received(key: i16, version: i16, request: &impl Encodable) -> KafkaSession {
+    received_as(key, version, version, request)
+}
+
+/// A request of `version` whose body looks like one of `shape`.
+fn received_as(key: i16, version: i16, shape: i16, request: &impl Encodable) -> KafkaSession {
     let mut body = BytesMut::new();
-    request.encode(&mut body, version).unwrap();
+    request.encode(&mut body, shape).unwrap();
     fed(&framed(versions::by_key(key).unwrap(), version, 1, &body))
 }
 
@@ -74,42 +79,22 @@ fn metadata_answers_stand_in_the_order_of_the_request() {
 }
 
 #[test]
-fn transactions_are_refused_at_once() {
-    for version in 1..=6 {
-        let request = FindCoordinatorRequest::default().with_key_type(1);
-        let request = if version >= 4 {
-            request.with_coordinator_keys(vec![text("tx")])
-        } else {
-            request.with_key(text("tx"))
+fn half_a_producer_id_is_no_request() {
+    for (id, epoch) in [(5, -1), (-1, 0), (-2, -2)] {
+        let request = InitProducerIdRequest::default()
+            .with_producer_id(id.into())
+            .with_producer_epoch(epoch);
+        let mut session = received(22, 4, &request);
+        let ResponseKind::InitProducerId(answer) = answer_of(22, 4, &mut session) else {
+            panic!("not an InitProducerId answer");
         };
-        let mut session = received(10, version, &request);
-        let ResponseKind::FindCoordinator(answer) = answer_of(10, version, &mut session) else {
-            panic!("not a FindCoordinator answer");
-        };
-        let code = answer
-            .coordinators
-            .first()
-            .map_or(answer.error_code, |only| only.error_code);
-        assert_eq!(code, wire_code::NO_TRANSACTIONS);
+        assert_eq!(answer.error_code, wire_code::INVALID_REQUEST);
     }
-    let request = InitProducerIdRequest::default().with_transactional_id(Some(text("tx").into()));
-    let mut session = received(22, 4, &request);
-    let ResponseKind::InitProducerId(answer) = answer_of(22, 4, &mut session) else {
-        panic!("not an InitProducerId answer");
-    };
-    assert_eq!(
-        (
-            answer.error_code,
-            *answer.producer_id,
-            answer.producer_epoch
-        ),
-        (wire_code::NO_TRANSACTIONS, -1, -1)
-    );
 }
 
 #[test]
 fn a_fetch_session_that_was_never_given_is_not_found() {
-    for (id, epoch) in [(5, 1), (5, -1), (0, 1)] {
+    for (id, epoch, code) in [(5, 1, 70), (0, 1, 70), (5, -1, 0)] {
         let request = FetchRequest::default()
             .with_session_id(id)
             .with_session_epoch(epoch);
@@ -117,7 +102,7 @@ fn a_fetch_session_that_was_never_given_is_not_found() {
         let ResponseKind::Fetch(answer) = answer_of(1, 12, &mut session) else {
             panic!("not a Fetch answer");
         };
-        assert_eq!((answer.error_code, answer.session_id), (70, 0));
+        assert_eq!((answer.error_code, answer.session_id), (code, 0));
     }
 }
 
@@ -130,11 +115,13 @@ fn special_timestamps_are_those_of_the_version() {
         (6, -3, Err(35)),
         (7, -3, Ok(OffsetSpec::MaxTimestamp)),
         (7, -4, Err(35)),
-        (8, -4, Ok(OffsetSpec::Earliest)),
+        (8, -4, Ok(OffsetSpec::EarliestLocal)),
         (8, -5, Err(35)),
-        (9, -5, Err(0)),
+        (9, -5, Ok(OffsetSpec::LatestTiered)),
         (10, -6, Err(35)),
-        (10, i64::MIN, Err(35)),
+        (11, -6, Ok(OffsetSpec::EarliestPendingUpload)),
+        (11, -7, Err(35)),
+        (11, i64::MIN, Err(35)),
     ];
     for (version, timestamp, expected) in cases {
         let partition = ListOffsetsPartition::default().with_timestamp(timestamp);
@@ -142,9 +129,9 @@ fn special_timestamps_are_those_of_the_version() {
             .with_name(text("topic").into())
             .with_partitions(vec![partition]);
         let request = ListOffsetsRequest::default().with_topics(vec![topic]);
-        let mut session = received(2, version, &request);
+        let mut session = received_as(2, version, version.min(10), &request);
         let got = match session.poll_request() {
-            Some((_, Request::ListOffsets(list))) => Ok(list[0].at),
+            Some((_, Request::ListOffsets(list))) => Ok(list.wanted[0].at),
             Some(other) => panic!("{other:?}"),
             None => {
                 let ResponseKind::ListOffsets(answer) = answer_of(2, version, &mut session) else {
@@ -160,14 +147,15 @@ fn special_timestamps_are_those_of_the_version() {
 }
 
 #[test]
-fn a_topic_named_twice_or_placed_by_hand_is_not_created() {
+fn a_topic_named_twice_or_placed_with_a_gap_is_not_created() {
     let topic = |name| {
         CreatableTopic::default()
             .with_name(text(name).into())
             .with_num_partitions(-1)
             .with_replication_factor(-1)
     };
-    let placed = topic("placed").with_assignments(vec![CreatableReplicaAssignment::default()]);
+    let second = CreatableReplicaAssignment::default().with_partition_index(1);
+    let placed = topic("placed").with_assignments(vec![second]);
     let odd = topic("odd").with_num_partitions(-2);
     let topics = vec![topic("twice"), placed, topic("good"), odd, topic("twice")];
     let request = CreateTopicsRequest::default().with_topics(topics);

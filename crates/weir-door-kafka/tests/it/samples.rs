@@ -6,7 +6,7 @@ use kafka_protocol::{
         ApiVersionsRequest, CreateTopicsRequest, FetchRequest, FindCoordinatorRequest,
         HeartbeatRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest,
         ListOffsetsRequest, MetadataRequest, OffsetCommitRequest, OffsetFetchRequest,
-        ProduceRequest, RequestHeader, SyncGroupRequest,
+        OffsetForLeaderEpochRequest, ProduceRequest, RequestHeader, SyncGroupRequest,
         create_topics_request::{CreatableTopic, CreatableTopicConfig},
         fetch_request::{FetchPartition, FetchTopic, ForgottenTopic},
         join_group_request::JoinGroupRequestProtocol,
@@ -17,6 +17,7 @@ use kafka_protocol::{
         offset_fetch_request::{
             OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
         },
+        offset_for_leader_epoch_request::{OffsetForLeaderPartition, OffsetForLeaderTopic},
         produce_request::{PartitionProduceData, TopicProduceData},
         sync_group_request::SyncGroupRequestAssignment,
     },
@@ -24,6 +25,8 @@ use kafka_protocol::{
 };
 use uuid::Uuid;
 use weir_door_kafka::codec::versions::{Api, SERVED, Served};
+
+use crate::{admin_samples, group_samples, transactions};
 
 /// The id of the samples' topic.
 pub(crate) const TOPIC_ID: Uuid = Uuid::from_u128(7);
@@ -33,6 +36,11 @@ pub(crate) fn all_versions() -> impl Iterator<Item = (Served, i16)> {
     SERVED
         .into_iter()
         .flat_map(|line| (line.min..=line.max).map(move |version| (line, version)))
+}
+
+/// Whether the door answers by itself.
+pub(crate) fn is_answered_here(api: Api) -> bool {
+    matches!(api, Api::ApiVersions | Api::ListPartitionReassignments)
 }
 
 pub(crate) fn text(text: &'static str) -> StrBytes {
@@ -92,6 +100,7 @@ pub(crate) fn produce(version: i16, acks: i16, records: Vec<Option<Bytes>>) -> B
     body.freeze()
 }
 
+// Table: one arm per request.
 fn encode_body(api: Api, version: i16, into: &mut BytesMut) {
     match api {
         Api::Produce => {
@@ -99,7 +108,8 @@ fn encode_body(api: Api, version: i16, into: &mut BytesMut) {
             Ok(())
         }
         Api::Fetch => fetch(version).encode(into, version),
-        Api::ListOffsets => list_offsets().encode(into, version),
+        // 11 looks like 10.
+        Api::ListOffsets => list_offsets().encode(into, version.min(10)),
         Api::Metadata => metadata(version).encode(into, version),
         Api::OffsetCommit => commit().encode(into, version),
         Api::OffsetFetch => offset_fetch(version).encode(into, version),
@@ -147,9 +157,42 @@ fn encode_body(api: Api, version: i16, into: &mut BytesMut) {
             request.encode(into, version)
         }
         Api::CreateTopics => create_topics().encode(into, version),
+        Api::DeleteTopics
+        | Api::DeleteRecords
+        | Api::DescribeConfigs
+        | Api::AlterConfigs
+        | Api::DescribeLogDirs
+        | Api::CreatePartitions
+        | Api::ElectLeaders
+        | Api::IncrementalAlterConfigs
+        | Api::AlterPartitionReassignments
+        | Api::ListPartitionReassignments
+        | Api::DescribeQuorum
+        | Api::DescribeCluster
+        | Api::ListConfigResources
+        | Api::DescribeTopicPartitions => {
+            admin_samples::encode_body(api, version, into);
+            Ok(())
+        }
+        Api::ListGroups | Api::DescribeGroups | Api::DeleteGroups | Api::OffsetDelete => {
+            group_samples::encode_body(api, version, into);
+            Ok(())
+        }
+        Api::AddPartitionsToTxn
+        | Api::AddOffsetsToTxn
+        | Api::EndTxn
+        | Api::WriteTxnMarkers
+        | Api::TxnOffsetCommit
+        | Api::DescribeProducers
+        | Api::DescribeTransactions
+        | Api::ListTransactions => {
+            transactions::encode_body(api, version, into);
+            Ok(())
+        }
         Api::InitProducerId => InitProducerIdRequest::default()
             .with_transactional_id(None)
             .encode(into, version),
+        Api::OffsetForLeaderEpoch => leader_epoch().encode(into, version),
     }
     .unwrap();
 }
@@ -160,6 +203,14 @@ fn list_offsets() -> ListOffsetsRequest {
         .with_name(text("topic").into())
         .with_partitions(vec![partition.clone(), partition]);
     ListOffsetsRequest::default().with_topics(vec![topic])
+}
+
+fn leader_epoch() -> OffsetForLeaderEpochRequest {
+    let partition = OffsetForLeaderPartition::default().with_leader_epoch(2);
+    let topic = OffsetForLeaderTopic::default()
+        .with_topic(text("topic").into())
+        .with_partitions(vec![partition.clone(), partition]);
+    OffsetForLeaderEpochRequest::default().with_topics(vec![topic])
 }
 
 fn metadata(version: i16) -> MetadataRequest {

@@ -10,11 +10,13 @@ use super::{
 };
 use crate::{
     clock::Millis,
+    disk::AlignedBuf,
     index::BatchFacts,
     partition::{
         FlushError, PartitionLog, PartitionStore, ReadError, SegmentMeta, log::Replacement,
         manifest::BROUGHT_BIT, tidy::tidy,
     },
+    retention::last_written,
     segment::{SegmentKey, SegmentReader, SegmentWriter, write_error},
 };
 
@@ -28,6 +30,11 @@ pub struct CompactionPolicy {
     pub delete_retention_ms: u64,
     /// Least share of bytes never compacted before among all sealed ones, in percent.
     pub min_dirty_percent: u8,
+    /// Segments with records younger than this are left alone, and those behind them.
+    pub min_lag_ms: u64,
+    /// A segment never compacted before whose latest record is older than this is compacted
+    /// whatever its share.
+    pub max_lag_ms: u64,
     /// Rewritten segments are joined up to this length, in bytes.
     pub segment_bytes: u64,
     /// Memory for keys, in bytes: [`MAX_KEY_MAP_BYTES`], or less.
@@ -66,7 +73,8 @@ pub fn run(
     let sealed = &sealed[manifest
         .segment_at(partition.start_offset())
         .min(sealed.len())..];
-    let Some(dirty_from) = dirty_from(sealed, policy.min_dirty_percent) else {
+    let sealed = &sealed[..old_enough_count(sealed, policy)];
+    let Some(dirty_from) = dirty_from(sealed, policy) else {
         return Ok(Compaction::Nothing);
     };
     if partition.has_staged() {
@@ -113,14 +121,24 @@ pub fn run(
     }
 }
 
-/// Where the part begins that was never compacted, if it is large enough.
-fn dirty_from(sealed: &[SegmentMeta], min_dirty_percent: u8) -> Option<Offset> {
+/// How many segments come before the first one with records that are too young.
+fn old_enough_count(sealed: &[SegmentMeta], policy: CompactionPolicy) -> usize {
+    let is_old = |segment: &&SegmentMeta| {
+        segment.was_compacted() || policy.now.since(last_written(segment)) >= policy.min_lag_ms
+    };
+    sealed.iter().take_while(is_old).count()
+}
+
+/// Where the part begins that was never compacted, if it is large enough or old.
+fn dirty_from(sealed: &[SegmentMeta], policy: CompactionPolicy) -> Option<Offset> {
     let at = sealed.iter().position(|segment| !segment.was_compacted())?;
+    let is_overdue = policy.now.since(last_written(&sealed[at])) > policy.max_lag_ms;
     let size = |segments: &[SegmentMeta]| -> u128 {
         segments.iter().map(|s| u128::from(s.size_bytes)).sum()
     };
-    let is_enough = size(&sealed[at..]) * 100 >= size(sealed) * u128::from(min_dirty_percent);
-    is_enough.then(|| sealed[at].base_offset)
+    let is_enough =
+        size(&sealed[at..]) * 100 >= size(sealed) * u128::from(policy.min_dirty_percent);
+    (is_enough || is_overdue).then(|| sealed[at].base_offset)
 }
 
 struct Passes<'a> {
@@ -176,7 +194,7 @@ impl Passes<'_> {
         let generations = inputs.iter().map(|s| s.generation & !BROUGHT_BIT);
         let generation = generations.max().unwrap_or(0) + 1;
         let mut outputs = Vec::new();
-        let mut buffer = Vec::new();
+        let mut buffer = AlignedBuf::default();
         let mut current: Option<Output> = None;
         for input in inputs {
             let joined = current.as_ref().map_or(0, Output::size_bytes) + input.size_bytes;
@@ -201,7 +219,7 @@ impl Passes<'_> {
         survey: &Survey,
         dirty_from: Offset,
         out: &mut Output,
-        buffer: &mut Vec<u8>,
+        buffer: &mut AlignedBuf,
     ) -> Result<(), FlushError> {
         if input.size_bytes == 0 {
             return Ok(());
@@ -235,7 +253,7 @@ impl Passes<'_> {
     fn writer<'w>(
         &mut self,
         out: &'w mut Output,
-        buffer: &mut Vec<u8>,
+        buffer: &mut AlignedBuf,
     ) -> Result<&'w mut SegmentWriter, FlushError> {
         match &mut out.writer {
             Some(writer) => Ok(writer),
@@ -294,7 +312,7 @@ impl Output {
         }
     }
 
-    fn finish(self, buffer: &mut Vec<u8>) -> Result<SegmentMeta, FlushError> {
+    fn finish(self, buffer: &mut AlignedBuf) -> Result<SegmentMeta, FlushError> {
         let Some(writer) = self.writer else {
             return Ok(self.begun);
         };

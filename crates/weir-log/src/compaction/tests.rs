@@ -24,6 +24,8 @@ fn policy(now_ms: i64) -> CompactionPolicy {
     CompactionPolicy {
         delete_retention_ms: 1000,
         min_dirty_percent: 0,
+        min_lag_ms: 0,
+        max_lag_ms: u64::MAX,
         segment_bytes: 1 << 20,
         key_map_bytes: 1 << 20,
         now: Millis(now_ms),
@@ -313,6 +315,27 @@ fn a_clean_log_and_one_that_is_not_dirty_enough_are_left_alone() {
     };
     assert_eq!(compact(&bench, strict), Compaction::Nothing);
     assert_ne!(compact(&bench, policy(3)), Compaction::Nothing);
+}
+
+#[test]
+fn young_records_wait_and_old_ones_are_compacted_however_few() {
+    let make = Make::default();
+    let bench = bench(&[(make, &[(0, 1, Some("a"), Some("1"))])]);
+    let lag = |now_ms, min_lag_ms| CompactionPolicy {
+        min_lag_ms,
+        ..policy(now_ms)
+    };
+    assert_eq!(compact(&bench, lag(5, 100)), Compaction::Nothing);
+    assert_ne!(compact(&bench, lag(500, 100)), Compaction::Nothing);
+    bench.append(sized(1, 1));
+    bench.flush().unwrap();
+    let strict = |max_lag_ms| CompactionPolicy {
+        min_dirty_percent: 90,
+        max_lag_ms,
+        ..policy(20_000)
+    };
+    assert_eq!(compact(&bench, strict(100_000)), Compaction::Nothing);
+    assert_ne!(compact(&bench, strict(10)), Compaction::Nothing);
 }
 
 #[test]

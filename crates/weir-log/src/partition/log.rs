@@ -1,14 +1,18 @@
 //! One partition's log in memory: offsets, tail, manifest, watchers.
 
+mod epochs;
+mod latest;
 mod take_over;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use weir_model::{Offset, PartitionId};
 
+use self::latest::latest_stored;
 pub use self::take_over::{MissingRange, NotWhole};
 use super::{
-    ColdLookup, ColdRead, Lookup, PartitionManifest, Read, SegmentMeta, WatchersFull, read::Wanted,
+    ColdLookup, ColdRead, EpochTable, Lookup, PartitionManifest, Read, SegmentMeta, Traffic,
+    WatchersFull, read::Wanted,
 };
 use crate::{
     cold::find_in_memory,
@@ -41,12 +45,14 @@ pub struct PartitionLog {
     budget: Arc<TailBudget>,
     state: Mutex<State>,
     tidied: Mutex<bool>,
+    traffic: Traffic,
 }
 
 struct State {
     start: Offset,
     end: Offset,
     tail: TailQueue,
+    epochs: EpochTable,
     manifest: Arc<PartitionManifest>,
     staged: Option<Replacement>,
     staged_is_planned: bool,
@@ -87,6 +93,7 @@ impl PartitionLog {
             start: manifest.start,
             end: manifest.end(),
             tail: TailQueue::default(),
+            epochs: EpochTable::default(),
             latest: latest_stored(&manifest),
             manifest: Arc::new(manifest),
             staged: None,
@@ -101,12 +108,18 @@ impl PartitionLog {
             budget,
             state: Mutex::new(state),
             tidied: Mutex::new(false),
+            traffic: Traffic::default(),
         })
     }
 
     /// The partition.
     pub fn id(&self) -> PartitionId {
         self.id
+    }
+
+    /// What clients sent and took.
+    pub fn traffic(&self) -> &Traffic {
+        &self.traffic
     }
 
     /// Appends a committed batch.
@@ -119,6 +132,7 @@ impl PartitionLog {
         assert_eq!(batch.base_offset, state.end, "batches leave no gap");
         assert!(batch.last_offset >= batch.base_offset, "a batch has a last");
         state.end = batch.last_offset.plus(1);
+        state.epochs.appended(batch.leader_epoch, batch.base_offset);
         if state
             .latest
             .is_none_or(|(latest_ms, _)| batch.max_timestamp_ms > latest_ms)
@@ -202,6 +216,7 @@ impl PartitionLog {
         let mut freed = Vec::new();
         let mut state = self.lock();
         let new_start = new_start.min(state.end);
+        state.epochs.trimmed(new_start);
         if new_start <= state.start {
             return;
         }
@@ -284,6 +299,22 @@ impl PartitionLog {
     /// What the last checkpoint says.
     pub fn manifest(&self) -> Arc<PartitionManifest> {
         Arc::clone(&self.lock().manifest)
+    }
+
+    /// What the partition takes on the disk, in bytes: its segments' batches, and those that only
+    /// the write-ahead log has yet.
+    pub fn size_bytes(&self) -> u64 {
+        let state = self.lock();
+        let kept = &state.manifest.segments[state.manifest.segment_at(state.start)..];
+        let stored: u64 = kept.iter().map(|segment| segment.size_bytes).sum();
+        stored + state.tail.bytes_from(state.manifest.end())
+    }
+
+    /// The time of the oldest batch that no segment has yet, in ms; `None`: there is none.
+    pub fn oldest_unflushed_ms(&self) -> Option<i64> {
+        let state = self.lock();
+        let oldest = state.tail.batches_from(state.manifest.end()).next();
+        oldest.map(|batch| batch.max_timestamp_ms)
     }
 
     /// Whether a flush would change the manifest: batches to write, segments to drop or replace.
@@ -441,39 +472,6 @@ impl State {
             .filter(|batch| batch.last_offset < self.manifest.end())
             .map(|batch| batch.pin.position_bytes())
     }
-
-    /// The latest record's batch among those not trimmed.
-    fn latest_kept(&self) -> Option<(i64, Offset)> {
-        let stored = latest_of(
-            self.manifest.segments[self.manifest.segment_at(self.start)..]
-                .iter()
-                .map(|segment| (segment.max_timestamp_ms, segment.max_timestamp_offset))
-                .filter(|(_, offset)| *offset >= self.start),
-        );
-        let in_memory = latest_of(
-            self.tail
-                .batches_from(self.start)
-                .map(|batch| (batch.max_timestamp_ms, batch.base_offset)),
-        );
-        latest_of(stored.into_iter().chain(in_memory))
-    }
-}
-
-fn latest_stored(manifest: &PartitionManifest) -> Option<(i64, Offset)> {
-    latest_of(
-        manifest
-            .segments
-            .iter()
-            .map(|segment| (segment.max_timestamp_ms, segment.max_timestamp_offset))
-            .filter(|(_, offset)| *offset >= manifest.start),
-    )
-}
-
-/// The first of those with the greatest time.
-fn latest_of(batches: impl Iterator<Item = (i64, Offset)>) -> Option<(i64, Offset)> {
-    batches
-        .filter(|(time_ms, _)| *time_ms != i64::MIN)
-        .min_by_key(|(time_ms, offset)| (std::cmp::Reverse(*time_ms), *offset))
 }
 
 impl std::fmt::Debug for PartitionLog {

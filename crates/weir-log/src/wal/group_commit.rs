@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use weir_model::GroupId;
+use weir_model::{GroupId, figures::HistogramFigures};
 
 use super::{
     CommitError, CommitPace, Wal, WalDone, WalError, WalFigures, WalPort, WalRecord, body,
@@ -116,6 +116,14 @@ impl GroupCommit {
         self.pace
             .as_ref()
             .map_or_else(CommitPace::default, Pace::read)
+    }
+
+    /// How long all commits took, from the first byte written to the end of the sync; empty where
+    /// nobody measures.
+    pub fn commit_durations(&self) -> HistogramFigures {
+        self.pace
+            .as_ref()
+            .map_or_else(HistogramFigures::default, Pace::took)
     }
 
     fn commit(&self, wal: &mut Wal, records: &[WalRecord]) -> Result<(), CommitError> {

@@ -2,11 +2,14 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use weir_model::figures::{Histogram, HistogramFigures};
+
 use crate::clock::Clock;
 
 /// Commits that are remembered.
 pub const RECENT_COMMIT_COUNT: usize = 16;
 const NS_PER_MS: u64 = 1_000_000;
+const NS_PER_US: u64 = 1_000;
 
 /// How long commits took lately, from the first byte written to the end of the sync.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,6 +53,8 @@ struct Measured {
 pub(super) struct Pace {
     clock: Arc<dyn Clock>,
     measured: Mutex<Measured>,
+    /// All commits that count, from the first byte written to the end of the sync.
+    took: Histogram,
 }
 
 impl Pace {
@@ -57,6 +62,7 @@ impl Pace {
         Self {
             clock,
             measured: Mutex::default(),
+            took: Histogram::default(),
         }
     }
 
@@ -72,9 +78,14 @@ impl Pace {
             return;
         };
         if counts {
-            let took_ms = now_ns.saturating_sub(begun_ns) / NS_PER_MS;
-            measured.ended = measured.ended.with(took_ms);
+            let took_ns = now_ns.saturating_sub(begun_ns);
+            self.took.observe_us(took_ns / NS_PER_US);
+            measured.ended = measured.ended.with(took_ns / NS_PER_MS);
         }
+    }
+
+    pub(super) fn took(&self) -> HistogramFigures {
+        self.took.figures()
     }
 
     pub(super) fn read(&self) -> CommitPace {
@@ -125,6 +136,7 @@ mod tests {
         }
         let read = pace.read();
         assert_eq!((read.under_way_ms, read.commit_count), (None, 20));
+        assert_eq!((pace.took().count(), pace.took().sum_us), (20, 210_000));
         assert_eq!(read.newest_ms(3).collect::<Vec<_>>(), [20, 19, 18]);
         let all: Vec<u64> = (5..=20).rev().collect();
         assert_eq!(read.newest_ms(u64::MAX).collect::<Vec<_>>(), all);

@@ -4,7 +4,7 @@ use std::sync::{Arc, atomic::Ordering, mpsc::channel};
 
 use bytes::Bytes;
 use weir_model::{NodeId, Term};
-use weir_raft::{Command, GroupCheckpoint, Input, Members, NotCommitted};
+use weir_raft::{Command, GroupCheckpoint, Input, MAX_STOPPING_MS, Members, Moment, NotCommitted};
 
 use crate::harness::{GROUP, MemoryWal, Node};
 
@@ -202,4 +202,28 @@ fn an_entry_that_cannot_be_applied_stops_the_worker() {
         node.worker.turn(node.moment()).is_err(),
         "a failed worker stays failed"
     );
+}
+
+#[test]
+fn a_worker_that_is_told_to_stop_waits_for_a_dead_disk_no_longer_than_its_limit() {
+    let mut node = alone();
+    let told = node.add(5);
+    node.handle.send(Input::Stop);
+    let begin = node.moment();
+    let mut turn = |after_ms: u64| {
+        let elapsed_ms = begin.elapsed_ms + after_ms;
+        node.worker
+            .turn(Moment {
+                elapsed_ms,
+                ..begin
+            })
+            .unwrap()
+    };
+    assert!(!turn(0).stopped);
+    let last = turn(MAX_STOPPING_MS - 1);
+    assert!(!last.stopped);
+    assert_eq!(last.next_turn_in_ms, Some(1));
+    assert!(told.try_recv().is_err());
+    assert!(turn(MAX_STOPPING_MS).stopped);
+    assert_eq!(told.try_recv(), Ok(Err(NotCommitted::LeadershipLost)));
 }

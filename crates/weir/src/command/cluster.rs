@@ -3,7 +3,6 @@
 pub(crate) mod client;
 mod progress;
 mod status;
-mod table;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};

@@ -1,6 +1,13 @@
 //! One module per subcommand.
 
+pub(crate) mod client_arguments;
 pub(crate) mod cluster;
-pub(crate) mod exchange;
+pub(crate) mod config;
+pub(crate) mod consume;
+pub(crate) mod group;
+pub(crate) mod produce;
+pub(crate) mod progress;
 pub(crate) mod quickstart;
 pub(crate) mod serve;
+pub(crate) mod table;
+pub(crate) mod topic;

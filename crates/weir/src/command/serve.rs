@@ -1,103 +1,91 @@
 //! `weir serve`: one node until it is told to stop.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use clap::Args;
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 use weir_broker::{NodeFailed, OnFailure, Running, peer::PeerPort};
-use weir_door::Listener;
-use weir_door_kafka::{KafkaConfig, KafkaDoor};
+use weir_door::{Door as _, DoorCounters, Listener, Sockets, sockets::LOCALHOST};
+use weir_door_kafka::KafkaDoor;
 use weir_model::NodeId;
 use weir_peer::{PeerConfig, PeerTransport};
 
 use crate::{
-    cluster_tls::ClusterTls, data_dir, doors::Doors, ending::Ending, host_port::HostPort,
-    membership, wiring::Machine,
+    admin::{self, Watched},
+    data_dir,
+    doors::{Doors, spoken},
+    ending::{Ending, MAX_NODE_ENDING, MAX_RUNTIME_ENDING},
+    logging::{self, Flood, LeftOut},
+    membership,
+    settings::{AdminAt, Effective, ServeConfig, SettingFlags},
+    wiring::Machine,
 };
 
 /// Time of one look whether the node is ready.
 const READY_LOOK: Duration = Duration::from_millis(250);
 /// Looks between two warnings: 5 s.
 const LOOKS_PER_WARNING: u32 = 20;
+/// Time between two looks at what the log left out.
+const LEFT_OUT_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Where the node keeps its data, where it listens, and which cluster it is of.
+/// How a node is to run.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ServeArguments {
-    /// Directory for all data; made where it is absent.
-    #[arg(
-        long,
-        env = "WEIR_DATA_DIR",
-        default_value = "weir-data",
-        value_name = "DIR"
-    )]
-    pub(crate) data_dir: PathBuf,
-    /// Address of the Kafka door. Port 0 picks a free one.
-    #[arg(
-        long,
-        env = "WEIR_KAFKA",
-        default_value = "127.0.0.1:9092",
-        value_name = "ADDR:PORT"
-    )]
-    pub(crate) kafka: String,
-    /// Where clients are told to connect, if not at the address of the Kafka door.
-    #[arg(long, env = "WEIR_KAFKA_ADVERTISE", value_name = "HOST:PORT")]
-    pub(crate) kafka_advertise: Option<HostPort>,
-    /// Address of the peer port, for the other nodes. Port 0 picks a free one.
-    #[arg(
-        long,
-        env = "WEIR_CLUSTER",
-        default_value = "127.0.0.1:9192",
-        value_name = "ADDR:PORT"
-    )]
-    pub(crate) cluster: String,
-    /// Where the other nodes reach this one, if not at the address of the peer port.
-    #[arg(long, env = "WEIR_CLUSTER_ADVERTISE", value_name = "HOST:PORT")]
-    pub(crate) cluster_advertise: Option<HostPort>,
-    /// Found a cluster of one, where the data directory belongs to none yet. What happens without
-    /// --join anyway, said explicitly.
-    #[arg(long, conflicts_with = "join")]
-    pub(crate) init: bool,
-    /// Groups that a cluster founded here spreads its partitions over, for good. Default: 16.
-    #[arg(long, value_name = "COUNT", conflicts_with = "join")]
-    pub(crate) shards: Option<u32>,
-    /// Join the cluster of the node with this peer port, where the data directory belongs to none
-    /// yet. May be repeated: all are tried, until one admits this node.
-    #[arg(long, value_name = "HOST:PORT")]
-    pub(crate) join: Vec<HostPort>,
     #[command(flatten)]
-    pub(crate) tls: ClusterTls,
+    pub(crate) settings: SettingFlags,
     /// End when standard input does: for a parent process that must leave nothing behind.
     #[arg(long, hide = true)]
     pub(crate) until_stdin_ends: bool,
 }
 
 /// Which node serves, and where.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Ready {
     pub(crate) node: NodeId,
-    pub(crate) kafka: SocketAddr,
+    /// Addresses that somebody on this machine may connect to, the first one as it was given.
+    pub(crate) kafka: Vec<String>,
     pub(crate) cluster: SocketAddr,
+    pub(crate) admin: Vec<String>,
 }
 
 /// What is said once the node serves.
-pub(crate) type WhenReady = fn(&ServeArguments, &Ready) -> anyhow::Result<()>;
+pub(crate) type WhenReady = fn(&ServeConfig, &Ready) -> anyhow::Result<()>;
 
 /// Runs a node until a signal or a failure ends it.
 pub(crate) fn run(arguments: &ServeArguments, when_ready: WhenReady) -> anyhow::Result<()> {
-    let _lock = data_dir::lock(&arguments.data_dir)?;
+    let effective = Effective::load(&arguments.settings)?;
+    let config = ServeConfig::new(&effective)?;
+    let flood = logging::of_node(&config.log, config.logs_json)?;
+    for unknown in &effective.unknown_variables {
+        warn!("{unknown}");
+    }
+    let _lock = data_dir::lock(&config.data_dir)?;
     let runtime = tokio::runtime::Runtime::new().context("no threads for connections")?;
-    runtime.block_on(serve(arguments, when_ready))
+    runtime.spawn(tell_left_out(flood));
+    let served = runtime.block_on(serve(arguments, config, when_ready));
+    // Threads that still wait for something have nothing left to do.
+    runtime.shutdown_timeout(MAX_RUNTIME_ENDING);
+    served
 }
 
-async fn serve(arguments: &ServeArguments, when_ready: WhenReady) -> anyhow::Result<()> {
+async fn serve(
+    arguments: &ServeArguments,
+    config: ServeConfig,
+    when_ready: WhenReady,
+) -> anyhow::Result<()> {
     // Heard from the moment on that others may know of the node.
-    let mut ending = Ending::listen(arguments.until_stdin_ends)?;
-    let doors = Doors::bind(arguments).await?;
-    let machine = Machine::open(&arguments.data_dir, &doors.kafka_advertised)?;
+    let mut ending = Ending::listen(arguments.until_stdin_ends, MAX_NODE_ENDING)?;
+    let mut doors = Doors::bind(&config).await?;
+    let kafka = KafkaDoor::new(config.kafka_door);
+    let counters = DoorCounters::new(kafka.request_labels());
+    doors.kafka = doors.kafka.with_counters(Arc::clone(&counters));
+    let watched = Watched::new(vec![(kafka.name(), counters)]);
+    let admin = serve_admin(&config.admin, doors.admin.take(), &watched);
+    let machine = Machine::open(&config, &doors.kafka_advertised)?;
     let identity = tokio::select! {
-        settled = membership::settle(arguments, &machine, &doors) => settled?,
+        settled = membership::settle(&config, &machine, &doors) => settled?,
         () = ending.asked() => return Ok(()),
     };
     let (tell_failed, mut failed) = mpsc::unbounded_channel::<NodeFailed>();
@@ -107,8 +95,9 @@ async fn serve(arguments: &ServeArguments, when_ready: WhenReady) -> anyhow::Res
     });
     let ready = Ready {
         node: identity.node,
-        kafka: doors.kafka.local_addr(),
+        kafka: told(&config.kafka, &doors.kafka.addresses()),
         cluster: doors.cluster.local_addr()?,
+        admin,
     };
     let transport = PeerTransport::start(PeerConfig {
         listener: doors.cluster,
@@ -116,17 +105,31 @@ async fn serve(arguments: &ServeArguments, when_ready: WhenReady) -> anyhow::Res
         node: identity.node,
         tls: doors.tls,
     })?;
-    let engine = machine.engine(Arc::clone(&transport) as Arc<dyn PeerPort>)?;
+    let peers = Arc::clone(&transport) as Arc<dyn PeerPort>;
+    let opening = tokio::task::spawn_blocking(move || machine.engine(peers));
+    let engine = tokio::select! {
+        engine = opening => engine??,
+        // Reading the log can be left at any point.
+        () = ending.asked() => return Ok(()),
+    };
     let running = engine
         .start(&on_failure)
         .context("no threads for the node")?;
     transport.attach(Arc::new(running.node()));
+    watched.runs(running.observer());
     let whole = async {
         let (mut running, is_ready) = wait_ready(running, &mut ending).await?;
         if is_ready {
-            let arguments = arguments.clone();
-            let tell = move || when_ready(&arguments, &ready);
-            running = serve_clients(running, doors.kafka, tell, &mut ending).await?;
+            let shown = Arc::clone(&watched);
+            let tell = move || {
+                shown.serves(true);
+                when_ready(&config, &ready)
+            };
+            let ending = async {
+                ending.asked().await;
+                watched.serves(false);
+            };
+            running = serve_clients(running, doors.kafka, kafka, tell, ending).await?;
         }
         tokio::task::spawn_blocking(move || running.stop()).await?;
         Ok(())
@@ -138,9 +141,20 @@ async fn serve(arguments: &ServeArguments, when_ready: WhenReady) -> anyhow::Res
             failure.map_or_else(|| Err(anyhow::anyhow!("the node is gone")), |it| Err(it.into()))
         }
     };
+    ending.limit();
     // Last, since the other nodes count on this one's answers until the end.
     transport.stop().await;
     ended
+}
+
+/// Answers on the admin port until the process ends; gives its addresses.
+fn serve_admin(at: &AdminAt, sockets: Option<Sockets>, watched: &Arc<Watched>) -> Vec<String> {
+    let (Some(sockets), AdminAt::Default(given) | AdminAt::Set(given)) = (sockets, at) else {
+        return Vec::new();
+    };
+    let addresses = sockets.addresses();
+    tokio::spawn(admin::serve(sockets, Arc::clone(watched)));
+    told(given, &addresses)
 }
 
 /// Waits until requests can be served, however long the other nodes need; `false` where the
@@ -174,20 +188,26 @@ async fn wait_ready(mut running: Running, ending: &mut Ending) -> anyhow::Result
 async fn serve_clients(
     running: Running,
     listener: Listener,
+    door: KafkaDoor,
     tell_ready: impl FnOnce() -> anyhow::Result<()> + Send + 'static,
-    ending: &mut Ending,
+    ending: impl Future<Output = ()>,
 ) -> anyhow::Result<Running> {
     let (stop, stopped) = watch::channel(false);
-    let door = Arc::new(KafkaDoor::new(KafkaConfig::default()));
     let node = running.node();
     let serving = tokio::spawn(weir_door::serve(
         listener,
-        door,
+        Arc::new(door),
         Arc::new(Arc::clone(&node)),
         stopped,
     ));
-    tokio::task::spawn_blocking(tell_ready).await??;
-    ending.asked().await;
+    tokio::pin!(ending);
+    tokio::select! {
+        told = tokio::task::spawn_blocking(tell_ready) => {
+            told??;
+            ending.await;
+        }
+        () = &mut ending => {}
+    }
     let handed_over = tokio::task::spawn_blocking(move || {
         running.hand_over();
         let leads_nothing = !running.node().is_leading_anything();
@@ -202,12 +222,42 @@ async fn serve_clients(
     Ok(running)
 }
 
+/// Says now and then what the log left out.
+async fn tell_left_out(flood: Flood) {
+    loop {
+        tokio::time::sleep(LEFT_OUT_INTERVAL).await;
+        for LeftOut { file, line, count } in flood.take_left_out() {
+            warn!(
+                count,
+                at = format!("{file}:{line}"),
+                "lines like others were left out"
+            );
+        }
+    }
+}
+
+/// A listener's addresses for people: the first as it was given, then others that it does not
+/// stand for.
+fn told(given: &[String], bound: &[SocketAddr]) -> Vec<String> {
+    let first = spoken(given, bound);
+    let others = bound.iter().filter(|address| {
+        let is_first = address.to_string() == first.to_string();
+        let is_meant = first.host == LOCALHOST && address.ip().is_loopback();
+        !(is_first || is_meant && address.port() == first.port)
+    });
+    let others = others.map(SocketAddr::to_string);
+    [first.to_string()].into_iter().chain(others).collect()
+}
+
 /// The block that says where to connect.
-pub(crate) fn announce_ready(arguments: &ServeArguments, ready: &Ready) -> anyhow::Result<()> {
+pub(crate) fn announce_ready(config: &ServeConfig, ready: &Ready) -> anyhow::Result<()> {
     println!("WeirMQ  {}", env!("CARGO_PKG_VERSION"));
-    println!("data    {}", arguments.data_dir.display());
-    println!("kafka   {}", ready.kafka);
+    println!("data    {}", config.data_dir.display());
+    println!("kafka   {}", ready.kafka.join(" "));
     println!("cluster {}", ready.cluster);
+    if !ready.admin.is_empty() {
+        println!("admin   {}", ready.admin.join(" "));
+    }
     println!("node    {}", ready.node);
     Ok(())
 }

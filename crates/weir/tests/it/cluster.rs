@@ -5,37 +5,26 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::{
+    client,
     process::{Process, TestDir, command, wait_for, weir},
-    trio::{Node, are_voters, client, trio},
+    trio::{Node, are_voters, trio},
 };
 
 const TOPIC: &str = "kept";
 
-/// Sends `count` messages one by one; each is acknowledged when this returns.
+/// Sends messages; all are acknowledged when this returns.
 fn send(nodes: &[&Node], range: std::ops::Range<u32>) -> Vec<String> {
-    let mut client = client(nodes);
-    client.create(TOPIC).unwrap();
-    let send = |number| {
-        let text = format!("message {number}");
-        client.send(TOPIC, &[&text]).unwrap();
-        text
-    };
-    range.map(send).collect()
+    let texts: Vec<String> = range.map(|number| format!("message {number}")).collect();
+    let known: Vec<&str> = nodes.iter().map(|node| node.kafka.as_str()).collect();
+    client::must(&known, &["produce", TOPIC], &texts.join("\n"));
+    texts
 }
 
 /// Everything that the topic has.
 fn read(nodes: &[&Node]) -> Vec<String> {
-    let mut client = client(nodes);
-    let mut texts = Vec::new();
-    let mut next = 0;
-    loop {
-        let found = client.read(TOPIC, next).unwrap();
-        let Some((last, _)) = found.last() else {
-            return texts;
-        };
-        next = last + 1;
-        texts.extend(found.into_iter().map(|(_, text)| text));
-    }
+    let known: Vec<&str> = nodes.iter().map(|node| node.kafka.as_str()).collect();
+    let said = client::must(&known, &["consume", TOPIC, "-e"], "");
+    said.lines().map(str::to_owned).collect()
 }
 
 fn assert_has(found: &[String], sent: &[String]) {

@@ -1,6 +1,6 @@
 //! From the first start to the last.
 
-use crate::process::{Process, TestDir, command, command_on};
+use crate::process::{Process, TestDir, command, command_on, signal};
 
 fn offsets(lines: &[String]) -> Vec<String> {
     let offset = |line: &String| {
@@ -17,10 +17,14 @@ fn a_ready_node_says_version_directory_addresses_and_its_id() {
     let lines = node.read_to("node");
     assert!(lines[0].starts_with("WeirMQ"));
     assert!(lines[1].starts_with("data") && lines[1].contains("weir-it-"));
-    for (line, door) in [(&lines[2], "kafka"), (&lines[3], "cluster")] {
+    for (line, door) in [
+        (&lines[2], "kafka"),
+        (&lines[3], "cluster"),
+        (&lines[4], "admin"),
+    ] {
         assert!(line.starts_with(door) && line.contains("127.0.0.1:") && !line.ends_with(":0"));
     }
-    assert_eq!(lines[4].split_whitespace().last(), Some("1"));
+    assert_eq!(lines[5].split_whitespace().last(), Some("1"));
 }
 
 #[test]
@@ -92,4 +96,22 @@ fn an_address_in_use_is_named() {
         assert_eq!(refused.status.code(), Some(1), "{said}");
         assert!(said.contains(taken), "{said}");
     }
+}
+
+#[test]
+fn several_nodes_end_though_one_of_them_is_stopped() {
+    let dir = TestDir::new();
+    let mut all = Process::spawn(command("quickstart", dir.path()).args(["--nodes", "3"]));
+    let lines = all.read_to("Ctrl-C");
+    let stopped = lines
+        .iter()
+        .find(|line| line.starts_with("node 3"))
+        .unwrap();
+    let mut words = stopped
+        .split_whitespace()
+        .skip_while(|word| *word != "process");
+    let pid = words.nth(1).unwrap().to_owned();
+    assert!(signal("STOP", &pid));
+    all.terminate();
+    assert!(!signal("CONT", &pid), "the stopped node is still there");
 }

@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod admin;
+mod client;
 mod cluster;
-#[path = "../../src/command/exchange.rs"]
-mod exchange;
+mod commands;
 mod lifecycle;
 mod process;
+mod settings;
 mod trio;

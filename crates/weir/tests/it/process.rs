@@ -63,6 +63,7 @@ pub(crate) fn command_on(verb: &str, data_dir: &Path, kafka: &str, cluster: &str
     let mut command = weir();
     command.arg(verb).arg("--data-dir").arg(data_dir);
     command.args(["--kafka", kafka, "--cluster", cluster]);
+    command.args(["--admin", "127.0.0.1:0"]);
     command
 }
 
@@ -76,6 +77,12 @@ pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Result<T, String
         }
         sleep(LOOK_INTERVAL);
     }
+}
+
+/// Whether the process is there to hear it.
+pub(crate) fn signal(name: &str, pid: &str) -> bool {
+    let kill = Command::new("kill").args(["-s", name, pid]).status();
+    kill.unwrap().success()
 }
 
 /// A process that is killed if the test ends early.
@@ -121,6 +128,11 @@ impl Process {
         seen
     }
 
+    /// The next line, if there is one already.
+    pub(crate) fn try_line(&mut self) -> Option<String> {
+        self.stdout.try_recv().ok()
+    }
+
     /// What it said on stderr until now.
     pub(crate) fn stderr(&self) -> Vec<String> {
         self.stderr.lock().unwrap().clone()
@@ -136,14 +148,7 @@ impl Process {
     }
 
     pub(crate) fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-s", name, &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
+        assert!(signal(name, &self.child.id().to_string()));
     }
 
     /// Waits until it ends.

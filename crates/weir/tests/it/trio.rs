@@ -4,10 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::{
-    exchange::Exchange,
-    process::{Process, TestDir, command_on, wait_for, weir},
-};
+use crate::process::{Process, TestDir, command_on, wait_for, weir};
 
 const FREE: &str = "127.0.0.1:0";
 
@@ -18,6 +15,7 @@ pub(crate) struct Node {
     pub(crate) id: u64,
     pub(crate) kafka: String,
     pub(crate) cluster: String,
+    pub(crate) admin: String,
     options: Vec<String>,
 }
 
@@ -27,13 +25,14 @@ impl Node {
         let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
         let dir = TestDir::new();
         let (process, ready) = launch(dir.path(), FREE, FREE, &options);
-        let [kafka, cluster, id] = ready;
+        let [kafka, cluster, admin, id] = ready;
         Self {
             dir,
             process,
             id: id.parse().unwrap(),
             kafka,
             cluster,
+            admin,
             options,
         }
     }
@@ -51,9 +50,10 @@ impl Node {
 
     fn restart_on(&mut self, kafka: &str, cluster: &str) {
         let (process, ready) = launch(self.dir.path(), kafka, cluster, &self.options);
-        let [kafka, cluster, id] = ready;
+        let [kafka, cluster, admin, id] = ready;
         assert_eq!(id, self.id.to_string(), "another node");
-        (self.process, self.kafka, self.cluster) = (process, kafka, cluster);
+        (self.process, self.admin) = (process, admin);
+        (self.kafka, self.cluster) = (kafka, cluster);
     }
 
     /// What `weir cluster` answers here: exit code, stdout, stderr.
@@ -100,7 +100,7 @@ impl Node {
     }
 }
 
-fn launch(dir: &Path, kafka: &str, cluster: &str, options: &[String]) -> (Process, [String; 3]) {
+fn launch(dir: &Path, kafka: &str, cluster: &str, options: &[String]) -> (Process, [String; 4]) {
     let mut command = command_on("serve", dir, kafka, cluster);
     let mut process = Process::spawn(command.args(options).env("WEIR_LOG", "info"));
     let lines = process.read_to("node");
@@ -108,7 +108,8 @@ fn launch(dir: &Path, kafka: &str, cluster: &str, options: &[String]) -> (Proces
         let line = lines.iter().find(|line| line.starts_with(name)).unwrap();
         line.split_whitespace().last().unwrap().to_owned()
     };
-    (process, [word("kafka"), word("cluster"), word("node")])
+    let words = ["kafka", "cluster", "admin", "node"].map(word);
+    (process, words)
 }
 
 /// Founds with one node, joins with two; every group has all three as voters.
@@ -130,9 +131,4 @@ pub(crate) fn are_voters(group: &Value, ids: &[u64]) -> bool {
         && ids.iter().all(|id| voters.contains(&Value::from(*id)))
         && group["is_changing"] == false
         && !group["leader"].is_null()
-}
-
-/// A client that knows these nodes.
-pub(crate) fn client(nodes: &[&Node]) -> Exchange {
-    Exchange::new(nodes.iter().map(|node| node.kafka.clone()).collect())
 }

@@ -24,7 +24,7 @@ use weir_raft::{GroupCheckpoint, Input, Members, PeerMessage, SnapshotOffer, Sna
 
 use crate::{
     Engine, Identity, Mailbox, Node, NodeConfig, Reply, Ticket,
-    api::{Backend, Fetch, FetchPartition, Fetched, Outcome, Request, TopicRef},
+    api::{Backend, Fetch, FetchPartition, Fetched, Outcome, ReadFrom, Request, TopicRef},
     checkpointer,
     machine::Machine,
     metadata::{CreateTopic, MetadataCommand},
@@ -366,15 +366,18 @@ impl World {
         let mailbox = Mailbox::new(Box::new(|| {}));
         let reply = Reply::new(Arc::clone(&mailbox), Ticket(0));
         let fetch = Fetch {
+            committed_only: false,
             min_bytes: 1,
             max_bytes: 1 << 20,
             max_wait_ms: 0,
+            from: ReadFrom::Leader,
             partitions: vec![FetchPartition {
                 topic: TopicRef::Name(TopicName::new("t").unwrap()),
                 index,
                 offset,
                 max_bytes: 1 << 20,
                 leader_epoch: -1,
+                last_epoch: -1,
             }],
         };
         self.leader.node().submit(Request::Fetch(fetch), reply);

@@ -59,7 +59,6 @@ fn commands_come_back_and_damage_is_an_error() {
             group: "g".to_owned(),
             places: vec![(PartitionId::new(1, 0), Millis(9))],
         },
-        GroupCommand::ForgetTopics(BTreeSet::from([1, 2])),
     ];
     for command in commands {
         let bytes = command.encode();

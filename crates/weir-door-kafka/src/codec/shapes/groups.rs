@@ -1,9 +1,10 @@
-//! Shapes of what administrators ask about groups, and of KIP-848's heartbeat.
+//! Shapes of what administrators ask about groups.
 
-use super::{I8, I32, Kind, Shape, TEXT, UUID, all, of, since};
+use super::{I8, I32, Kind, Shape, TEXT, all, of, since};
 
 /// States, types.
-pub(super) static LIST_GROUPS: Shape = of(&[since(4, Kind::Plain(&TEXT)), since(5, Kind::Plain(&TEXT))]);
+pub(super) static LIST_GROUPS: Shape =
+    of(&[since(4, Kind::Plain(&TEXT)), since(5, Kind::Plain(&TEXT))]);
 
 /// Groups, authorized operations.
 pub(super) static DESCRIBE_GROUPS: Shape = of(&[all(Kind::Plain(&TEXT)), since(3, I8)]);
@@ -17,23 +18,3 @@ pub(super) static OFFSET_DELETE: Shape = of(&[all(TEXT), all(Kind::Array(&OFFSET
 static OFFSET_DELETE_TOPIC: Shape = of(&[all(TEXT), all(Kind::Array(&OFFSET_DELETE_PARTITION))]);
 /// Index.
 static OFFSET_DELETE_PARTITION: Shape = of(&[all(I32)]);
-
-/// Group, member, epoch, instance, rack, rebalance timeout, topic names, regex, assignor, owned
-/// partitions.
-pub(super) static CONSUMER_HEARTBEAT: Shape = of(&[
-    all(TEXT),
-    all(TEXT),
-    all(I32),
-    all(TEXT),
-    all(TEXT),
-    all(I32),
-    all(Kind::Plain(&TEXT)),
-    since(1, TEXT),
-    all(TEXT),
-    all(Kind::Array(&OWNED)),
-]);
-/// Topic id, indexes.
-static OWNED: Shape = of(&[all(UUID), all(Kind::Plain(&I32))]);
-
-/// Groups, authorized operations.
-pub(super) static CONSUMER_DESCRIBE: Shape = of(&[all(Kind::Plain(&TEXT)), all(I8)]);

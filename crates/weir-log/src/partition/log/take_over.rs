@@ -5,7 +5,7 @@
 
 use weir_model::Offset;
 
-use super::{PartitionLog, latest_stored};
+use super::{PartitionLog, latest::latest_stored};
 use crate::{
     partition::{PartitionManifest, SegmentMeta, manifest::BROUGHT_BIT},
     segment::SegmentKey,

@@ -117,6 +117,8 @@ impl World {
             let policy = CompactionPolicy {
                 delete_retention_ms: 1,
                 min_dirty_percent: 0,
+                min_lag_ms: 0,
+                max_lag_ms: u64::MAX,
                 segment_bytes: 600,
                 key_map_bytes: usize::try_from(self.dice.roll(400)).unwrap(),
                 now: Millis(1),

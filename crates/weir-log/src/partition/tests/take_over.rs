@@ -171,6 +171,8 @@ fn gaps_are_taken_only_where_compaction_may_have_left_them() {
     let policy = CompactionPolicy {
         delete_retention_ms: 1000,
         min_dirty_percent: 0,
+        min_lag_ms: 0,
+        max_lag_ms: u64::MAX,
         segment_bytes: 1 << 20,
         key_map_bytes: 1 << 20,
         now: Millis(100),

@@ -100,6 +100,8 @@ fn reads_go_on_while_segments_are_rewritten_and_dropped() {
         let policy = CompactionPolicy {
             delete_retention_ms: 0,
             min_dirty_percent: 0,
+            min_lag_ms: 0,
+            max_lag_ms: u64::MAX,
             segment_bytes: 2000,
             key_map_bytes: 1 << 20,
             now: Millis(1),

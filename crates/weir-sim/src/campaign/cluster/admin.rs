@@ -38,7 +38,10 @@ impl Cluster<'_> {
                 self.machines[machine].fill(percent);
             }
             Act::Jump { machine, off_ms } => {
+                /// How far ahead a batch's time may be.
+                const HOUR_MS: i64 = 60 * 60 * 1000;
                 self.counts.add("clock_jumps", 1);
+                self.has_clock_behind |= off_ms < -HOUR_MS;
                 self.machines[machine].jump(off_ms);
             }
             Act::Split { side } => {

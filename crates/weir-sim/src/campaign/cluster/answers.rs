@@ -1,5 +1,7 @@
 //! What clients wait for, and what may come back.
 
+use std::collections::BTreeSet;
+
 use weir_broker::{
     Ticket,
     api::{ClusterMetadata, Outcome},
@@ -91,11 +93,16 @@ impl Cluster<'_> {
         let client = asked.client;
         match (asked.what, outcome) {
             (What::Create { topic }, Outcome::CreateTopics(created)) => match created.first() {
-                Some(Ok(_) | Err(ErrorKind::TopicExists)) => {
+                Some(Ok(_)) => {
                     self.created.insert(topic);
                     Ok(())
                 }
-                Some(Err(error)) => {
+                Some(Err(refusal)) if refusal.kind == ErrorKind::TopicExists => {
+                    self.created.insert(topic);
+                    Ok(())
+                }
+                Some(Err(refusal)) => {
+                    let error = &refusal.kind;
                     // Nodes that are not known yet cannot carry copies.
                     let is_early = *error == ErrorKind::InvalidReplicationFactor;
                     self.check_error(*error, is_early, "a new topic")
@@ -192,13 +199,21 @@ impl Cluster<'_> {
         Err(broken(oracle_name::NO_FAULT_NO_ERROR, detail))
     }
 
-    /// Requests whose time is over have an unknown outcome.
+    /// Requests whose time is over have an unknown outcome, and so have all others that went to
+    /// the same machine: the client gives the connection up.
     pub(super) fn give_up_waiting(&mut self) {
         let now_ms = self.now_ms;
-        let late = self.open.extract_if(.., |_, asked| asked.due_ms <= now_ms);
-        let late: Vec<(Ticket, Asked)> = late.collect();
-        self.counts.add("timeouts", late.len() as u64);
-        late.into_iter().for_each(|(_, asked)| self.give_up(&asked));
+        let is_late = |asked: &&Asked| asked.due_ms <= now_ms;
+        let late = self.open.values().filter(is_late);
+        let ends: BTreeSet<(usize, usize)> = late.map(|a| (a.client, a.machine)).collect();
+        for (client, machine) in ends {
+            self.clients[client].disconnect(machine);
+            let is_lost =
+                |_: &Ticket, asked: &mut Asked| (asked.client, asked.machine) == (client, machine);
+            let lost: Vec<_> = self.open.extract_if(.., is_lost).collect();
+            self.counts.add("timeouts", lost.len() as u64);
+            lost.into_iter().for_each(|(_, asked)| self.give_up(&asked));
+        }
     }
 
     /// A process is gone, and with it all answers that it owed.

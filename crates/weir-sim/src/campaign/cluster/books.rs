@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 
 use crate::{
+    campaign::node::batch::{Recipe, client_batch},
     oracle::{Broken, broken},
     verdict::oracle_name,
 };
@@ -18,10 +19,39 @@ pub(super) struct Batch {
     pub(super) place: Place,
     /// The idempotent producer and the batch's number in its stream.
     pub(super) stream: Option<(usize, usize)>,
-    pub(super) bytes: Bytes,
+    recipe: Recipe,
+    /// As it was sent, the last time last: another epoch makes other bytes of it.
+    pub(super) sent: Vec<Bytes>,
     pub(super) record_count: u32,
     /// Acknowledged or read there; batches without a producer may stand at several places.
     pub(super) offset: Option<u64>,
+}
+
+impl Batch {
+    pub(super) fn new(place: Place, stream: Option<(usize, usize)>, recipe: Recipe) -> Self {
+        Self {
+            place,
+            stream,
+            recipe,
+            sent: vec![client_batch(recipe)],
+            record_count: recipe.record_count,
+            offset: None,
+        }
+    }
+
+    /// What it is, for the trace.
+    pub(super) fn words(&self) -> String {
+        let (place, stream, recipe) = (self.place, self.stream, self.recipe);
+        format!(
+            "{place:?} stream {stream:?} {:?} of {}",
+            recipe.producer, recipe.record_count
+        )
+    }
+
+    /// As it is sent now.
+    pub(super) fn bytes(&self) -> &Bytes {
+        self.sent.last().expect("a batch is made with its bytes")
+    }
 }
 
 /// What stands at an offset, for ever.
@@ -64,6 +94,17 @@ impl Books {
     pub(super) fn add(&mut self, batch: Batch) -> u64 {
         self.batches.push(batch);
         self.batches.len() as u64 - 1
+    }
+
+    /// The batch goes once more, with these id, epoch and sequence; gives its records.
+    pub(super) fn resend(&mut self, serial: u64, producer: (i64, i16, i32)) -> u32 {
+        let batch = usize::try_from(serial).ok();
+        let Some(batch) = batch.and_then(|serial| self.batches.get_mut(serial)) else {
+            return 0;
+        };
+        batch.recipe.producer = Some(producer);
+        batch.sent.push(client_batch(batch.recipe));
+        batch.record_count
     }
 
     /// The batch was acknowledged with this offset.

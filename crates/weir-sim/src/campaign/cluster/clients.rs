@@ -11,6 +11,7 @@ use weir_model::TopicName;
 use super::{
     answers::{Asked, What},
     books::Place,
+    events::Event,
     groups::GroupClient,
     plan::ClientPlan,
     producers::Producer,
@@ -23,6 +24,16 @@ pub(super) struct Client {
     /// Machines of the partitions' leaders, as far as they are known.
     pub(super) routes: BTreeMap<Place, usize>,
     is_refreshing: bool,
+    /// Its connections, by machine.
+    connections: BTreeMap<usize, Connection>,
+}
+
+/// A client's way to a machine. What goes on one stays in order; what is still under way on one
+/// that was given up may arrive after what goes on the next.
+#[derive(Debug, Default)]
+struct Connection {
+    /// When the last request on it arrives.
+    last_ms: u64,
 }
 
 /// What a client does.
@@ -43,7 +54,10 @@ pub(super) enum Kind {
 
 impl Client {
     pub(super) fn all(plan: &ClientPlan) -> Vec<Self> {
-        let producers = (0..plan.producer_count).map(|_| Kind::Producer(Producer::default()));
+        let producers = (0..plan.producer_count).map(|number| {
+            let takes_next_epoch = plan.epoch_raisers >> number & 1 == 1;
+            Kind::Producer(Producer::new(takes_next_epoch))
+        });
         let plains = (0..plan.plain_count).map(|_| Kind::Plain {
             under_way: BTreeSet::new(),
             failed: Vec::new(),
@@ -57,6 +71,7 @@ impl Client {
             kind,
             routes: BTreeMap::new(),
             is_refreshing: false,
+            connections: BTreeMap::new(),
         };
         kinds.map(client).collect()
     }
@@ -64,6 +79,11 @@ impl Client {
     /// What the client knows of the cluster may be old.
     pub(super) fn forget_route(&mut self, place: Place) {
         self.routes.remove(&place);
+    }
+
+    /// The client gives a connection up: the next request goes on a new one.
+    pub(super) fn disconnect(&mut self, machine: usize) {
+        self.connections.remove(&machine);
     }
 
     pub(super) fn refreshed(&mut self) {
@@ -97,11 +117,10 @@ impl Cluster<'_> {
         what: What,
     ) -> bool {
         let ticket = Ticket(self.next_ticket);
-        let Some(process) = &mut self.machines[machine].process else {
+        if self.machines[machine].process.is_none() {
             return false;
-        };
+        }
         self.next_ticket += 1;
-        process.ask(ticket, request);
         let asked = Asked {
             client,
             machine,
@@ -110,9 +129,46 @@ impl Cluster<'_> {
             what,
         };
         self.counts.add("requests", 1);
+        let words = [machine as u64, client as u64, ticket.0];
+        self.trace.event("asked", &words, || {
+            format!("{}: {client} of {machine}: {:?}", ticket.0, asked.what)
+        });
         self.open.insert(ticket, asked);
-        self.wake(machine);
+        let at_ms = self.arrival_of(machine, client);
+        let event = Event::Request {
+            machine,
+            life: self.machines[machine].life,
+            ticket,
+            request,
+        };
+        self.queue.put(at_ms, event);
         true
+    }
+
+    /// When a request that is sent now reaches the machine.
+    fn arrival_of(&mut self, machine: usize, client: usize) -> u64 {
+        let plan = &self.plan.clients;
+        let mut at_ms = self.now_ms + self.rng.below(plan.max_delay_ms + 1);
+        if !self.is_ending && self.rng.chance(plan.stalled_per_mille) {
+            self.counts.add("requests_stalled", 1);
+            at_ms += self.rng.below(2 * plan.timeout_ms);
+        }
+        let connections = &mut self.clients[client].connections;
+        let last_ms = &mut connections.entry(machine).or_default().last_ms;
+        *last_ms = at_ms.max(*last_ms);
+        *last_ms
+    }
+
+    /// A request arrives where the process is still the one that the connection goes to.
+    pub(super) fn deliver(&mut self, machine: usize, life: u64, ticket: Ticket, request: Request) {
+        let there = &mut self.machines[machine];
+        if there.life != life {
+            return;
+        }
+        if let Some(process) = &mut there.process {
+            process.ask(ticket, request);
+            self.wake(machine);
+        }
     }
 
     /// The partition's leader as the client knows it; asks for it where it does not.
@@ -183,6 +239,7 @@ impl Cluster<'_> {
                 configs: configs
                     .map(|(name, value)| (name.to_owned(), Some(value)))
                     .collect(),
+                assignments: None,
             }],
             validate_only: false,
         })

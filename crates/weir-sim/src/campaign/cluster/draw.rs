@@ -11,6 +11,23 @@ const MIN_DURATION_MS: u64 = 15_000;
 /// Trouble does not begin before clients have something to lose, in ms.
 const CALM_MS: u64 = 3_000;
 
+/// By how much wall clocks are set wrong, in ms: seconds, minutes, a day.
+const JUMPS_MS: [i64; 7] = [
+    -90_000_000,
+    -1_200_000,
+    -3_000,
+    0,
+    3_000,
+    1_200_000,
+    90_000_000,
+];
+/// Fastest drift of a machine's clocks, in millionths: far beyond what a working oscillator does.
+const MAX_DRIFT_PPM: u64 = 50_000;
+
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
 /// Weights of what happens in one run.
 struct Odds {
     kill: u64,
@@ -64,7 +81,8 @@ impl ClusterPlan {
         let machine_count = rng.pick(&[3, 3, 3, 5]);
         let file_size_bytes = 4096 * rng.pick(&[8, 16, 64]);
         let topic_count = rng.between(1, 2);
-        let skew = rng.pick(&[0, 0, 50, 2_000]);
+        let skew = rng.pick(&[0, 0, 50, 2_000, 600_000]);
+        let drift = rng.pick(&[0, 0, 200, MAX_DRIFT_PPM]);
         let mut plan = Self {
             seed,
             machine_count,
@@ -76,7 +94,10 @@ impl ClusterPlan {
             tail_budget_bytes: rng.pick(&[64 << 10, 256 << 10, 1 << 20]),
             cleanup_interval_ms: rng.pick(&[500, 5_000]),
             skews_ms: (0..machine_count)
-                .map(|_| i64::try_from(rng.below(skew + 1)).unwrap_or(0))
+                .map(|_| signed(rng.below(skew + 1)))
+                .collect(),
+            drifts_ppm: (0..machine_count)
+                .map(|_| signed(rng.below(2 * drift + 1)) - signed(drift))
                 .collect(),
             topics: (0..topic_count)
                 .map(|_| ClusterTopic::draw(&mut rng))
@@ -129,7 +150,7 @@ impl ClusterPlan {
                 odds.pause,
                 Act::Pause {
                     machine,
-                    count_ms: rng.pick(&[50, 400, 1_500, 5_000]),
+                    count_ms: rng.pick(&[50, 400, 1_500, 5_000, 12_000]),
                 },
             ),
             (
@@ -150,7 +171,7 @@ impl ClusterPlan {
                 odds.jump,
                 Act::Jump {
                     machine,
-                    off_ms: rng.pick(&[-1_200_000, -3_000, 0, 3_000, 1_200_000]),
+                    off_ms: rng.pick(&JUMPS_MS),
                 },
             ),
             (odds.split, Act::Split { side }),
@@ -230,6 +251,9 @@ impl ClientPlan {
             pause_ms: rng.pick(&[30, 100, 300]),
             max_data_bytes: rng.pick(&[20, 300, 2_000]),
             timeout_ms: rng.pick(&[1_000, 4_000]),
+            epoch_raisers: u32::try_from(rng.below(4)).unwrap_or(0),
+            max_delay_ms: rng.pick(&[0, 2, 30]),
+            stalled_per_mille: rng.pick(&[0, 0, 3, 20]),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use weir_broker::peer::CallDone;
+use weir_broker::{Ticket, api::Request, peer::CallDone};
 use weir_model::NodeId;
 use weir_raft::wire;
 
@@ -23,6 +23,14 @@ pub(super) enum Event {
         /// The node that it is meant for, where the sender knows it.
         to_node: Option<NodeId>,
         frame: Frame,
+    },
+    /// A client's request reaches a machine.
+    Request {
+        machine: usize,
+        /// The process that it was meant for.
+        life: u64,
+        ticket: Ticket,
+        request: Request,
     },
     /// A step of the plan.
     Act(usize),

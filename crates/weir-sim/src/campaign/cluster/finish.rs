@@ -6,8 +6,8 @@ use weir_broker::{Ticket, api::Fetched, steward::AdminRequest};
 use weir_model::{GroupId, NodeId};
 
 use super::{
-    answers::What, books::Place, clients::Kind, read::check_served, readers::fetch_request,
-    run::Cluster,
+    answers::What, books::Place, clients::Kind, producers::Stream, read::check_served,
+    readers::fetch_request, run::Cluster,
 };
 use crate::{
     oracle::{Broken, broken},
@@ -255,6 +255,7 @@ impl Cluster<'_> {
             let detail = format!("{place:?}: {standing:?} at {at} is gone");
             return Err(broken(oracle_name::LOST, detail));
         }
+        self.check_stored(place)?;
         let mut last: BTreeMap<usize, usize> = BTreeMap::new();
         for (at, standing) in &self.books.known(place).standing.clone() {
             let stream = self.books.batch(standing.serial).and_then(|b| b.stream);
@@ -272,6 +273,28 @@ impl Cluster<'_> {
                     "{place:?}: {number} of producer {producer} stands at {at} behind {before:?}"
                 );
                 return Err(broken(oracle_name::ONCE, detail));
+            }
+        }
+        Ok(())
+    }
+
+    /// What a producer was told is stored is there, also where it was not told the offset.
+    fn check_stored(&self, place: Place) -> Result<(), Broken> {
+        if self.plan.topics[place.0].retention_bytes.is_some() {
+            return Ok(());
+        }
+        for client in &self.clients {
+            let Kind::Producer(producer) = &client.kind else {
+                continue;
+            };
+            let stream = producer.streams.get(&place);
+            let mut stored = stream.into_iter().flat_map(Stream::stored);
+            let is_absent =
+                |serial: &u64| self.books.batch(*serial).is_none_or(|b| b.offset.is_none());
+            if let Some(serial) = stored.find(is_absent) {
+                let detail =
+                    format!("{place:?}: batch {serial} counts as stored, and is not there");
+                return Err(broken(oracle_name::LOST, detail));
             }
         }
         Ok(())

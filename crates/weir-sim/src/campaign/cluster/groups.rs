@@ -76,10 +76,8 @@ impl Cluster<'_> {
         let at_least = group.acknowledged.get(&place).copied();
         let machine = if asks_anybody { any } else { coordinator };
         let request = Request::OffsetFetch(vec![OffsetFetch {
-            group: name,
-            member: None,
-            epoch: -1,
             require_stable: false,
+            group: name,
             partitions: Some(vec![(
                 topic_ref(place.0),
                 i32::try_from(place.1).unwrap_or(-1),

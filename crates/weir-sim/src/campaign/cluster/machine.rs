@@ -17,6 +17,8 @@ use crate::{
     world::{Trace, disk::DiskConfig},
 };
 
+/// A rate of one, in millionths.
+const MILLION: u64 = 1_000_000;
 /// Bytes that fit on a disk.
 const CAPACITY_BYTES: u64 = 1 << 30;
 
@@ -42,6 +44,7 @@ pub(super) struct Machine {
     /// The last entry of each group that is on the disk.
     pub(super) persisted: BTreeMap<GroupId, u64>,
     off_ms: i64,
+    drift_ppm: i64,
     /// Where the machine's own time stood when it was replaced.
     base_ms: u64,
 }
@@ -64,6 +67,7 @@ impl Machine {
             promises: BTreeMap::new(),
             persisted: BTreeMap::new(),
             off_ms,
+            drift_ppm: plan.drifts_ppm.get(number).copied().unwrap_or(0),
             base_ms: 0,
         };
         machine.set_wall(off_ms);
@@ -81,15 +85,29 @@ impl Machine {
         self.off_ms = off_ms;
     }
 
-    /// Milliseconds of the machine's clock that never jumps: ahead of the cluster's where an
+    /// Milliseconds of the machine's clock that never jumps: ahead of [`Self::own_at`] where an
     /// operation of the disk was slow.
     fn own_ms(&self) -> u64 {
         self.base_ms + self.host.clock.monotonic_ns() / 1_000_000
     }
 
+    /// What the machine's clock that never jumps shows at the cluster's time `now_ms`.
+    fn own_at(&self, now_ms: u64) -> u64 {
+        now_ms * self.rate_ppm() / MILLION
+    }
+
+    /// The first time of the cluster at which the machine's clock shows `own_ms`.
+    fn time_of(&self, own_ms: u64) -> u64 {
+        (own_ms * MILLION).div_ceil(self.rate_ppm())
+    }
+
+    fn rate_ppm(&self) -> u64 {
+        MILLION.saturating_add_signed(self.drift_ppm)
+    }
+
     /// Lets the machine's clocks catch up with the cluster's time.
     pub(super) fn pass_time(&self, now_ms: u64) {
-        let behind_ms = now_ms.saturating_sub(self.own_ms());
+        let behind_ms = self.own_at(now_ms).saturating_sub(self.own_ms());
         if behind_ms > 0 {
             self.host.clock.advance_ms(behind_ms);
         }
@@ -97,7 +115,7 @@ impl Machine {
 
     /// Until when a slow disk holds the process up.
     pub(super) fn busy_until_ms(&self) -> u64 {
-        self.own_ms().max(self.paused_until_ms)
+        self.time_of(self.own_ms()).max(self.paused_until_ms)
     }
 
     /// Takes part in founding a cluster of `founders`.
@@ -170,8 +188,8 @@ impl Machine {
         let seed = seed(plan, self.number, self.generation);
         self.host = Host::new(disk_config(plan), seed, trace.clone());
         self.host.counts = counts;
-        self.base_ms = now_ms;
-        self.set_wall(i64::try_from(now_ms).unwrap_or(0) + self.off_ms);
+        self.base_ms = self.own_at(now_ms);
+        self.set_wall(i64::try_from(self.base_ms).unwrap_or(0) + self.off_ms);
         (self.is_full, self.was_full) = (false, false);
     }
 

@@ -28,6 +28,9 @@ pub struct ClusterPlan {
     pub cleanup_interval_ms: u64,
     /// By how much each machine's wall clock is off at the beginning.
     pub skews_ms: Vec<i64>,
+    /// By how much each machine's clocks run fast, in millionths; negative: slow.
+    #[serde(default)]
+    pub drifts_ppm: Vec<i64>,
     /// Topics.
     pub topics: Vec<ClusterTopic>,
     /// The network.
@@ -87,6 +90,15 @@ pub struct ClientPlan {
     pub max_data_bytes: usize,
     /// How long a client waits for an answer.
     pub timeout_ms: u64,
+    /// Producers that take the next epoch after a gap, as librdkafka does: a bit per producer.
+    #[serde(default)]
+    pub epoch_raisers: u32,
+    /// Greatest delay of most requests.
+    #[serde(default)]
+    pub max_delay_ms: u64,
+    /// Requests that stay under way so long that the client may have given them up, of a thousand.
+    #[serde(default)]
+    pub stalled_per_mille: u64,
 }
 
 /// One thing that happens.
@@ -234,6 +246,10 @@ impl ClusterPlan {
         add(&|plan| plan.net.slow_per_mille = 0);
         add(&|plan| plan.net.is_ordered = true);
         add(&|plan| plan.skews_ms.iter_mut().for_each(|skew| *skew = 0));
+        add(&|plan| plan.drifts_ppm.clear());
+        add(&|plan| plan.clients.epoch_raisers = 0);
+        add(&|plan| plan.clients.max_delay_ms = 0);
+        add(&|plan| plan.clients.stalled_per_mille = 0);
         add(&|plan| plan.machine_count = plan.machine_count.min(3));
         variants
     }

@@ -55,7 +55,8 @@ struct Heard {
 }
 
 pub(super) struct Process {
-    engine: Engine,
+    /// There until the process ends.
+    engine: Option<Engine>,
     pub(super) node: Arc<Node>,
     pub(super) port: Port,
     mailbox: Arc<Mailbox>,
@@ -105,7 +106,7 @@ impl Process {
         wal_bug::seed(&mut engine, options);
         Ok(Self {
             node: engine.node(),
-            engine,
+            engine: Some(engine),
             port,
             mailbox: Mailbox::new(Box::new(|| {})),
             incoming: Vec::new(),
@@ -139,7 +140,11 @@ impl Process {
             self.take_in(now_ms, from, incoming)?;
         }
         self.look_for_silence(now_ms);
-        self.engine.step().map_err(|error| error.to_string())
+        let engine = self
+            .engine
+            .as_mut()
+            .expect("the engine is there until the end");
+        engine.step().map_err(|error| error.to_string())
     }
 
     fn take_in(&mut self, now_ms: u64, from: NodeId, incoming: Incoming) -> Result<(), String> {
@@ -230,7 +235,21 @@ impl Process {
     }
 
     pub(super) fn checkpoint(&mut self) {
-        self.engine.checkpoint();
+        if let Some(engine) = &mut self.engine {
+            engine.checkpoint();
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Some(engine) = self.engine.take() {
+            engine.abandon();
+        }
+        self.calls.clear();
+        self.incoming.clear();
+        // What the node wanted to send holds the node, which holds the port.
+        drop(self.port.take());
     }
 }
 

@@ -1,8 +1,9 @@
 //! Producers: five batches under way per partition, the same batch again until it is answered.
+//! After a refusal for a gap some go on as librdkafka does: with the next epoch, from sequence 0.
 
 use std::collections::BTreeMap;
 
-use weir_broker::api::{AckLevel, Produce, ProducePartition, Produced, Request};
+use weir_broker::api::{AckLevel, InitProducer, Produce, ProducePartition, Produced, Request};
 use weir_model::ErrorKind;
 
 use super::{
@@ -12,7 +13,7 @@ use super::{
     run::Cluster,
 };
 use crate::{
-    campaign::node::batch::{Recipe, client_batch},
+    campaign::node::batch::Recipe,
     oracle::{Broken, broken},
     verdict::oracle_name,
 };
@@ -28,6 +29,10 @@ pub(super) struct Producer {
     /// Id and epoch.
     pub(super) id: Option<(i64, i16)>,
     pub(super) streams: BTreeMap<Place, Stream>,
+    /// Whether a gap makes it take the next epoch; otherwise it sends the same again.
+    takes_next_epoch: bool,
+    /// Nothing more is sent in this epoch: the next one begins when nothing is under way.
+    is_draining: bool,
 }
 
 /// What one producer sends to one partition.
@@ -44,6 +49,15 @@ enum State {
     Stored,
 }
 
+impl Producer {
+    pub(super) fn new(takes_next_epoch: bool) -> Self {
+        Self {
+            takes_next_epoch,
+            ..Self::default()
+        }
+    }
+}
+
 impl Stream {
     fn first_open(&self) -> usize {
         let open = self.batches.iter();
@@ -53,6 +67,18 @@ impl Stream {
 
     pub(super) fn is_answered(&self) -> bool {
         self.first_open() == self.batches.len()
+    }
+
+    fn is_under_way(&self) -> bool {
+        let mut batches = self.batches.iter();
+        batches.any(|(_, state)| *state == State::UnderWay)
+    }
+
+    /// Batches that were answered with success.
+    pub(super) fn stored(&self) -> impl Iterator<Item = u64> {
+        let batches = self.batches.iter();
+        let stored = batches.filter(|(_, state)| *state == State::Stored);
+        stored.map(|(serial, _)| *serial)
     }
 }
 
@@ -68,10 +94,18 @@ impl Cluster<'_> {
                 .values()
                 .any(|asked| asked.client == client && matches!(asked.what, What::ProducerId));
             if !is_asked && let Some(machine) = self.any_up() {
-                self.ask(machine, client, Request::InitProducerId, what);
+                self.ask(
+                    machine,
+                    client,
+                    Request::InitProducerId(InitProducer::idempotent()),
+                    what,
+                );
             }
             return;
         };
+        if producer.is_draining {
+            return self.drain(client);
+        }
         let waiting: Vec<Place> = producer
             .streams
             .iter()
@@ -146,6 +180,32 @@ impl Cluster<'_> {
         u32::try_from(self.rng.between(1, 4)).unwrap_or(1)
     }
 
+    /// Begins the next epoch once nothing of the old one is under way: what has no answer gets
+    /// new sequences.
+    fn drain(&mut self, client: usize) {
+        let Kind::Producer(producer) = &mut self.clients[client].kind else {
+            return;
+        };
+        if producer.streams.values().any(Stream::is_under_way) {
+            return;
+        }
+        let Some((id, epoch)) = &mut producer.id else {
+            return;
+        };
+        *epoch += 1;
+        producer.is_draining = false;
+        self.counts.add("epochs_raised", 1);
+        for stream in producer.streams.values_mut() {
+            let first_open = stream.first_open();
+            stream.next_sequence = 0;
+            for (serial, _) in stream.batches.iter().skip(first_open) {
+                let sequence = stream.next_sequence;
+                let count = self.books.resend(*serial, (*id, *epoch, sequence));
+                stream.next_sequence += i32::try_from(count).unwrap_or(0);
+            }
+        }
+    }
+
     fn make_batch(
         &mut self,
         place: Place,
@@ -154,20 +214,14 @@ impl Cluster<'_> {
         producer: Option<(i64, i16, i32)>,
     ) -> u64 {
         let data_bytes = self.rng.index(self.plan.clients.max_data_bytes);
-        let bytes = client_batch(Recipe {
+        let recipe = Recipe {
             serial: self.books.batches.len() as u64,
             time_ms: i64::try_from(START_MS + self.now_ms).unwrap_or(0),
             record_count,
             data_bytes,
             producer,
-        });
-        self.books.add(Batch {
-            place,
-            stream,
-            bytes,
-            record_count,
-            offset: None,
-        })
+        };
+        self.books.add(Batch::new(place, stream, recipe))
     }
 
     fn send_batch(&mut self, machine: usize, client: usize, serial: u64, what: What) -> bool {
@@ -175,15 +229,19 @@ impl Cluster<'_> {
             return false;
         };
         let produce = Produce {
+            transaction: None,
             ack: AckLevel::Majority,
             timeout_ms: self.plan.clients.timeout_ms / 2,
             partitions: vec![ProducePartition {
                 topic: topic_ref(batch.place.0),
                 index: i32::try_from(batch.place.1).unwrap_or(-1),
-                batch: batch.bytes.clone(),
+                batch: batch.bytes().clone(),
             }],
         };
         self.counts.add("sends", 1);
+        let words = [serial];
+        self.trace
+            .event("batch", &words, || format!("{serial}: {}", batch.words()));
         self.ask(machine, client, Request::Produce(produce), what)
     }
 
@@ -251,6 +309,26 @@ impl Cluster<'_> {
         }
     }
 
+    /// To librdkafka an answer to a later batch is one to all before it.
+    fn count_earlier_as_stored(&mut self, client: usize, serial: u64, place: Place) {
+        let Kind::Producer(producer) = &mut self.clients[client].kind else {
+            return;
+        };
+        if !producer.takes_next_epoch {
+            return;
+        }
+        let Some(stream) = producer.streams.get_mut(&place) else {
+            return;
+        };
+        let place = stream
+            .batches
+            .iter()
+            .position(|(other, _)| *other == serial);
+        for (_, state) in &mut stream.batches[..place.unwrap_or(0)] {
+            *state = State::Stored;
+        }
+    }
+
     pub(super) fn hear_produced(
         &mut self,
         client: usize,
@@ -265,22 +343,30 @@ impl Cluster<'_> {
             Ok(offset) => {
                 self.counts.add("acknowledged", 1);
                 self.set_state(client, serial, State::Stored);
+                self.count_earlier_as_stored(client, serial, place);
                 self.books.acknowledge(serial, place, offset.0)
             }
             // Stored so long ago that its place is not known any more: clients take it so.
             Err(ErrorKind::DuplicateSequence) => {
                 self.counts.add("known_duplicates", 1);
                 self.set_state(client, serial, State::Stored);
+                self.count_earlier_as_stored(client, serial, place);
                 Ok(())
             }
-            Err(ErrorKind::OutOfOrderSequence) if is_first => {
+            Err(ErrorKind::OutOfOrderSequence | ErrorKind::SequenceGap) if is_first => {
                 let detail = format!("{place:?}: all batches before batch {serial} were stored");
                 Err(broken(oracle_name::LOST, detail))
             }
             Err(error) => {
                 self.counts.add("refused", 1);
                 self.batch_failed(client, serial);
-                let is_expected = error == ErrorKind::OutOfOrderSequence;
+                let raises = error == ErrorKind::OutOfOrderSequence;
+                if let Kind::Producer(producer) = &mut self.clients[client].kind {
+                    producer.is_draining |= raises && producer.takes_next_epoch;
+                }
+                // The clock of a broker that was set back a day takes all batches for later ones.
+                let is_late = error == ErrorKind::InvalidTimestamp && self.has_clock_behind;
+                let is_expected = raises || is_late || error == ErrorKind::SequenceGap;
                 self.check_error(error, is_expected, "a batch")
             }
         }

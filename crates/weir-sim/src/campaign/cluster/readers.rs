@@ -1,7 +1,7 @@
 //! Consumers: they read from whoever leads, and ask where partitions begin and end.
 
 use weir_broker::api::{
-    Fetch, FetchPartition, Fetched, ListOffset, ListedOffset, OffsetSpec, Request,
+    Fetch, FetchPartition, Fetched, ListOffset, ListedOffset, OffsetSpec, ReadFrom, Request,
 };
 use weir_model::ErrorKind;
 
@@ -22,15 +22,18 @@ const READ_BYTES: usize = 20_000;
 
 pub(super) fn fetch_request(place: Place, from: u64, wait_ms: u64) -> Request {
     Request::Fetch(Fetch {
+        committed_only: false,
         min_bytes: 1,
         max_bytes: READ_BYTES,
         max_wait_ms: wait_ms,
+        from: ReadFrom::Leader,
         partitions: vec![FetchPartition {
             topic: topic_ref(place.0),
             index: i32::try_from(place.1).unwrap_or(-1),
             offset: i64::try_from(from).unwrap_or(i64::MAX),
             max_bytes: READ_BYTES,
             leader_epoch: -1,
+            last_epoch: -1,
         }],
     })
 }
@@ -74,6 +77,7 @@ impl Cluster<'_> {
 
     pub(super) fn ask_ends(&mut self, client: usize, machine: usize, place: Place) {
         let wanted = |at| ListOffset {
+            committed_only: false,
             topic: topic_ref(place.0),
             index: i32::try_from(place.1).unwrap_or(-1),
             at,
@@ -82,7 +86,12 @@ impl Cluster<'_> {
         let wanted = [OffsetSpec::Earliest, OffsetSpec::Latest].map(wanted);
         let at_least = self.books.known(place).acknowledged_end;
         let what = What::Ends { place, at_least };
-        self.ask(machine, client, Request::ListOffsets(wanted.to_vec()), what);
+        self.ask(
+            machine,
+            client,
+            Request::ListOffsets(wanted.to_vec().into()),
+            what,
+        );
     }
 
     pub(super) fn hear_fetched(

@@ -79,6 +79,8 @@ pub(super) struct Cluster<'a> {
     pub(super) swept: super::finish::Sweep,
     /// Clients send nothing new.
     pub(super) is_ending: bool,
+    /// Some machine's wall clock was set back so far that clients' times lie in its future.
+    pub(super) has_clock_behind: bool,
     turns_now: (u64, u64),
 }
 
@@ -108,6 +110,7 @@ impl<'a> Cluster<'a> {
             drained: BTreeSet::new(),
             swept: super::finish::Sweep::default(),
             is_ending: false,
+            has_clock_behind: false,
             turns_now: (0, 0),
         }
     }
@@ -197,6 +200,12 @@ impl<'a> Cluster<'a> {
                 to_node,
                 frame,
             } => self.arrive(from, from_node, to, to_node, frame),
+            Event::Request {
+                machine,
+                life,
+                ticket,
+                request,
+            } => self.deliver(machine, life, ticket, request),
             Event::Act(number) => {
                 let step = self.plan.steps[number];
                 self.step = number;

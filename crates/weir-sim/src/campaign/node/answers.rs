@@ -135,11 +135,15 @@ impl Run<'_> {
     fn hear_one(&mut self, asked: Asked, outcome: Outcome) -> Result<(), Broken> {
         match (asked, outcome) {
             (Asked::Create { topic }, Outcome::CreateTopics(created)) => match created.first() {
-                Some(Ok(_) | Err(ErrorKind::TopicExists)) => {
+                Some(Ok(_)) => {
                     self.created.insert(topic);
                     Ok(())
                 }
-                Some(Err(error)) => self.explained(*error, "a new topic"),
+                Some(Err(refusal)) if refusal.kind == ErrorKind::TopicExists => {
+                    self.created.insert(topic);
+                    Ok(())
+                }
+                Some(Err(refusal)) => self.explained(refusal.kind, "a new topic"),
                 None => Err(wrong_answer("a new topic")),
             },
             (Asked::ProducerId { producer }, Outcome::ProducerId(Ok((id, epoch)))) => {

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use weir_broker::api::{AckLevel, Produce, ProducePartition, Produced, Request, TopicRef};
+use weir_broker::api::{
+    AckLevel, InitProducer, Produce, ProducePartition, Produced, Request, TopicRef,
+};
 use weir_model::{ErrorKind, TopicName};
 
 use super::{
@@ -82,7 +84,10 @@ impl Run<'_> {
             return;
         };
         let Some((id, epoch)) = self.producers.ids.get(&producer).copied() else {
-            self.ask(Request::InitProducerId, Asked::ProducerId { producer });
+            self.ask(
+                Request::InitProducerId(InitProducer::idempotent()),
+                Asked::ProducerId { producer },
+            );
             return;
         };
         let stream = self.producers.streams.entry((producer, place)).or_default();
@@ -142,6 +147,7 @@ impl Run<'_> {
         };
         self.host.counts.add("sends", 1);
         let produce = Produce {
+            transaction: None,
             ack: AckLevel::Majority,
             timeout_ms: u64::MAX,
             partitions: vec![ProducePartition {
@@ -182,7 +188,9 @@ impl Run<'_> {
         let topic_is_there = self.created.contains(&sent.place.0);
         match error {
             // An earlier batch of the stream was refused, and comes again first.
-            ErrorKind::OutOfOrderSequence if self.has_gap_before(sent) => Ok(()),
+            ErrorKind::OutOfOrderSequence | ErrorKind::SequenceGap if self.has_gap_before(sent) => {
+                Ok(())
+            }
             ErrorKind::UnknownTopicOrPartition if !topic_is_there => Ok(()),
             ErrorKind::StorageFull if !self.has_roomy_log() => Ok(()),
             _ => self.explained(error, "a batch"),

@@ -398,10 +398,8 @@ impl Run<'_> {
         let commits = &self.groups[group].commits;
         let at_least = commits.iter().map(|(place, c)| (*place, c.kept)).collect();
         let wanted = OffsetFetch {
-            group: group_name(group),
-            member: None,
-            epoch: -1,
             require_stable: false,
+            group: group_name(group),
             partitions: None,
         };
         let asked = Asked::Committed { group, at_least };

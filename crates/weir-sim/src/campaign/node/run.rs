@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use weir_broker::{
     Ticket,
-    api::{CreateTopics, ListOffset, NewTopic, OffsetSpec, Outcome as Answer, Request},
+    api::{CreateTopics, ListOffset, NewTopic, OffsetSpec, Outcome as Answer, ReadFrom, Request},
 };
 use weir_log::{Clock, Millis};
 
@@ -234,6 +234,7 @@ impl<'a> Run<'a> {
                 configs: configs
                     .map(|(name, value)| (name.to_owned(), Some(value)))
                     .collect(),
+                assignments: None,
             }],
             validate_only: false,
         };
@@ -254,9 +255,11 @@ impl<'a> Run<'a> {
 
     fn fetch_nothing(&mut self, wait_ms: u64) {
         let fetch = weir_broker::api::Fetch {
+            committed_only: false,
             min_bytes: 1,
             max_bytes: 1,
             max_wait_ms: wait_ms,
+            from: ReadFrom::Leader,
             partitions: Vec::new(),
         };
         let due_ms = self.elapsed_ms() + wait_ms;
@@ -269,6 +272,7 @@ impl<'a> Run<'a> {
         let at = usize::try_from(percent).unwrap_or(0) * times.len() / 101;
         let time_ms = times.get(at).copied().unwrap_or(0);
         let wanted = |at| ListOffset {
+            committed_only: false,
             topic: topic_ref(place.0),
             index: i32::try_from(place.1).unwrap_or(-1),
             at,
@@ -284,7 +288,10 @@ impl<'a> Run<'a> {
             ends: self.books.ends(place),
             time_ms,
         };
-        self.ask(Request::ListOffsets(specs.map(wanted).to_vec()), asked);
+        self.ask(
+            Request::ListOffsets(specs.map(wanted).to_vec().into()),
+            asked,
+        );
     }
 
     fn look_at_clock(&mut self) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use weir_broker::api::{Fetch, FetchPartition, Fetched, Outcome, Request};
+use weir_broker::api::{Fetch, FetchPartition, Fetched, Outcome, ReadFrom, Request};
 
 use super::{
     answers::{Asked, wrong_answer},
@@ -29,15 +29,18 @@ impl Run<'_> {
         wait_ms: u64,
     ) -> Request {
         Request::Fetch(Fetch {
+            committed_only: false,
             min_bytes: 1,
             max_bytes,
             max_wait_ms: wait_ms,
+            from: ReadFrom::Leader,
             partitions: vec![FetchPartition {
                 topic: topic_ref(place.0),
                 index: i32::try_from(place.1).unwrap_or(-1),
                 offset: i64::try_from(from).unwrap_or(i64::MAX),
                 max_bytes,
                 leader_epoch: -1,
+                last_epoch: -1,
             }],
         })
     }

@@ -27,6 +27,8 @@ impl Run<'_> {
         let policy = compaction::CompactionPolicy {
             delete_retention_ms: 1_000,
             min_dirty_percent,
+            min_lag_ms: 0,
+            max_lag_ms: u64::MAX,
             segment_bytes: self.plan.segment_bytes,
             key_map_bytes: 1 << 20,
             now: Millis(self.host.clock.now_ms()),

@@ -4,7 +4,8 @@ use std::{fmt, time::Duration};
 
 use weir_broker::steward::ClusterStatus;
 
-use super::{client::AdminClient, table::ids};
+use super::client::AdminClient;
+use crate::command::table::ids;
 
 /// Time between two looks.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);

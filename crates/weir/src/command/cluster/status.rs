@@ -2,7 +2,7 @@
 
 use weir_broker::steward::{ClusterStatus, FollowerRow, GroupRow, NodeStanding, NodeStatus};
 
-use super::table::{Table, id, ids};
+use crate::command::table::{Table, id, ids};
 
 /// The whole cluster on one page.
 pub(super) fn page(status: &ClusterStatus) -> String {

@@ -7,12 +7,50 @@ use std::{
     os::unix::process::CommandExt as _,
     path::PathBuf,
     process::{Child, ChildStdout, Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
 use tokio::sync::oneshot;
 
-use crate::command::serve::ServeArguments;
+use crate::{
+    ending::MAX_NODE_ENDING,
+    settings::{
+        AdminAt, ServeConfig,
+        table::{OFF, Setting},
+    },
+};
+
+/// Time between two looks whether a node has ended.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+
+/// What all nodes have in common.
+pub(super) struct Plan {
+    pub(super) config: ServeConfig,
+    /// File with settings.
+    pub(super) file: Option<PathBuf>,
+    /// Flags that every node is given as they came.
+    pub(super) flags: Vec<(&'static Setting, Vec<String>)>,
+}
+
+impl Plan {
+    /// The address from which on the nodes' Kafka doors are.
+    pub(super) fn kafka(&self) -> anyhow::Result<&str> {
+        let first = self.config.kafka.first();
+        first.map(String::as_str).context("no address for clients")
+    }
+
+    /// The node's admin port.
+    pub(super) fn admin(&self, number: u16) -> anyhow::Result<String> {
+        match &self.config.admin {
+            AdminAt::Off => Ok(OFF.to_owned()),
+            AdminAt::Default(addresses) | AdminAt::Set(addresses) => {
+                let first = addresses.first().context("no address for the admin port")?;
+                address(first, number - 1)
+            }
+        }
+    }
+}
 
 /// One node.
 pub(super) struct ChildNode {
@@ -29,37 +67,29 @@ pub(super) struct ChildNode {
 impl ChildNode {
     /// Starts a node; it is not ready yet. Its lines on stdout come with the process.
     pub(super) fn start(
-        arguments: &ServeArguments,
+        plan: &Plan,
         number: u16,
-        addresses: [String; 2],
+        addresses: [String; 3],
         join: Option<&str>,
     ) -> anyhow::Result<Self> {
-        let [kafka, cluster] = addresses;
-        let data_dir = data_dir(arguments, number);
+        let [kafka, cluster, admin] = addresses;
+        let data_dir = data_dir(plan, number);
         let program = std::env::current_exe().context("this program has no path")?;
         let mut command = Command::new(program);
         command.arg("serve").arg("--data-dir").arg(&data_dir);
-        command.args(["--kafka", &kafka, "--cluster", &cluster]);
+        command.args(["--kafka", &kafka, "--cluster", &cluster, "--admin", &admin]);
         match join {
             Some(address) => command.args(["--join", address]),
             None => command.arg("--init"),
         };
-        let tls = &arguments.tls;
-        let files = [
-            ("--cluster-cert", &tls.cluster_cert),
-            ("--cluster-key", &tls.cluster_key),
-            ("--cluster-ca", &tls.cluster_ca),
-        ];
-        for (option, file) in files {
-            if let Some(file) = file {
-                command.arg(option).arg(file);
-            }
+        if let Some(file) = &plan.file {
+            command.arg("--config").arg(file);
+        }
+        for (setting, values) in &plan.flags {
+            command.arg(format!("--{}={}", setting.name, values.join(",")));
         }
         command.arg("--until-stdin-ends");
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        for name in ["WEIR_KAFKA_ADVERTISE", "WEIR_CLUSTER_ADVERTISE"] {
-            command.env_remove(name);
-        }
         // A group of its own: Ctrl-C is for this process, which ends them all.
         let process = command.process_group(0).spawn();
         let mut process = process.with_context(|| format!("node {number} cannot be started"))?;
@@ -107,9 +137,17 @@ impl ChildNode {
         self.process.stdin = None;
     }
 
-    /// Waits for its end.
-    pub(super) fn wait(&mut self) -> anyhow::Result<()> {
-        self.process.wait()?;
+    /// Waits for its end, which comes by `by` at the latest.
+    pub(super) fn wait(&mut self, by: Instant) -> anyhow::Result<()> {
+        while self.process.try_wait()?.is_none() {
+            if Instant::now() >= by {
+                eprintln!("node {} does not end and is killed", self.number);
+                self.process.kill()?;
+                self.process.wait()?;
+                break;
+            }
+            std::thread::sleep(LOOK_INTERVAL);
+        }
         self.has_ended = true;
         Ok(())
     }
@@ -128,8 +166,8 @@ impl ChildNode {
 impl Drop for ChildNode {
     fn drop(&mut self) {
         self.close();
-        // Only after a failure is it still there.
-        let _ = self.process.wait();
+        // Only after a failure is it still there, and nobody to hear of another one.
+        let _ = self.wait(Instant::now() + MAX_NODE_ENDING);
     }
 }
 
@@ -153,8 +191,8 @@ fn hear_ready(out: ChildStdout) -> anyhow::Result<oneshot::Receiver<()>> {
 }
 
 /// Where a node has its data.
-pub(super) fn data_dir(arguments: &ServeArguments, number: u16) -> PathBuf {
-    arguments.data_dir.join(format!("node-{number}"))
+pub(super) fn data_dir(plan: &Plan, number: u16) -> PathBuf {
+    plan.config.data_dir.join(format!("node-{number}"))
 }
 
 /// The address `offset` ports further on, or one with a free port where that is taken.

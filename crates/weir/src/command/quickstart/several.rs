@@ -1,6 +1,10 @@
 //! Several nodes on one machine, as one cluster.
 
-use std::{net::TcpListener, path::Path, time::Duration};
+use std::{
+    net::TcpListener,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context as _;
 use tokio::{sync::oneshot, task::block_in_place};
@@ -8,69 +12,89 @@ use weir_broker::{Identity, steward::ClusterStatus};
 use weir_log::disk::RealDisk;
 
 use super::{
-    children::{self, ChildNode, address},
+    children::{self, ChildNode, Plan, address},
     exchange,
 };
 use crate::{
     command::{cluster::client::AdminClient, serve::ServeArguments},
     data_dir,
-    ending::Ending,
+    ending::{Ending, MAX_NODE_ENDING, MAX_RUNTIME_ENDING},
     exit_code::Usage,
+    logging,
+    settings::{Effective, ServeConfig},
 };
 
 /// Time between two looks at cluster and processes.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+/// From the word to end to the end of all nodes: a little more than each of them needs at most. One
+/// that is stopped hears nothing, and is killed then.
+const MAX_NODES_ENDING: Duration = MAX_NODE_ENDING.saturating_add(Duration::from_secs(2));
+/// From the word to end to the end of this process.
+const MAX_ENDING: Duration = MAX_NODES_ENDING.saturating_add(Duration::from_secs(2));
 /// Voters of a group with enough nodes.
 const VOTER_COUNT: usize = 3;
 
 /// Runs `count` nodes until a signal ends them all.
 pub(super) fn run(arguments: &ServeArguments, count: u16) -> anyhow::Result<()> {
-    let has_own = !arguments.join.is_empty()
-        || arguments.kafka_advertise.is_some()
-        || arguments.cluster_advertise.is_some();
+    let config = ServeConfig::new(&Effective::load(&arguments.settings)?)?;
+    logging::of_node(&config.log, config.logs_json)?;
+    let has_own = !config.join.is_empty()
+        || config.kafka_advertise.is_some()
+        || config.cluster_advertise.is_some();
     if has_own {
-        let reason = "several nodes make a cluster of their own: no --join, no --...-advertise";
+        let reason = "several nodes make a cluster of their own: no join, no kafka-advertise, no cluster-advertise";
         return Err(Usage(reason.to_owned()).into());
     }
-    let _lock = data_dir::lock(&arguments.data_dir)?;
+    let _lock = data_dir::lock(&config.data_dir)?;
     let runtime = tokio::runtime::Runtime::new().context("no threads")?;
-    runtime.block_on(serve(arguments, count))
+    let file = arguments.settings.file.clone();
+    let own = ["data-dir", "kafka", "cluster", "admin", "init"];
+    let given = arguments.settings.given.iter();
+    let flags = given.filter(|(setting, _)| !own.contains(&setting.name));
+    let flags = flags.cloned().collect();
+    let plan = Plan {
+        config,
+        file,
+        flags,
+    };
+    let served = runtime.block_on(serve(&plan, arguments.until_stdin_ends, count));
+    runtime.shutdown_timeout(MAX_RUNTIME_ENDING);
+    served
 }
 
-async fn serve(arguments: &ServeArguments, count: u16) -> anyhow::Result<()> {
-    let mut ending = Ending::listen(arguments.until_stdin_ends)?;
+async fn serve(plan: &Plan, until_stdin_ends: bool, count: u16) -> anyhow::Result<()> {
+    let mut ending = Ending::listen(until_stdin_ends, MAX_ENDING)?;
     let mut nodes = Vec::new();
-    let shown = tokio::select! {
-        shown = show(arguments, count, &mut nodes) => Some(shown),
-        () = ending.asked() => None,
+    let ran = tokio::select! {
+        ran = show_and_watch(plan, count, &mut nodes) => ran,
+        () = ending.asked() => Ok(()),
     };
-    if let Some(shown) = shown {
-        shown?;
-        tokio::select! {
-            () = ending.asked() => {}
-            gone = watch(&mut nodes) => gone?,
-        }
-    }
+    ending.limit();
     nodes.iter_mut().for_each(ChildNode::close);
-    block_in_place(|| nodes.iter_mut().try_for_each(ChildNode::wait))
+    let by = Instant::now() + MAX_NODES_ENDING;
+    let ended = block_in_place(|| nodes.iter_mut().try_for_each(|node| node.wait(by)));
+    ran.and(ended)
+}
+
+/// Returns only when something failed.
+async fn show_and_watch(plan: &Plan, count: u16, nodes: &mut Vec<ChildNode>) -> anyhow::Result<()> {
+    show(plan, count, nodes).await?;
+    watch(nodes).await
 }
 
 /// Starts all nodes. A node that joins waits for those before it, so that numbers and ids are the
 /// same; nodes that go on need each other.
-async fn start(
-    arguments: &ServeArguments,
-    count: u16,
-    nodes: &mut Vec<ChildNode>,
-) -> anyhow::Result<()> {
+async fn start(plan: &Plan, count: u16, nodes: &mut Vec<ChildNode>) -> anyhow::Result<()> {
     for number in 1..=count {
-        if identity(arguments, number)?.is_none() {
+        if identity(plan, number)?.is_none() {
             wait_ready(nodes).await?;
         }
-        let kafka = address(&arguments.kafka, number - 1)?;
-        let cluster = cluster_address(arguments, number)?;
+        let kafka = address(plan.kafka()?, number - 1)?;
+        let cluster = cluster_address(plan, number)?;
         let join = nodes.first().map(|first| first.cluster.clone());
-        let addresses = [kafka, cluster];
-        let node = ChildNode::start(arguments, number, addresses, join.as_deref())?;
+        let admin = plan.admin(number)?;
+        let addresses = [kafka, cluster, admin];
+        let node = ChildNode::start(plan, number, addresses, join.as_deref())?;
         nodes.push(node);
     }
     wait_ready(nodes).await
@@ -83,45 +107,41 @@ async fn wait_ready(nodes: &mut [ChildNode]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn identity(arguments: &ServeArguments, number: u16) -> anyhow::Result<Option<Identity>> {
-    let disk = RealDisk::open(&children::data_dir(arguments, number))?;
+fn identity(plan: &Plan, number: u16) -> anyhow::Result<Option<Identity>> {
+    let disk = RealDisk::open(&children::data_dir(plan, number))?;
     Ok(Identity::load(&disk)?)
 }
 
 /// Where the node was before, if that is free: nodes that all move at once never find each other.
-fn cluster_address(arguments: &ServeArguments, number: u16) -> anyhow::Result<String> {
-    let before = identity(arguments, number)?;
+fn cluster_address(plan: &Plan, number: u16) -> anyhow::Result<String> {
+    let before = identity(plan, number)?;
     let before = before.and_then(|it| it.addresses.get(&it.node).cloned());
     let host = |address: &str| address.rsplit_once(':').map(|(host, _)| host.to_owned());
-    let before = before.filter(|before| host(before) == host(&arguments.cluster));
+    let before = before.filter(|before| host(before) == host(&plan.config.cluster));
     match before.filter(|before| TcpListener::bind(before).is_ok()) {
         Some(before) => Ok(before),
-        None => address(&arguments.cluster, number - 1),
+        None => address(&plan.config.cluster, number - 1),
     }
 }
 
-async fn show(
-    arguments: &ServeArguments,
-    count: u16,
-    nodes: &mut Vec<ChildNode>,
-) -> anyhow::Result<()> {
+async fn show(plan: &Plan, count: u16, nodes: &mut Vec<ChildNode>) -> anyhow::Result<()> {
     println!("WeirMQ  {}", env!("CARGO_PKG_VERSION"));
-    start(arguments, count, nodes).await?;
+    start(plan, count, nodes).await?;
     for node in nodes.iter() {
         let (number, kafka, cluster) = (node.number, &node.kafka, &node.cluster);
         let (pid, dir) = (node.pid(), node.data_dir.display());
         println!("node {number}  kafka {kafka}  cluster {cluster}  process {pid}  data {dir}");
     }
-    wait_voters(arguments, nodes).await?;
+    wait_voters(plan, nodes).await?;
     let kafka: Vec<String> = nodes.iter().map(|node| node.kafka.clone()).collect();
     in_thread(move || exchange(&kafka)).await?;
-    print_hints(nodes, &arguments.data_dir);
+    print_hints(nodes, &plan.config.data_dir);
     Ok(())
 }
 
-async fn wait_voters(arguments: &ServeArguments, nodes: &[ChildNode]) -> anyhow::Result<()> {
+async fn wait_voters(plan: &Plan, nodes: &[ChildNode]) -> anyhow::Result<()> {
     let first = nodes.first().context("no nodes")?;
-    let client = AdminClient::new(&first.cluster.parse().map_err(Usage)?, &arguments.tls)?;
+    let client = AdminClient::new(&first.cluster.parse().map_err(Usage)?, &plan.config.tls)?;
     let wanted = nodes.len().min(VOTER_COUNT);
     let mut told = None;
     loop {

@@ -4,12 +4,12 @@
 const GAP: &str = "  ";
 
 /// Rows of text under headings.
-pub(super) struct Table {
+pub(crate) struct Table {
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    pub(super) fn new(headings: &[&str]) -> Self {
+    pub(crate) fn new(headings: &[&str]) -> Self {
         let headings = headings.iter().map(|&heading| heading.to_owned());
         Self {
             rows: vec![headings.collect()],
@@ -17,13 +17,13 @@ impl Table {
     }
 
     /// Adds a row with as many cells as there are headings.
-    pub(super) fn row(&mut self, cells: Vec<String>) {
+    pub(crate) fn row(&mut self, cells: Vec<String>) {
         debug_assert_eq!(cells.len(), self.rows[0].len());
         self.rows.push(cells);
     }
 
     /// Each row a line, each column as wide as its widest cell.
-    pub(super) fn render(&self) -> String {
+    pub(crate) fn render(&self) -> String {
         let width = |column: usize| {
             let cells = self.rows.iter().map(|row| row[column].chars().count());
             cells.max().unwrap_or(0)
@@ -41,7 +41,7 @@ impl Table {
 }
 
 /// Ids in order with commas, or a dash.
-pub(super) fn ids(ids: &[u64]) -> String {
+pub(crate) fn ids(ids: &[u64]) -> String {
     if ids.is_empty() {
         return "-".to_owned();
     }
@@ -52,7 +52,7 @@ pub(super) fn ids(ids: &[u64]) -> String {
 }
 
 /// An id, or a dash.
-pub(super) fn id(id: Option<u64>) -> String {
+pub(crate) fn id(id: Option<u64>) -> String {
     id.map_or_else(|| "-".to_owned(), |id| id.to_string())
 }
 

@@ -1,0 +1,79 @@
+//! How long the group's leader has led.
+
+use weir_log::Millis;
+use weir_model::Term;
+use weir_raft::Applied;
+
+use crate::{
+    encoding::{DecodeError, Reader, Writer},
+    producer::{Arrival, SETTLE_MS},
+};
+
+/// The newest term whose commands were applied, since when by those commands' time. Replicated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Era {
+    term: Term,
+    since: Millis,
+}
+
+impl Era {
+    /// A command of a new term begins a new era.
+    pub(super) fn pass(&mut self, at: &Applied) {
+        if at.term != self.term {
+            (self.term, self.since) = (at.term, at.now);
+        }
+    }
+
+    /// A batch that arrives in this era.
+    pub(super) fn arrival(self, at: &Applied, verified: Option<u64>) -> Arrival {
+        Arrival {
+            now: at.now,
+            is_settling: at.now.since(self.since) < SETTLE_MS,
+            verified,
+        }
+    }
+
+    pub(super) fn write(self, writer: &mut Writer) {
+        writer.u64(self.term.0);
+        writer.i64(self.since.0);
+    }
+
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            term: Term(reader.u64()?),
+            since: Millis(reader.i64()?),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_model::GroupId;
+
+    use super::*;
+
+    fn at(term: u64, now_ms: i64) -> Applied {
+        Applied {
+            group: GroupId(1),
+            index: 1,
+            term: Term(term),
+            now: Millis(now_ms),
+        }
+    }
+
+    #[test]
+    fn an_era_begins_with_a_terms_first_command_and_settles_in_time() {
+        let settle_ms = i64::try_from(SETTLE_MS).unwrap();
+        let mut era = Era::default();
+        era.pass(&at(3, 1_000));
+        era.pass(&at(3, 2_000));
+        let is_settling = |era: Era, now_ms| era.arrival(&at(3, now_ms), None).is_settling;
+        assert!(is_settling(era, 1_000) && is_settling(era, 999 + settle_ms));
+        assert!(!is_settling(era, 1_000 + settle_ms));
+        era.pass(&at(4, 5_000 + settle_ms));
+        assert!(is_settling(era, 4_999 + 2 * settle_ms));
+        let mut writer = Writer::new();
+        era.write(&mut writer);
+        assert_eq!(Era::read(&mut Reader::new(&writer.finish())), Ok(era));
+    }
+}

@@ -1,0 +1,91 @@
+//! Bytes of answers that all connections of a node hold together. Readers who do not read hold
+//! what the node gave them; the more is held, the less each next Fetch is given, down to a small
+//! share that keeps everybody going.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+/// Bytes of answers beyond which each Fetch is given the least. Not counted is what is in the
+/// kernel's socket buffers.
+pub const MAX_NODE_ANSWER_BYTES: usize = 256 << 20;
+/// Least that a Fetch is given, in bytes; its first batch may be larger.
+pub const MIN_GRANT_BYTES: usize = 64 << 10;
+
+/// What all connections hold.
+#[derive(Debug, Default)]
+pub struct AnswerBudget {
+    held_bytes: AtomicUsize,
+}
+
+/// One connection's part. Dropped, it is given back.
+#[derive(Debug)]
+pub struct Share {
+    budget: Arc<AnswerBudget>,
+    held_bytes: usize,
+}
+
+impl AnswerBudget {
+    /// Bytes held by all.
+    pub fn held_bytes(&self) -> usize {
+        self.held_bytes.load(Ordering::Relaxed)
+    }
+}
+
+impl Share {
+    /// A connection that holds nothing.
+    pub fn new(budget: Arc<AnswerBudget>) -> Self {
+        Self {
+            budget,
+            held_bytes: 0,
+        }
+    }
+
+    /// How many of `wanted_bytes` the next Fetch is given.
+    pub fn grant(&self, wanted_bytes: usize) -> usize {
+        let left_bytes = MAX_NODE_ANSWER_BYTES.saturating_sub(self.budget.held_bytes());
+        wanted_bytes.min(left_bytes.max(MIN_GRANT_BYTES))
+    }
+
+    /// The connection holds `bytes` now.
+    pub fn set(&mut self, bytes: usize) {
+        // Others may add meanwhile: sums are exact, what is granted from them need not be.
+        if bytes > self.held_bytes {
+            let more = bytes - self.held_bytes;
+            self.budget.held_bytes.fetch_add(more, Ordering::Relaxed);
+        } else if bytes < self.held_bytes {
+            let less = self.held_bytes - bytes;
+            self.budget.held_bytes.fetch_sub(less, Ordering::Relaxed);
+        }
+        self.held_bytes = bytes;
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.set(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_more_is_held_the_less_is_given_down_to_the_least() {
+        let budget = Arc::<AnswerBudget>::default();
+        let mut one = Share::new(budget.clone());
+        let other = Share::new(budget.clone());
+        assert_eq!(other.grant(50 << 20), 50 << 20);
+        one.set(MAX_NODE_ANSWER_BYTES - (1 << 20));
+        assert_eq!(other.grant(50 << 20), 1 << 20);
+        assert_eq!(other.grant(5), 5);
+        one.set(MAX_NODE_ANSWER_BYTES + 1);
+        assert_eq!(other.grant(50 << 20), MIN_GRANT_BYTES);
+        one.set(7);
+        assert_eq!(budget.held_bytes(), 7);
+        drop(one);
+        assert_eq!(budget.held_bytes(), 0);
+    }
+}

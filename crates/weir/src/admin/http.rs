@@ -1,0 +1,106 @@
+//! The admin port: HTTP/1.1, GET and HEAD of three pages.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::Incoming,
+    header::{ALLOW, CONTENT_TYPE},
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{net::TcpStream, sync::Semaphore};
+use tracing::{debug, warn};
+use weir_door::Sockets;
+
+use super::{metrics, watched::Watched};
+
+/// Connections at a time: scrapers, probes, and a person or two.
+const MAX_CONNECTIONS_COUNT: usize = 64;
+/// Most bytes of a request's head.
+const MAX_HEAD_BYTES: usize = 16 << 10;
+/// A request's head must be whole after this long.
+const HEAD_LIMIT: Duration = Duration::from_secs(10);
+/// A connection is closed after this long, whatever it does.
+const CONNECTION_LIMIT: Duration = Duration::from_mins(10);
+/// Pause after a failed accept, such as one for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+const TEXT: &str = "text/plain; charset=utf-8";
+const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+type Page = (StatusCode, &'static str, String);
+
+/// Answers until it is dropped.
+pub(crate) async fn serve(sockets: Sockets, watched: Arc<Watched>) {
+    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS_COUNT));
+    loop {
+        let permit = Arc::clone(&permits).acquire_owned().await;
+        let permit = permit.expect("the semaphore of connections is never closed");
+        match sockets.accept().await {
+            Ok((stream, _, _)) => {
+                let watched = Arc::clone(&watched);
+                tokio::spawn(async move {
+                    connection(stream, watched).await;
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                warn!(%error, "accept failed on the admin port");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, watched: Arc<Watched>) {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let watched = Arc::clone(&watched);
+        async move { Ok::<_, Infallible>(answer(&request, &watched).await) }
+    });
+    let mut server = http1::Builder::new();
+    server
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_LIMIT)
+        .max_buf_size(MAX_HEAD_BYTES);
+    let serving = server.serve_connection(TokioIo::new(stream), service);
+    match tokio::time::timeout(CONNECTION_LIMIT, serving).await {
+        Ok(Ok(())) | Err(_) => {}
+        Ok(Err(error)) => debug!(%error, "a connection to the admin port ended"),
+    }
+}
+
+async fn answer(request: &Request<Incoming>, watched: &Watched) -> Response<Full<Bytes>> {
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    let (status, content, text) = match (is_read, request.uri().path()) {
+        (true, path) => page(path, watched).await,
+        (false, _) => (
+            StatusCode::METHOD_NOT_ALLOWED,
+            TEXT,
+            "GET and HEAD only\n".to_owned(),
+        ),
+    };
+    let response = Response::builder()
+        .status(status)
+        .header(CONTENT_TYPE, content)
+        .header(ALLOW, "GET, HEAD");
+    let response = response.body(Full::from(text));
+    response.expect("status and headers are constants")
+}
+
+async fn page(path: &str, watched: &Watched) -> Page {
+    let text = |status, text: &str| (status, TEXT, format!("{text}\n"));
+    match path {
+        "/healthz" => text(StatusCode::OK, "alive"),
+        "/readyz" => match watched.unready() {
+            None => text(StatusCode::OK, "ready"),
+            Some(reason) => text(StatusCode::SERVICE_UNAVAILABLE, reason),
+        },
+        "/metrics" => (StatusCode::OK, METRICS, metrics::page(watched).await),
+        "/" => text(StatusCode::OK, "/metrics\n/healthz\n/readyz"),
+        _ => text(StatusCode::NOT_FOUND, "not found"),
+    }
+}

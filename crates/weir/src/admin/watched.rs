@@ -1,0 +1,74 @@
+//! The parts of a node that the admin port looks at, as they come up.
+
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::sync::oneshot;
+use weir_broker::{GroupLag, Observer};
+use weir_door::DoorCounters;
+
+/// How long a look may take that asks the groups' own threads.
+const LOOK_LIMIT: Duration = Duration::from_secs(2);
+
+/// What is watched.
+pub(crate) struct Watched {
+    /// Doors by name.
+    pub(super) doors: Vec<(&'static str, Arc<DoorCounters>)>,
+    observer: OnceLock<Observer>,
+    is_serving: AtomicBool,
+}
+
+impl Watched {
+    /// A node that does not run yet.
+    pub(crate) fn new(doors: Vec<(&'static str, Arc<DoorCounters>)>) -> Arc<Self> {
+        Arc::new(Self {
+            doors,
+            observer: OnceLock::new(),
+            is_serving: AtomicBool::new(false),
+        })
+    }
+
+    /// The node runs.
+    pub(crate) fn runs(&self, observer: Observer) {
+        // There is one node in a process: only the first is ever set.
+        let _ = self.observer.set(observer);
+    }
+
+    /// Whether clients are served.
+    pub(crate) fn serves(&self, is_serving: bool) {
+        self.is_serving.store(is_serving, Ordering::Relaxed);
+    }
+
+    pub(super) fn observer(&self) -> Option<&Observer> {
+        self.observer.get()
+    }
+
+    /// Why it is not ready; `None`: it is.
+    pub(super) fn unready(&self) -> Option<&'static str> {
+        match self.observer() {
+            None => Some("the node is starting"),
+            Some(observer) if !observer.is_ready() => {
+                Some("not every group has a leader that this node knows of")
+            }
+            Some(_) if !self.is_serving.load(Ordering::Relaxed) => {
+                Some("the node is starting or stopping")
+            }
+            Some(_) => None,
+        }
+    }
+
+    /// How far groups are behind; `None`: the answer did not come in time.
+    pub(super) async fn lags(&self, max_count: usize) -> Option<Vec<GroupLag>> {
+        let observer = self.observer()?;
+        let (tell, told) = oneshot::channel();
+        // Nobody waits any more where it took too long.
+        observer.lags(max_count, move |lags| drop(tell.send(lags)));
+        let told = tokio::time::timeout(LOOK_LIMIT, told).await;
+        told.ok().and_then(Result::ok)
+    }
+}

@@ -1,0 +1,214 @@
+//! The settings of one node, as values of their types.
+
+use std::path::PathBuf;
+
+use weir_broker::{NodeConfig, config::DEFAULT_SHARD_COUNT};
+use weir_door_kafka::KafkaConfig;
+
+use super::{
+    Effective, Origin,
+    table::{self, OFF, Setting},
+};
+use crate::{cluster_tls::ClusterTls, exit_code::Usage, host_port::HostPort};
+
+/// Where the admin port listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum AdminAt {
+    Off,
+    /// As nobody said otherwise: another port will do.
+    Default(Vec<String>),
+    Set(Vec<String>),
+}
+
+/// What one node runs with.
+#[derive(Clone, Debug)]
+pub(crate) struct ServeConfig {
+    pub(crate) data_dir: PathBuf,
+    pub(crate) kafka: Vec<String>,
+    pub(crate) kafka_advertise: Option<HostPort>,
+    pub(crate) cluster: String,
+    pub(crate) cluster_advertise: Option<HostPort>,
+    pub(crate) tls: ClusterTls,
+    pub(crate) init: bool,
+    pub(crate) join: Vec<HostPort>,
+    pub(crate) shards: u32,
+    pub(crate) admin: AdminAt,
+    pub(crate) log: String,
+    pub(crate) logs_json: bool,
+    pub(crate) max_connections_count: usize,
+    pub(crate) connection_idle_ms: u64,
+    pub(crate) request_memory_bytes: usize,
+    pub(crate) kafka_door: KafkaConfig,
+    /// What of the node's own settings is set.
+    pub(crate) node: NodeConfig,
+}
+
+impl ServeConfig {
+    /// Refuses what does not go together.
+    pub(crate) fn new(effective: &Effective) -> Result<Self, Usage> {
+        let read = Read(effective);
+        let admin = effective.entry(&table::ADMIN);
+        let addresses = read.texts(&table::ADMIN);
+        let admin = match &admin.origin {
+            _ if addresses == [OFF] => AdminAt::Off,
+            Origin::Default => AdminAt::Default(addresses),
+            Origin::Flag | Origin::Environment | Origin::File { .. } => AdminAt::Set(addresses),
+        };
+        let shards = effective.entry(&table::SHARDS);
+        let config = Self {
+            data_dir: read.text(&table::DATA_DIR).into(),
+            kafka: read.texts(&table::KAFKA),
+            kafka_advertise: read.host_port(&table::KAFKA_ADVERTISE)?,
+            cluster: read.one_address(&table::CLUSTER)?,
+            cluster_advertise: read.host_port(&table::CLUSTER_ADVERTISE)?,
+            tls: ClusterTls {
+                cluster_cert: read.path(&table::CLUSTER_CERT),
+                cluster_key: read.path(&table::CLUSTER_KEY),
+                cluster_ca: read.path(&table::CLUSTER_CA),
+            },
+            init: read.is_on(&table::INIT),
+            join: read.host_ports(&table::JOIN)?,
+            shards: match shards.values.is_empty() {
+                true => DEFAULT_SHARD_COUNT,
+                false => read.number_u32(&table::SHARDS),
+            },
+            admin,
+            log: read.text(&table::LOG),
+            logs_json: read.text(&table::LOG_FORMAT) == "json",
+            max_connections_count: read.size(&table::MAX_CONNECTIONS),
+            connection_idle_ms: read.number(&table::CONNECTION_IDLE_MS),
+            request_memory_bytes: read.size(&table::REQUEST_MEMORY_BYTES),
+            kafka_door: KafkaConfig {
+                max_fetch_bytes: read.size(&table::FETCH_MAX_BYTES),
+            },
+            node: node(&read),
+        };
+        if !config.join.is_empty() && (config.init || !shards.values.is_empty()) {
+            let other = if config.init { "init" } else { "shards" };
+            let reason =
+                format!("{other} is for founding a cluster, join for joining one: not both");
+            return Err(Usage(reason));
+        }
+        Ok(config)
+    }
+}
+
+fn node(read: &Read<'_>) -> NodeConfig {
+    let mut node = NodeConfig {
+        default_partition_count: read.number_u32(&table::DEFAULT_PARTITIONS),
+        auto_create_topics: read.is_on(&table::AUTO_CREATE_TOPICS),
+        cleanup_interval_ms: read.number(&table::CLEANUP_INTERVAL_MS),
+        catch_up_bytes_per_s: read.number(&table::CATCH_UP_BYTES_PER_S),
+        ..NodeConfig::default()
+    };
+    node.store.tail_budget_bytes = read.number(&table::TAIL_MEMORY_BYTES);
+    node.wal.max_total_bytes = read.number(&table::WAL_MAX_BYTES);
+    node.rack = Some(read.text(&table::RACK)).filter(|rack| !rack.is_empty());
+    let delay_ms = read.number(&table::GROUP_INITIAL_REBALANCE_DELAY_MS);
+    node.groups.initial_rebalance_delay_ms = delay_ms;
+    node
+}
+
+/// Values that were checked when they were layered.
+struct Read<'a>(&'a Effective);
+
+impl Read<'_> {
+    fn texts(&self, setting: &Setting) -> Vec<String> {
+        self.0.entry(setting).values.clone()
+    }
+
+    fn text(&self, setting: &Setting) -> String {
+        self.0.entry(setting).text().unwrap_or_default()
+    }
+
+    fn path(&self, setting: &Setting) -> Option<PathBuf> {
+        self.0.entry(setting).text().map(PathBuf::from)
+    }
+
+    fn is_on(&self, setting: &Setting) -> bool {
+        self.text(setting) == "true"
+    }
+
+    fn number(&self, setting: &Setting) -> u64 {
+        let text = self.text(setting);
+        text.parse()
+            .expect("numbers have a default and were checked")
+    }
+
+    fn number_u32(&self, setting: &Setting) -> u32 {
+        let number = self.number(setting);
+        u32::try_from(number).expect("the setting's maximum is that of a u32")
+    }
+
+    fn size(&self, setting: &Setting) -> usize {
+        let number = self.number(setting);
+        usize::try_from(number).unwrap_or(usize::MAX)
+    }
+
+    fn host_ports(&self, setting: &Setting) -> Result<Vec<HostPort>, Usage> {
+        let values = self.0.entry(setting).values.iter();
+        values
+            .map(|value| {
+                let parsed = value.parse();
+                parsed.map_err(|what| Usage(format!("{}: {what}", setting.name)))
+            })
+            .collect()
+    }
+
+    fn host_port(&self, setting: &Setting) -> Result<Option<HostPort>, Usage> {
+        Ok(self.host_ports(setting)?.pop())
+    }
+
+    fn one_address(&self, setting: &Setting) -> Result<String, Usage> {
+        let mut values = self.texts(setting);
+        match (values.pop(), values.is_empty()) {
+            (Some(address), true) => Ok(address),
+            (_, _) => Err(Usage(format!("{}: one address is needed", setting.name))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::SettingFlags;
+
+    fn config(given: &[(&'static Setting, &str)]) -> Result<ServeConfig, Usage> {
+        let given = given.iter();
+        let flags = SettingFlags {
+            file: None,
+            given: given
+                .map(|(setting, text)| (*setting, setting.split(text)))
+                .collect(),
+        };
+        ServeConfig::new(&Effective::layered(&flags, &[]).unwrap())
+    }
+
+    #[test]
+    fn the_defaults_make_a_node_whose_log_has_room() {
+        let config = config(&[]).unwrap();
+        assert_eq!(config.kafka, ["localhost:9092"]);
+        assert!(matches!(config.admin, AdminAt::Default(_)));
+        assert!(config.node.wal.check().is_ok());
+    }
+
+    #[test]
+    fn the_smallest_log_is_one_that_the_log_takes() {
+        let table::Kind::Number { min, .. } = table::WAL_MAX_BYTES.kind else {
+            panic!("a number");
+        };
+        let config = config(&[(&table::WAL_MAX_BYTES, &min.to_string())]).unwrap();
+        assert_eq!(config.node.wal.check(), Ok(()));
+    }
+
+    #[test]
+    fn founding_and_joining_do_not_go_together() {
+        let join = (&table::JOIN, "a:1");
+        assert!(config(&[join]).is_ok());
+        assert!(config(&[join, (&table::INIT, "true")]).is_err());
+        assert!(config(&[join, (&table::SHARDS, "4")]).is_err());
+        assert!(config(&[(&table::CLUSTER, "a:1,b:1")]).is_err());
+        let off = config(&[(&table::ADMIN, "off")]).unwrap();
+        assert_eq!(off.admin, AdminAt::Off);
+    }
+}

@@ -1,0 +1,168 @@
+//! Clients at pinned versions, from their languages' own registries; kept between runs.
+
+use crate::place;
+use anyhow::{Context, Result};
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A small machine that is soon there.
+pub(super) const JAVA_OPTIONS: [&str; 4] = [
+    "-Xmx256m",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=error",
+];
+
+/// Class path of Kafka's tools with our own programs beside them, compiled when they have changed.
+pub(super) fn java_class_path() -> Result<String> {
+    let jars = place::java_class_path()?;
+    let sources = place::root().join("interop/java/src");
+    let classes = place::kept().join("java-classes");
+    if is_stale(&sources, &classes)? {
+        let mut command = Command::new("javac");
+        command.arg("-d").arg(&classes).args(["-cp", &jars]);
+        for entry in std::fs::read_dir(&sources)? {
+            command.arg(entry?.path());
+        }
+        place::run(&mut command)?;
+        std::fs::write(classes.join(STAMP), fingerprint(&sources)?)?;
+    }
+    Ok(format!("{}:{jars}", classes.display()))
+}
+
+/// The programs for Node.js beside their clients, installed when they have changed.
+pub(super) fn node_directory() -> Result<PathBuf> {
+    let sources = place::root().join("interop/clients/node");
+    let directory = place::kept().join("node");
+    if is_stale(&sources, &directory)? {
+        println!("setup: clients for Node.js");
+        std::fs::create_dir_all(&directory)?;
+        for entry in std::fs::read_dir(&sources)? {
+            let entry = entry?;
+            std::fs::copy(entry.path(), directory.join(entry.file_name()))?;
+        }
+        let mut command = Command::new("npm");
+        command.args(["install", "--no-audit", "--no-fund", "--ignore-scripts"]);
+        place::run(command.arg("--no-package-lock").current_dir(&directory))?;
+        std::fs::write(directory.join(STAMP), fingerprint(&sources)?)?;
+    }
+    Ok(directory)
+}
+
+/// A program in Go, built from what the module's own list of hashes tells.
+pub(super) fn go_program(name: &str) -> Result<PathBuf> {
+    let program = place::kept().join("go").join(name);
+    let mut command = Command::new("go");
+    command.args(["build", "-o"]).arg(&program);
+    command.arg(format!("./{name}"));
+    place::run(command.current_dir(place::root().join("interop/clients/go")))?;
+    Ok(program)
+}
+
+/// The unpacked source archive of a Python package; such archives may hold the tests.
+pub(super) fn python_source(python: &Path, package: &str, version: &str) -> Result<PathBuf> {
+    let directory = place::kept().join("source");
+    let unpacked = directory.join(format!("{}-{version}", package.replace('-', "_")));
+    if !unpacked.exists() {
+        println!("setup: source of {package}");
+        std::fs::create_dir_all(&directory)?;
+        let mut command = Command::new(python);
+        command.args([
+            "-m",
+            "pip",
+            "download",
+            "-q",
+            "--no-deps",
+            "--no-binary",
+            ":all:",
+        ]);
+        command.arg("-d").arg(&directory);
+        place::run(command.arg(format!("{package}=={version}")))?;
+        let archive =
+            unpacked.with_file_name(format!("{}-{version}.tar.gz", package.replace('-', "_")));
+        place::run(
+            Command::new("tar")
+                .arg("xzf")
+                .arg(archive)
+                .current_dir(&directory),
+        )?;
+        // Without it `test` would be Python's own package of that name.
+        std::fs::write(unpacked.join("test/__init__.py"), "")?;
+    }
+    Ok(unpacked)
+}
+
+/// The unpacked source of a crate, with its tests.
+pub(super) fn crate_source(name: &str, version: &str) -> Result<PathBuf> {
+    let unpacked = place::kept()
+        .join("source")
+        .join(format!("{name}-{version}"));
+    if unpacked.exists() {
+        return Ok(unpacked);
+    }
+    println!("setup: source of crate {name}");
+    let wanting = place::kept().join("source").join(format!("wanting-{name}"));
+    std::fs::create_dir_all(wanting.join("src"))?;
+    std::fs::write(wanting.join("src/lib.rs"), "")?;
+    let manifest = format!(
+        "[package]\nname = \"wanting\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\
+         [workspace]\n[dependencies]\n{name} = {{ version = \"={version}\", default-features = false }}\n"
+    );
+    std::fs::write(wanting.join("Cargo.toml"), manifest)?;
+    let output = Command::new("cargo")
+        .args(["metadata", "--format-version", "1"])
+        .current_dir(&wanting)
+        .output()?;
+    let metadata: Metadata = serde_json::from_slice(&output.stdout)
+        .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())?;
+    let mut packages = metadata.packages.into_iter();
+    let package = packages
+        .find(|package| package.name == name)
+        .context(name.to_owned())?;
+    let from = package
+        .manifest_path
+        .parent()
+        .context("a directory")?
+        .to_owned();
+    place::run(Command::new("cp").arg("-r").arg(from).arg(&unpacked))?;
+    place::run(Command::new("chmod").args(["-R", "u+w"]).arg(&unpacked))?;
+    // Ours lies above it and would take it in.
+    let manifest = unpacked.join("Cargo.toml");
+    let text = std::fs::read_to_string(&manifest)?;
+    std::fs::write(&manifest, format!("{text}\n[workspace]\n"))?;
+    Ok(unpacked)
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    name: String,
+    manifest_path: PathBuf,
+}
+
+const STAMP: &str = ".made-from";
+
+/// Whether what was made from the files below `from` must be made again.
+fn is_stale(from: &Path, made: &Path) -> Result<bool> {
+    let stamp = std::fs::read(made.join(STAMP)).ok();
+    Ok(stamp != Some(fingerprint(from)?))
+}
+
+/// All files of a directory, one behind the other: they are few and short.
+fn fingerprint(directory: &Path) -> Result<Vec<u8>> {
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(directory)?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<Result<_>>()?;
+    paths.sort();
+    let mut all = Vec::new();
+    for path in paths.iter().filter(|path| path.is_file()) {
+        all.extend(path.as_os_str().as_encoded_bytes());
+        all.extend(std::fs::read(path)?);
+    }
+    Ok(all)
+}

@@ -1,0 +1,17 @@
+//! Real clients' own test suites and command tables, judged against allow-lists: the part of
+//! `cargo xtask clients` that prints a table.
+
+mod allow;
+mod campaign;
+mod case;
+mod faults;
+mod install;
+mod lines;
+mod list;
+mod programs;
+mod shell;
+mod table;
+mod tools;
+mod upstream;
+
+pub(crate) use campaign::{Options, run};

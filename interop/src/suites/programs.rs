@@ -1,0 +1,47 @@
+//! Suites that are programs: our own cases in each client's language, and upstream's tests.
+
+use super::campaign::Ground;
+use super::case::Outcome;
+use super::{install, lines};
+use crate::place;
+use anyhow::Result;
+use std::process::Command;
+use std::time::Duration;
+
+/// Time that the cases of one client have.
+const LIMIT: Duration = Duration::from_secs(600);
+
+/// Cases in Python: `interop/clients/python/SCRIPT`.
+pub(super) fn python(script: &str, ground: &Ground<'_>) -> Result<Outcome> {
+    let mut command = Command::new(place::python()?);
+    command.arg(place::root().join("interop/clients/python").join(script));
+    run(&mut command, ground)
+}
+
+/// Cases for Node.js: `interop/clients/node/SCRIPT`.
+pub(super) fn node(script: &str, ground: &Ground<'_>) -> Result<Outcome> {
+    let mut command = Command::new("node");
+    command.arg(install::node_directory()?.join(script));
+    command.env("KAFKAJS_NO_PARTITIONER_WARNING", "1");
+    run(&mut command, ground)
+}
+
+/// Cases in Go: the program in `interop/clients/go/PROGRAM`.
+pub(super) fn go(program: &str, ground: &Ground<'_>) -> Result<Outcome> {
+    run(&mut Command::new(install::go_program(program)?), ground)
+}
+
+/// Applications in Java: the program in `interop/java/src/CLASS.java`.
+pub(super) fn java(class: &str, ground: &Ground<'_>) -> Result<Outcome> {
+    let mut command = Command::new("java");
+    command.args(install::JAVA_OPTIONS);
+    command.args(["-cp", &install::java_class_path()?, class]);
+    run(command.arg(&ground.directory), ground)
+}
+
+fn run(command: &mut Command, ground: &Ground<'_>) -> Result<Outcome> {
+    command.arg(&ground.bootstrap).env("CASE", ground.part());
+    let outcome = lines::run(command, &ground.log, LIMIT)?;
+    outcome.cases.iter().for_each(|case| ground.tell(case));
+    Ok(outcome)
+}

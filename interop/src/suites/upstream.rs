@@ -1,0 +1,180 @@
+//! Suites that clients' own authors wrote and published in their packages.
+
+use super::campaign::Ground;
+use super::case::{Case, Ending, Outcome};
+use super::{install, lines};
+use crate::place;
+use anyhow::{Context, Result};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+/// Time that a whole suite has.
+const LIMIT: Duration = Duration::from_secs(1_200);
+/// The release that a node appears to be.
+const PERSONA: &str = "4.2.0";
+const KAFKA_PYTHON: &str = "3.0.12";
+const RDKAFKA: &str = "0.39.0";
+
+/// kafka-python's `test/integration`, without what starts brokers of its own.
+pub(super) fn kafka_python(ground: &Ground<'_>) -> Result<Outcome> {
+    let python = place::python()?;
+    let source = install::python_source(&python, "kafka-python", KAFKA_PYTHON)?;
+    let mut command = Command::new(python);
+    command.args([
+        "-m",
+        "pytest",
+        "-q",
+        "-s",
+        "-p",
+        "pytest_tell",
+        "-p",
+        "no:cacheprovider",
+    ]);
+    command.args(["--assert=plain", "--timeout=120", "-k", ground.part()]);
+    for file in ["admin", "consumer", "producer"] {
+        command.arg(format!("test/integration/test_{file}_integration.py"));
+    }
+    let first = ground.bootstrap.split(',').next().unwrap_or_default();
+    command.current_dir(&source);
+    command.env("PYTHONPATH", place::root().join("interop/clients/python"));
+    command.env("KAFKA_URI", format!("kafka://{first}"));
+    command.env("KAFKA_VERSION", ground.persona().unwrap_or(PERSONA));
+    // It must be there, and is not looked into.
+    command.env("KAFKA_ROOT", &source);
+    let mut outcome = lines::run(&mut command, &ground.log, LIMIT)?;
+    // pytest exits with 1 when a test has failed.
+    if outcome
+        .broken
+        .as_ref()
+        .is_some_and(|why| why.starts_with("exit status: 1;"))
+    {
+        outcome.broken = None;
+    }
+    outcome.version = KAFKA_PYTHON.to_owned();
+    outcome.cases.iter().for_each(|case| ground.tell(case));
+    Ok(outcome)
+}
+
+/// rust-rdkafka's `tests/`.
+pub(super) fn rdkafka(ground: &Ground<'_>) -> Result<Outcome> {
+    let source = install::crate_source("rdkafka", RDKAFKA)?;
+    let mut command = Command::new("cargo");
+    command.args(["test", "--quiet", "--no-fail-fast", "--test", "*", "--"]);
+    command.args(["--test-threads=1", "--format=pretty", ground.part()]);
+    command.current_dir(&source).env("RUST_LOG", "off");
+    command.env("CARGO_TARGET_DIR", source.join("target"));
+    command.env("KAFKA_HOST", &ground.bootstrap);
+    command.env("KAFKA_VERSION", ground.persona().unwrap_or(PERSONA));
+    let outcome = cargo_test(&mut command, &ground.log)?;
+    outcome.cases.iter().for_each(|case| ground.tell(case));
+    Ok(Outcome {
+        version: RDKAFKA.to_owned(),
+        ..outcome
+    })
+}
+
+fn cargo_test(command: &mut Command, log: &Path) -> Result<Outcome> {
+    let transcript = log.with_extension("tests");
+    let file = std::fs::File::create(&transcript)?;
+    command.stdin(std::process::Stdio::null());
+    command.stdout(file.try_clone()?).stderr(file);
+    let mut program = crate::client::Guarded::start(command)?;
+    let ended = program.wait("cargo test", LIMIT);
+    program.end();
+    let text = std::fs::read(&transcript).with_context(|| transcript.display().to_string())?;
+    let cases = read(&String::from_utf8_lossy(&text));
+    crate::stop::check()?;
+    // Its exit status tells of failed tests as well as of a failed build.
+    let broken = match ended {
+        Err(error) => Some(format!("{error:#}")),
+        Ok(_) if cases.is_empty() => Some(format!("no test ran; see {}", transcript.display())),
+        Ok(_) => None,
+    };
+    Ok(Outcome {
+        cases,
+        broken,
+        ..Outcome::default()
+    })
+}
+
+/// Reads `test NAME ... ok`, where a test that talks may stand between its name and its end.
+fn read(text: &str) -> Vec<Case> {
+    let mut cases: Vec<Case> = Vec::new();
+    let mut begun: Option<&str> = None;
+    for line in text.lines() {
+        if let Some(name) = line
+            .strip_prefix("test ")
+            .and_then(|rest| rest.split_once(" ... "))
+        {
+            begun = Some(name.0);
+        }
+        let ending = match line.rsplit(' ').next() {
+            Some("ok") => Ending::Passed,
+            Some("FAILED") => Ending::Failed,
+            Some("ignored") => Ending::Skipped,
+            _ => continue,
+        };
+        if let Some(name) = begun.take() {
+            let name = unused(&cases, name);
+            let detail = match ending {
+                Ending::Failed => panic_of(text, begun_name(&name)),
+                Ending::Passed | Ending::Skipped => String::new(),
+            };
+            cases.push(Case {
+                name,
+                ending,
+                detail,
+            });
+        }
+    }
+    cases
+}
+
+/// Several test binaries may hold a test of the same name: the second one is `NAME#2`.
+fn unused(cases: &[Case], name: &str) -> String {
+    let count = cases
+        .iter()
+        .filter(|case| begun_name(&case.name) == name)
+        .count();
+    match count {
+        0 => name.to_owned(),
+        _ => format!("{name}#{}", count + 1),
+    }
+}
+
+fn begun_name(name: &str) -> &str {
+    name.split('#').next().unwrap_or(name)
+}
+
+/// What a test said when it panicked.
+fn panic_of(text: &str, name: &str) -> String {
+    let begin = format!("thread '{name}'");
+    let mut lines = text.lines().skip_while(|line| !line.starts_with(&begin));
+    let said: Vec<_> = lines.by_ref().take(3).collect();
+    said.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_test_that_talks_is_read_as_one_that_does_not() {
+        let text = "test a ... ok\ntest b ... ERROR x\nmore\nok\ntest c ... FAILED\ntest a ... ignored\n\
+                    test result: FAILED. 1 passed\nthread 'c' (7) panicked at x.rs:1:1:\nno\n";
+        let cases = read(text);
+        let found: Vec<_> = cases
+            .iter()
+            .map(|case| (case.name.as_str(), case.ending))
+            .collect();
+        let expected = [
+            ("a", Ending::Passed),
+            ("b", Ending::Passed),
+            ("c", Ending::Failed),
+            ("a#2", Ending::Skipped),
+        ];
+        assert_eq!(found, expected);
+        assert!(cases[2].detail.contains("panicked"));
+    }
+}
