@@ -85,13 +85,13 @@ impl PartitionRegistry {
     /// can open it again.
     pub(crate) fn remove_unowned(
         &self,
-        is_over: impl Fn(PartitionId) -> bool,
+        is_over: impl Fn(&PartitionLog) -> bool,
         close: impl Fn(&PartitionLog),
     ) {
         for part in &self.parts {
             let mut part = part.write().unwrap_or_else(PoisonError::into_inner);
-            part.retain(|id, entry| {
-                let is_kept = entry.is_owned || !is_over(*id);
+            part.retain(|_, entry| {
+                let is_kept = entry.is_owned || !is_over(&entry.log);
                 if !is_kept {
                     close(&entry.log);
                 }
