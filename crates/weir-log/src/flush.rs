@@ -9,7 +9,7 @@ use weir_model::{Offset, PartitionId};
 
 use crate::{
     clock::Clock,
-    disk::{Disk, DiskFile, FileKind},
+    disk::{AlignedBuf, Disk, DiskFile, FileKind},
     index::BatchFacts,
     partition::{
         FlushError, FlushJob, PartitionManifest, SegmentMeta, SegmentPolicy, log::Replacement,
@@ -27,7 +27,7 @@ pub(crate) struct Flush<'a> {
     disk: &'a Arc<dyn Disk>,
     now_ms: i64,
     sync_everything: bool,
-    buffer: Vec<u8>,
+    buffer: AlignedBuf,
     /// Files written to, and their length before, in bytes.
     touched: Vec<(String, u64)>,
     unsynced: Vec<(String, Arc<dyn DiskFile>)>,
@@ -40,7 +40,7 @@ impl<'a> Flush<'a> {
             disk,
             now_ms: clock.now().0,
             sync_everything: false,
-            buffer: Vec::new(),
+            buffer: AlignedBuf::default(),
             touched: Vec::new(),
             unsynced: Vec::new(),
             unsynced_dirs: BTreeSet::new(),

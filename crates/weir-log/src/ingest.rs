@@ -12,7 +12,7 @@ use weir_model::{
 };
 
 use crate::{
-    disk::FileKind,
+    disk::{AlignedBuf, FileKind},
     index::BatchFacts,
     partition::{
         FlushError, MissingRange, PartitionLog, PartitionStore, SegmentMeta, SegmentPolicy,
@@ -51,7 +51,7 @@ pub struct Ingest {
     /// From where on the segment that is being written answers for offsets.
     segment_from: Offset,
     writer: Option<(SegmentKey, SegmentWriter)>,
-    buffer: Vec<u8>,
+    buffer: AlignedBuf,
     /// Where the range takes the place of a damaged segment: that one, and what is done.
     replaces: Option<(SegmentMeta, Vec<SegmentMeta>)>,
 }
@@ -74,7 +74,7 @@ impl Ingest {
             next: range.from,
             segment_from: range.from,
             writer: None,
-            buffer: Vec::new(),
+            buffer: AlignedBuf::default(),
             replaces: None,
         })
     }

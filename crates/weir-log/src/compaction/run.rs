@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     clock::Millis,
+    disk::AlignedBuf,
     index::BatchFacts,
     partition::{
         FlushError, PartitionLog, PartitionStore, ReadError, SegmentMeta, log::Replacement,
@@ -193,7 +194,7 @@ impl Passes<'_> {
         let generations = inputs.iter().map(|s| s.generation & !BROUGHT_BIT);
         let generation = generations.max().unwrap_or(0) + 1;
         let mut outputs = Vec::new();
-        let mut buffer = Vec::new();
+        let mut buffer = AlignedBuf::default();
         let mut current: Option<Output> = None;
         for input in inputs {
             let joined = current.as_ref().map_or(0, Output::size_bytes) + input.size_bytes;
@@ -218,7 +219,7 @@ impl Passes<'_> {
         survey: &Survey,
         dirty_from: Offset,
         out: &mut Output,
-        buffer: &mut Vec<u8>,
+        buffer: &mut AlignedBuf,
     ) -> Result<(), FlushError> {
         if input.size_bytes == 0 {
             return Ok(());
@@ -252,7 +253,7 @@ impl Passes<'_> {
     fn writer<'w>(
         &mut self,
         out: &'w mut Output,
-        buffer: &mut Vec<u8>,
+        buffer: &mut AlignedBuf,
     ) -> Result<&'w mut SegmentWriter, FlushError> {
         match &mut out.writer {
             Some(writer) => Ok(writer),
@@ -311,7 +312,7 @@ impl Output {
         }
     }
 
-    fn finish(self, buffer: &mut Vec<u8>) -> Result<SegmentMeta, FlushError> {
+    fn finish(self, buffer: &mut AlignedBuf) -> Result<SegmentMeta, FlushError> {
         let Some(writer) = self.writer else {
             return Ok(self.begun);
         };

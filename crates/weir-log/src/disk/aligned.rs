@@ -61,6 +61,14 @@ impl AlignedBuf {
         self.len = len;
     }
 
+    /// Forgets the first `count` bytes. Those behind them move up.
+    pub fn drop_front(&mut self, count: usize) {
+        let from = self.start + count;
+        self.memory
+            .copy_within(from..self.start + self.len, self.start);
+        self.len -= count;
+    }
+
     fn reserve(&mut self, additional_bytes: usize) {
         let needed = self.len + additional_bytes;
         if self.start + needed <= self.memory.len() {
@@ -88,6 +96,17 @@ mod tests {
         }
         assert_eq!(buf.len(), 40_000);
         assert_eq!(&buf.as_slice()[39_996..], 9_999_u32.to_le_bytes());
+    }
+
+    #[test]
+    fn what_stands_behind_the_dropped_front_moves_up() {
+        let mut buf = AlignedBuf::default();
+        buf.extend_from_slice(b"front and rest");
+        buf.drop_front(10);
+        buf.extend_from_slice(b"!");
+        assert_eq!(buf.as_slice(), b"rest!");
+        buf.drop_front(5);
+        assert!(buf.is_empty());
     }
 
     #[test]

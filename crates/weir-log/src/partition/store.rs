@@ -41,7 +41,7 @@ pub struct StoreConfig {
 impl Default for StoreConfig {
     fn default() -> Self {
         Self {
-            tail_budget_bytes: 1 << 30,
+            tail_budget_bytes: 256 << 20,
             cold_thread_count: 4,
             cold_queue_count: 4096,
             open_file_count: 1000,

@@ -1,12 +1,12 @@
 //! Appending batches to one segment file and its index.
 
-use std::{io, sync::Arc};
+use std::{io, ops::Range, sync::Arc};
 
 use weir_model::batch::PATCHED_BYTES;
 
 use super::SegmentKey;
 use crate::{
-    disk::{Disk, DiskFile, FileKind},
+    disk::{AlignedBuf, BLOCK_BYTES, Disk, DiskFile, FileKind},
     index::{BatchFacts, ENTRY_BYTES},
     partition::{FlushError, SegmentMeta},
 };
@@ -27,6 +27,15 @@ pub(crate) fn write_error(path: &str, error: &io::Error) -> FlushError {
     }
 }
 
+/// How bytes go to the file.
+#[derive(Clone, Copy)]
+enum Way {
+    /// Past the page cache where the disk can do that: whole blocks only.
+    Direct,
+    /// Through the page cache.
+    Cached,
+}
+
 /// A segment that is being written. What a file holds behind the last byte that counts is
 /// overwritten and then cut, never cut first: should a checkpoint name it after all, it is whole.
 pub(crate) struct SegmentWriter {
@@ -34,8 +43,14 @@ pub(crate) struct SegmentWriter {
     key: SegmentKey,
     path: String,
     file: Arc<dyn DiskFile>,
+    /// For whole blocks: the page cache would cost a copy into fresh memory. Opened when first
+    /// needed.
+    direct: Option<Arc<dyn DiskFile>>,
     meta: SegmentMeta,
-    buffer: Vec<u8>,
+    /// What is not written yet, behind `lead_bytes` that count for nothing: so a block of the
+    /// file is a block of the buffer.
+    buffer: AlignedBuf,
+    lead_bytes: usize,
     written_bytes: u64,
     index_from: u32,
     index: Vec<u8>,
@@ -47,7 +62,7 @@ pub(crate) struct WrittenSegment {
     /// With their paths.
     pub(crate) files: Vec<(String, Arc<dyn DiskFile>)>,
     /// To be used for the next segment.
-    pub(crate) buffer: Vec<u8>,
+    pub(crate) buffer: AlignedBuf,
 }
 
 impl SegmentWriter {
@@ -56,7 +71,7 @@ impl SegmentWriter {
         disk: &Arc<dyn Disk>,
         key: SegmentKey,
         meta: SegmentMeta,
-        mut buffer: Vec<u8>,
+        mut buffer: AlignedBuf,
     ) -> Result<Self, FlushError> {
         let path = key.segment_path();
         let is_new = meta.size_bytes == 0;
@@ -83,14 +98,19 @@ impl SegmentWriter {
         if had_bytes < meta.size_bytes {
             return Err(corrupt(had_bytes, "the file ends early"));
         }
+        let lead_bytes = usize::try_from(meta.size_bytes % BLOCK_BYTES as u64)
+            .expect("less than a block fits in a usize");
         buffer.clear();
+        buffer.resize(lead_bytes);
         Ok(Self {
             disk: Arc::clone(disk),
             key,
             path,
             file,
+            direct: None,
             meta,
             buffer,
+            lead_bytes,
             written_bytes: meta.size_bytes,
             index_from: meta.index_count,
             index: Vec::new(),
@@ -117,23 +137,48 @@ impl SegmentWriter {
         self.buffer.extend_from_slice(&facts.head());
         self.buffer.extend_from_slice(&batch[PATCHED_BYTES..]);
         if self.buffer.len() >= WRITE_BYTES {
-            self.write_buffer()?;
+            self.write_blocks()?;
         }
         Ok(())
     }
 
-    fn write_buffer(&mut self) -> Result<(), FlushError> {
-        self.file
-            .write_at(&self.buffer, self.written_bytes)
-            .map_err(|error| write_error(&self.path, &error))?;
-        self.written_bytes += self.buffer.len() as u64;
-        self.buffer.clear();
+    /// Writes the whole blocks of the buffer.
+    fn write_blocks(&mut self) -> Result<(), FlushError> {
+        let end = self.buffer.len() - self.buffer.len() % BLOCK_BYTES;
+        let begun = match self.lead_bytes {
+            0 => 0,
+            lead_bytes => {
+                self.write(lead_bytes..BLOCK_BYTES, Way::Cached)?;
+                BLOCK_BYTES
+            }
+        };
+        self.write(begun..end, Way::Direct)?;
+        self.buffer.drop_front(end);
+        self.lead_bytes = 0;
+        Ok(())
+    }
+
+    fn write(&mut self, range: Range<usize>, way: Way) -> Result<(), FlushError> {
+        let failed = |error: io::Error| write_error(&self.path, &error);
+        let file = match way {
+            Way::Direct if self.disk.supports_direct() => match &mut self.direct {
+                Some(file) => file,
+                none => {
+                    let opened = self.disk.open(&self.path, FileKind::Direct);
+                    none.insert(opened.map_err(failed)?)
+                }
+            },
+            Way::Direct | Way::Cached => &mut self.file,
+        };
+        let bytes = &self.buffer.as_slice()[range];
+        file.write_at(bytes, self.written_bytes).map_err(failed)?;
+        self.written_bytes += bytes.len() as u64;
         Ok(())
     }
 
     /// Writes the rest, the index, and cuts what does not count.
     pub(crate) fn finish(mut self) -> Result<WrittenSegment, FlushError> {
-        self.write_buffer()?;
+        self.write(self.lead_bytes..self.buffer.len(), Way::Cached)?;
         assert_eq!(self.written_bytes, self.meta.size_bytes, "all is written");
         cut(&self.path, self.file.as_ref(), self.written_bytes)?;
         let mut files = Vec::with_capacity(2);

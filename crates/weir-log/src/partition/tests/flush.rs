@@ -244,3 +244,24 @@ fn ten_thousand_idle_partitions_open_without_touching_a_file() {
     let each = own + size_of::<crate::partition::SegmentMeta>();
     assert!(each <= 400, "{each} bytes");
 }
+
+#[test]
+fn flushes_longer_than_the_writers_buffer_go_on_at_any_position() {
+    let dir = TempDir::new();
+    let mut bench = Bench::open(dir.disk(), PartitionManifest::default(), NO_BUDGET);
+    bench.policy.segment_bytes = 64 << 20;
+    let mut whole = Vec::new();
+    for (count, size) in [(1, 37), (3, 700_001), (1, 5), (2, 2_500_000), (9, 350_003)] {
+        for _ in 0..count {
+            bench.append(sized(1, size));
+        }
+        let manifest = bench.flush().unwrap();
+        assert_eq!(manifest.segments.len(), 1);
+        whole = bench.read_all(0, 64 << 20).unwrap();
+        assert_eq!(whole.len() as u64, manifest.segments[0].size_bytes);
+    }
+    // Verifies every checksum.
+    assert_eq!(headers(&whole).len(), 16);
+    let stored = fs::read(dir.partition_file("00000000000000000000-0.seg")).unwrap();
+    assert!(stored == whole, "the file holds what is read, and nothing else");
+}
