@@ -42,6 +42,10 @@ pub const INVALID_REQUEST: i16 = 42;
 /// `TRANSACTIONAL_ID_AUTHORIZATION_FAILED`: fatal at once in librdkafka and Java, where other
 /// codes are tried again or reported as something else.
 pub const NO_TRANSACTIONS: i16 = 53;
+/// `LOG_DIR_NOT_FOUND`.
+pub const LOG_DIR_NOT_FOUND: i16 = 57;
+/// `INVALID_UPDATE_VERSION`.
+pub const INVALID_UPDATE_VERSION: i16 = 95;
 /// `FETCH_SESSION_ID_NOT_FOUND`.
 pub const FETCH_SESSION_ID_NOT_FOUND: i16 = 70;
 /// `INVALID_RECORD`.
@@ -104,6 +108,7 @@ pub fn of(kind: ErrorKind, surface: Surface) -> i16 {
         E::PreferredLeaderNotAvailable => same(80),
         E::EligibleLeadersNotAvailable => same(83),
         E::NoReassignmentInProgress => same(85),
+        E::UnknownNode => same(102),
         E::InvalidRequest => same(INVALID_REQUEST),
     };
     match surface {
@@ -181,6 +186,12 @@ mod tests {
             (
                 of(ErrorKind::InvalidTimestamp, Surface::Write),
                 ResponseError::InvalidTimestamp,
+            ),
+            (LOG_DIR_NOT_FOUND, ResponseError::LogDirNotFound),
+            (INVALID_UPDATE_VERSION, ResponseError::InvalidUpdateVersion),
+            (
+                of(ErrorKind::UnknownNode, Surface::Write),
+                ResponseError::BrokerIdNotRegistered,
             ),
             (
                 of(ErrorKind::PolicyViolation, Surface::Write),

@@ -96,6 +96,8 @@ pub enum ErrorKind {
     EligibleLeadersNotAvailable,
     /// There is no reassignment that could be cancelled.
     NoReassignmentInProgress,
+    /// No node of the cluster has this id.
+    UnknownNode,
     /// The request is malformed in a way that its own codes do not name.
     InvalidRequest,
 }
@@ -147,6 +149,7 @@ impl ErrorKind {
             | E::PolicyViolation
             | E::ElectionNotNeeded
             | E::NoReassignmentInProgress
+            | E::UnknownNode
             | E::InvalidRequest => false,
         }
     }
@@ -197,6 +200,7 @@ impl ErrorKind {
             | E::PolicyViolation
             | E::ElectionNotNeeded
             | E::NoReassignmentInProgress
+            | E::UnknownNode
             | E::InvalidRequest => Blame::Client,
         }
     }
@@ -266,6 +270,7 @@ codes! {
     63 PreferredLeaderNotAvailable,
     64 EligibleLeadersNotAvailable,
     65 NoReassignmentInProgress,
+    66 UnknownNode,
 }
 
 #[cfg(test)]
@@ -275,7 +280,7 @@ mod tests {
     #[test]
     fn every_code_names_one_error_and_no_other() {
         let named: Vec<ErrorKind> = (0..=u16::MAX).filter_map(ErrorKind::from_code).collect();
-        assert_eq!(named.len(), 43);
+        assert_eq!(named.len(), 44);
         for code in 0..=u16::MAX {
             let back = ErrorKind::from_code(code).map(ErrorKind::code);
             assert!(back.is_none_or(|back| back == code), "{code}");

@@ -39,6 +39,8 @@ pub enum Api {
     DescribeConfigs,
     /// Key 33.
     AlterConfigs,
+    /// Key 34.
+    AlterReplicaLogDirs,
     /// Key 35.
     DescribeLogDirs,
     /// Key 37.
@@ -53,8 +55,12 @@ pub enum Api {
     ListPartitionReassignments,
     /// Key 55.
     DescribeQuorum,
+    /// Key 57.
+    UpdateFeatures,
     /// Key 60.
     DescribeCluster,
+    /// Key 64.
+    UnregisterBroker,
     /// Key 74.
     ListConfigResources,
     /// Key 75.
@@ -90,7 +96,7 @@ const fn line(api: Api, key: i16, min: i16, max: i16, flexible_from: i16) -> Ser
 }
 
 /// What is served, by key: the versions of Kafka 4.2, where this door can keep their promises.
-pub const SERVED: [Served; 28] = [
+pub const SERVED: [Served; 31] = [
     // librdkafka before 2.11.1 compresses only where Produce 0 is told (KAFKA-18659). Like Kafka
     // 4, 0 to 2 are told and close the connection when they are used.
     Served {
@@ -118,6 +124,7 @@ pub const SERVED: [Served; 28] = [
     line(Api::InitProducerId, 22, 0, 5, 2),
     line(Api::DescribeConfigs, 32, 1, 4, 4),
     line(Api::AlterConfigs, 33, 0, 2, 2),
+    line(Api::AlterReplicaLogDirs, 34, 1, 2, 2),
     line(Api::DescribeLogDirs, 35, 1, 4, 2),
     line(Api::CreatePartitions, 37, 0, 3, 2),
     line(Api::ElectLeaders, 43, 0, 2, 2),
@@ -125,7 +132,9 @@ pub const SERVED: [Served; 28] = [
     line(Api::AlterPartitionReassignments, 45, 0, 1, 0),
     line(Api::ListPartitionReassignments, 46, 0, 0, 0),
     line(Api::DescribeQuorum, 55, 0, 2, 0),
+    line(Api::UpdateFeatures, 57, 0, 2, 0),
     line(Api::DescribeCluster, 60, 0, 2, 0),
+    line(Api::UnregisterBroker, 64, 0, 0, 0),
     line(Api::ListConfigResources, 74, 0, 1, 0),
     line(Api::DescribeTopicPartitions, 75, 0, 0, 0),
 ];

@@ -8,6 +8,7 @@ pub mod elections;
 pub mod fetch;
 pub mod grouped;
 pub mod groups;
+pub mod kraft;
 pub mod list_offsets;
 pub mod manage;
 pub mod metadata;

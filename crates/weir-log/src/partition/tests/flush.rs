@@ -263,5 +263,8 @@ fn flushes_longer_than_the_writers_buffer_go_on_at_any_position() {
     // Verifies every checksum.
     assert_eq!(headers(&whole).len(), 16);
     let stored = fs::read(dir.partition_file("00000000000000000000-0.seg")).unwrap();
-    assert!(stored == whole, "the file holds what is read, and nothing else");
+    assert!(
+        stored == whole,
+        "the file holds what is read, and nothing else"
+    );
 }
