@@ -4,6 +4,7 @@
 mod configs;
 mod coordinator;
 mod create_topics;
+mod decided;
 mod delete_records;
 mod elect;
 mod endings;

@@ -82,11 +82,11 @@ impl<T> Registry<T> {
 
     /// Removes what no shard has and `is_over` says, and calls `close` for each before anybody
     /// can open it again.
-    pub(crate) fn remove_unowned(&self, is_over: impl Fn(PartitionId) -> bool, close: impl Fn(&T)) {
+    pub(crate) fn remove_unowned(&self, is_over: impl Fn(&T) -> bool, close: impl Fn(&T)) {
         for part in &self.parts {
             let mut part = part.write().unwrap_or_else(PoisonError::into_inner);
-            part.retain(|id, entry| {
-                let is_kept = entry.is_owned || !is_over(*id);
+            part.retain(|_, entry| {
+                let is_kept = entry.is_owned || !is_over(&entry.item);
                 if !is_kept {
                     close(&entry.item);
                 }

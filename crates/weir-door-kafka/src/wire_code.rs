@@ -42,6 +42,10 @@ pub const INVALID_REQUEST: i16 = 42;
 /// `TRANSACTIONAL_ID_AUTHORIZATION_FAILED`: fatal at once in librdkafka and Java, where other
 /// codes are tried again or reported as something else.
 pub const NO_TRANSACTIONS: i16 = 53;
+/// `LOG_DIR_NOT_FOUND`.
+pub const LOG_DIR_NOT_FOUND: i16 = 57;
+/// `INVALID_UPDATE_VERSION`.
+pub const INVALID_UPDATE_VERSION: i16 = 95;
 /// `FETCH_SESSION_ID_NOT_FOUND`.
 pub const FETCH_SESSION_ID_NOT_FOUND: i16 = 70;
 /// `INVALID_FETCH_SESSION_EPOCH`.
@@ -83,6 +87,7 @@ const STORAGE: i16 = 56;
 const COORDINATOR_NOT_AVAILABLE: i16 = 15;
 
 /// The code of `kind` in an answer on `surface`.
+// Table: one arm per kind.
 pub fn of(kind: ErrorKind, surface: Surface) -> i16 {
     use ErrorKind as E;
     let (write, read, group) = match kind {
@@ -133,6 +138,7 @@ pub fn of(kind: ErrorKind, surface: Surface) -> i16 {
         E::PreferredLeaderNotAvailable => same(80),
         E::EligibleLeadersNotAvailable => same(83),
         E::NoReassignmentInProgress => same(85),
+        E::UnknownNode => same(102),
         E::InvalidRequest => same(INVALID_REQUEST),
         E::SequenceGap => same(NOT_ENOUGH_REPLICAS),
         E::CoordinatorUnreachable => (NOT_ENOUGH_REPLICAS, STORAGE, COORDINATOR_NOT_AVAILABLE),
@@ -249,6 +255,12 @@ mod tests {
             (
                 of(ErrorKind::InvalidTimestamp, Surface::Write),
                 ResponseError::InvalidTimestamp,
+            ),
+            (LOG_DIR_NOT_FOUND, ResponseError::LogDirNotFound),
+            (INVALID_UPDATE_VERSION, ResponseError::InvalidUpdateVersion),
+            (
+                of(ErrorKind::UnknownNode, Surface::Write),
+                ResponseError::BrokerIdNotRegistered,
             ),
             (
                 of(ErrorKind::GroupNotFound, Surface::Group),

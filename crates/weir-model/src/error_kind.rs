@@ -106,6 +106,8 @@ pub enum ErrorKind {
     EligibleLeadersNotAvailable,
     /// There is no reassignment that could be cancelled.
     NoReassignmentInProgress,
+    /// No node of the cluster has this id.
+    UnknownNode,
     /// The request is malformed in a way that its own codes do not name.
     InvalidRequest,
     /// An earlier sequence of the producer is missing that may be on its way again: leadership has
@@ -191,6 +193,7 @@ impl ErrorKind {
             | E::PolicyViolation
             | E::ElectionNotNeeded
             | E::NoReassignmentInProgress
+            | E::UnknownNode
             | E::InvalidRequest
             | E::ProducerFenced
             | E::InvalidTxnState
@@ -258,6 +261,7 @@ impl ErrorKind {
             | E::PolicyViolation
             | E::ElectionNotNeeded
             | E::NoReassignmentInProgress
+            | E::UnknownNode
             | E::InvalidRequest
             | E::ProducerFenced
             | E::InvalidTxnState
@@ -352,6 +356,7 @@ codes! {
     78 GroupNotFound,
     79 NonEmptyGroup,
     82 GroupSubscribed,
+    83 UnknownNode,
 }
 
 #[cfg(test)]
@@ -361,7 +366,7 @@ mod tests {
     #[test]
     fn every_code_names_one_error_and_no_other() {
         let named: Vec<ErrorKind> = (0..=u16::MAX).filter_map(ErrorKind::from_code).collect();
-        assert_eq!(named.len(), 60);
+        assert_eq!(named.len(), 61);
         for code in 0..=u16::MAX {
             let back = ErrorKind::from_code(code).map(ErrorKind::code);
             assert!(back.is_none_or(|back| back == code), "{code}");

@@ -60,6 +60,9 @@ pub enum Manage {
     ElectLeaders(ElectLeaders),
     /// Answered by [`Managed::Checked`].
     Reassign(Vec<Reassign>),
+    /// Takes a node that is drained or lost out of the cluster for good. Answered by
+    /// [`Managed::Checked`] with one answer.
+    RemoveNode(i32),
 }
 
 /// What comes back.

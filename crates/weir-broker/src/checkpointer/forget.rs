@@ -49,7 +49,8 @@ impl Checkpointer {
             self.forgetting.next_look = Some(now.plus(LOOK_INTERVAL_MS));
             let env = &self.node.env;
             env.registry.remove_unowned(
-                |id| topology.is_deleted(id.topic_serial()),
+                // What a take-over has brought there waits for its shard.
+                |log| topology.is_deleted(log.id().topic_serial()) && log.brought().is_empty(),
                 |log| env.store.close_partition(log),
             );
         }

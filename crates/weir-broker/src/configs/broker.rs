@@ -31,6 +31,18 @@ const fn topic_default(name: &'static str, kind: Kind, default: Option<&'static 
     )
 }
 
+/// A limit on moves that there are none of. Tools take it back after each reassignment.
+const fn rate(name: &'static str, doc: &'static str) -> ConfigKey {
+    ConfigKey {
+        name,
+        kind: LONG,
+        default: Some(LONG_MAX),
+        effect: Effect::Moot("replicas are not moved one by one"),
+        broker_name: "",
+        doc,
+    }
+}
+
 const INT: Kind = Kind::Int {
     min: 0,
     max: i32::MAX,
@@ -48,7 +60,7 @@ const BOOLEAN: Kind = Kind::Boolean;
 const LONG_MAX: &str = "9223372036854775807";
 
 /// All of them, by name.
-pub static BROKER_KEYS: [ConfigKey; 67] = [
+pub static BROKER_KEYS: [ConfigKey; 70] = [
     key(
         "advertised.listeners",
         LIST,
@@ -122,6 +134,10 @@ pub static BROKER_KEYS: [ConfigKey; 67] = [
         Some("57671680"),
         "Most bytes of one answer to a fetch.",
     ),
+    rate(
+        "follower.replication.throttled.rate",
+        "Bytes a second of throttled replicas on followers.",
+    ),
     key(
         "group.coordinator.rebalance.protocols",
         LIST,
@@ -157,6 +173,10 @@ pub static BROKER_KEYS: [ConfigKey; 67] = [
         TEXT,
         Some("PEER"),
         "The listener between nodes.",
+    ),
+    rate(
+        "leader.replication.throttled.rate",
+        "Bytes a second of throttled replicas on leaders.",
     ),
     key(
         "listener.security.protocol.map",
@@ -308,6 +328,10 @@ pub static BROKER_KEYS: [ConfigKey; 67] = [
         Some("broker,controller"),
         "Every node is both.",
     ),
+    rate(
+        "replica.alter.log.dirs.io.max.bytes.per.second",
+        "Bytes a second of moves between directories.",
+    ),
     key(
         "socket.request.max.bytes",
         INT,
@@ -355,12 +379,12 @@ pub fn broker_key(name: &str) -> Option<&'static ConfigKey> {
 /// The key whose range a change of the setting `name` must keep to; `None`: it cannot be changed
 /// while the node runs.
 pub fn dynamic_key(name: &str) -> Option<&'static ConfigKey> {
-    let topic = topic_key_of_broker(name)?;
     let key = broker_key(name)?;
-    // Only what the topic's own setting could be as well.
-    match topic.effect {
-        Effect::Enforced | Effect::Moot(_) => Some(key),
-        Effect::Fixed(_) => None,
+    // A topic's default can be changed to what the topic's own setting could be.
+    let effect = topic_key_of_broker(name).map(|topic| topic.effect);
+    match (effect, key.effect) {
+        (Some(Effect::Enforced | Effect::Moot(_)), _) | (None, Effect::Moot(_)) => Some(key),
+        (Some(Effect::Fixed(_)), _) | (None, Effect::Enforced | Effect::Fixed(_)) => None,
     }
 }
 

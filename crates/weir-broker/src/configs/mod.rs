@@ -6,6 +6,8 @@ pub mod client_metrics;
 pub mod describe;
 pub mod group;
 pub mod key;
+#[cfg(test)]
+mod page;
 pub mod topic;
 pub mod value;
 

@@ -9,7 +9,7 @@ use weir_model::{ErrorKind, TopicName};
 use super::{MetadataState, TopicConfig, Topology, outcome::MetadataOutcome};
 use crate::{
     api::admin::{ConfigChange, ConfigMap, ConfigOp, ConfigResource, Refusal},
-    configs::alter,
+    configs::{alter, group::GroupSettings},
     encoding::{DecodeError, Reader, Writer},
 };
 
@@ -52,6 +52,11 @@ impl Topology {
         }
         let set = self.configs.get(resource);
         set.map_or_else(ConfigMap::new, |configs| ConfigMap::clone(configs))
+    }
+
+    /// A consumer group's settings.
+    pub fn group_settings(&self, group: &str) -> GroupSettings {
+        GroupSettings::resolve(&self.configs_of(&ConfigResource::Group(group.to_owned())))
     }
 
     /// Resources besides topics for which something is set, in order.

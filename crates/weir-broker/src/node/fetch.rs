@@ -1,18 +1,19 @@
 //! Fetches: from memory at once, from disk through the pool, or parked until there is enough.
 
+mod watch;
+
 use std::sync::{
     Arc, Mutex, PoisonError,
     atomic::{AtomicI64, Ordering},
 };
 
-use bytes::Bytes;
 use weir_log::{
     Millis,
-    partition::{PartitionLog, Read, ReadBatches, ReadError, Watcher},
+    partition::{PartitionLog, Read, ReadBatches, ReadError},
 };
-use weir_model::{ErrorKind, GroupId, Offset, batch::LENGTH_PREFIX_BYTES};
+use weir_model::{ErrorKind, GroupId, Offset};
 
-use super::{Node, Route};
+use super::{Node, Route, decided::cut_at};
 use crate::{
     api::{EpochEnd, Fetch, FetchPartition, Fetched, FetchedBatches, Outcome, ReadFrom},
     mailbox::Reply,
@@ -172,7 +173,7 @@ impl FetchTask {
             Ordering::Release,
         );
         let mut is_watched = false;
-        let watch: Arc<dyn Watcher> = Arc::new(Watch(Arc::clone(self)));
+        let watch = watch::of(self);
         for log in self
             .places
             .iter()
@@ -205,90 +206,11 @@ impl Place {
     }
 }
 
-struct Watch(Arc<FetchTask>);
-
-impl Watch {
-    /// What arrives may be undecided, and an end decides what arrived before it: how much there is
-    /// to read is seen by reading.
-    fn appended_to_transactions(&self) -> bool {
-        let task = &self.0;
-        let has_something = |place: &Place| place.has_more_than(0) && !task.is_undecided(place);
-        if task.places.iter().any(has_something) {
-            Pass::new(Arc::clone(task), false, None).run();
-        }
-        !task.is_answered()
-    }
-}
-
-impl Watcher for Watch {
-    fn appended(&self, size_bytes: usize) -> bool {
-        if self.0.committed_only {
-            return self.appended_to_transactions();
-        }
-        let size = i64::try_from(size_bytes).unwrap_or(i64::MAX);
-        let before = self.0.missing_bytes.fetch_sub(size, Ordering::AcqRel);
-        if before > 0 && before <= size {
-            Pass::new(Arc::clone(&self.0), true, None).run();
-        }
-        before > size
-    }
-
-    fn is_over(&self) -> bool {
-        self.0.is_answered()
-    }
-}
-
 /// What a place is answered with in the place of records.
 enum Instead {
     Error(ErrorKind),
     Preferred(i32),
     Diverging(Option<EpochEnd>),
-}
-
-/// Leaves out the batches from `end` on, which is the first offset of one.
-fn cut_at(batches: &mut FetchedBatches, end: Offset) {
-    let mut kept_bytes = 0;
-    while let Some((base, size)) = head_at(&batches.chunks, kept_bytes) {
-        if base >= end.wire() {
-            break;
-        }
-        kept_bytes += size;
-    }
-    let mut left = kept_bytes;
-    for chunk in &mut batches.chunks {
-        let kept = left.min(chunk.len());
-        chunk.truncate(kept);
-        left -= kept;
-    }
-    batches.chunks.retain(|chunk| !chunk.is_empty());
-    batches.size_bytes = kept_bytes.min(batches.size_bytes);
-}
-
-/// Base offset and size of the batch that begins at byte `at`.
-fn head_at(chunks: &[Bytes], at: usize) -> Option<(i64, usize)> {
-    let mut head = [0; LENGTH_PREFIX_BYTES];
-    let mut filled = 0;
-    let mut skipped = at;
-    for chunk in chunks {
-        let Some(rest) = chunk.get(skipped..) else {
-            skipped -= chunk.len();
-            continue;
-        };
-        skipped = 0;
-        let taken = rest.len().min(head.len() - filled);
-        head[filled..filled + taken].copy_from_slice(&rest[..taken]);
-        filled += taken;
-        if filled == head.len() {
-            break;
-        }
-    }
-    if filled < head.len() {
-        return None;
-    }
-    let base = i64::from_be_bytes(*head.first_chunk::<8>()?);
-    let length = i32::from_be_bytes(*head.last_chunk::<4>()?);
-    let size = usize::try_from(length).ok()? + LENGTH_PREFIX_BYTES;
-    Some((base, size))
 }
 
 impl Pass {
@@ -559,47 +481,6 @@ impl Pass {
             && let Some(reply) = self.task.take_reply()
         {
             reply.send(Outcome::Fetch(self.answers));
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use weir_model::batch::patched_head;
-
-    use super::*;
-
-    fn batches(cuts: &[usize]) -> FetchedBatches {
-        let mut whole = Vec::new();
-        for base in [5, 7, 9] {
-            whole.extend_from_slice(&patched_head(Offset(base), 70, 0));
-            whole.resize(whole.len() + 54, 0xff);
-        }
-        let mut whole = Bytes::from(whole);
-        let mut chunks = Vec::new();
-        let mut from = 0;
-        for cut in cuts {
-            chunks.push(whole.split_to(cut - from));
-            from = *cut;
-        }
-        chunks.push(whole);
-        FetchedBatches {
-            chunks,
-            size_bytes: 210,
-        }
-    }
-
-    #[test]
-    fn batches_from_the_first_undecided_one_on_are_left_out_wherever_chunks_end() {
-        let cuts: [&[usize]; 4] = [&[], &[70, 140], &[3, 72, 80, 150], &[64, 145]];
-        for cuts in cuts {
-            for (end, kept_bytes) in [(5, 0), (7, 70), (9, 140), (11, 210)] {
-                let mut batches = batches(cuts);
-                let whole = batches.chunks.concat();
-                cut_at(&mut batches, Offset(end));
-                assert_eq!(batches.size_bytes, kept_bytes, "{cuts:?} {end}");
-                assert_eq!(batches.chunks.concat(), whole[..kept_bytes]);
-            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use weir_model::{ErrorKind, GroupId, TopicId, TopicName};
+use weir_model::{ErrorKind, GroupId, NodeId, TopicId, TopicName};
 
 use super::{Node, topics::replicas, topics::wire};
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
     metadata::{
         MetadataCommand, MetadataOutcome, grow, placement, state::MAX_PARTITIONS_PER_TOPIC,
     },
+    steward::{AdminAnswer, AdminRequest},
 };
 
 type Deleted = Result<(TopicName, TopicId), Refusal>;
@@ -47,7 +48,31 @@ impl Node {
                 let answers = wanted.iter().map(|each| self.reassign(each));
                 reply.send(Outcome::Managed(Managed::Checked(answers.collect())));
             }
+            Manage::RemoveNode(node) => self.remove_node(node, reply),
         }
+    }
+
+    fn remove_node(self: &Arc<Self>, node: i32, reply: Reply) {
+        let send = |reply: Reply, answer: Checked| {
+            reply.send(Outcome::Managed(Managed::Checked(vec![answer])));
+        };
+        let id = u64::try_from(node).unwrap_or(0);
+        if !self.topology.load().nodes().contains_key(&NodeId(id)) {
+            let message = format!("No node has the id {node}.");
+            return send(reply, Err(Refusal::new(ErrorKind::UnknownNode, message)));
+        }
+        let done = Box::new(move |answer| {
+            send(
+                reply,
+                match answer {
+                    AdminAnswer::Done { .. } | AdminAnswer::Status(_) => Ok(()),
+                    AdminAnswer::Refused { reason } => {
+                        Err(Refusal::new(ErrorKind::InvalidRequest, reason))
+                    }
+                },
+            );
+        });
+        self.admin(AdminRequest::Remove { node: id }, done);
     }
 
     fn delete_topics(self: &Arc<Self>, topics: Vec<TopicRef>, reply: Reply) {

@@ -1,6 +1,6 @@
 //! What is where: the metadata group's replicas, and what this node stores.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use weir_model::{ErrorKind, GroupId, NodeId, TopicName};
 
@@ -56,13 +56,15 @@ impl Node {
     pub(super) fn log_dir(&self, wanted: Option<Vec<(TopicName, Vec<i32>)>>) -> LogDir {
         let topology = self.topology.load();
         let mut topics: BTreeMap<TopicName, Vec<StoredPartition>> = BTreeMap::new();
+        let is_voter = |group: &GroupId| view::voters(&self.view_of(*group)).contains(&self.id());
+        let here: BTreeSet<GroupId> = self.shards().into_iter().filter(is_voter).collect();
         let stored = |topic: &crate::metadata::TopicRecord, index: i32| {
             let (id, group) = topic.partition(index)?;
-            let is_here = view::voters(&self.view_of(group)).contains(&self.id());
             // What was never written to takes nothing.
             let log = self.env.registry.get(id);
             let size_bytes = log.map_or(0, |log| log.size_bytes());
-            is_here.then_some(StoredPartition { index, size_bytes })
+            here.contains(&group)
+                .then_some(StoredPartition { index, size_bytes })
         };
         match wanted {
             Some(wanted) => {

@@ -204,6 +204,17 @@ impl Cluster {
         panic!("no answer");
     }
 
+    /// Lets all nodes take a checkpoint.
+    pub(crate) fn checkpoint(&mut self) {
+        self.engines.values_mut().for_each(Engine::checkpoint);
+    }
+
+    /// Partitions that the node at `at`, by order of joining, has files of.
+    pub(crate) fn partition_dirs(&self, at: usize) -> usize {
+        let listed = std::fs::read_dir(self.dirs[at].0.join("partitions"));
+        listed.map_or(0, Iterator::count)
+    }
+
     pub(crate) fn status(&mut self, node: u64) -> ClusterStatus {
         match self.ask(node, AdminRequest::Status) {
             AdminAnswer::Status(status) => status,

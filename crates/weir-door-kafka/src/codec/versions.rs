@@ -55,6 +55,8 @@ pub enum Api {
     DescribeConfigs,
     /// Key 33.
     AlterConfigs,
+    /// Key 34.
+    AlterReplicaLogDirs,
     /// Key 35.
     DescribeLogDirs,
     /// Key 37.
@@ -73,10 +75,14 @@ pub enum Api {
     OffsetDelete,
     /// Key 55.
     DescribeQuorum,
+    /// Key 57.
+    UpdateFeatures,
     /// Key 60.
     DescribeCluster,
     /// Key 61.
     DescribeProducers,
+    /// Key 64.
+    UnregisterBroker,
     /// Key 65.
     DescribeTransactions,
     /// Key 66.
@@ -116,7 +122,7 @@ const fn line(api: Api, key: i16, min: i16, max: i16, flexible_from: i16) -> Ser
 }
 
 /// What is served, by key: the versions of Kafka 4.2, where this door can keep their promises.
-pub const SERVED: [Served; 41] = [
+pub const SERVED: [Served; 44] = [
     // librdkafka before 2.11.1 compresses only where Produce 0 is told (KAFKA-18659). Like Kafka
     // 4, 0 to 2 are told and close the connection when they are used.
     Served {
@@ -152,6 +158,7 @@ pub const SERVED: [Served; 41] = [
     line(Api::TxnOffsetCommit, 28, 0, 5, 3),
     line(Api::DescribeConfigs, 32, 1, 4, 4),
     line(Api::AlterConfigs, 33, 0, 2, 2),
+    line(Api::AlterReplicaLogDirs, 34, 1, 2, 2),
     line(Api::DescribeLogDirs, 35, 1, 4, 2),
     line(Api::CreatePartitions, 37, 0, 3, 2),
     line(Api::DeleteGroups, 42, 0, 2, 2),
@@ -161,8 +168,10 @@ pub const SERVED: [Served; 41] = [
     line(Api::ListPartitionReassignments, 46, 0, 0, 0),
     line(Api::OffsetDelete, 47, 0, 0, i16::MAX),
     line(Api::DescribeQuorum, 55, 0, 2, 0),
+    line(Api::UpdateFeatures, 57, 0, 2, 0),
     line(Api::DescribeCluster, 60, 0, 2, 0),
     line(Api::DescribeProducers, 61, 0, 0, 0),
+    line(Api::UnregisterBroker, 64, 0, 0, 0),
     line(Api::DescribeTransactions, 65, 0, 0, 0),
     line(Api::ListTransactions, 66, 0, 2, 0),
     line(Api::ListConfigResources, 74, 0, 1, 0),

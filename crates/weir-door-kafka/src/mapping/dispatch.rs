@@ -5,7 +5,7 @@ use kafka_protocol::protocol::Decodable;
 use weir_broker::api::Outcome;
 
 use super::{
-    api_versions, cluster, configs, elections, fetch, group_admin, groups, leader_epoch,
+    api_versions, cluster, configs, elections, fetch, group_admin, groups, kraft, leader_epoch,
     list_offsets, manage, metadata, offsets,
     plan::{Answer, Client, MapError, Mapped, Plan},
     produce, producer_id, topic_admin, topic_partitions, topics, transaction_admin, transactions,
@@ -67,6 +67,9 @@ fn map_checked(head: &Head, body: Bytes, client: &Client) -> Result<Mapped, MapE
         Api::ListConfigResources => configs::map_list(head, decode(head, body)?),
         Api::DescribeCluster => cluster::map_describe(head, &decode(head, body)?),
         Api::DescribeQuorum => cluster::map_quorum(head, &decode(head, body)?),
+        Api::AlterReplicaLogDirs => kraft::map_alter_log_dirs(decode(head, body)?),
+        Api::UpdateFeatures => kraft::map_update_features(head, &decode(head, body)?),
+        Api::UnregisterBroker => kraft::map_unregister(&decode(head, body)?),
         Api::DescribeLogDirs => cluster::map_log_dirs(decode(head, body)?),
         Api::ElectLeaders => elections::map_elect(head, decode(head, body)?),
         Api::AlterPartitionReassignments => elections::map_reassign(decode(head, body)?),
@@ -100,6 +103,7 @@ fn decode_as<M: Decodable>(head: &Head, version: i16, mut body: Bytes) -> Result
 }
 
 /// Turns the node's outcome into the answer.
+// Table: one arm per kind.
 pub fn answer(
     head: &Head,
     plan: Plan,

@@ -3,7 +3,7 @@
 use weir_broker::api::{Outcome, admin::Managed};
 
 use super::{
-    cluster, configs, elections,
+    cluster, configs, elections, kraft,
     plan::{Answer, ManagePlan, MapError},
     topic_admin, topic_partitions,
 };
@@ -60,6 +60,10 @@ pub fn answer(head: &Head, plan: ManagePlan, outcome: Outcome) -> Result<Answer,
         }
         ManagePlan::DescribeQuorum => cluster::answer_quorum(head, managed!(Quorum)),
         ManagePlan::DescribeLogDirs => cluster::answer_log_dirs(head, managed!(LogDirs)),
+        ManagePlan::AlterLogDirs(asked) => {
+            kraft::answer_alter_log_dirs(head, asked, &managed!(LogDirs))
+        }
+        ManagePlan::UnregisterBroker => kraft::answer_unregister(head, managed!(Checked)),
         ManagePlan::ElectLeaders => elections::answer_elect(head, managed!(Elected)),
         ManagePlan::Reassign(asked) => elections::answer_reassign(head, asked, managed!(Checked)),
     }

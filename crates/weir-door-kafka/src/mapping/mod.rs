@@ -9,6 +9,7 @@ pub mod fetch;
 pub mod group_admin;
 pub mod grouped;
 pub mod groups;
+pub mod kraft;
 pub mod leader_epoch;
 pub mod list_offsets;
 pub mod manage;

@@ -226,6 +226,10 @@ pub enum ManagePlan {
     ElectLeaders,
     /// AlterPartitionReassignments: names with indexes.
     Reassign(Vec<(StrBytes, Vec<i32>)>),
+    /// AlterReplicaLogDirs: directories with topics and indexes.
+    AlterLogDirs(Vec<AskedDir>),
+    /// UnregisterBroker.
+    UnregisterBroker,
     /// DescribeTopicPartitions.
     TopicPartitions {
         /// Most partitions of the answer.
@@ -236,6 +240,9 @@ pub enum ManagePlan {
         refused: Vec<StrBytes>,
     },
 }
+
+/// A directory, and what is to be in it.
+pub type AskedDir = (StrBytes, Vec<(StrBytes, Vec<i32>)>);
 
 /// A resource as it was asked for, and why the node was not asked.
 #[derive(Debug)]

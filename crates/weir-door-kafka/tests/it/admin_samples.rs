@@ -3,12 +3,14 @@
 use bytes::BytesMut;
 use kafka_protocol::{
     messages::{
-        AlterConfigsRequest, AlterPartitionReassignmentsRequest, CreatePartitionsRequest,
-        DeleteRecordsRequest, DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest,
-        DescribeLogDirsRequest, DescribeQuorumRequest, DescribeTopicPartitionsRequest,
-        ElectLeadersRequest, IncrementalAlterConfigsRequest, ListConfigResourcesRequest,
-        ListPartitionReassignmentsRequest, alter_configs_request,
+        AlterConfigsRequest, AlterPartitionReassignmentsRequest, AlterReplicaLogDirsRequest,
+        CreatePartitionsRequest, DeleteRecordsRequest, DeleteTopicsRequest, DescribeClusterRequest,
+        DescribeConfigsRequest, DescribeLogDirsRequest, DescribeQuorumRequest,
+        DescribeTopicPartitionsRequest, ElectLeadersRequest, IncrementalAlterConfigsRequest,
+        ListConfigResourcesRequest, ListPartitionReassignmentsRequest, UnregisterBrokerRequest,
+        UpdateFeaturesRequest, alter_configs_request,
         alter_partition_reassignments_request::{ReassignablePartition, ReassignableTopic},
+        alter_replica_log_dirs_request::{AlterReplicaLogDir, AlterReplicaLogDirTopic},
         create_partitions_request::{CreatePartitionsAssignment, CreatePartitionsTopic},
         delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic},
         delete_topics_request::DeleteTopicState,
@@ -19,6 +21,7 @@ use kafka_protocol::{
         elect_leaders_request::TopicPartitions,
         incremental_alter_configs_request,
         list_partition_reassignments_request::ListPartitionReassignmentsTopics,
+        update_features_request::FeatureUpdateKey,
     },
     protocol::Encodable,
 };
@@ -146,6 +149,31 @@ pub(crate) fn encode_body(api: Api, version: i16, into: &mut BytesMut) {
                 .encode(into, version)
                 .unwrap();
         }
+        Api::AlterReplicaLogDirs => {
+            let topic = AlterReplicaLogDirTopic::default()
+                .with_name(text("topic").into())
+                .with_partitions(vec![0, 1]);
+            let dir = AlterReplicaLogDir::default()
+                .with_path(text("/data"))
+                .with_topics(vec![topic]);
+            AlterReplicaLogDirsRequest::default()
+                .with_dirs(vec![dir])
+                .encode(into, version)
+                .unwrap();
+        }
+        Api::UpdateFeatures => {
+            let update = FeatureUpdateKey::default()
+                .with_feature(text("metadata.version"))
+                .with_max_version_level(7);
+            UpdateFeaturesRequest::default()
+                .with_feature_updates(vec![update])
+                .encode(into, version)
+                .unwrap();
+        }
+        Api::UnregisterBroker => UnregisterBrokerRequest::default()
+            .with_broker_id(3.into())
+            .encode(into, version)
+            .unwrap(),
         _ => reassignments(api, version, into),
     }
 }
@@ -267,5 +295,6 @@ pub(crate) fn managed(manage: &Manage, kind: Option<ErrorKind>) -> Managed {
             Managed::Elected(elected.collect())
         }
         Manage::Reassign(wanted) => checked(wanted.len()),
+        Manage::RemoveNode(_) => checked(1),
     }
 }

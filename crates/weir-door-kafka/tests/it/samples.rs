@@ -40,7 +40,10 @@ pub(crate) fn all_versions() -> impl Iterator<Item = (Served, i16)> {
 
 /// Whether the door answers by itself.
 pub(crate) fn is_answered_here(api: Api) -> bool {
-    matches!(api, Api::ApiVersions | Api::ListPartitionReassignments)
+    matches!(
+        api,
+        Api::ApiVersions | Api::ListPartitionReassignments | Api::UpdateFeatures
+    )
 }
 
 pub(crate) fn text(text: &'static str) -> StrBytes {
@@ -161,6 +164,9 @@ fn encode_body(api: Api, version: i16, into: &mut BytesMut) {
         | Api::DeleteRecords
         | Api::DescribeConfigs
         | Api::AlterConfigs
+        | Api::AlterReplicaLogDirs
+        | Api::UpdateFeatures
+        | Api::UnregisterBroker
         | Api::DescribeLogDirs
         | Api::CreatePartitions
         | Api::ElectLeaders

@@ -117,23 +117,9 @@ async fn serve(
         .context("no threads for the node")?;
     transport.attach(Arc::new(running.node()));
     watched.runs(running.observer());
-    let whole = async {
-        let (mut running, is_ready) = wait_ready(running, &mut ending).await?;
-        if is_ready {
-            let shown = Arc::clone(&watched);
-            let tell = move || {
-                shown.serves(true);
-                when_ready(&config, &ready)
-            };
-            let ending = async {
-                ending.asked().await;
-                watched.serves(false);
-            };
-            running = serve_clients(running, doors.kafka, kafka, tell, ending).await?;
-        }
-        tokio::task::spawn_blocking(move || running.stop()).await?;
-        Ok(())
-    };
+    let kafka = (doors.kafka, kafka);
+    let tell = move || when_ready(&config, &ready);
+    let whole = live(running, kafka, tell, &watched, &mut ending);
     let ended = tokio::select! {
         ended = whole => ended,
         // Nothing more may be acknowledged: no orderly end.
@@ -145,6 +131,31 @@ async fn serve(
     // Last, since the other nodes count on this one's answers until the end.
     transport.stop().await;
     ended
+}
+
+/// The node from its start to its orderly end.
+async fn live(
+    running: Running,
+    (listener, door): (Listener, KafkaDoor),
+    tell_ready: impl FnOnce() -> anyhow::Result<()> + Send + 'static,
+    watched: &Arc<Watched>,
+    ending: &mut Ending,
+) -> anyhow::Result<()> {
+    let (mut running, is_ready) = wait_ready(running, ending).await?;
+    if is_ready {
+        let shown = Arc::clone(watched);
+        let tell = move || {
+            shown.serves(true);
+            tell_ready()
+        };
+        let asked = async {
+            ending.asked().await;
+            watched.serves(false);
+        };
+        running = serve_clients(running, listener, door, tell, asked).await?;
+    }
+    tokio::task::spawn_blocking(move || running.stop()).await?;
+    Ok(())
 }
 
 /// Answers on the admin port until the process ends; gives its addresses.

@@ -1,6 +1,6 @@
 //! Shapes of what administrators ask about topics, settings and the cluster.
 
-use super::{CONFIG, I8, I32, I64, Kind, Shape, TEXT, UUID, all, of, since, until};
+use super::{CONFIG, I8, I16, I32, I64, Kind, Shape, TEXT, UUID, all, between, of, since, until};
 
 /// Topics by name, or by name or id; timeout.
 pub(super) static DELETE_TOPICS: Shape = of(&[
@@ -86,3 +86,17 @@ static REASSIGNED: Shape = of(&[all(I32), all(Kind::Plain(&I32))]);
 
 /// Timeout, topics.
 pub(super) static LIST_REASSIGNMENTS: Shape = of(&[all(I32), all(Kind::Array(&INDEXES))]);
+
+/// Directories.
+pub(super) static ALTER_LOG_DIRS: Shape = of(&[all(Kind::Array(&LOG_DIR))]);
+/// Path, topics.
+static LOG_DIR: Shape = of(&[all(TEXT), all(Kind::Array(&INDEXES))]);
+
+/// Timeout, features, validate only.
+pub(super) static UPDATE_FEATURES: Shape =
+    of(&[all(I32), all(Kind::Array(&FEATURE)), since(1, I8)]);
+/// Name, level, whether down, kind of change.
+static FEATURE: Shape = of(&[all(TEXT), all(I16), between(0, 0, I8), since(1, I8)]);
+
+/// Node.
+pub(super) static UNREGISTER_BROKER: Shape = of(&[all(I32)]);

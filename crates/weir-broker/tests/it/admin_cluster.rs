@@ -1,0 +1,229 @@
+//! What administrators change on one node is so on all of them.
+
+use std::sync::Arc;
+
+use weir_broker::{
+    Mailbox, Reply, Ticket,
+    api::{
+        AckLevel, Backend, CreateTopics, Metadata, NewTopic, Outcome, Produce, ProducePartition,
+        Request, TopicRef,
+        admin::{
+            AlterConfigs, ConfigChange, ConfigOp, ConfigResource, DeleteRecords, DescribeConfigs,
+            ElectLeaders, Manage, Managed,
+        },
+    },
+};
+use weir_model::{ErrorKind, NodeId, Offset, TopicName};
+
+use crate::{nodes::Cluster, produce::sound};
+
+const PARTITIONS: i32 = 4;
+
+fn topic() -> TopicRef {
+    TopicRef::Name(TopicName::new("t").unwrap())
+}
+
+fn ask(cluster: &mut Cluster, node: u64, request: Request) -> Outcome {
+    let mailbox = Mailbox::new(Box::new(|| {}));
+    let reply = Reply::new(Arc::clone(&mailbox), Ticket(0));
+    cluster.nodes[&NodeId(node)].submit(request, reply);
+    let mut answers = Vec::new();
+    cluster.until("an answer", |_| {
+        mailbox.take(&mut answers);
+        !answers.is_empty()
+    });
+    answers.pop().unwrap().1
+}
+
+fn manage(cluster: &mut Cluster, node: u64, manage: Manage) -> Managed {
+    match ask(cluster, node, Request::Manage(manage)) {
+        Outcome::Managed(managed) => managed,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn create(cluster: &mut Cluster, node: u64) {
+    let topic = NewTopic {
+        name: "t".to_owned(),
+        partition_count: Some(PARTITIONS.unsigned_abs()),
+        replication_factor: None,
+        configs: Vec::new(),
+        assignments: None,
+    };
+    let create = CreateTopics {
+        topics: vec![topic],
+        validate_only: false,
+    };
+    let Outcome::CreateTopics(created) = ask(cluster, node, Request::CreateTopics(create)) else {
+        panic!("another answer");
+    };
+    assert!(created[0].is_ok(), "{created:?}");
+}
+
+/// Leaders of all partitions, as node 1 tells them; `None` where one has none, or the topic is not there.
+fn leaders(cluster: &mut Cluster) -> Option<Vec<(i32, Vec<i32>)>> {
+    let wanted = Metadata {
+        topics: Some(vec![topic()]),
+        auto_create: false,
+    };
+    let Outcome::Metadata(told) = ask(cluster, 1, Request::Metadata(wanted)) else {
+        panic!("another answer");
+    };
+    let description = told.topics[0].result.as_ref().ok()?;
+    let partitions = description.partitions.iter();
+    partitions
+        .map(|each| Some((each.leader?, each.replicas.clone())))
+        .collect()
+}
+
+/// Sends a batch to each partition, wherever that is led.
+fn produce(cluster: &mut Cluster) -> Vec<Offset> {
+    let mut offsets = Vec::new();
+    for index in 0..PARTITIONS {
+        let mut node = 0;
+        let offset = loop {
+            node = node % 3 + 1;
+            let partition = ProducePartition {
+                topic: topic(),
+                index,
+                batch: sound(),
+            };
+            let produce = Produce {
+                transaction: None,
+                ack: AckLevel::Majority,
+                timeout_ms: 1_000,
+                partitions: vec![partition],
+            };
+            let Outcome::Produce(answers) = ask(cluster, node, Request::Produce(produce)) else {
+                panic!("another answer");
+            };
+            match answers[0].base_offset {
+                Ok(offset) => break offset,
+                Err(error) => assert!(error.retriable(), "{error:?}"),
+            }
+        };
+        offsets.push(offset);
+    }
+    offsets
+}
+
+fn three() -> Cluster {
+    let mut cluster = Cluster::found(3);
+    cluster.join();
+    cluster.join();
+    cluster.until("three vote everywhere", |cluster| {
+        let status = crate::nodes::status_of(&cluster.nodes[&NodeId(1)]);
+        status.groups.iter().all(|group| group.voters.len() == 3)
+    });
+    cluster
+}
+
+#[test]
+fn a_deleted_topics_files_go_from_all_nodes_also_from_one_that_was_down() {
+    let mut cluster = three();
+    create(&mut cluster, 2);
+    assert_eq!(produce(&mut cluster), vec![Offset(0); 4]);
+    cluster.checkpoint();
+    cluster.until("all partitions have files everywhere", |cluster| {
+        (0..3).all(|at| cluster.partition_dirs(at) == 4)
+    });
+    cluster.set_up(NodeId(3), false);
+    let deleted = manage(&mut cluster, 2, Manage::DeleteTopics(vec![topic()]));
+    assert!(matches!(deleted, Managed::DeletedTopics(answers) if answers[0].is_ok()));
+    cluster.until("two nodes are clean", |cluster| {
+        (0..2).all(|at| cluster.partition_dirs(at) == 0)
+    });
+    assert_eq!(cluster.partition_dirs(2), 4);
+    cluster.set_up(NodeId(3), true);
+    cluster.until("the third is clean", |cluster| {
+        cluster.partition_dirs(2) == 0
+    });
+    create(&mut cluster, 1);
+    assert_eq!(produce(&mut cluster), vec![Offset(0); 4]);
+}
+
+#[test]
+fn settings_are_the_same_everywhere_once_they_are_answered() {
+    let mut cluster = three();
+    create(&mut cluster, 1);
+    let change = ConfigChange {
+        name: "retention.ms".to_owned(),
+        op: ConfigOp::Set,
+        value: Some("5".to_owned()),
+    };
+    let own = ConfigResource::Topic("t".to_owned());
+    let alter = AlterConfigs {
+        resources: vec![(own.clone(), vec![change])],
+        is_whole: false,
+        validate_only: false,
+    };
+    let altered = manage(&mut cluster, 3, Manage::AlterConfigs(alter));
+    assert!(matches!(altered, Managed::Checked(answers) if answers == [Ok(())]));
+    let told = |cluster: &mut Cluster, node| {
+        let wanted = DescribeConfigs {
+            resource: own.clone(),
+            names: Some(vec!["retention.ms".to_owned()]),
+        };
+        match manage(cluster, node, Manage::DescribeConfigs(vec![wanted])) {
+            Managed::Configs(answers) => answers[0].as_ref().unwrap()[0].value.clone(),
+            other => panic!("{other:?}"),
+        }
+    };
+    // The node that answered has it already; the others hear of it.
+    assert_eq!(told(&mut cluster, 3).as_deref(), Some("5"));
+    for node in [1, 2] {
+        let mut rounds_count = 0;
+        while told(&mut cluster, node).as_deref() != Some("5") {
+            rounds_count += 1;
+            assert!(rounds_count < 1_000, "node {node}");
+            cluster.round();
+        }
+    }
+}
+
+#[test]
+fn records_are_deleted_by_the_leader_alone() {
+    let mut cluster = three();
+    create(&mut cluster, 1);
+    produce(&mut cluster);
+    let mut trimmed = Vec::new();
+    for node in 1..=3 {
+        let wanted = DeleteRecords {
+            topic: topic(),
+            index: 0,
+            offset: -1,
+        };
+        match manage(&mut cluster, node, Manage::DeleteRecords(vec![wanted])) {
+            Managed::DeletedRecords(answers) => trimmed.extend(answers),
+            other => panic!("{other:?}"),
+        }
+    }
+    trimmed.sort_by_key(|answer| answer.is_err());
+    let elsewhere = Err(ErrorKind::NotLeader);
+    assert_eq!(trimmed, [Ok(Offset(2)), elsewhere, elsewhere]);
+}
+
+#[test]
+fn an_election_makes_the_first_replica_of_each_partition_its_leader() {
+    let mut cluster = three();
+    create(&mut cluster, 1);
+    let elect = ElectLeaders {
+        partitions: None,
+        is_unclean: false,
+    };
+    let Managed::Elected(answers) = manage(&mut cluster, 1, Manage::ElectLeaders(elect)) else {
+        panic!("another answer");
+    };
+    assert!(
+        answers.iter().all(|(_, _, elected)| elected.is_ok()),
+        "{answers:?}"
+    );
+    let leaders = leaders(&mut cluster).unwrap();
+    assert!(
+        leaders
+            .iter()
+            .all(|(leader, replicas)| replicas.first() == Some(leader))
+    );
+    let first: std::collections::BTreeSet<i32> = leaders.iter().map(|each| each.0).collect();
+    assert_eq!(first.len(), 3, "preferred leaders are spread");
+}
