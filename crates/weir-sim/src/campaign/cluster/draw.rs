@@ -11,15 +11,16 @@ const MIN_DURATION_MS: u64 = 15_000;
 /// Trouble does not begin before clients have something to lose, in ms.
 const CALM_MS: u64 = 3_000;
 
-/// By how much wall clocks are set wrong, in ms: seconds, minutes, a day.
+/// By how much wall clocks are set wrong, in ms: seconds, minutes, hours. Less than the day after which
+/// a producer that says nothing is forgotten: from then on nothing tells what it sends again.
 const JUMPS_MS: [i64; 7] = [
-    -90_000_000,
+    -20_000_000,
     -1_200_000,
     -3_000,
     0,
     3_000,
     1_200_000,
-    90_000_000,
+    20_000_000,
 ];
 /// Fastest drift of a machine's clocks, in millionths: far beyond what a working oscillator does.
 const MAX_DRIFT_PPM: u64 = 50_000;

@@ -187,10 +187,16 @@ impl Cluster<'_> {
     }
 
     fn sweep(&mut self, place: Place) -> Result<(), Broken> {
-        let until_ms = self.now_ms + HEAL_MS;
+        let mut until_ms = self.now_ms + HEAL_MS;
+        let mut reached = self.swept.next;
         for _ in 0..MAX_READ_COUNT {
             if self.swept.is_whole {
                 return Ok(());
+            }
+            // As long as it goes on, however much there is.
+            if self.swept.next != reached {
+                reached = self.swept.next;
+                until_ms = self.now_ms + HEAL_MS;
             }
             if self.now_ms > until_ms {
                 break;

@@ -353,7 +353,8 @@ impl Cluster<'_> {
                 self.count_earlier_as_stored(client, serial, place);
                 Ok(())
             }
-            Err(ErrorKind::OutOfOrderSequence | ErrorKind::SequenceGap) if is_first => {
+            // A gap that may close while a new leader settles is asked again.
+            Err(ErrorKind::OutOfOrderSequence) if is_first => {
                 let detail = format!("{place:?}: all batches before batch {serial} were stored");
                 Err(broken(oracle_name::LOST, detail))
             }
