@@ -22,7 +22,7 @@ use crate::{
 /// Most watchers of one partition.
 pub const MAX_WATCHERS: usize = 10_000;
 /// Fewer watchers than this are not looked through for those that are over.
-const MIN_PRUNED_WATCHERS: usize = 16;
+const MIN_PRUNED_WATCHERS: u32 = 16;
 
 /// Most batches that the flusher takes at once.
 const MAX_UNFLUSHED_COUNT: usize = 1024;
@@ -62,7 +62,7 @@ struct State {
     queued_for_eviction: bool,
     watchers: Vec<Arc<dyn Watcher>>,
     /// Those that are over go when there are this many: an idle partition calls none of them.
-    prune_watchers_at: usize,
+    prune_watchers_at: u32,
 }
 
 /// Segments that compaction wrote anew, until a flush takes them into the manifest.
@@ -200,9 +200,10 @@ impl PartitionLog {
     /// what was appended before is not reported.
     pub fn watch(&self, watcher: Arc<dyn Watcher>) -> Result<(), WatchersFull> {
         let mut state = self.lock();
-        if state.watchers.len() >= state.prune_watchers_at {
+        let count = |state: &State| u32::try_from(state.watchers.len()).unwrap_or(u32::MAX);
+        if count(&state) >= state.prune_watchers_at {
             state.watchers.retain(|watcher| !watcher.is_over());
-            state.prune_watchers_at = (2 * state.watchers.len()).max(MIN_PRUNED_WATCHERS);
+            state.prune_watchers_at = (2 * count(&state)).max(MIN_PRUNED_WATCHERS);
         }
         if state.watchers.len() >= MAX_WATCHERS {
             return Err(WatchersFull);
