@@ -40,6 +40,9 @@ const CYCLES_PER_PAIR_CYCLE: u32 = 4;
 /// From so many cycles on each fault gets a cluster of its own.
 const LONG_RUN_CYCLES: u32 = 10;
 
+/// Cycles of [`HEAVY`] after which its data would fill the disks without any fault.
+const MAX_HEAVY_CYCLES: u32 = 25;
+
 /// What `weir-interop cluster` is asked for.
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -67,6 +70,16 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    /// What is struck, and how often, in parts that a cluster's disks have room for.
+    fn parts(&self) -> Vec<(Faults, u32)> {
+        let parts = |(faults, cycles): (Faults, u32)| {
+            let most = faults.most_cycles();
+            let starts = (0..cycles).step_by(most as usize);
+            starts.map(move |start| (faults.clone(), most.min(cycles - start)))
+        };
+        self.plan().into_iter().flat_map(parts).collect()
+    }
+
     /// What is struck, and how often.
     fn plan(&self) -> Vec<(Faults, u32)> {
         let cycles = if self.quick {
@@ -153,6 +166,14 @@ impl Faults {
         .to_vec()
     }
 
+    /// Cycles that one cluster stands.
+    fn most_cycles(&self) -> u32 {
+        match self.0.contains(&Fault::DiskFull) {
+            true => MAX_HEAVY_CYCLES,
+            false => u32::MAX,
+        }
+    }
+
     fn shape(&self) -> Shape {
         match self.0.contains(&Fault::DiskFull) {
             true => HEAVY,
@@ -185,10 +206,13 @@ pub(crate) fn run(options: &Options, weir: &Path) -> Result<bool> {
     let mut moments = Moments::from_seed(options.seed);
     let mut totals = Totals::default();
     let mut cluster = None;
-    for (faults, cycles) in &options.plan() {
+    let parts = options.parts();
+    for (at, (faults, cycles)) in parts.iter().enumerate() {
         let cycles = *cycles;
+        let part = parts[..at].iter().filter(|(it, _)| it == faults).count();
         let trial = Trial {
             faults,
+            part,
             cycles,
             keep: options.keep,
             nodes: options.nodes,
@@ -196,7 +220,7 @@ pub(crate) fn run(options: &Options, weir: &Path) -> Result<bool> {
             weir,
             directory: directory.path(),
         };
-        totals.faults += 1;
+        totals.faults += u32::from(part == 0);
         match trial.run(&mut cluster, &mut moments) {
             Ok(verdict) => {
                 totals.cycles += cycles;
@@ -232,6 +256,8 @@ pub(crate) fn run(options: &Options, weir: &Path) -> Result<bool> {
 /// One fault, or one pair, `cycles` times.
 struct Trial<'a> {
     faults: &'a Faults,
+    /// How many clusters had the same faults before.
+    part: usize,
     cycles: u32,
     keep: bool,
     nodes: usize,
@@ -241,12 +267,21 @@ struct Trial<'a> {
 }
 
 impl Trial<'_> {
+    /// Of the directories and the topic.
+    fn name(&self) -> String {
+        let faults = self.faults.to_string().replace('+', "-");
+        match self.part {
+            0 => faults,
+            part => format!("{faults}-{}", part + 1),
+        }
+    }
+
     fn run(&self, cluster: &mut Option<Cluster>, moments: &mut Moments) -> Result<Verdict> {
         let started = Instant::now();
         let cluster = match cluster {
             Some(cluster) => cluster,
             None => {
-                let nodes = self.directory.join(format!("nodes-{}", self.faults));
+                let nodes = self.directory.join(format!("nodes-{}", self.name()));
                 std::fs::create_dir_all(&nodes)?;
                 let ground = Ground::Apart(self.file_system);
                 let made = Cluster::start(self.weir, &nodes, ground, self.nodes, &[])
@@ -254,7 +289,7 @@ impl Trial<'_> {
                 cluster.insert(made)
             }
         };
-        let topic = format!("fault-{}", self.faults).replace('+', "-");
+        let topic = format!("fault-{}", self.name());
         let mut load = Load::start(cluster, &topic, self.faults.shape(), self.directory)?;
         let judged = self.strike_all(cluster, &mut load, moments);
         if judged.is_err() {
@@ -357,6 +392,17 @@ mod tests {
             ..Options::default()
         };
         assert!(named.plan().iter().all(|(_, cycles)| *cycles == 100));
+    }
+
+    #[test]
+    fn what_fills_disks_comes_in_parts() {
+        let options = Options {
+            faults: vec![Faults(vec![Fault::DiskFull]), Faults(vec![Fault::Kill])],
+            cycles: 60,
+            ..Options::default()
+        };
+        let cycles: Vec<_> = options.parts().iter().map(|(_, cycles)| *cycles).collect();
+        assert_eq!(cycles, [25, 25, 10, 60]);
     }
 
     #[test]

@@ -69,6 +69,9 @@ impl Node {
                     AdminAnswer::Refused { reason } => {
                         Err(Refusal::new(ErrorKind::InvalidRequest, reason))
                     }
+                    AdminAnswer::NotYet { reason } => {
+                        Err(Refusal::new(ErrorKind::TimedOut, reason))
+                    }
                 },
             );
         });

@@ -57,6 +57,11 @@ pub enum AdminAnswer {
         /// Why, and what to do.
         reason: String,
     },
+    /// Nothing changed: something is in the way that passes by itself, such as an election.
+    NotYet {
+        /// What is in the way.
+        reason: String,
+    },
 }
 
 /// The cluster as one node knows it.

@@ -282,37 +282,63 @@ fn voter_target(most: usize, active_count: usize, voter_count: usize) -> usize {
 
 type Nodes = BTreeSet<NodeId>;
 
-/// Whether a node may be taken out of the cluster for good; otherwise why not, and what to do.
-pub(crate) fn check_remove(facts: &Facts, node: NodeId) -> Result<(), String> {
+/// Why a node may not be taken out, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Obstacle {
+    /// Somebody has to do something about it.
+    Lasting(String),
+    /// It passes by itself.
+    Passing(String),
+}
+
+/// Whether a node may be taken out of the cluster for good.
+pub(crate) fn check_remove(facts: &Facts, node: NodeId) -> Result<(), Obstacle> {
     let Some(known) = facts.nodes.get(&node) else {
-        return Err(format!("there is no node {node}"));
+        return Err(Obstacle::Lasting(format!("there is no node {node}")));
     };
     if facts.active().all(|other| other == node) {
-        return Err(format!(
-            "node {node} is the last active one: add another first"
-        ));
+        let reason = format!("node {node} is the last active one: add another first");
+        return Err(Obstacle::Lasting(reason));
     }
     for (id, group) in &facts.groups {
         let voters = &group.view.members.voters;
         let outgoing = &group.view.members.voters_outgoing;
         let votes = voters.contains(&node) || outgoing.contains(&node);
         if votes && known.is_up {
-            return Err(format!(
-                "node {node} is up and carries voters: drain it first"
-            ));
+            let reason = format!("node {node} is up and carries voters: drain it first");
+            return Err(Obstacle::Lasting(reason));
         }
+        let others: Vec<_> = voters.iter().filter(|voter| **voter != node).collect();
+        let up_count = others.iter().filter(|other| facts.is_up(***other)).count();
+        let has_majority_up = up_count >= majority(voters.len());
         let Some(led) = facts.group(*id) else {
-            return Err(format!(
-                "group {id} has no leader: start its other nodes first ({voters:?})"
-            ));
+            return Err(match has_majority_up {
+                true => Obstacle::Passing(format!("group {id} elects a leader")),
+                false => Obstacle::Lasting(format!(
+                    "group {id} has no leader: start its other nodes first ({})",
+                    list(&others)
+                )),
+            });
         };
-        let others = voters.iter().filter(|voter| **voter != node);
-        let sound_count = others.filter(|other| led.is_sound(facts, **other)).count();
-        if votes && sound_count < majority(voters.len()) {
-            return Err(format!(
-                "group {id} would lose its majority: bring its other nodes up first ({voters:?})"
-            ));
+        let is_sound = |other: &&&NodeId| led.is_sound(facts, ***other);
+        if votes && others.iter().filter(is_sound).count() < majority(voters.len()) {
+            return Err(match has_majority_up {
+                true => Obstacle::Passing(format!(
+                    "a node of group {id} has not caught up with it ({})",
+                    list(&others)
+                )),
+                false => Obstacle::Lasting(format!(
+                    "group {id} would lose its majority: bring its other nodes up first ({})",
+                    list(&others)
+                )),
+            });
         }
     }
     Ok(())
+}
+
+/// Nodes as people read them.
+pub(crate) fn list(nodes: &[&NodeId]) -> String {
+    let ids: Vec<_> = nodes.iter().map(ToString::to_string).collect();
+    ids.join(", ")
 }

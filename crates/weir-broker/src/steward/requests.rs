@@ -9,14 +9,14 @@ use weir_model::{GroupId, NodeId};
 use super::{
     admin::{AdminAnswer, AdminRequest},
     cluster,
-    plan::{Action, Facts, Standing, Step, check_remove},
+    plan::{Action, Facts, Obstacle, Standing, Step, check_remove, list},
     status,
     step::{self, Order},
 };
 use crate::{Node, peer::CallFailed};
 
-const TRY_AGAIN: &str = "no node leads the metadata group, or none that can be reached: start \
-                         enough nodes for a majority and try again";
+const NOBODY_LEADS: &str = "no node leads the metadata group, or none that can be reached: it needs \
+                            a majority of its nodes up";
 
 /// Called once with the answer.
 pub type AdminDone = Box<dyn FnOnce(AdminAnswer) + Send>;
@@ -33,6 +33,7 @@ pub(super) enum Change {
 enum Decision {
     Done(String),
     Refuse(String),
+    NotYet(String),
     Change(Change, String),
     Step(Step, String),
     Balance(String),
@@ -66,7 +67,7 @@ pub(super) fn serve(
             let heard = move |answer| done(forwarded(leader, answer));
             node.peers.call(leader, request.to_call(), Box::new(heard));
         }
-        Some(_) | None => done(refused(TRY_AGAIN.to_owned())),
+        Some(_) | None => done(not_yet(NOBODY_LEADS.to_owned())),
     }
 }
 
@@ -86,6 +87,10 @@ fn refused(reason: String) -> AdminAnswer {
     AdminAnswer::Refused { reason }
 }
 
+fn not_yet(reason: String) -> AdminAnswer {
+    AdminAnswer::NotYet { reason }
+}
+
 fn carry_out(node: &Arc<Node>, facts: &Facts, decision: Decision, done: AdminDone) {
     let answer = |message: String| {
         move |result: Result<(), String>| match result {
@@ -96,6 +101,7 @@ fn carry_out(node: &Arc<Node>, facts: &Facts, decision: Decision, done: AdminDon
     match decision {
         Decision::Done(message) => done(AdminAnswer::Done { message }),
         Decision::Refuse(reason) => done(refused(reason)),
+        Decision::NotYet(reason) => done(not_yet(reason)),
         Decision::Balance(message) => {
             node.steward.want_balance();
             done(AdminAnswer::Done { message });
@@ -126,7 +132,8 @@ fn decide(facts: &Facts, request: &AdminRequest) -> Decision {
                     "node {node} is out of the cluster; its data directory is of no use any more"
                 ),
             ),
-            Err(reason) => Decision::Refuse(reason),
+            Err(Obstacle::Lasting(reason)) => Decision::Refuse(reason),
+            Err(Obstacle::Passing(reason)) => Decision::NotYet(reason),
         },
         AdminRequest::Transfer { group, node } => transfer(facts, GroupId(group), NodeId(node)),
     }
@@ -167,13 +174,13 @@ fn transfer(facts: &Facts, id: GroupId, to: NodeId) -> Decision {
         return unknown(facts, to);
     }
     let Some(group) = facts.group(id) else {
-        return Decision::Refuse(format!("group {id} has no leader at the moment: try again"));
+        return Decision::NotYet(format!("group {id} has no leader"));
     };
     if group.leader == to {
         return Decision::Done(format!("node {to} leads group {id} already"));
     }
     if !group.voters().contains(&to) {
-        let voters = list(group.voters().iter());
+        let voters = list(&group.voters().iter().collect::<Vec<_>>());
         return Decision::Refuse(format!(
             "node {to} does not vote in group {id}: choose one of {voters}"
         ));
@@ -195,12 +202,8 @@ fn transfer(facts: &Facts, id: GroupId, to: NodeId) -> Decision {
 }
 
 fn unknown(facts: &Facts, node: NodeId) -> Decision {
-    let known = list(facts.nodes.keys());
+    let known = list(&facts.nodes.keys().collect::<Vec<_>>());
     Decision::Refuse(format!("there is no node {node}: the nodes are {known}"))
-}
-
-fn list<'a>(nodes: impl Iterator<Item = &'a NodeId>) -> String {
-    nodes.map(NodeId::to_string).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -278,8 +281,17 @@ mod tests {
         ));
         let two_lost = remove(&with(&[UP, DOWN, DOWN]), 3);
         assert!(matches!(two_lost, Decision::Refuse(reason) if reason.contains("majority")));
-        let not_led = remove(&with(&[DOWN, UP, UP]), 1);
+        let not_led = remove(&with(&[DOWN, DOWN, UP]), 1);
         assert!(matches!(not_led, Decision::Refuse(reason) if reason.contains("no leader")));
+    }
+
+    #[test]
+    fn what_passes_by_itself_is_no_refusal_of_a_removal() {
+        let remove = |facts: &Facts, node| decide(facts, &AdminRequest::Remove { node });
+        let electing = facts(&[DOWN, UP, UP], &[(0, group(&[1, 2, 3], &[], &[]))]);
+        assert!(matches!(remove(&electing, 1), Decision::NotYet(_)));
+        let behind = facts(&[UP, UP, DOWN], &[(0, group(&[1, 2, 3], &[], &[2]))]);
+        assert!(matches!(remove(&behind, 3), Decision::NotYet(_)));
     }
 
     #[test]

@@ -123,7 +123,7 @@ async fn ask(arguments: &ClusterArguments) -> anyhow::Result<()> {
             "node {id} cannot take itself out: ask another one, with --node HOST:PORT"
         );
     }
-    let answer = client.ask(&arguments.verb.request()).await?;
+    let answer = client.ask_until_settled(&arguments.verb.request()).await?;
     match (arguments.verb.goal(), answer) {
         (Some(goal), AdminAnswer::Done { message }) => {
             eprintln!("{message}");
@@ -139,7 +139,9 @@ fn tell(arguments: &ClusterArguments, answer: &AdminAnswer) -> anyhow::Result<()
         println!("{}", serde_json::to_string_pretty(answer)?);
     }
     match answer {
-        AdminAnswer::Refused { reason } => return Err(Refused(reason.clone()).into()),
+        AdminAnswer::Refused { reason } | AdminAnswer::NotYet { reason } => {
+            return Err(Refused(reason.clone()).into());
+        }
         AdminAnswer::Status(status) if !arguments.json => print!("{}", status::page(status)),
         AdminAnswer::Done { message } if !arguments.json => println!("{message}"),
         AdminAnswer::Status(_) | AdminAnswer::Done { .. } => {}

@@ -1,10 +1,17 @@
 //! Asks one node of a cluster.
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Context as _, anyhow};
 use weir_broker::steward::{AdminAnswer, AdminRequest, ClusterStatus};
 use weir_peer::{ClientError, PeerClient, PeerTls};
 
 use crate::{cluster_tls::ClusterTls, host_port::HostPort};
+
+/// How long what passes by itself is waited for: some elections, or a replica that catches up.
+const PASSING_LIMIT: Duration = Duration::from_secs(30);
+/// Time between two questions.
+const ASK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The way to one node.
 pub(crate) struct AdminClient {
@@ -34,11 +41,36 @@ impl AdminClient {
             .with_context(|| format!("the answer of the node at {}", self.address))
     }
 
+    /// Asks again while something is in the way that passes by itself, for [`PASSING_LIMIT`].
+    pub(crate) async fn ask_until_settled(
+        &self,
+        request: &AdminRequest,
+    ) -> anyhow::Result<AdminAnswer> {
+        let asked_at = Instant::now();
+        let mut told = String::new();
+        loop {
+            let answer = self.ask(request).await?;
+            let AdminAnswer::NotYet { reason } = &answer else {
+                return Ok(answer);
+            };
+            if asked_at.elapsed() >= PASSING_LIMIT {
+                return Ok(answer);
+            }
+            if *reason != told {
+                eprintln!("waiting: {reason}");
+                told.clone_from(reason);
+            }
+            tokio::time::sleep(ASK_INTERVAL).await;
+        }
+    }
+
     /// The cluster as that node knows it.
     pub(crate) async fn status(&self) -> anyhow::Result<ClusterStatus> {
         match self.ask(&AdminRequest::Status).await? {
             AdminAnswer::Status(status) => Ok(status),
-            AdminAnswer::Done { message: other } | AdminAnswer::Refused { reason: other } => {
+            AdminAnswer::Done { message: other }
+            | AdminAnswer::Refused { reason: other }
+            | AdminAnswer::NotYet { reason: other } => {
                 anyhow::bail!("the node at {} tells no status: {other}", self.address)
             }
         }
