@@ -16,7 +16,7 @@ import select
 import sys
 import time
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
@@ -242,6 +242,17 @@ class Consuming:
         for partition in partitions:
             self.positions.pop(partition.partition, None)
             self.history.write("ok", "assign", partition.partition)
+        # Named offsets, since librdkafka begins again at its first offset when the answer to its
+        # first ListOffsets comes to be "outdated" because the node it asked has died meanwhile.
+        try:
+            known = consumer.committed(partitions, timeout=5)
+        except KafkaException as error:
+            print("committed offsets:", error, file=sys.stderr, flush=True)
+            return
+        if all(partition.error is None for partition in known):
+            for partition in known:
+                partition.offset = max(partition.offset, 0)
+            consumer.assign(known)
 
     def on_revoke(self, consumer, partitions):
         self.positions = {}
@@ -293,7 +304,7 @@ def from_the_beginning(options, history):
     keys = range(options.first_partition, options.first_partition + options.partitions)
     for key in keys:
         history.write("ok", "assign", key, offset=0)
-    return [TopicPartition(options.topic, key, OFFSET_BEGINNING) for key in keys]
+    return [TopicPartition(options.topic, key, 0) for key in keys]
 
 
 def read_everything(options):

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use weir_log::partition::{PartitionLog, PartitionStore, Read};
+use weir_log::partition::{PartitionLog, PartitionStore, Read, ReadError};
 use weir_model::{GroupId, NodeId, Offset, PartitionId, Term};
 use weir_raft::{Context, GroupView, Input, Members};
 
@@ -72,7 +72,7 @@ impl Node {
     /// Looks at a group's replica on this node, at the next turn. With `with_data` all batches
     /// are read, on the worker's thread: not for a node that serves anybody.
     pub fn inspect(&self, group: GroupId, with_data: bool, done: ReplicaStateDone) {
-        let store = Arc::clone(&self.env.store);
+        let (store, offers) = (Arc::clone(&self.env.store), Arc::clone(&self.offers));
         let visit = move |machine: &mut Machine, context: &mut Context<'_, AppliedOutcome>| {
             let mut encoded = BytesMut::new();
             let logs = match machine {
@@ -86,7 +86,14 @@ impl Node {
                 id: log.id(),
                 start: log.start_offset(),
                 end: log.end_offset(),
-                data: with_data.then(|| checksum(&log, &store)),
+                data: with_data.then(|| {
+                    checksum(&log, &store).map_err(|error| {
+                        if let ReadError::Corrupt { path, .. } = &error {
+                            offers.found_damage(&log, path);
+                        }
+                        error.to_string()
+                    })
+                }),
             };
             done(ReplicaState {
                 applied: context.applied,
@@ -102,24 +109,20 @@ impl Node {
     }
 }
 
-fn checksum(log: &Arc<PartitionLog>, store: &PartitionStore) -> Result<u32, String> {
+fn checksum(log: &Arc<PartitionLog>, store: &PartitionStore) -> Result<u32, ReadError> {
     let mut sum = 0;
     let mut from = log.start_offset();
     loop {
         let batches = match log.read(from, READ_BYTES, true) {
             Read::Batches(batches) => batches,
-            Read::Cold(cold) => store.run_cold(&cold).map_err(|error| error.to_string())?,
+            Read::Cold(cold) => store.run_cold(&cold)?,
             Read::AtEnd => return Ok(sum),
-            Read::OutOfRange { start, end } => {
-                return Err(format!("{from} is not between {start} and {end}"));
-            }
+            Read::OutOfRange { start, end } => return Err(ReadError::OutOfRange { start, end }),
         };
         for chunk in &batches.chunks {
             sum = crc32c::crc32c_append(sum, chunk);
         }
-        if batches.next_offset <= from {
-            return Err(format!("reading does not get on from {from}"));
-        }
+        assert!(batches.next_offset > from, "a read goes on");
         from = batches.next_offset;
     }
 }

@@ -105,8 +105,11 @@ impl Checkpointer {
                 self.is_forced = true;
                 Ok(())
             }
-            // Compaction can wait: for space, or until damage that readers are told of is mended.
+            // Compaction can wait: for space, or until damage is mended.
             Err(error @ (FlushError::Full { .. } | FlushError::Corrupt { .. })) => {
+                if let FlushError::Corrupt { path, .. } = &error {
+                    self.node.offers.found_damage(log, path);
+                }
                 tracing::warn!(partition = %log.id(), %error, "compaction put off");
                 Ok(())
             }

@@ -121,7 +121,11 @@ impl Node {
             Lookup::NotFound => task.settle(at, Ok(listed(None))),
             Lookup::Cold(cold) => {
                 let task = task.clone();
+                let (offers, log) = (Arc::clone(&self.offers), Arc::clone(&log));
                 let done = move |result: Result<_, ReadError>| {
+                    if let Err(ReadError::Corrupt { path, .. }) = &result {
+                        offers.found_damage(&log, path);
+                    }
                     task.settle(at, result.map(listed).map_err(|error| kind_of(&error)));
                 };
                 self.env.store.lookup_cold(cold, Box::new(done));

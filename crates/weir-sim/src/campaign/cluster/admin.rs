@@ -79,7 +79,13 @@ impl Cluster<'_> {
                     process.checkpoint();
                 }
             }
-            Act::Replace { machine } => self.replace(machine),
+            Act::Rot { machine, salt } => self.rot(machine, salt),
+            Act::Replace { machine } if self.rotten.is_none_or(|rotten| rotten == machine) => {
+                self.replace(machine);
+            }
+            // What only the damaged replica would be left with could not be repaired.
+            Act::Replace { .. } => {}
+            Act::Drain { .. } if self.rotten.is_some() => {}
             Act::Drain { machine } => {
                 self.drained.insert(machine);
                 self.ask_people(machine, "drains", |node| AdminRequest::Drain { node });
@@ -161,7 +167,7 @@ impl Cluster<'_> {
     /// Whether every group has two more voters whose disks are there, and which know that they
     /// are: a change of members that its leader alone knows the end of binds the others to voters
     /// that are gone.
-    fn can_lose(&self, node: NodeId) -> bool {
+    pub(super) fn can_lose(&self, node: NodeId) -> bool {
         let lives = |node: &NodeId| {
             let mut nodes = self.machines.iter().filter_map(|machine| machine.node);
             nodes.any(|other| other == *node)

@@ -43,6 +43,7 @@ struct Odds {
     bridge: u64,
     loss: u64,
     checkpoint: u64,
+    rot: u64,
     replace: u64,
     drain: u64,
     transfer: u64,
@@ -70,6 +71,7 @@ impl Odds {
             drain: one(3),
             transfer: one(6),
             balance: one(2),
+            rot: one(4),
             mend: 8,
         }
     }
@@ -191,6 +193,13 @@ impl ClusterPlan {
                 },
             ),
             (odds.checkpoint, Act::Checkpoint { machine }),
+            (
+                odds.rot,
+                Act::Rot {
+                    machine: usize::try_from(self.seed % self.machine_count as u64).unwrap_or(0),
+                    salt,
+                },
+            ),
             (odds.replace, Act::Replace { machine }),
             (odds.drain, Act::Drain { machine }),
             (odds.drain, Act::Activate { machine }),

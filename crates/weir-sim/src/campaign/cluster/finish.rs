@@ -305,10 +305,4 @@ impl Cluster<'_> {
         }
         Ok(())
     }
-
-    /// What replicas hold is the same byte for byte.
-    fn compare_data(&mut self) -> Result<(), Broken> {
-        self.look_at_replicas(true);
-        self.run_until(self.now_ms + HEAL_STEP_MS)
-    }
 }

@@ -16,6 +16,7 @@ mod process;
 mod producers;
 mod read;
 mod readers;
+mod rot;
 mod run;
 mod watch;
 mod weather;

@@ -195,6 +195,13 @@ pub enum Act {
         /// The machine.
         machine: usize,
     },
+    /// Bits of a stored segment change.
+    Rot {
+        /// The machine.
+        machine: usize,
+        /// Decides which.
+        salt: u64,
+    },
     /// The machine's disk is lost for good: its node is removed, another joins from there.
     Replace {
         /// The machine.

@@ -79,6 +79,10 @@ pub(super) struct Cluster<'a> {
     pub(super) swept: super::finish::Sweep,
     /// Clients send nothing new.
     pub(super) is_ending: bool,
+    /// The machine of which stored bits changed.
+    pub(super) rotten: Option<usize>,
+    /// The latest look at all data met damage.
+    pub(super) has_damage: bool,
     /// Some machine's wall clock was set back so far that clients' times lie in its future.
     pub(super) has_clock_behind: bool,
     turns_now: (u64, u64),
@@ -110,6 +114,8 @@ impl<'a> Cluster<'a> {
             drained: BTreeSet::new(),
             swept: super::finish::Sweep::default(),
             is_ending: false,
+            rotten: None,
+            has_damage: false,
             has_clock_behind: false,
             turns_now: (0, 0),
         }

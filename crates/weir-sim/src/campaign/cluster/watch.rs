@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use weir_broker::ReplicaState;
+use weir_broker::{PartitionState, ReplicaState};
 use weir_model::{GroupId, NodeId};
 use weir_raft::GroupView;
 
@@ -184,7 +184,7 @@ impl Cluster<'_> {
             }
             for (one, before) in state.partitions.iter().zip(&known.partitions) {
                 let is_same = match (&one.data, &before.data) {
-                    (Some(Err(_)), _) => false,
+                    (Some(Err(error)), _) => self.may_be_damaged(node, error),
                     (Some(Ok(sum)), Some(Ok(before_sum))) => {
                         one.start != before.start || sum == before_sum
                     }
@@ -197,7 +197,12 @@ impl Cluster<'_> {
                     return Err(broken(oracle_name::REPLICAS, detail));
                 }
             }
-            if state.partitions.iter().any(|one| one.data.is_some()) {
+            let is_read = |one: &PartitionState| matches!(one.data, Some(Ok(_)));
+            let is_damaged = |one: &PartitionState| matches!(one.data, Some(Err(_)));
+            if state.partitions.iter().any(is_damaged) {
+                self.counts.add("damage_seen", 1);
+                self.has_damage = true;
+            } else if state.partitions.iter().any(is_read) {
                 self.counts.add("data_compared", 1);
                 self.watch.states.insert(key, (node, state));
             }
