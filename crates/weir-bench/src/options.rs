@@ -35,12 +35,55 @@ pub(crate) struct CrowdOptions {
     /// What there is to read, in MiB.
     #[arg(long, default_value_t = 100)]
     pub(crate) backlog_mib: u64,
+    /// Groups with a committed offset each.
+    #[arg(long, default_value_t = 100_000)]
+    pub(crate) group_count: usize,
+    /// Members of one group, on a connection each.
+    #[arg(long, default_value_t = 1_000)]
+    pub(crate) member_count: usize,
+    /// Partitions, in thousands, that are written to.
+    #[arg(long, default_value_t = 10_000)]
+    pub(crate) partition_count: usize,
+    /// Topics that are created, written to and deleted.
+    #[arg(long, default_value_t = 10_000)]
+    pub(crate) turnover_count: usize,
+    /// Only these crowds, separated by commas.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub(crate) only: Vec<Crowd>,
     /// Where the data goes; what is written there is removed afterwards.
     #[arg(long, default_value = "target/bench")]
     pub(crate) dir: PathBuf,
     /// The node's binary.
     #[arg(long, default_value = "target/release/weir")]
     pub(crate) weir: PathBuf,
+}
+
+/// Much of what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Crowd {
+    /// Connections that do nothing, and readers that do not read.
+    Connections,
+    /// Groups.
+    Groups,
+    /// Members of one group.
+    Members,
+    /// Partitions.
+    Partitions,
+    /// Topics that come and go.
+    Turnover,
+}
+
+impl Crowd {
+    /// As the table's head.
+    pub(crate) const fn title(self) -> &'static str {
+        match self {
+            Self::Connections => "connections on one node",
+            Self::Groups => "groups on one node",
+            Self::Members => "members of one group",
+            Self::Partitions => "partitions on one node",
+            Self::Turnover => "topics that come and go",
+        }
+    }
 }
 
 #[derive(Args)]
