@@ -16,6 +16,9 @@ pub(crate) fn bench(rest: &[String]) -> Result<bool> {
     {
         return interop("bench", rest);
     }
+    if rest.first().is_some_and(|first| first == "crowd") && !process::passes(&mut build_node())? {
+        return Ok(false);
+    }
     process::passes(release("weir-bench").args(rest))
 }
 

@@ -125,7 +125,7 @@ impl Report {
         };
         println!();
         println!(
-            "bench log: {} lines in {:.0} s, {} held, {} fell short ({shortcomings}), {} skipped",
+            "bench: {} lines in {:.0} s, {} held, {} fell short ({shortcomings}), {} skipped",
             self.rows.len(),
             self.start.elapsed().as_secs_f64(),
             kept.len(),
