@@ -116,6 +116,15 @@ impl Default for TopicConfig {
 }
 
 impl TopicConfig {
+    /// Age at which a segment is followed by a new one, in ms: in a compacted topic no later than
+    /// its records are to be compacted, as the last segment is left alone.
+    pub fn roll_ms(&self) -> u64 {
+        match self.cleanup_policy.compact {
+            true => self.segment_ms.min(self.max_compaction_lag_ms),
+            false => self.segment_ms,
+        }
+    }
+
     /// The defaults with `configs` over them.
     pub fn parse(configs: &BTreeMap<String, String>) -> Result<Self, ConfigError> {
         for (name, value) in configs {
