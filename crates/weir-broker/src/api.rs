@@ -305,6 +305,8 @@ pub struct Broker {
     pub port: u16,
     /// Where the node stands, as an operator calls it.
     pub rack: Option<String>,
+    /// Whether it is down: clients are not sent there.
+    pub is_fenced: bool,
 }
 
 /// One topic, or why it cannot be described.
@@ -338,6 +340,8 @@ pub struct PartitionMetadata {
     pub replicas: Vec<i32>,
     /// Those of them that keep up.
     pub in_sync: Vec<i32>,
+    /// Those of the replicas whose nodes are down.
+    pub offline: Vec<i32>,
 }
 
 /// Creates topics.

@@ -145,6 +145,28 @@ fn retention_reaches_what_no_segment_has_yet() {
 }
 
 #[test]
+fn compaction_reaches_what_no_segment_has_yet() {
+    let mut world = World::new();
+    for (name, value) in [
+        ("cleanup.policy", "compact"),
+        ("max.compaction.lag.ms", "1000"),
+        ("min.cleanable.dirty.ratio", "0"),
+    ] {
+        set(&mut world, own(), name, value);
+    }
+    for _ in 0..20 {
+        world.answer(sound()).unwrap();
+    }
+    let before = stored_bytes(&mut world);
+    for _ in 0..4 {
+        pass(&mut world, CLEANUP_MS);
+        world.answer(sound()).unwrap();
+    }
+    assert!(stored_bytes(&mut world) < before / 2);
+    assert_eq!(world.answer(sound()), Ok(Offset(48)));
+}
+
+#[test]
 fn a_changed_limit_holds_for_the_next_batch() {
     let mut world = World::new();
     set(&mut world, own(), "max.message.bytes", "10");
