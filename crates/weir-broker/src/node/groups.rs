@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use weir_log::Millis;
-use weir_model::{ErrorKind, GroupId, Offset, PartitionId, TopicName};
+use weir_model::{ErrorKind, GroupId, PartitionId, TopicName};
 use weir_raft::{Context, Input};
 
 use super::Node;
@@ -172,7 +172,7 @@ impl Node {
         let partition = self.route(&offset.topic, offset.index)?.partition;
         crate::group::offsets::check_metadata(&offset.metadata)?;
         let stored = StoredOffset {
-            offset: Offset::from_wire(offset.offset).ok_or(ErrorKind::InvalidRequest)?,
+            offset: offset.offset,
             leader_epoch: offset.leader_epoch,
             metadata: offset.metadata.as_str().into(),
             committed: now,
@@ -291,7 +291,7 @@ fn fetched(topic: TopicRef, index: i32, stored: Option<&StoredOffset>) -> Fetche
         Some(stored) => FetchedOffset {
             topic,
             index,
-            offset: Some(stored.offset.wire()),
+            offset: Some(stored.offset),
             leader_epoch: stored.leader_epoch,
             metadata: stored.metadata.to_string(),
             is_unstable: false,

@@ -429,9 +429,9 @@ fn readers_of_committed_records_see_what_is_decided_and_what_of_it_was_aborted()
     assert!(view.is_blank());
 }
 
-fn bring(producer: ProducerEpoch, verified: Option<u64>, offset: u64) -> BringOffsets {
+fn bring(producer: ProducerEpoch, verified: Option<u64>, offset: i64) -> BringOffsets {
     let stored = StoredOffset {
-        offset: Offset(offset),
+        offset,
         leader_epoch: -1,
         metadata: Box::default(),
         committed: NOW,
