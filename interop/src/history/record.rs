@@ -264,8 +264,7 @@ impl Record {
             (Action::Begin, Kind::Invoke) => {
                 let sender = self.sender(&event.process);
                 let index = u32::try_from(self.transactions.len()).context("too many")?;
-                self.transactions
-                    .push(Transaction::new(sender, event.time_ns));
+                self.transactions.push(Transaction::new(event.time_ns));
                 self.open.insert(sender, index);
             }
             (Action::End, kind) => self.take_end(event, kind)?,

@@ -22,8 +22,6 @@ pub(super) enum Outcome {
 /// One transaction.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Transaction {
-    /// Whose.
-    pub sender: u32,
     /// When it began.
     pub begun_ns: u64,
     /// When its commit was asked for.
@@ -34,9 +32,8 @@ pub(super) struct Transaction {
 
 impl Transaction {
     /// One that begins.
-    pub(super) fn new(sender: u32, begun_ns: u64) -> Self {
+    pub(super) fn new(begun_ns: u64) -> Self {
         Self {
-            sender,
             begun_ns,
             asked_ns: None,
             ended_ns: 0,
