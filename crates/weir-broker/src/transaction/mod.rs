@@ -6,6 +6,8 @@
 
 pub mod command;
 mod format;
+#[cfg(test)]
+mod late_tests;
 pub mod marker;
 pub mod pending;
 pub mod table;
