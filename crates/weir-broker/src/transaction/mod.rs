@@ -5,6 +5,7 @@
 //! end in [`pending`].
 
 pub mod command;
+pub(crate) mod conversations;
 mod format;
 #[cfg(test)]
 mod late_tests;
