@@ -27,7 +27,7 @@ pub(super) type ShardCall = Box<dyn FnOnce(&mut Shard, &mut ShardContext<'_>) + 
 
 /// Why a node that does not coordinate refuses. Told that a coordinator is loading, clients go on
 /// asking this node; told that it is none, they look for one elsewhere.
-fn refusal(leader: Option<NodeId>, own: NodeId, is_cut_off: impl FnOnce() -> bool) -> ErrorKind {
+fn refusal(leader: Option<NodeId>, own: NodeId, is_cut_off: impl Fn() -> bool) -> ErrorKind {
     match leader {
         Some(leader) if leader != own => ErrorKind::NotCoordinator,
         // Others may have elected somebody without this node having heard of it.
