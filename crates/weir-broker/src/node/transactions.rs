@@ -241,6 +241,7 @@ impl Node {
                 producer: wanted.producer,
                 commit: wanted.commit,
                 coordinator_epoch: wanted.coordinator_epoch,
+                ordinal: None,
             });
             match marker {
                 Ok(marker) => {
