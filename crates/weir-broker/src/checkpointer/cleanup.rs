@@ -86,11 +86,11 @@ impl Checkpointer {
             return Ok(());
         }
         let now = self.node.clock.now();
-        // Only sealed segments are compacted: what little traffic leaves in memory must get into
-        // one some day.
+        // Only sealed segments are compacted: what is as old as one gets must become part of one,
+        // however little it is.
         let roll_ms = topic.settings.roll_ms();
-        let is_due = |time_ms| time_ms >= 0 && now.since(Millis(time_ms)) > roll_ms;
-        self.is_hurried |= log.oldest_unflushed_ms().is_some_and(is_due);
+        let is_over = |time_ms| time_ms >= 0 && now.since(Millis(time_ms)) >= roll_ms;
+        self.is_hurried |= log.oldest_unflushed_ms().is_some_and(is_over);
         let policy = CompactionPolicy {
             delete_retention_ms: topic.settings.delete_retention_ms,
             min_dirty_percent: topic.settings.min_dirty_percent,

@@ -116,8 +116,8 @@ impl Default for TopicConfig {
 }
 
 impl TopicConfig {
-    /// Age at which a segment is followed by a new one, in ms: in a compacted topic no later than
-    /// its records are to be compacted, as the last segment is left alone.
+    /// How old a segment gets that is written to. What must be compacted by some age has to leave
+    /// that segment before: nothing else is compacted (KIP-354).
     pub fn roll_ms(&self) -> u64 {
         match self.cleanup_policy.compact {
             true => self.segment_ms.min(self.max_compaction_lag_ms),
