@@ -156,7 +156,10 @@ fn what_is_old_enough_to_be_compacted_is_however_little_it_is() {
         world.answer(sound()).unwrap();
     }
     let left_bytes = stored_bytes(&mut world);
-    assert!(left_bytes < 4 * one_bytes, "{left_bytes} of {one_bytes} each");
+    assert!(
+        left_bytes < 4 * one_bytes,
+        "{left_bytes} of {one_bytes} each"
+    );
 }
 
 #[test]
