@@ -166,6 +166,9 @@ impl Node {
                 let allowed =
                     coordinator.check_commit(context.now, &group, generation, &member, instance);
                 match allowed {
+                    Ok(()) if shard.seeded().acks_offsets_early() => {
+                        propose_acknowledged(group, resolved, context, reply);
+                    }
                     Ok(()) => propose_commit(group, resolved, context, reply),
                     Err(error) => reply.send(Outcome::OffsetCommit(vec![Err(error); count])),
                 }
@@ -328,6 +331,21 @@ fn propose_commit(
         ShardCommand::group(&GroupCommand::CommitOffsets(commit))
     };
     propose_offsets(command, resolved, context, reply);
+}
+
+/// The seeded bug: answers for all, and then replicates what could be resolved.
+fn propose_acknowledged(
+    group: String,
+    resolved: Vec<Result<(PartitionId, StoredOffset), ErrorKind>>,
+    context: &mut ShardContext<'_>,
+    reply: Reply,
+) {
+    let answers = resolved.iter().map(|it| it.as_ref().map(drop));
+    let answers = answers.map(|it| it.map_err(|error| *error));
+    reply.send(Outcome::OffsetCommit(answers.collect()));
+    let offsets = resolved.into_iter().flatten().collect();
+    let commit = GroupCommand::CommitOffsets(CommitOffsets { group, offsets });
+    context.propose(ShardCommand::group(&commit), None);
 }
 
 /// Proposes a command with the offsets that could be resolved, and answers for all.

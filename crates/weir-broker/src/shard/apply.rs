@@ -13,7 +13,7 @@ use crate::{
     group::GroupCommand,
     outcome::AppliedOutcome,
     producer::{Arrival, ProducerTable, Verdict},
-    transaction::{Marker, TransactionView, marker::shard_of_offsets},
+    transaction::{Marker, TransactionCommand, TransactionView, marker::shard_of_offsets},
 };
 
 impl Shard {
@@ -38,7 +38,11 @@ impl Shard {
                 batch,
             } => AppliedOutcome::Appended(self.append(at, partition, batch, Some(ended_at))),
             ShardCommand::Mark(marker) => AppliedOutcome::Marked(self.mark(at, &marker)),
-            ShardCommand::Transaction(command) => {
+            ShardCommand::Transaction(mut command) => {
+                if let TransactionCommand::End(end) = &mut command {
+                    let current = self.transactions.producer(&end.transaction);
+                    end.producer = self.env.seeded.end_epoch(end.producer, current);
+                }
                 AppliedOutcome::Transaction(self.transactions.apply(at.now, command))
             }
             ShardCommand::BringOffsets(bring) => {
@@ -152,6 +156,11 @@ impl Partition {
         match self.producers.check(&header, arrival) {
             Verdict::Refused(error) => return Err(error),
             Verdict::Unverified { .. } => return Err(ErrorKind::InvalidTxnState),
+            Verdict::Duplicate { .. } if env.seeded.skips_dedup() => {
+                let base_offset = self.log.end_offset();
+                self.store(at, &header, base_offset, batch, env);
+                return Ok(base_offset);
+            }
             Verdict::Duplicate { base_offset } => return Ok(base_offset),
             Verdict::Append => {}
         }
@@ -163,7 +172,9 @@ impl Partition {
             }
             self.producers.record(&header, base_offset, at.now);
             // Before the append: a reader takes the log's end first.
-            view.set_first_open(self.producers.first_open());
+            if !env.seeded.ignores_open() {
+                view.set_first_open(self.producers.first_open());
+            }
         } else {
             self.producers.record(&header, base_offset, at.now);
         }

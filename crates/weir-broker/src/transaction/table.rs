@@ -156,6 +156,11 @@ impl TransactionTable {
         Ok(verified.collect())
     }
 
+    /// The producer that has the id now.
+    pub fn producer(&self, id: &str) -> Option<ProducerEpoch> {
+        Some(self.ids.get(id)?.producer)
+    }
+
     /// What is left to do for the id's transaction.
     pub fn ending(&self, id: &str) -> Option<Ending> {
         let transaction = self.ids.get(id)?;
