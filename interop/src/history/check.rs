@@ -112,8 +112,11 @@ fn check_log(record: &Record, log: &Log, newest: &Newest, verdict: &mut Verdict)
             }
             Some(_) | None => *before = Some((*key, value.number)),
         }
-        if record.has_final && !slot.is_final && !newest.covers(record, value, place) {
-            absent(record, value, Some(place), &record.final_ends, verdict);
+        if record.has_final && !slot.is_final {
+            match newest.covers(record, value, place) {
+                true => verdict.compacted += 1,
+                false => absent(record, value, Some(place), &record.final_ends, verdict),
+            }
         }
     }
     places
@@ -182,8 +185,11 @@ fn check_sends(record: &Record, places: &Places, newest: &Newest, verdict: &mut 
             let found = places[sender as usize][number as usize];
             check_place(record, value, told, found, verdict);
             let is_covered = told.is_some_and(|told| newest.covers(record, value, told));
-            if found.is_none() && must_be_there(record, send) && !is_covered {
-                absent(record, value, told, &ends, verdict);
+            if found.is_none() && must_be_there(record, send) {
+                match is_covered {
+                    true => verdict.compacted += 1,
+                    false => absent(record, value, told, &ends, verdict),
+                }
             }
         }
     }

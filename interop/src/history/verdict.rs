@@ -24,6 +24,8 @@ pub(crate) struct Verdict {
     pub undecided: u64,
     /// Copies made.
     pub copied: u64,
+    /// Acknowledged messages that are gone for later ones of their keys.
+    pub compacted: u64,
     /// Longest time without an acknowledgement on a partition, in milliseconds.
     pub longest_pause_ms: u64,
     /// Acknowledged or read once, and absent although later offsets were read.
@@ -104,6 +106,9 @@ impl fmt::Display for Verdict {
         }
         if self.copied > 0 {
             write!(f, ", {} copied", self.copied)?;
+        }
+        if self.compacted > 0 {
+            write!(f, ", {} compacted away", self.compacted)?;
         }
         for (name, count) in self.findings() {
             write!(f, ", {count} {name}")?;
