@@ -159,7 +159,7 @@ impl Node {
             let leader = self.leader_of(self.coordinating_shard(group));
             let node = leader.and_then(|(node, _)| wire(node));
             let broker = brokers.iter().find(|broker| Some(broker.node) == node);
-            broker.cloned().ok_or_else(|| match is_cut_off {
+            broker.cloned().ok_or(match is_cut_off {
                 true => ErrorKind::NotCoordinator,
                 false => ErrorKind::CoordinatorLoading,
             })

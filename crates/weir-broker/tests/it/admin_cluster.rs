@@ -296,7 +296,7 @@ fn a_partition_moves_with_its_group_to_the_nodes_that_are_named_and_a_cancelled_
     assert_eq!(produce(&mut cluster), vec![Offset(0); 4]);
     let before = leaders(&mut cluster).unwrap()[0].1.clone();
     cluster.join();
-    assert_eq!(reassign(&mut cluster, 2, 0, Some(before.clone())), Ok(()));
+    assert_eq!(reassign(&mut cluster, 2, 0, Some(before)), Ok(()));
     assert_eq!(moving(&mut cluster), []);
     let wrong = Err(ErrorKind::InvalidReplicaAssignment);
     assert_eq!(reassign(&mut cluster, 2, 0, Some(vec![1])), wrong);
