@@ -198,6 +198,7 @@ fn tool(cluster: &Cluster, class: &str) -> Result<Command> {
     command
         .args(["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
         .arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn")
+        .arg("-Dorg.slf4j.simpleLogger.showDateTime=true")
         .args(["-cp", &place::java_class_path()?])
         .arg(format!("org.apache.kafka.tools.{class}"))
         .stdin(Stdio::null());
