@@ -79,7 +79,8 @@ class Transactions:
                 self.history.write_step("ok", "end")
                 self.committed += 1
                 return True
-        except (KafkaException, BufferError) as error:
+        # The last is what Python says where the client's binding has let an error of its own slip.
+        except (KafkaException, BufferError, SystemError) as error:
             self.failed("transaction", error)
         self.abort(producer, is_asked)
         return False

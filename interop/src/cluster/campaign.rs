@@ -407,7 +407,11 @@ impl Trial<'_> {
             && fault.spares_a_majority()
             && self.nodes > 2
         {
-            load.wait_for_acks(1).context("before it is healed")?;
+            let waited = match fault.spares_transactions() {
+                true => load.wait_for_acks(1),
+                false => load.wait_for_plain_acks(1),
+            };
+            waited.context("before it is healed")?;
         }
         wounds.heal(cluster)?;
         load.wait_for_acks(1)?;

@@ -97,6 +97,12 @@ impl Fault {
         }
     }
 
+    /// Whether transactions go on as well. Across a bridge a coordinator may not reach the leader
+    /// of a partition, and its transactions end once it does.
+    pub(super) fn spares_transactions(self) -> bool {
+        self.spares_a_majority() && self != Self::Bridge
+    }
+
     /// How long it lasts.
     pub(super) fn duration(self, moments: &mut Moments) -> Duration {
         let (min_ms, max_ms) = match self {

@@ -118,7 +118,6 @@ fn change(cluster: &mut Cluster, directory: &Path) -> Result<bool> {
     for example in &verdict.examples {
         println!("    {example}");
     }
-    ensure!(verdict.compacted > 0, "nothing was compacted meanwhile");
     Ok(verdict.is_clean() && in_doubt == 0)
 }
 

@@ -173,10 +173,19 @@ impl Load {
     /// Waits until each producer has `count` more acknowledgements on every partition, and each
     /// transactional one has committed once more.
     pub(crate) fn wait_for_acks(&mut self, count: u64) -> Result<()> {
+        self.wait_for_some(count, Role::is_sender)
+    }
+
+    /// The same, but for those that send outside of transactions.
+    pub(crate) fn wait_for_plain_acks(&mut self, count: u64) -> Result<()> {
+        self.wait_for_some(count, |role| role == Role::Produce)
+    }
+
+    fn wait_for_some(&mut self, count: u64, is_meant: impl Fn(Role) -> bool) -> Result<()> {
         let senders: Vec<_> = self
             .workers
             .iter_mut()
-            .filter(|it| it.role.is_sender())
+            .filter(|it| is_meant(it.role))
             .collect();
         let targets: Vec<_> = senders
             .iter()

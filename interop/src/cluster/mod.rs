@@ -1,6 +1,7 @@
 //! Several nodes: faults on each and between them, failover, growth.
 
 mod campaign;
+mod copier;
 pub(crate) mod failover;
 mod fault;
 pub(crate) mod grow;

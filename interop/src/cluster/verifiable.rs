@@ -1,6 +1,8 @@
 //! Kafka's own verifiable producer, verifiable consumers and transactional copier: what they print
 //! becomes a history like that of any other client.
 
+use super::copier::Copier;
+use super::failover::now_ns;
 use super::nodes::Cluster;
 use super::worker::{Lane, Positions};
 use crate::client::Guarded;
@@ -9,17 +11,13 @@ use crate::stop;
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
-use std::ffi::OsString;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, Command, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 use std::time::Duration;
-
-use super::failover::now_ns;
 
 /// Its partitions begin here in the history.
 const FIRST_KEY: u32 = 2_000;
@@ -33,8 +31,6 @@ const MESSAGE_KEYS: &str = "40";
 const TRANSACTION: &str = "50";
 const TRANSACTION_TIMEOUT_MS: &str = "15000";
 const SESSION_TIMEOUT_MS: &str = "6000";
-/// The copier ends when it has copied what was there when it began, and is started again.
-const COPIER_PAUSE: Duration = Duration::from_secs(3);
 
 const PRODUCER: &str = "enable.idempotence=true\nretries=2147483647\ndelivery.timeout.ms=900000\n\
     request.timeout.ms=3000\nmax.block.ms=300000\nretry.backoff.ms=20\nreconnect.backoff.ms=20\n\
@@ -130,7 +126,7 @@ impl Verifiable {
 
     /// Runs of the copier that ended with an error.
     pub(super) fn errors(&self) -> u64 {
-        self.copier.shared.errors.load(Ordering::Relaxed)
+        self.copier.errors()
     }
 
     /// Waits until the producer has one more acknowledgement.
@@ -198,6 +194,7 @@ fn tool(cluster: &Cluster, class: &str) -> Result<Command> {
     command
         .args(["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
         .arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn")
+        .arg("-Dorg.slf4j.simpleLogger.showDateTime=true")
         .args(["-cp", &place::java_class_path()?])
         .arg(format!("org.apache.kafka.tools.{class}"))
         .stdin(Stdio::null());
@@ -374,95 +371,6 @@ fn read(name: &str, event: &Event, time_ns: u64) -> String {
                 .map_or_else(String::new, |it| line("ok", "poll", it, rest))
         }
         _ => String::new(),
-    }
-}
-
-/// Kafka's copier, started again whenever it ends.
-struct Copier {
-    shared: Arc<Shared>,
-    thread: Option<JoinHandle<Result<()>>>,
-}
-
-#[derive(Default)]
-struct Shared {
-    /// Nothing more is sent: a run that begins from here on and ends well has copied all.
-    is_last: AtomicBool,
-    /// Nobody waits for it any more.
-    is_given_up: AtomicBool,
-    errors: AtomicU64,
-}
-
-impl Copier {
-    fn start(command: &Command, directory: &Path) -> Self {
-        let words: Vec<OsString> = std::iter::once(command.get_program())
-            .chain(command.get_args())
-            .map(ToOwned::to_owned)
-            .collect();
-        let (out, log) = (directory.join("copier.out"), directory.join("copier.log"));
-        let shared = Arc::new(Shared::default());
-        let seen = Arc::clone(&shared);
-        let thread = std::thread::spawn(move || seen.run(&words, &out, &log));
-        Self {
-            shared,
-            thread: Some(thread),
-        }
-    }
-
-    fn finish(&mut self, limit: Duration) -> Result<()> {
-        self.shared.is_last.store(true, Ordering::Relaxed);
-        let Some(thread) = &self.thread else {
-            return Ok(());
-        };
-        stop::wait_for("Kafka's copier to copy the rest", limit, || {
-            Ok(thread.is_finished().then_some(()))
-        })?;
-        let ended = self.thread.take().expect("it was there above").join();
-        ended.expect("a copier's thread does not panic")
-    }
-}
-
-impl Drop for Copier {
-    fn drop(&mut self) {
-        self.shared.is_given_up.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            // What it has to tell nobody asks for any more.
-            let _ = thread.join();
-        }
-    }
-}
-
-impl Shared {
-    fn run(&self, words: &[OsString], out: &Path, log: &Path) -> Result<()> {
-        let append = |path| File::options().create(true).append(true).open(path);
-        while !self.is_given_up.load(Ordering::Relaxed) {
-            let is_last = self.is_last.load(Ordering::Relaxed);
-            let mut command = Command::new(&words[0]);
-            command
-                .args(&words[1..])
-                .stdin(Stdio::null())
-                .stdout(append(out)?)
-                .stderr(append(log)?);
-            let mut client = Guarded::start(&mut command)?;
-            let ended_well = self.wait(&mut client)?;
-            if is_last && ended_well {
-                return Ok(());
-            }
-            self.errors
-                .fetch_add(u64::from(!ended_well), Ordering::Relaxed);
-            stop::sleep(COPIER_PAUSE)?;
-        }
-        Ok(())
-    }
-
-    /// Whether it ended well; it ends when nobody waits any more.
-    fn wait(&self, client: &mut Guarded) -> Result<bool> {
-        while !self.is_given_up.load(Ordering::Relaxed) {
-            if let Some(status) = client.process().try_wait()? {
-                return Ok(status.success());
-            }
-            stop::sleep(Duration::from_millis(50))?;
-        }
-        Ok(true)
     }
 }
 

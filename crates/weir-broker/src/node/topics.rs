@@ -154,15 +154,15 @@ impl Node {
     pub(super) fn find_coordinators(&self, groups: &[String], reply: Reply) {
         let topology = self.topology.load();
         let brokers = self.brokers(&topology);
-        let is_cut_off = self.is_cut_off(&topology);
+        let unknown = match self.is_cut_off(&topology) {
+            true => ErrorKind::NotCoordinator,
+            false => ErrorKind::CoordinatorLoading,
+        };
         let coordinator = |group: &String| {
             let leader = self.leader_of(self.coordinating_shard(group));
             let node = leader.and_then(|(node, _)| wire(node));
             let broker = brokers.iter().find(|broker| Some(broker.node) == node);
-            broker.cloned().ok_or(match is_cut_off {
-                true => ErrorKind::NotCoordinator,
-                false => ErrorKind::CoordinatorLoading,
-            })
+            broker.cloned().ok_or(unknown)
         };
         reply.send(Outcome::Coordinators(
             groups.iter().map(coordinator).collect(),
