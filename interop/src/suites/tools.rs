@@ -115,6 +115,11 @@ pub(super) fn run(path: &Path, ground: &Ground<'_>) -> Result<Outcome> {
             continue;
         }
         stop::check()?;
+        let nodes_count = ground.bootstrap.split(',').count();
+        if scenario.nodes.is_some_and(|count| count != nodes_count) {
+            outcome.cases.push(Case::skipped(&scenario.name));
+            continue;
+        }
         let mut play = Play {
             shell: &mut shell,
             ground,
