@@ -18,6 +18,7 @@ pub(crate) struct Node {
     binary: PathBuf,
     data: PathBuf,
     log: PathBuf,
+    options: Vec<String>,
     address: Option<SocketAddr>,
     process: Option<Child>,
     restarts: Vec<Duration>,
@@ -26,10 +27,21 @@ pub(crate) struct Node {
 impl Node {
     /// Starts a node on a free port.
     pub(crate) fn start(binary: &Path, data: &Path, log: &Path) -> Result<Self> {
+        Self::start_with(binary, data, log, &[])
+    }
+
+    /// The same, with options of `weir serve` besides.
+    pub(crate) fn start_with(
+        binary: &Path,
+        data: &Path,
+        log: &Path,
+        options: &[String],
+    ) -> Result<Self> {
         let mut node = Self {
             binary: binary.to_owned(),
             data: data.to_owned(),
             log: log.to_owned(),
+            options: options.to_vec(),
             address: None,
             process: None,
             restarts: Vec::new(),
@@ -94,6 +106,7 @@ impl Node {
             .args(["serve", "--kafka", &kafka, "--cluster", "127.0.0.1:0"])
             .arg("--data-dir")
             .arg(&self.data)
+            .args(&self.options)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)

@@ -237,12 +237,14 @@ fn start(
         return Ok(None);
     }
     let count = usize::from(options.nodes.max(suite.min_nodes));
+    let partitions = suite.default_partitions.to_string();
+    let serve = ["--default-partitions".to_owned(), partitions];
     if count == 1 {
         let data = directory.join(place::DATA);
-        let node = Node::start(weir, &data, &directory.join("node.log"));
+        let node = Node::start_with(weir, &data, &directory.join("node.log"), &serve);
         return Ok(Some(Box::new(node.context("a node")?)));
     }
-    let cluster = Cluster::start(weir, directory, Loopback::Loopback, count, &[]);
+    let cluster = Cluster::start(weir, directory, Loopback::Loopback, count, &serve);
     Ok(Some(Box::new(Leaderless::new(
         cluster.context("a cluster")?,
     ))))

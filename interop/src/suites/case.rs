@@ -38,6 +38,15 @@ impl Case {
         }
     }
 
+    /// A case that does not belong here.
+    pub(super) fn skipped(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            ending: Ending::Skipped,
+            detail: String::new(),
+        }
+    }
+
     /// A case that failed, and why.
     pub(super) fn failed(name: &str, detail: String) -> Self {
         Self {

@@ -18,6 +18,8 @@ pub(super) struct Suite {
     pub needs: &'static [&'static str],
     /// Nodes that it wants at least.
     pub min_nodes: u8,
+    /// Partitions that it expects of a topic that is made by being asked for.
+    pub default_partitions: u8,
     /// Runs it.
     pub run: fn(&Ground<'_>) -> Result<Outcome>,
 }
@@ -30,6 +32,7 @@ pub(super) const SUITES: &[Suite] = &[
         is_quick: true,
         needs: &[],
         min_nodes: 1,
+        default_partitions: 1,
         run: |ground| {
             tools::run(
                 &place::root().join("interop/suites/kafka-tools.table"),
@@ -43,6 +46,7 @@ pub(super) const SUITES: &[Suite] = &[
         is_quick: true,
         needs: &[],
         min_nodes: 1,
+        default_partitions: 1,
         run: |ground| programs::python("scenario_confluent.py", ground),
     },
     Suite {
@@ -51,6 +55,7 @@ pub(super) const SUITES: &[Suite] = &[
         is_quick: false,
         needs: &[],
         min_nodes: 1,
+        default_partitions: 1,
         run: |ground| programs::python("scenario_aiokafka.py", ground),
     },
     Suite {
@@ -59,6 +64,7 @@ pub(super) const SUITES: &[Suite] = &[
         is_quick: false,
         needs: &["node", "npm"],
         min_nodes: 1,
+        default_partitions: 1,
         run: |ground| programs::node("scenario-platformatic.js", ground),
     },
     Suite {
@@ -67,6 +73,7 @@ pub(super) const SUITES: &[Suite] = &[
         is_quick: false,
         needs: &["node", "npm"],
         min_nodes: 1,
+        default_partitions: 1,
         run: |ground| programs::node("scenario-kafkajs.js", ground),
     },
     Suite {
@@ -75,6 +82,7 @@ pub(super) const SUITES: &[Suite] = &[
         is_quick: false,
         needs: &["go"],
         min_nodes: 1,
+        default_partitions: 1,
         run: |ground| programs::go("sarama", ground),
     },
     Suite {
@@ -83,6 +91,7 @@ pub(super) const SUITES: &[Suite] = &[
         is_quick: false,
         needs: &["go"],
         min_nodes: 1,
+        default_partitions: 1,
         run: |ground| programs::go("franz", ground),
     },
     Suite {
@@ -91,6 +100,7 @@ pub(super) const SUITES: &[Suite] = &[
         is_quick: false,
         needs: &[],
         min_nodes: 1,
+        default_partitions: 4,
         run: upstream::kafka_python,
     },
     Suite {
@@ -99,6 +109,7 @@ pub(super) const SUITES: &[Suite] = &[
         is_quick: false,
         needs: &["make"],
         min_nodes: 1,
+        default_partitions: 3,
         run: upstream::rdkafka,
     },
     Suite {
@@ -107,6 +118,7 @@ pub(super) const SUITES: &[Suite] = &[
         is_quick: false,
         needs: &["make", "java"],
         min_nodes: 1,
+        default_partitions: 1,
         run: upstream::rskafka,
     },
     Suite {
@@ -115,6 +127,7 @@ pub(super) const SUITES: &[Suite] = &[
         is_quick: false,
         needs: &[],
         min_nodes: 1,
+        default_partitions: 1,
         run: |ground| programs::java("Apps", ground),
     },
     Suite {
@@ -123,6 +136,7 @@ pub(super) const SUITES: &[Suite] = &[
         is_quick: false,
         needs: &["kcat"],
         min_nodes: 3,
+        default_partitions: 1,
         run: faults::run,
     },
 ];

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! case NAME            a new case; its steps follow, and end with the first that falls short
+//! nodes N              it makes sense on so many nodes alone
 //! file NAME            a file below {dir}, made of the `|` lines that follow
 //! | text
 //! $ TOOL ARGUMENT...   runs a tool; `$~` again and again until it answers as it should
@@ -13,8 +14,7 @@
 //! ! text               no line of its output
 //! ```
 //!
-//! `{t}` is a name of the case's own, `{b}` the brokers' addresses, `{n}` how many they are, `{dir}` a
-//! directory.
+//! `{t}` is a name of the case's own, `{b}` the address of the broker, `{dir}` a directory.
 
 use anyhow::{Context, Result, bail};
 
@@ -23,6 +23,8 @@ use anyhow::{Context, Result, bail};
 pub(super) struct Scenario {
     /// Its name.
     pub name: String,
+    /// The only count of nodes that it is for.
+    pub nodes: Option<usize>,
     /// In order.
     pub steps: Vec<Step>,
 }
@@ -89,15 +91,15 @@ fn read_line(line: &str, scenarios: &mut Vec<Scenario>) -> Result<()> {
     if word == "case" {
         scenarios.push(Scenario {
             name: rest.to_owned(),
+            nodes: None,
             steps: Vec::new(),
         });
         return Ok(());
     }
-    let steps = &mut scenarios
-        .last_mut()
-        .context("a step before any case")?
-        .steps;
+    let scenario = scenarios.last_mut().context("a step before any case")?;
+    let steps = &mut scenario.steps;
     match word {
+        "nodes" => scenario.nodes = Some(rest.parse()?),
         "file" => steps.push(Step::File {
             name: rest.to_owned(),
             text: String::new(),
@@ -226,9 +228,10 @@ mod tests {
 
     #[test]
     fn a_table_is_read() {
-        let text = "# all\ncase one two\nfile f.json\n| {\n| }\n$~ tool 'a b' --x \"\"\n< in\nexit 1\n= ok *\n& bg tool\nwait bg\n! bad\n";
+        let text = "# all\ncase one two\nnodes 3\nfile f.json\n| {\n| }\n$~ tool 'a b' --x \"\"\n< in\nexit 1\n= ok *\n& bg tool\nwait bg\n! bad\n";
         let scenarios = parse(text).unwrap();
         assert_eq!(scenarios[0].name, "one two");
+        assert_eq!(scenarios[0].nodes, Some(3));
         let [file, run, start, wait] = &scenarios[0].steps[..] else {
             panic!("{scenarios:?}");
         };
