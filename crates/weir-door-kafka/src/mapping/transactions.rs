@@ -248,6 +248,7 @@ pub fn map_offset_commit(head: &Head, request: TxnOffsetCommitRequest) -> Result
         producer: producer(request.producer_id.0, request.producer_epoch),
         adds: head.version >= ADD_FROM,
         commit: OffsetCommit {
+            knows_epochs: true,
             group: request.group_id.to_string(),
             generation,
             member: request.member_id.to_string(),

@@ -1,0 +1,6 @@
+mod formats;
+mod random;
+mod rules;
+mod timing;
+mod topics;
+mod world;
