@@ -112,7 +112,8 @@ pub enum Outcome {
     CreateTopics(Vec<Result<CreatedTopic, admin::Refusal>>),
     /// To [`Request::InitProducerId`].
     ProducerId(Result<(ProducerId, i16), ErrorKind>),
-    /// To [`Request::FindCoordinator`].
+    /// To [`Request::FindCoordinator`]. `NotCoordinator`: others know better, as where
+    /// [`ClusterMetadata::is_cut_off`].
     Coordinators(Vec<Result<Broker, ErrorKind>>),
     /// To [`Request::JoinGroup`].
     Join(Result<Joined, JoinRefused>),

@@ -42,7 +42,7 @@ pub(super) fn kafka_python(ground: &Ground<'_>) -> Result<Outcome> {
     command.env("KAFKA_VERSION", ground.persona().unwrap_or(PERSONA));
     // It must be there, and is not looked into.
     command.env("KAFKA_ROOT", &source);
-    let mut outcome = lines::run(&mut command, &ground.log, LIMIT)?;
+    let mut outcome = lines::run(&mut command, ground, LIMIT)?;
     // pytest exits with 1 when a test has failed.
     if outcome
         .broken
@@ -52,7 +52,6 @@ pub(super) fn kafka_python(ground: &Ground<'_>) -> Result<Outcome> {
         outcome.broken = None;
     }
     outcome.version = KAFKA_PYTHON.to_owned();
-    outcome.cases.iter().for_each(|case| ground.tell(case));
     Ok(outcome)
 }
 

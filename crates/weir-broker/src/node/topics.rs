@@ -143,11 +143,15 @@ impl Node {
     pub(super) fn find_coordinators(&self, groups: &[String], reply: Reply) {
         let topology = self.topology.load();
         let brokers = self.brokers(&topology);
+        let is_cut_off = self.is_cut_off(&topology);
         let coordinator = |group: &String| {
             let leader = self.leader_of(self.coordinating_shard(group));
             let node = leader.and_then(|(node, _)| wire(node));
             let broker = brokers.iter().find(|broker| Some(broker.node) == node);
-            broker.cloned().ok_or(ErrorKind::CoordinatorLoading)
+            broker.cloned().ok_or_else(|| match is_cut_off {
+                true => ErrorKind::NotCoordinator,
+                false => ErrorKind::CoordinatorLoading,
+            })
         };
         reply.send(Outcome::Coordinators(
             groups.iter().map(coordinator).collect(),

@@ -22,11 +22,12 @@ pub type Counted = (Mapped, usize);
 
 /// Decodes and maps a request.
 pub fn map(incoming: Incoming, client: &Client) -> Result<Counted, MapError> {
-    let Incoming { head, body, .. } = incoming;
+    let Incoming { head, mut body, .. } = incoming;
     let shape = shapes::of_request(head.api);
-    let checked = shape::check(&body, shape, head.version, head.flexible);
-    let elements_count = checked.map_err(|source| malformed(&head, source))?;
-    Ok((map_checked(&head, body, client)?, elements_count))
+    let walked = shape::check(&body, shape, head.version, head.flexible);
+    let walked = walked.map_err(|source| malformed(&head, source))?;
+    body.truncate(walked.length_bytes);
+    Ok((map_checked(&head, body, client)?, walked.elements_count))
 }
 
 fn map_checked(head: &Head, body: Bytes, client: &Client) -> Result<Mapped, MapError> {
@@ -82,8 +83,8 @@ fn map_checked(head: &Head, body: Bytes, client: &Client) -> Result<Mapped, MapE
         Api::DescribeTopicPartitions => topic_partitions::map(decode(head, body)?),
         Api::AddPartitionsToTxn => transactions::map_add_partitions(head, decode(head, body)?),
         Api::AddOffsetsToTxn => transactions::map_add_offsets(&decode(head, body)?),
-        Api::EndTxn => transactions::map_end(head, &decode(head, body)?),
-        Api::TxnOffsetCommit => transactions::map_offset_commit(head, decode(head, body)?),
+        Api::EndTxn => transactions::map_end(head, &decode(head, body)?, client),
+        Api::TxnOffsetCommit => transactions::map_offset_commit(head, decode(head, body)?, client),
         Api::WriteTxnMarkers => transaction_admin::map_markers(decode(head, body)?),
         Api::DescribeProducers => transaction_admin::map_producers(decode(head, body)?),
         Api::DescribeTransactions => transaction_admin::map_describe(decode(head, body)?),

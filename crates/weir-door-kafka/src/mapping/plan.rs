@@ -264,6 +264,8 @@ pub struct AskedResource {
 pub struct Client {
     /// As Kafka prints it: `/` and the address.
     pub host: String,
+    /// [`weir_door::Connection::number`].
+    pub connection: u64,
     /// What it called itself in the request at hand.
     pub id: StrBytes,
     /// [`crate::KafkaConfig::max_fetch_bytes`].
