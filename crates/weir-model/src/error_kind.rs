@@ -151,6 +151,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Whether the same request may succeed later, unchanged.
+    // Table: one line per error.
     pub fn retriable(self) -> bool {
         use ErrorKind as E;
         match self {
@@ -225,6 +226,7 @@ impl ErrorKind {
     }
 
     /// Whose doing it is.
+    // Table: one line per error.
     pub fn blame(self) -> Blame {
         use ErrorKind as E;
         match self {

@@ -7,14 +7,14 @@
 //! id and `i32` indexes; `u8` whether stable offsets are asked for. Lengths are compact, and tags
 //! end each structure.
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use kafka_protocol::{
     messages::{
         OffsetCommitRequest, OffsetFetchRequest,
         offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic},
         offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics},
     },
-    protocol::{Decoder, StrBytes, types},
+    protocol::StrBytes,
 };
 use uuid::Uuid;
 
@@ -26,29 +26,66 @@ struct Body {
     length: usize,
 }
 
-macro_rules! take {
-    ($($name:ident $decoder:expr, $value:ty;)*) => {$(
-        fn $name(&mut self) -> Result<$value, DecodeError> {
-            let taken = $decoder.decode(&mut self.left);
-            taken.map_err(|error| self.error(error.to_string()))
-        }
-    )*};
-}
-
 impl Body {
     fn new(left: Bytes) -> Self {
         let length = left.len();
         Self { left, length }
     }
 
-    take! {
-        flag types::Boolean, bool;
-        i32 types::Int32, i32;
-        i64 types::Int64, i64;
-        varint types::UnsignedVarInt, u32;
-        uuid types::Uuid, Uuid;
-        text types::CompactString, StrBytes;
-        optional_text types::CompactString, Option<StrBytes>;
+    fn ended(&self) -> DecodeError {
+        self.error("ends early".to_owned())
+    }
+
+    fn flag(&mut self) -> Result<bool, DecodeError> {
+        let byte = self.left.try_get_u8().map_err(|_| self.ended())?;
+        Ok(byte != 0)
+    }
+
+    fn i32(&mut self) -> Result<i32, DecodeError> {
+        self.left.try_get_i32().map_err(|_| self.ended())
+    }
+
+    fn i64(&mut self) -> Result<i64, DecodeError> {
+        self.left.try_get_i64().map_err(|_| self.ended())
+    }
+
+    fn uuid(&mut self) -> Result<Uuid, DecodeError> {
+        let id = self.left.try_get_u128().map_err(|_| self.ended())?;
+        Ok(Uuid::from_u128(id))
+    }
+
+    fn varint(&mut self) -> Result<u32, DecodeError> {
+        let mut value = 0;
+        for shift in (0..u32::BITS).step_by(7) {
+            let byte = self.left.try_get_u8().map_err(|_| self.ended())?;
+            value |= u32::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err(self.error("a number that is too long".to_owned()))
+    }
+
+    fn bytes(&mut self, length: u32) -> Result<Bytes, DecodeError> {
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        if length > self.left.len() {
+            return Err(self.ended());
+        }
+        Ok(self.left.split_to(length))
+    }
+
+    fn optional_text(&mut self) -> Result<Option<StrBytes>, DecodeError> {
+        let Some(length) = self.varint()?.checked_sub(1) else {
+            return Ok(None);
+        };
+        let text = StrBytes::try_from(self.bytes(length)?);
+        text.map(Some)
+            .map_err(|error| self.error(error.to_string()))
+    }
+
+    fn text(&mut self) -> Result<StrBytes, DecodeError> {
+        let text = self.optional_text()?;
+        text.ok_or_else(|| self.error("a text that is not there".to_owned()))
     }
 
     fn error(&self, what: String) -> DecodeError {
@@ -78,11 +115,8 @@ impl Body {
     fn tags(&mut self) -> Result<(), DecodeError> {
         for _ in 0..self.varint()? {
             self.varint()?;
-            let length = usize::try_from(self.varint()?).unwrap_or(usize::MAX);
-            if length > self.left.len() {
-                return Err(self.error("a tag that is longer than what is left".to_owned()));
-            }
-            drop(self.left.split_to(length));
+            let length = self.varint()?;
+            self.bytes(length)?;
         }
         Ok(())
     }

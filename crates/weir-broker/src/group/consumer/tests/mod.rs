@@ -1,4 +1,5 @@
 mod formats;
+mod limits;
 mod random;
 mod rules;
 mod timing;
