@@ -17,8 +17,9 @@ pub use self::data::{
     OffsetSpec, ReadFrom, Refusal, RefusedRecord,
 };
 pub use self::groups::{
-    DeleteOffsets, DescribedGroup, DescribedMember, GroupKind, GroupPhase, ListGroups, ListedGroup,
-    Refused,
+    ConsumerBeat, ConsumerHeartbeat, DeleteOffsets, DescribedConsumer, DescribedConsumerGroup,
+    DescribedGroup, DescribedMember, GroupKind, GroupPhase, ListGroups, ListedGroup, Refused,
+    TopicPartitions,
 };
 pub use self::transactions::*;
 
@@ -58,6 +59,8 @@ pub enum Request {
     Heartbeat(Heartbeat),
     /// Answered by [`Outcome::Leave`].
     LeaveGroup(Leave),
+    /// Answered by [`Outcome::ConsumerBeat`].
+    ConsumerHeartbeat(ConsumerHeartbeat),
     /// Answered by [`Outcome::OffsetCommit`].
     OffsetCommit(OffsetCommit),
     /// Answered by [`Outcome::OffsetFetch`].
@@ -66,6 +69,8 @@ pub enum Request {
     ListGroups(ListGroups),
     /// Classic groups by id. Answered by [`Outcome::DescribeGroups`].
     DescribeGroups(Vec<String>),
+    /// Consumer groups by id. Answered by [`Outcome::DescribeConsumerGroups`].
+    DescribeConsumerGroups(Vec<String>),
     /// Answered by [`Outcome::DeleteGroups`].
     DeleteGroups(Vec<String>),
     /// Answered by [`Outcome::DeleteOffsets`].
@@ -118,6 +123,8 @@ pub enum Outcome {
     Heartbeat(Result<(), ErrorKind>),
     /// To [`Request::LeaveGroup`]: one answer a member.
     Leave(Result<Vec<Result<(), ErrorKind>>, ErrorKind>),
+    /// To [`Request::ConsumerHeartbeat`].
+    ConsumerBeat(Result<ConsumerBeat, Refused>),
     /// To [`Request::OffsetCommit`]: one answer a partition.
     OffsetCommit(Vec<Result<(), ErrorKind>>),
     /// To [`Request::OffsetFetch`]: one answer a group.
@@ -126,6 +133,8 @@ pub enum Outcome {
     ListGroups(Result<Vec<ListedGroup>, ErrorKind>),
     /// To [`Request::DescribeGroups`].
     DescribeGroups(Vec<Result<DescribedGroup, Refused>>),
+    /// To [`Request::DescribeConsumerGroups`].
+    DescribeConsumerGroups(Vec<Result<DescribedConsumerGroup, Refused>>),
     /// To [`Request::DeleteGroups`].
     DeleteGroups(Vec<Result<(), ErrorKind>>),
     /// To [`Request::DeleteOffsets`]: one answer a partition.
@@ -513,6 +522,8 @@ pub struct OffsetCommit {
     pub member: String,
     /// Its instance id.
     pub instance: Option<String>,
+    /// Whether the client can know of epochs of members (KIP-848).
+    pub knows_epochs: bool,
     /// What to keep.
     pub offsets: Vec<CommittedOffset>,
 }
@@ -537,6 +548,10 @@ pub struct CommittedOffset {
 pub struct OffsetFetch {
     /// The group.
     pub group: String,
+    /// The member that asks, with its epoch; `None`: it does not matter who.
+    pub member: Option<(String, i32)>,
+    /// Topics of all that the group has are told by id.
+    pub tells_ids: bool,
     /// Which partitions; `None`: all that the group has.
     pub partitions: Option<Vec<(TopicRef, i32)>>,
     /// Places that a transaction which is open has brought anew are not told (KIP-447).
@@ -556,6 +571,8 @@ pub struct FetchedOffset {
     pub leader_epoch: i32,
     /// As committed.
     pub metadata: String,
+    /// The topic was named by an id that no topic has.
+    pub is_unknown: bool,
     /// A stable place was asked for, and there is none yet.
     pub is_unstable: bool,
 }

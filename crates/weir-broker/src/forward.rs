@@ -110,6 +110,7 @@ impl Node {
                     | AppliedOutcome::Offsets(_)
                     | AppliedOutcome::Transaction(_)
                     | AppliedOutcome::Marked(_)
+                    | AppliedOutcome::Group(_)
                     | AppliedOutcome::Done,
                 ) => Err(ErrorKind::InvalidRequest),
                 Err(error) => Err(error.kind()),

@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use arc_swap::{ArcSwap, Guard};
@@ -26,6 +29,8 @@ type Waiter = Box<dyn FnOnce() + Send>;
 #[derive(Default)]
 pub(crate) struct MetadataView {
     topology: ArcSwap<Topology>,
+    /// Counts the states of it that were shown.
+    revision: AtomicU64,
     /// A mutex: taken once per command of group 0.
     progress: Mutex<Progress>,
 }
@@ -44,6 +49,11 @@ pub(crate) type WaiterKey = (Place, u64);
 impl MetadataView {
     pub(crate) fn load(&self) -> Guard<Arc<Topology>> {
         self.topology.load()
+    }
+
+    /// Changes whenever the topology does, no earlier than that.
+    pub(crate) fn revision(&self) -> u64 {
+        self.revision.load(Ordering::Acquire)
     }
 
     pub(crate) fn load_full(&self) -> Arc<Topology> {
@@ -115,6 +125,7 @@ impl MetadataHost {
 
     fn show(&self) {
         self.view.topology.store(self.state.topology());
+        self.view.revision.fetch_add(1, Ordering::Release);
     }
 
     pub(crate) fn apply(

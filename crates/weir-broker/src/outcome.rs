@@ -9,6 +9,8 @@ use crate::{api::Produced, forward::Decided, transaction::TransactionAnswer};
 pub(crate) enum AppliedOutcome {
     /// A change of the metadata.
     Metadata(Decided),
+    /// A consumer group was changed, or not.
+    Group(Result<(), ErrorKind>),
     /// A batch was stored, or not.
     Appended(Produced),
     /// Offsets were kept, or not: one answer each.

@@ -3,6 +3,7 @@
 mod apply;
 mod checkpoint;
 mod command;
+mod consumers;
 mod era;
 mod forget;
 mod groups;
@@ -33,7 +34,7 @@ pub(crate) use self::{
 use self::{era::Era, hold::Holding};
 use crate::{
     checkpointer::CheckpointState,
-    group::{Coordinator, GroupConfig, GroupTable, OffsetTable},
+    group::{ConsumerCoordinator, Coordinator, GroupConfig, GroupTable, OffsetTable},
     machine::Machine,
     mailbox::Reply,
     metadata_host::MetadataView,
@@ -96,6 +97,8 @@ pub(crate) struct Shard {
     ending: BTreeSet<String>,
     /// Volatile, the leader's own.
     pub(crate) coordinator: Coordinator<Reply>,
+    /// Volatile, the leader's own.
+    consumers: ConsumerCoordinator<Reply>,
     /// Volatile, the leader's own.
     sweep: Sweep,
 }

@@ -128,6 +128,12 @@ pub fn of(kind: ErrorKind, surface: Surface) -> i16 {
         E::InvalidSessionTimeout => same(26),
         E::GroupMaxSizeReached => same(81),
         E::FencedInstance => same(82),
+        E::FencedMemberEpoch => same(110),
+        E::StaleMemberEpoch => same(113),
+        E::UnreleasedInstance => same(111),
+        E::UnsupportedAssignor => same(112),
+        E::InvalidRegularExpression => same(INVALID_REGULAR_EXPRESSION),
+        E::UnsupportedVersion => same(UNSUPPORTED_VERSION),
         E::OffsetMetadataTooLarge => same(12),
         E::GroupNotFound => same(69),
         E::NonEmptyGroup => same(68),
@@ -247,6 +253,22 @@ mod tests {
             (
                 of(ErrorKind::FencedInstance, Surface::Group),
                 ResponseError::FencedInstanceId,
+            ),
+            (
+                of(ErrorKind::FencedMemberEpoch, Surface::Group),
+                ResponseError::FencedMemberEpoch,
+            ),
+            (
+                of(ErrorKind::StaleMemberEpoch, Surface::Group),
+                ResponseError::StaleMemberEpoch,
+            ),
+            (
+                of(ErrorKind::UnreleasedInstance, Surface::Group),
+                ResponseError::UnreleasedInstanceId,
+            ),
+            (
+                of(ErrorKind::UnsupportedAssignor, Surface::Group),
+                ResponseError::UnsupportedAssignor,
             ),
             (
                 of(ErrorKind::OffsetMetadataTooLarge, Surface::Group),

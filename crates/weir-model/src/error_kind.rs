@@ -86,6 +86,18 @@ pub enum ErrorKind {
     GroupMaxSizeReached,
     /// Another member took over this static member's id.
     FencedInstance,
+    /// The member's epoch is not its own: it must let go of everything and join again.
+    FencedMemberEpoch,
+    /// The epoch that came with offsets is not the member's.
+    StaleMemberEpoch,
+    /// The static member's id is still in use.
+    UnreleasedInstance,
+    /// No assignor has this name.
+    UnsupportedAssignor,
+    /// The pattern is none, or too large.
+    InvalidRegularExpression,
+    /// The member needs a newer version of this request.
+    UnsupportedVersion,
     /// The committed metadata is too long.
     OffsetMetadataTooLarge,
     /// No such group.
@@ -139,6 +151,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Whether the same request may succeed later, unchanged.
+    // Table: one line per error.
     pub fn retriable(self) -> bool {
         use ErrorKind as E;
         match self {
@@ -185,6 +198,12 @@ impl ErrorKind {
             | E::InvalidSessionTimeout
             | E::GroupMaxSizeReached
             | E::FencedInstance
+            | E::FencedMemberEpoch
+            | E::StaleMemberEpoch
+            | E::UnreleasedInstance
+            | E::UnsupportedAssignor
+            | E::InvalidRegularExpression
+            | E::UnsupportedVersion
             | E::OffsetMetadataTooLarge
             | E::GroupNotFound
             | E::NonEmptyGroup
@@ -207,6 +226,7 @@ impl ErrorKind {
     }
 
     /// Whose doing it is.
+    // Table: one line per error.
     pub fn blame(self) -> Blame {
         use ErrorKind as E;
         match self {
@@ -253,6 +273,12 @@ impl ErrorKind {
             | E::InvalidSessionTimeout
             | E::GroupMaxSizeReached
             | E::FencedInstance
+            | E::FencedMemberEpoch
+            | E::StaleMemberEpoch
+            | E::UnreleasedInstance
+            | E::UnsupportedAssignor
+            | E::InvalidRegularExpression
+            | E::UnsupportedVersion
             | E::OffsetMetadataTooLarge
             | E::GroupNotFound
             | E::NonEmptyGroup
@@ -357,6 +383,12 @@ codes! {
     79 NonEmptyGroup,
     82 GroupSubscribed,
     83 UnknownNode,
+    100 FencedMemberEpoch,
+    101 StaleMemberEpoch,
+    102 UnreleasedInstance,
+    103 UnsupportedAssignor,
+    104 InvalidRegularExpression,
+    105 UnsupportedVersion,
 }
 
 #[cfg(test)]
@@ -366,7 +398,7 @@ mod tests {
     #[test]
     fn every_code_names_one_error_and_no_other() {
         let named: Vec<ErrorKind> = (0..=u16::MAX).filter_map(ErrorKind::from_code).collect();
-        assert_eq!(named.len(), 61);
+        assert_eq!(named.len(), 67);
         for code in 0..=u16::MAX {
             let back = ErrorKind::from_code(code).map(ErrorKind::code);
             assert!(back.is_none_or(|back| back == code), "{code}");

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use weir_model::ErrorKind;
+use weir_model::{ErrorKind, TopicId};
 
 use super::TopicRef;
 
@@ -86,6 +86,100 @@ pub struct DescribedMember {
     pub metadata: Bytes,
     /// Its assignment; empty outside a stable generation.
     pub assignment: Bytes,
+}
+
+/// A consumer joins, lives, lets go of partitions or leaves (KIP-848). `None`: as before.
+#[derive(Clone, Debug, Default)]
+pub struct ConsumerHeartbeat {
+    /// The group.
+    pub group: String,
+    /// The member's id, which its client makes; empty: the node makes one.
+    pub member: String,
+    /// The member's epoch. 0: it joins; -1: it leaves; -2: a static member leaves and will come
+    /// back.
+    pub epoch: i32,
+    /// Its instance id.
+    pub instance: Option<String>,
+    /// Where it stands.
+    pub rack: Option<String>,
+    /// How long it may take to let go of partitions, in ms.
+    pub rebalance_timeout_ms: Option<u64>,
+    /// Topics by name.
+    pub topics: Option<Vec<String>>,
+    /// Topics by pattern; empty: none.
+    pub pattern: Option<String>,
+    /// The assignor that it wants.
+    pub assignor: Option<String>,
+    /// The partitions that it has.
+    pub owned: Option<Vec<(TopicId, Vec<i32>)>>,
+    /// What the client calls itself.
+    pub client_id: String,
+    /// Where the client connects from.
+    pub client_host: String,
+}
+
+/// What a consumer is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsumerBeat {
+    /// Its id.
+    pub member: String,
+    /// Its epoch.
+    pub epoch: i32,
+    /// Time to its next heartbeat, in ms.
+    pub interval_ms: u32,
+    /// What it may read; `None`: as before.
+    pub assignment: Option<Vec<(TopicId, Vec<i32>)>>,
+}
+
+/// A consumer group whose assignment the broker makes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DescribedConsumerGroup {
+    /// Where it stands.
+    pub state: GroupPhase,
+    /// Its epoch.
+    pub epoch: i32,
+    /// The epoch of its target assignment.
+    pub assignment_epoch: i32,
+    /// Its assignor.
+    pub assignor: &'static str,
+    /// Its members.
+    pub members: Vec<DescribedConsumer>,
+}
+
+/// A member of a consumer group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DescribedConsumer {
+    /// Its id.
+    pub member: String,
+    /// Its instance id.
+    pub instance: Option<String>,
+    /// Where it stands.
+    pub rack: Option<String>,
+    /// Its epoch.
+    pub epoch: i32,
+    /// What its client calls itself.
+    pub client_id: String,
+    /// Where its client connects from.
+    pub client_host: String,
+    /// Topics by name.
+    pub topics: Vec<String>,
+    /// Topics by pattern.
+    pub pattern: Option<String>,
+    /// What it may read.
+    pub assigned: Vec<TopicPartitions>,
+    /// What it is to have.
+    pub target: Vec<TopicPartitions>,
+}
+
+/// Partitions of one topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicPartitions {
+    /// Its id.
+    pub id: TopicId,
+    /// Its name.
+    pub name: String,
+    /// Their indexes.
+    pub indexes: Vec<i32>,
 }
 
 /// Forgets a group's places in partitions.

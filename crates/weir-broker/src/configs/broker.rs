@@ -60,7 +60,7 @@ const BOOLEAN: Kind = Kind::Boolean;
 const LONG_MAX: &str = "9223372036854775807";
 
 /// All of them, by name.
-pub static BROKER_KEYS: [ConfigKey; 70] = [
+pub static BROKER_KEYS: [ConfigKey; 79] = [
     key(
         "advertised.listeners",
         LIST,
@@ -139,9 +139,63 @@ pub static BROKER_KEYS: [ConfigKey; 70] = [
         "Bytes a second of throttled replicas on followers.",
     ),
     key(
+        "group.consumer.assignors",
+        LIST,
+        Some("uniform,range"),
+        "Assignors of consumer groups, the default first.",
+    ),
+    key(
+        "group.consumer.heartbeat.interval.ms",
+        INT,
+        Some("5000"),
+        "Time between two heartbeats of a consumer group's member, in ms.",
+    ),
+    key(
+        "group.consumer.max.heartbeat.interval.ms",
+        INT,
+        Some("15000"),
+        "Longest such time that a group may set, in ms.",
+    ),
+    key(
+        "group.consumer.max.session.timeout.ms",
+        INT,
+        Some("60000"),
+        "Longest session timeout that a group may set, in ms.",
+    ),
+    key(
+        "group.consumer.max.size",
+        INT,
+        Some("10000"),
+        "Most members of a consumer group.",
+    ),
+    key(
+        "group.consumer.migration.policy",
+        TEXT,
+        Some("disabled"),
+        "Whether members of classic and of consumer groups can be in one group.",
+    ),
+    key(
+        "group.consumer.min.heartbeat.interval.ms",
+        INT,
+        Some("5000"),
+        "Shortest time between two heartbeats that a group may set, in ms.",
+    ),
+    key(
+        "group.consumer.min.session.timeout.ms",
+        INT,
+        Some("45000"),
+        "Shortest session timeout that a group may set, in ms.",
+    ),
+    key(
+        "group.consumer.session.timeout.ms",
+        INT,
+        Some("45000"),
+        "A consumer group's member without a heartbeat for this long is removed, in ms.",
+    ),
+    key(
         "group.coordinator.rebalance.protocols",
         LIST,
-        Some("classic"),
+        Some("classic,consumer"),
         "Group protocols that are served.",
     ),
     key(

@@ -21,19 +21,31 @@ const fn key(
     }
 }
 
+const fn enforced(
+    name: &'static str,
+    kind: Kind,
+    default: &'static str,
+    doc: &'static str,
+) -> ConfigKey {
+    ConfigKey {
+        effect: Effect::Enforced,
+        ..key(name, kind, default, doc)
+    }
+}
+
 const fn ms(min: i32, max: i32) -> Kind {
     Kind::Int { min, max }
 }
 
 /// All of them, by name, with the ranges of Kafka's `group.*.min/max` defaults.
 pub static GROUP_KEYS: [ConfigKey; 10] = [
-    key(
+    enforced(
         "consumer.heartbeat.interval.ms",
         ms(5_000, 15_000),
         "5000",
         "Time between two heartbeats of a member, in ms.",
     ),
-    key(
+    enforced(
         "consumer.session.timeout.ms",
         ms(45_000, 60_000),
         "45000",

@@ -5,6 +5,7 @@ use weir_log::Millis;
 use weir_model::PartitionId;
 
 use super::{
+    consumer::ConsumerChange,
     offsets::{StoredOffset, read_offsets, write_offsets},
     record::GroupRecord,
 };
@@ -15,6 +16,7 @@ const PUT_GROUP: u8 = 1;
 const COMMIT_OFFSETS: u8 = 2;
 const DELETE_GROUP: u8 = 3;
 const FORGET_OFFSETS: u8 = 4;
+const CHANGE_CONSUMERS: u8 = 5;
 /// Least that an encoded place takes, in bytes.
 const PLACE_BYTES: usize = 8 + 8;
 
@@ -23,6 +25,8 @@ const PLACE_BYTES: usize = 8 + 8;
 pub enum GroupCommand {
     /// Replace a group's record: [`super::GroupTable::apply`].
     PutGroup(GroupRecord),
+    /// Change a consumer group: [`super::GroupTable::change`].
+    ChangeConsumers(ConsumerChange),
     /// Keep offsets: [`super::OffsetTable::apply`].
     CommitOffsets(CommitOffsets),
     /// Forget a group and all its offsets.
@@ -54,6 +58,10 @@ impl GroupCommand {
                 writer.u8(PUT_GROUP);
                 record.write(&mut writer);
             }
+            Self::ChangeConsumers(change) => {
+                writer.u8(CHANGE_CONSUMERS);
+                change.write(&mut writer);
+            }
             Self::CommitOffsets(commit) => {
                 writer.u8(COMMIT_OFFSETS);
                 writer.text(&commit.group);
@@ -82,6 +90,7 @@ impl GroupCommand {
         let mut reader = Reader::new(bytes);
         let command = match reader.u8()? {
             PUT_GROUP => Self::PutGroup(GroupRecord::read(&mut reader)?),
+            CHANGE_CONSUMERS => Self::ChangeConsumers(ConsumerChange::read(&mut reader)?),
             COMMIT_OFFSETS => Self::CommitOffsets(CommitOffsets {
                 group: reader.text()?.to_owned(),
                 offsets: read_offsets(&mut reader)?,

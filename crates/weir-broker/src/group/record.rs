@@ -3,17 +3,22 @@
 //! Encoded group: text id, `i32` generation, `i64` time in ms, text protocol type, optional texts protocol and
 //! leader, `u32` members, each text id, optional text instance, texts client id and host,
 //! `u64` session and rebalance timeouts in ms, bytes metadata and assignment.
-//! Encoded table, version 2: `u8` version, `u32` groups in ascending order of id.
+//! Encoded table, version 3: `u8` version, `u32` groups in ascending order of id, each `u8` kind (1:
+//! classic, 2: consumer, see [`super::consumer::record`]) and the group.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use weir_log::Millis;
 
+use super::consumer::{ConsumerChange, ConsumerRecord};
 use crate::encoding::{DecodeError, Reader, Writer};
+use weir_model::ErrorKind;
 
-const VERSION: u8 = 2;
-const GROUP_MIN_BYTES: usize = 4 + 4 + 8 + 4 + 1 + 1 + 4;
+const VERSION: u8 = 3;
+const CLASSIC: u8 = 1;
+const CONSUMER: u8 = 2;
+const GROUP_MIN_BYTES: usize = 1 + 4 + 4 + 8 + 4 + 1 + 1 + 4;
 const MEMBER_MIN_BYTES: usize = 4 + 1 + 4 + 4 + 8 + 8 + 4 + 4;
 
 /// A group as it was when a generation became stable, or its members changed after that.
@@ -128,16 +133,67 @@ impl MemberRecord {
     }
 }
 
-/// The replicated groups of one shard: the last record of each.
+/// A group of either kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum StoredGroup {
+    Classic(GroupRecord),
+    Consumer(ConsumerRecord),
+}
+
+impl StoredGroup {
+    fn id(&self) -> &str {
+        match self {
+            Self::Classic(record) => &record.group,
+            Self::Consumer(record) => &record.group,
+        }
+    }
+
+    fn write(&self, writer: &mut Writer) {
+        match self {
+            Self::Classic(record) => {
+                writer.u8(CLASSIC);
+                record.write(writer);
+            }
+            Self::Consumer(record) => {
+                writer.u8(CONSUMER);
+                record.write(writer);
+            }
+        }
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        match reader.u8()? {
+            CLASSIC => GroupRecord::read(reader).map(Self::Classic),
+            CONSUMER => ConsumerRecord::read(reader).map(Self::Consumer),
+            tag => Err(reader.unknown_tag("kind of group", tag)),
+        }
+    }
+}
+
+/// The replicated groups of one shard: the last record of each. A group is of one kind at a time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GroupTable {
-    groups: BTreeMap<String, GroupRecord>,
+    groups: BTreeMap<String, StoredGroup>,
 }
 
 impl GroupTable {
-    /// Replaces the group's record.
+    /// Replaces the group by a classic one.
     pub fn apply(&mut self, record: GroupRecord) {
-        self.groups.insert(record.group.clone(), record);
+        let id = record.group.clone();
+        self.groups.insert(id, StoredGroup::Classic(record));
+    }
+
+    /// Changes a consumer group, or makes it, in the place of a classic group where there is one.
+    /// `NotCoordinator`: whoever made the change did not know the group as it is.
+    pub fn change(&mut self, change: ConsumerChange) -> Result<(), ErrorKind> {
+        if let Some(StoredGroup::Consumer(record)) = self.groups.get_mut(&change.group) {
+            return record.apply(change);
+        }
+        let mut record = ConsumerRecord::new(change.group.clone());
+        record.apply(change)?;
+        let id = record.group.clone();
+        self.groups.insert(id, StoredGroup::Consumer(record));
+        Ok(())
     }
 
     /// Forgets the group.
@@ -145,9 +201,25 @@ impl GroupTable {
         self.groups.remove(group);
     }
 
-    /// The group's record.
+    /// Whether there is such a group.
+    pub fn contains(&self, group: &str) -> bool {
+        self.groups.contains_key(group)
+    }
+
+    /// The classic group's record.
     pub fn get(&self, group: &str) -> Option<&GroupRecord> {
-        self.groups.get(group)
+        match self.groups.get(group)? {
+            StoredGroup::Classic(record) => Some(record),
+            StoredGroup::Consumer(_) => None,
+        }
+    }
+
+    /// The consumer group's record.
+    pub fn consumer(&self, group: &str) -> Option<&ConsumerRecord> {
+        match self.groups.get(group)? {
+            StoredGroup::Consumer(record) => Some(record),
+            StoredGroup::Classic(_) => None,
+        }
     }
 
     /// Ids after `after` in ascending order.
@@ -162,9 +234,20 @@ impl GroupTable {
         self.groups.len()
     }
 
-    /// All records in ascending order of id: what a new leader restores.
+    /// The classic groups in ascending order of id: what a new leader restores.
     pub fn records(&self) -> impl Iterator<Item = &GroupRecord> {
-        self.groups.values()
+        self.groups.values().filter_map(|stored| match stored {
+            StoredGroup::Classic(record) => Some(record),
+            StoredGroup::Consumer(_) => None,
+        })
+    }
+
+    /// The consumer groups likewise.
+    pub fn consumers(&self) -> impl Iterator<Item = &ConsumerRecord> {
+        self.groups.values().filter_map(|stored| match stored {
+            StoredGroup::Consumer(record) => Some(record),
+            StoredGroup::Classic(_) => None,
+        })
     }
 
     /// The table as bytes.
@@ -172,8 +255,8 @@ impl GroupTable {
         let mut writer = Writer::new();
         writer.u8(VERSION);
         writer.count(self.groups.len());
-        for record in self.groups.values() {
-            record.write(&mut writer);
+        for stored in self.groups.values() {
+            stored.write(&mut writer);
         }
         writer.finish()
     }
@@ -184,12 +267,12 @@ impl GroupTable {
         reader.version("group table version", VERSION)?;
         let mut table = Self::default();
         for _ in 0..reader.count(GROUP_MIN_BYTES)? {
-            let record = GroupRecord::read(&mut reader)?;
+            let stored = StoredGroup::read(&mut reader)?;
             let last = table.groups.last_key_value();
-            if last.is_some_and(|(last, _)| *last >= record.group) {
+            if last.is_some_and(|(last, _)| last.as_str() >= stored.id()) {
                 return Err(reader.invalid("group order"));
             }
-            table.apply(record);
+            table.groups.insert(stored.id().to_owned(), stored);
         }
         reader.finish()?;
         Ok(table)

@@ -165,6 +165,7 @@ pub(super) fn transaction_result(
             | AppliedOutcome::Appended(_)
             | AppliedOutcome::Offsets(_)
             | AppliedOutcome::Marked(_)
+            | AppliedOutcome::Group(_)
             | AppliedOutcome::Done,
         ) => Err(ErrorKind::InvalidRequest),
         Err(error) => Err(error.kind()),

@@ -97,6 +97,7 @@ impl Node {
                 Ok(AppliedOutcome::Marked(result)) => result,
                 Ok(
                     AppliedOutcome::Metadata(_)
+                    | AppliedOutcome::Group(_)
                     | AppliedOutcome::Appended(_)
                     | AppliedOutcome::Offsets(_)
                     | AppliedOutcome::Transaction(_)

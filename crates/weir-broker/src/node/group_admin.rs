@@ -76,6 +76,25 @@ impl Node {
         }
     }
 
+    pub(super) fn describe_consumer_groups(self: &Arc<Self>, groups: Vec<String>, reply: Reply) {
+        let unsettled = Err(ErrorKind::TimedOut.into());
+        let task = Arc::new(Gather::new(
+            groups.len(),
+            unsettled,
+            reply,
+            Outcome::DescribeConsumerGroups,
+        ));
+        for (at, id) in groups.into_iter().enumerate() {
+            let refuse = Arc::clone(&task);
+            let task = Arc::clone(&task);
+            self.visit_group(
+                &id.clone(),
+                move |error| refuse.settle(at, Err(error.into())),
+                Box::new(move |shard, _| task.settle(at, shard.describe_consumers(&id))),
+            );
+        }
+    }
+
     pub(super) fn delete_groups(self: &Arc<Self>, groups: Vec<String>, reply: Reply) {
         let unsettled = Err(ErrorKind::TimedOut);
         let count = groups.len();

@@ -3,14 +3,14 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use weir_log::Millis;
-use weir_model::{ErrorKind, GroupId, NodeId, PartitionId, TopicName};
+use weir_model::{ErrorKind, GroupId, NodeId, PartitionId, TopicId, TopicName};
 use weir_raft::{Context, Input};
 
 use super::Node;
 use crate::{
     api::{
-        CommittedOffset, FetchedOffset, Heartbeat, Join, JoinRefused, Leave, OffsetCommit,
-        OffsetFetch, Outcome, Sync, TopicRef,
+        CommittedOffset, ConsumerHeartbeat, FetchedOffset, Heartbeat, Join, JoinRefused, Leave,
+        OffsetCommit, OffsetFetch, Outcome, Sync, TopicRef,
     },
     gather::Gather,
     group::{CommitOffsets, GroupCommand, StoredOffset},
@@ -87,11 +87,7 @@ impl Node {
             reply,
             refuse,
             move |shard, context, reply| {
-                let mut actions = Vec::new();
-                shard
-                    .coordinator
-                    .join(context.now, join, reply, suffix, &mut actions);
-                shard.act(actions, context);
+                shard.join(join, reply, suffix, context);
             },
         );
     }
@@ -125,6 +121,23 @@ impl Node {
         );
     }
 
+    /// A consumer without an id gets one.
+    pub(super) fn consumer_heartbeat(self: &Arc<Self>, mut beat: ConsumerHeartbeat, reply: Reply) {
+        if beat.member.is_empty() && beat.epoch == 0 {
+            let bytes =
+                u128::from(self.entropy.next_u64()) << 64 | u128::from(self.entropy.next_u64());
+            let id = uuid::Builder::from_random_bytes(bytes.to_be_bytes()).into_uuid();
+            beat.member = id.to_string();
+        }
+        let refuse = |error: ErrorKind| Outcome::ConsumerBeat(Err(error.into()));
+        self.coordinate(
+            &beat.group.clone(),
+            reply,
+            refuse,
+            move |shard, context, reply| shard.consumer_heartbeat(beat, reply, context),
+        );
+    }
+
     pub(super) fn leave_group(self: &Arc<Self>, leave: Leave, reply: Reply) {
         let refuse = |error| Outcome::Leave(Err(error));
         self.coordinate(
@@ -132,10 +145,7 @@ impl Node {
             reply,
             refuse,
             move |shard, context, reply| {
-                let mut actions = Vec::new();
-                let answer = shard.coordinator.leave(context.now, &leave, &mut actions);
-                reply.send(Outcome::Leave(answer));
-                shard.act(actions, context);
+                shard.leave(leave, reply, context);
             },
         );
     }
@@ -154,17 +164,8 @@ impl Node {
             reply,
             refuse,
             move |shard, context, reply| {
-                let OffsetCommit {
-                    group,
-                    generation,
-                    member,
-                    instance,
-                    ..
-                } = commit;
-                let instance = instance.as_deref();
-                let coordinator = &mut shard.coordinator;
-                let allowed =
-                    coordinator.check_commit(context.now, &group, generation, &member, instance);
+                let allowed = shard.check_commit(context.now, &commit, false);
+                let group = commit.group;
                 match allowed {
                     Ok(()) if shard.seeded().acks_offsets_early() => {
                         propose_acknowledged(group, resolved, context, reply);
@@ -249,6 +250,7 @@ impl Node {
     }
 
     fn stored(&self, shard: &Shard, wanted: OffsetFetch) -> Result<Vec<FetchedOffset>, ErrorKind> {
+        shard.check_fetch(&wanted.group, wanted.member.as_ref())?;
         if self.is_behind(shard, &wanted.group) {
             return Err(ErrorKind::CoordinatorLoading);
         }
@@ -256,9 +258,12 @@ impl Node {
             Some(partitions) => partitions
                 .into_iter()
                 .map(|(topic, index)| {
-                    let partition = self.route(&topic, index).ok().map(|route| route.partition);
+                    let route = self.route(&topic, index);
+                    let is_unknown = matches!(route, Err(ErrorKind::UnknownTopicId));
+                    let partition = route.ok().map(|route| route.partition);
                     let stored = partition.and_then(|id| shard.stored_offset(&wanted.group, id));
                     let mut fetched = fetched(topic, index, stored);
+                    fetched.is_unknown = is_unknown;
                     fetched.is_unstable = wanted.require_stable
                         && partition
                             .is_some_and(|id| shard.pending().is_pending(&wanted.group, id));
@@ -268,7 +273,7 @@ impl Node {
             None if wanted.require_stable && shard.pending().has_pending(&wanted.group) => {
                 return Err(ErrorKind::UnstableOffsetCommit);
             }
-            None => self.all_stored(shard, &wanted.group),
+            None => self.all_stored(shard, &wanted),
         })
     }
 
@@ -283,17 +288,24 @@ impl Node {
     }
 
     /// All that a group keeps, sorted by topic and partition.
-    fn all_stored(&self, shard: &Shard, group: &str) -> Vec<FetchedOffset> {
+    fn all_stored(&self, shard: &Shard, wanted: &OffsetFetch) -> Vec<FetchedOffset> {
         let topology = self.topology.load();
-        let sorted: BTreeMap<(TopicName, i32), &StoredOffset> = shard
-            .stored_offsets(group)
+        let sorted: BTreeMap<(TopicName, i32), (TopicId, &StoredOffset)> = shard
+            .stored_offsets(&wanted.group)
             .filter_map(|(partition, stored)| {
-                let topic = topology.by_serial(partition.topic_serial())?.name.clone();
+                let topic = topology.by_serial(partition.topic_serial())?;
                 let index = i32::try_from(partition.index()).ok()?;
-                Some(((topic, index), stored))
+                Some(((topic.name.clone(), index), (topic.id, stored)))
             })
             .collect();
-        let answer = |((topic, index), stored)| fetched(TopicRef::Name(topic), index, Some(stored));
+        let answer = |((name, index), (id, stored))| {
+            let topic = if wanted.tells_ids {
+                TopicRef::Id(id)
+            } else {
+                TopicRef::Name(name)
+            };
+            fetched(topic, index, Some(stored))
+        };
         sorted.into_iter().map(answer).collect()
     }
 }
@@ -306,6 +318,7 @@ fn fetched(topic: TopicRef, index: i32, stored: Option<&StoredOffset>) -> Fetche
             offset: Some(stored.offset),
             leader_epoch: stored.leader_epoch,
             metadata: stored.metadata.to_string(),
+            is_unknown: false,
             is_unstable: false,
         },
         None => FetchedOffset {
@@ -314,6 +327,7 @@ fn fetched(topic: TopicRef, index: i32, stored: Option<&StoredOffset>) -> Fetche
             offset: None,
             leader_epoch: -1,
             metadata: String::new(),
+            is_unknown: false,
             is_unstable: false,
         },
     }
@@ -371,6 +385,7 @@ pub(super) fn propose_offsets(
                 | AppliedOutcome::Appended(_)
                 | AppliedOutcome::Transaction(_)
                 | AppliedOutcome::Marked(_)
+                | AppliedOutcome::Group(_)
                 | AppliedOutcome::Done,
             ) => Err(ErrorKind::InvalidRequest),
             Err(error) => Err(error.kind()),

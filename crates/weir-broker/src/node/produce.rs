@@ -127,6 +127,7 @@ impl Node {
                 | AppliedOutcome::Offsets(_)
                 | AppliedOutcome::Transaction(_)
                 | AppliedOutcome::Marked(_)
+                | AppliedOutcome::Group(_)
                 | AppliedOutcome::Done,
             ) => failed(ErrorKind::InvalidRequest),
             Err(error) if error.kind() == ErrorKind::NotLeader => self.not_leader(group),

@@ -141,8 +141,5 @@ fn check_member(
             false => Ok(()),
         };
     }
-    let instance = commit.instance.as_deref();
-    let (group, member) = (&commit.group, &commit.member);
-    let coordinator = &mut shard.coordinator;
-    coordinator.check_commit(context.now, group, commit.generation, member, instance)
+    shard.check_commit(context.now, commit, true)
 }

@@ -68,6 +68,9 @@ impl Shard {
     fn apply_group(&mut self, command: GroupCommand) -> AppliedOutcome {
         match command {
             GroupCommand::PutGroup(record) => self.groups.apply(record),
+            GroupCommand::ChangeConsumers(change) => {
+                return AppliedOutcome::Group(self.groups.change(change));
+            }
             GroupCommand::CommitOffsets(commit) => {
                 return AppliedOutcome::Offsets(self.offsets.apply(commit));
             }

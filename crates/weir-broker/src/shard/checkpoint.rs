@@ -20,7 +20,7 @@ use weir_model::{GroupId, Offset, PartitionId};
 use super::{Partition, Shard, ShardEnv, Sweep, era::Era, hold::Holding};
 use crate::{
     encoding::{DecodeError, Reader, Writer},
-    group::{Coordinator, GroupConfig, GroupTable, OffsetTable, StoredOffset},
+    group::{ConsumerCoordinator, Coordinator, GroupConfig, GroupTable, OffsetTable, StoredOffset},
     producer::ProducerTable,
     transaction::{PendingOffsets, TransactionTable, TransactionView},
 };
@@ -216,6 +216,7 @@ impl Shard {
             overdue_at: Millis(0),
             ending: BTreeSet::new(),
             coordinator: Coordinator::new(config),
+            consumers: ConsumerCoordinator::new(config),
             sweep: Sweep::default(),
         }
     }

@@ -51,6 +51,13 @@ impl Shard {
             )
         });
         let mut known: BTreeMap<_, _> = classic.collect();
+        let consumers = self.consumers.phases();
+        known.extend(consumers.map(|(id, state)| {
+            (
+                id,
+                (GroupKind::Consumer, state, subscription::CONSUMER_TYPE),
+            )
+        }));
         for id in self.offsets.groups_after("") {
             known
                 .entry(id)
@@ -71,6 +78,12 @@ impl Shard {
 
     /// A classic group. `GroupNotFound` for any other.
     pub(crate) fn describe_group(&self, now: Millis, id: &str) -> Result<DescribedGroup, Refused> {
+        if self.consumers.contains(id) {
+            return Err(Refused {
+                error: ErrorKind::GroupNotFound,
+                reason: format!("Group {id} is not a classic group."),
+            });
+        }
         let Some(record) = self.coordinator.describe(now, id) else {
             if self.offsets.contains(id) {
                 return Ok(DescribedGroup {
@@ -114,11 +127,12 @@ impl Shard {
     /// Whether a group can be deleted now; where it can, its leader's own state is gone already.
     pub(crate) fn begin_delete(&mut self, id: &str) -> Result<(), ErrorKind> {
         let is_known = self.offsets.contains(id)
-            || self.groups.get(id).is_some()
+            || self.groups.contains(id)
+            || self.consumers.contains(id)
             || self.coordinator.state(id) != GroupState::Dead;
         if !is_known {
             Err(ErrorKind::GroupNotFound)
-        } else if self.coordinator.forget(id) {
+        } else if self.coordinator.forget(id) && self.consumers.forget(id) {
             Ok(())
         } else {
             Err(ErrorKind::NonEmptyGroup)
@@ -149,6 +163,10 @@ impl Shard {
         now: Millis,
         id: &str,
     ) -> Result<Option<BTreeSet<String>>, ErrorKind> {
+        if self.consumers.contains(id) {
+            let read = self.consumers.read_topics(id);
+            return Ok(Some(read.map(|(_, name)| name.to_owned()).collect()));
+        }
         let Some(record) = self.coordinator.describe(now, id) else {
             return if self.offsets.contains(id) {
                 Ok(Some(BTreeSet::new()))

@@ -24,12 +24,18 @@ impl Shard {
     pub(crate) fn leadership(&mut self, context: &mut ShardContext<'_>) {
         let mut actions = Vec::new();
         self.coordinator.unload(&mut actions);
+        let mut of_consumers = Vec::new();
+        self.consumers.unload(&mut of_consumers);
         self.lead_transactions(context.leads);
         if context.leads {
             self.coordinator.restore(context.now, self.groups.records());
+            let metadata = self.metadata();
+            self.consumers
+                .restore(context.now, &metadata, self.groups.consumers());
         }
         self.begin_sweeps(context);
         self.act(actions, context);
+        self.act_for_consumers(of_consumers, context);
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Millis> {
@@ -37,6 +43,7 @@ impl Shard {
         self.coordinator
             .next_deadline()
             .into_iter()
+            .chain(self.consumers.next_deadline())
             .chain(sweep)
             .chain(overdue)
             .min()
@@ -46,6 +53,7 @@ impl Shard {
         let mut actions = Vec::new();
         self.coordinator.handle_timeout(context.now, &mut actions);
         self.act(actions, context);
+        self.give_up_consumers(context);
         self.sweep_if_due(context);
         self.abort_overdue(context);
     }

@@ -83,7 +83,7 @@ impl Shard {
                 group: id.to_owned(),
                 places,
             },
-            Expired::Group if self.coordinator.forget(id) => {
+            Expired::Group if self.coordinator.forget(id) && self.consumers.forget(id) => {
                 GroupCommand::DeleteGroup(id.to_owned())
             }
             Expired::Group => return,
@@ -92,6 +92,11 @@ impl Shard {
     }
 
     fn standing(&self, id: &str, topology: &Topology, now: Millis) -> Standing {
+        if self.consumers.contains(id) {
+            let read = || self.consumers.read_topics(id).map(|(serial, _)| serial);
+            let empty = self.consumers.empty_since(id).map(Standing::Empty);
+            return empty.unwrap_or_else(|| Standing::Reads(read().collect()));
+        }
         let Some(record) = self.coordinator.describe(now, id) else {
             return Standing::Memberless;
         };

@@ -53,6 +53,8 @@ fn a_node_that_follows_sends_group_members_to_the_coordinator() {
     let wanted = OffsetFetch {
         require_stable: false,
         group: "g".to_owned(),
+        member: None,
+        tells_ids: false,
         partitions: None,
     };
     let answer = ask(&mut cluster, 1, Request::OffsetFetch(vec![wanted]));

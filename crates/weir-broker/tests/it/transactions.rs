@@ -52,6 +52,7 @@ fn bring(
         adds: false,
         connection,
         commit: OffsetCommit {
+            knows_epochs: false,
             group: "readers".to_owned(),
             generation: -1,
             member: String::new(),
@@ -91,6 +92,8 @@ fn commit(
 
 fn committed(world: &mut World) -> Option<i64> {
     let wanted = OffsetFetch {
+        member: None,
+        tells_ids: false,
         require_stable: false,
         group: "readers".to_owned(),
         partitions: None,

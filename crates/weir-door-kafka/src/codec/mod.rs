@@ -7,4 +7,5 @@ pub mod inbox;
 pub mod response;
 pub mod shape;
 pub mod shapes;
+pub mod topic_ids;
 pub mod versions;

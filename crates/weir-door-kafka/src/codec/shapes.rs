@@ -59,6 +59,8 @@ pub fn of_request(api: Api) -> &'static Shape {
         Api::ListGroups => &groups::LIST_GROUPS,
         Api::DeleteGroups => &groups::DELETE_GROUPS,
         Api::OffsetDelete => &groups::OFFSET_DELETE,
+        Api::ConsumerGroupHeartbeat => &groups::CONSUMER_HEARTBEAT,
+        Api::ConsumerGroupDescribe => &groups::CONSUMER_DESCRIBE,
         Api::OffsetForLeaderEpoch => &data::OFFSET_FOR_LEADER_EPOCH,
         Api::DeleteTopics => &admin::DELETE_TOPICS,
         Api::DeleteRecords => &admin::DELETE_RECORDS,
@@ -176,8 +178,12 @@ static OFFSET_COMMIT: Shape = of(&[
     until(4, I64),
     all(Kind::Array(&OFFSET_COMMIT_TOPIC)),
 ]);
-/// Name, partitions.
-static OFFSET_COMMIT_TOPIC: Shape = of(&[all(TEXT), all(Kind::Array(&OFFSET_COMMIT_PARTITION))]);
+/// Name or id, partitions.
+static OFFSET_COMMIT_TOPIC: Shape = of(&[
+    until(9, TEXT),
+    since(10, UUID),
+    all(Kind::Array(&OFFSET_COMMIT_PARTITION)),
+]);
 /// Index, offset, leader epoch, metadata.
 static OFFSET_COMMIT_PARTITION: Shape = of(&[all(I32), all(I64), since(6, I32), all(TEXT)]);
 
@@ -195,8 +201,8 @@ static OFFSET_FETCH_GROUP: Shape = of(&[
     since(9, I32),
     all(Kind::Array(&OFFSET_FETCH_TOPIC)),
 ]);
-/// Name, indexes.
-static OFFSET_FETCH_TOPIC: Shape = of(&[all(TEXT), all(Kind::Plain(&I32))]);
+/// Name or id, indexes.
+static OFFSET_FETCH_TOPIC: Shape = of(&[until(9, TEXT), since(10, UUID), all(Kind::Plain(&I32))]);
 
 /// Key, key type, keys.
 static FIND_COORDINATOR: Shape = of(&[until(3, TEXT), since(1, I8), since(4, Kind::Plain(&TEXT))]);

@@ -87,6 +87,10 @@ pub enum Api {
     DescribeTransactions,
     /// Key 66.
     ListTransactions,
+    /// Key 68.
+    ConsumerGroupHeartbeat,
+    /// Key 69.
+    ConsumerGroupDescribe,
     /// Key 74.
     ListConfigResources,
     /// Key 75.
@@ -122,7 +126,7 @@ const fn line(api: Api, key: i16, min: i16, max: i16, flexible_from: i16) -> Ser
 }
 
 /// What is served, by key: the versions of Kafka 4.2, where this door can keep their promises.
-pub const SERVED: [Served; 44] = [
+pub const SERVED: [Served; 46] = [
     // librdkafka before 2.11.1 compresses only where Produce 0 is told (KAFKA-18659). Like Kafka
     // 4, 0 to 2 are told and close the connection when they are used.
     Served {
@@ -136,8 +140,8 @@ pub const SERVED: [Served; 44] = [
     line(Api::Fetch, 1, 4, 18, 12),
     line(Api::ListOffsets, 2, 1, 11, 6),
     line(Api::Metadata, 3, 0, 13, 9),
-    line(Api::OffsetCommit, 8, 2, 9, 8),
-    line(Api::OffsetFetch, 9, 1, 9, 6),
+    line(Api::OffsetCommit, 8, 2, 10, 8),
+    line(Api::OffsetFetch, 9, 1, 10, 6),
     line(Api::FindCoordinator, 10, 0, 6, 3),
     line(Api::JoinGroup, 11, 0, 9, 6),
     line(Api::Heartbeat, 12, 0, 4, 4),
@@ -174,6 +178,8 @@ pub const SERVED: [Served; 44] = [
     line(Api::UnregisterBroker, 64, 0, 0, 0),
     line(Api::DescribeTransactions, 65, 0, 0, 0),
     line(Api::ListTransactions, 66, 0, 2, 0),
+    line(Api::ConsumerGroupHeartbeat, 68, 0, 1, 0),
+    line(Api::ConsumerGroupDescribe, 69, 0, 1, 0),
     line(Api::ListConfigResources, 74, 0, 1, 0),
     line(Api::DescribeTopicPartitions, 75, 0, 0, 0),
 ];

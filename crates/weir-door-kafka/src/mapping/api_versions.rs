@@ -19,8 +19,8 @@ use crate::{
     wire_code,
 };
 
-/// Level of the feature `transaction.version`.
-const TRANSACTION_VERSION: i16 = 2;
+/// What the whole cluster has, and at which level.
+const FEATURES: [(&str, i16); 2] = [("group.version", 1), ("transaction.version", 2)];
 /// The features never change: their first epoch.
 const FEATURES_EPOCH: i64 = 1;
 /// First version whose clients bear features that begin at level 0.
@@ -46,22 +46,24 @@ pub fn map(head: &Head, request: &ApiVersionsRequest) -> Result<Mapped, MapError
     ])))
 }
 
-/// What the whole cluster has: clients end transactions in the newer way only where it is told
-/// (KIP-890).
+/// Clients end transactions in the newer way only where the level is told (KIP-890), and let the
+/// broker assign partitions likewise (KIP-848).
 fn tell_features(head: &Head, response: &mut ApiVersionsResponse) {
-    let name = StrBytes::from_static_str("transaction.version");
-    if head.version >= FROM_ZERO_FROM {
-        let supported = SupportedFeatureKey::default()
-            .with_name(name.clone())
-            .with_min_version(0)
-            .with_max_version(TRANSACTION_VERSION);
-        response.supported_features.push(supported);
+    for (name, level) in FEATURES {
+        let name = StrBytes::from_static_str(name);
+        if head.version >= FROM_ZERO_FROM {
+            let supported = SupportedFeatureKey::default()
+                .with_name(name.clone())
+                .with_min_version(0)
+                .with_max_version(level);
+            response.supported_features.push(supported);
+        }
+        let finalized = FinalizedFeatureKey::default()
+            .with_name(name)
+            .with_min_version_level(level)
+            .with_max_version_level(level);
+        response.finalized_features.push(finalized);
     }
-    let finalized = FinalizedFeatureKey::default()
-        .with_name(name)
-        .with_min_version_level(TRANSACTION_VERSION)
-        .with_max_version_level(TRANSACTION_VERSION);
-    response.finalized_features.push(finalized);
     response.finalized_features_epoch = FEATURES_EPOCH;
 }
 

@@ -5,15 +5,15 @@ use kafka_protocol::protocol::Decodable;
 use weir_broker::api::Outcome;
 
 use super::{
-    api_versions, cluster, configs, elections, fetch, group_admin, groups, kraft, leader_epoch,
-    list_offsets, manage, metadata, offsets,
+    api_versions, cluster, configs, consumers, elections, fetch, group_admin, groups, kraft,
+    leader_epoch, list_offsets, manage, metadata, offsets,
     plan::{Answer, Client, MapError, Mapped, Plan},
     produce, producer_id, topic_admin, topic_partitions, topics, transaction_admin, transactions,
 };
 use crate::codec::{
     header::{Head, Incoming},
     shape::{self, DecodeError},
-    shapes,
+    shapes, topic_ids,
     versions::Api,
 };
 
@@ -24,12 +24,8 @@ pub type Counted = (Mapped, usize);
 pub fn map(incoming: Incoming, client: &Client) -> Result<Counted, MapError> {
     let Incoming { head, mut body, .. } = incoming;
     let shape = shapes::of_request(head.api);
-    let malformed = |source| MapError::Malformed {
-        api: head.api,
-        version: head.version,
-        source,
-    };
-    let walked = shape::check(&body, shape, head.version, head.flexible).map_err(malformed)?;
+    let walked = shape::check(&body, shape, head.version, head.flexible);
+    let walked = walked.map_err(|source| malformed(&head, source))?;
     body.truncate(walked.length_bytes);
     Ok((map_checked(&head, body, client)?, walked.elements_count))
 }
@@ -44,7 +40,15 @@ fn map_checked(head: &Head, body: Bytes, client: &Client) -> Result<Mapped, MapE
         }
         Api::OffsetForLeaderEpoch => leader_epoch::map(head, decode(head, body)?),
         Api::Metadata => metadata::map(head, decode(head, body)?),
+        Api::OffsetCommit if head.version >= offsets::TOPIC_ID_FROM => {
+            let request = topic_ids::offset_commit(body);
+            offsets::map_commit(head, request.map_err(|source| malformed(head, source))?)
+        }
         Api::OffsetCommit => offsets::map_commit(head, decode(head, body)?),
+        Api::OffsetFetch if head.version >= offsets::TOPIC_ID_FROM => {
+            let request = topic_ids::offset_fetch(body);
+            offsets::map_fetch(head, request.map_err(|source| malformed(head, source))?)
+        }
         Api::OffsetFetch => offsets::map_fetch(head, decode(head, body)?),
         Api::FindCoordinator => groups::map_find(head, decode(head, body)?),
         Api::JoinGroup => groups::map_join(head, decode(head, body)?, client),
@@ -54,6 +58,8 @@ fn map_checked(head: &Head, body: Bytes, client: &Client) -> Result<Mapped, MapE
         Api::ApiVersions => api_versions::map(head, &decode(head, body)?),
         Api::CreateTopics => topics::map(head, &decode(head, body)?),
         Api::InitProducerId => producer_id::map(head, &decode(head, body)?),
+        Api::ConsumerGroupHeartbeat => consumers::map_heartbeat(head, decode(head, body)?, client),
+        Api::ConsumerGroupDescribe => consumers::map_describe(decode(head, body)?),
         Api::ListGroups => group_admin::map_list(&decode(head, body)?),
         Api::DescribeGroups => group_admin::map_describe(decode(head, body)?),
         Api::DeleteGroups => group_admin::map_delete(decode(head, body)?),
@@ -86,19 +92,26 @@ fn map_checked(head: &Head, body: Bytes, client: &Client) -> Result<Mapped, MapE
     }
 }
 
+fn malformed(head: &Head, source: DecodeError) -> MapError {
+    MapError::Malformed {
+        api: head.api,
+        version: head.version,
+        source,
+    }
+}
+
 fn decode<M: Decodable>(head: &Head, body: Bytes) -> Result<M, MapError> {
     decode_as(head, head.version, body)
 }
 
 fn decode_as<M: Decodable>(head: &Head, version: i16, mut body: Bytes) -> Result<M, MapError> {
     let length = body.len();
-    M::decode(&mut body, version).map_err(|error| MapError::Malformed {
-        api: head.api,
-        version: head.version,
-        source: DecodeError {
+    M::decode(&mut body, version).map_err(|error| {
+        let source = DecodeError {
             at: length - body.len(),
             what: error.to_string(),
-        },
+        };
+        malformed(head, source)
     })
 }
 
@@ -172,6 +185,10 @@ pub fn answer(
         }
         Plan::OffsetCommit(grouped) => offsets::answer_commit(head, grouped, expect!(OffsetCommit)),
         Plan::OffsetFetch(asked) => offsets::answer_fetch(head, asked, expect!(OffsetFetch)),
+        Plan::ConsumerHeartbeat => consumers::answer_heartbeat(head, expect!(ConsumerBeat)),
+        Plan::DescribeConsumerGroups(asked) => {
+            consumers::answer_describe(head, asked, expect!(DescribeConsumerGroups))
+        }
         Plan::ListGroups => group_admin::answer_list(head, expect!(ListGroups)),
         Plan::DescribeGroups(asked) => {
             group_admin::answer_describe(head, asked, expect!(DescribeGroups))

@@ -3,6 +3,7 @@
 pub mod api_versions;
 pub mod cluster;
 pub mod configs;
+pub mod consumers;
 pub mod dispatch;
 pub mod elections;
 pub mod fetch;

@@ -1,9 +1,10 @@
-//! OffsetCommit 2 to 9 and OffsetFetch 1 to 9.
+//! OffsetCommit 2 to 10 and OffsetFetch 1 to 10.
 
 use kafka_protocol::{
     messages::{
         OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse,
         offset_commit_response::{OffsetCommitResponsePartition, OffsetCommitResponseTopic},
+        offset_fetch_request::OffsetFetchRequestGroup,
         offset_fetch_response::{
             OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions,
             OffsetFetchResponseTopic, OffsetFetchResponseTopics,
@@ -18,7 +19,7 @@ use weir_broker::api::{
 use weir_model::ErrorKind;
 
 use super::{
-    grouped::{Grouped, by_name},
+    grouped::{Grouped, by_id, by_name},
     plan::{Answer, MapError, Mapped, Plan},
 };
 use crate::{
@@ -30,6 +31,10 @@ use crate::{
 const GROUPS_FROM: i16 = 8;
 /// First OffsetFetch with an error for the whole answer.
 const TOP_ERROR_FROM: i16 = 2;
+/// First OffsetCommit and OffsetFetch that name topics by id.
+pub const TOPIC_ID_FROM: i16 = 10;
+/// First OffsetCommit of members of consumer groups, and first OffsetFetch that says who asks.
+const MEMBER_EPOCH_FROM: i16 = 9;
 /// First OffsetFetch answer with leader epochs.
 const EPOCH_FROM: i16 = 5;
 
@@ -42,8 +47,8 @@ pub fn map_commit(head: &Head, request: OffsetCommitRequest) -> Result<Mapped, M
     let mut grouped = Grouped::default();
     let mut offsets = Vec::new();
     for topic in request.topics {
-        let asked = by_name(&topic.name);
-        grouped.topic(topic.name.0, Uuid::nil());
+        let asked = asked_topic(head, &topic.name, topic.topic_id);
+        grouped.topic(topic.name.0, topic.topic_id);
         for partition in topic.partitions {
             grouped.partition(partition.partition_index, asked.as_ref().err().copied());
             if let Ok(topic) = &asked {
@@ -66,6 +71,7 @@ pub fn map_commit(head: &Head, request: OffsetCommitRequest) -> Result<Mapped, M
         generation: request.generation_id_or_member_epoch,
         member: request.member_id.to_string(),
         instance: request.group_instance_id.map(|text| text.to_string()),
+        knows_epochs: head.version >= MEMBER_EPOCH_FROM,
         offsets,
     };
     let request = Request::OffsetCommit(request);
@@ -90,9 +96,10 @@ pub fn answer_commit(
                 .with_partition_index(index)
                 .with_error_code(error_code)
         },
-        |name, _, partitions| {
+        |name, id, partitions| {
             OffsetCommitResponseTopic::default()
                 .with_name(name.into())
+                .with_topic_id(id)
                 .with_partitions(partitions)
         },
     );
@@ -100,70 +107,101 @@ pub fn answer_commit(
     Ok(Answer::Frame(vec![head.frame(&response)?]))
 }
 
-/// Topics as all versions of OffsetFetch name them; `None`: everything.
-type Asked = Option<Vec<(StrBytes, Vec<i32>)>>;
+fn asked_topic(head: &Head, name: &str, id: Uuid) -> Result<TopicRef, i16> {
+    if head.version >= TOPIC_ID_FROM {
+        by_id(id)
+    } else {
+        by_name(name)
+    }
+}
+
+/// A group as all versions of OffsetFetch name it.
+struct AskedGroup {
+    id: StrBytes,
+    member: Option<(String, i32)>,
+    /// Names, ids and indexes; `None`: everything.
+    topics: Option<Vec<(StrBytes, Uuid, Vec<i32>)>>,
+}
 
 /// Maps OffsetFetch.
 pub fn map_fetch(head: &Head, request: OffsetFetchRequest) -> Result<Mapped, MapError> {
-    let groups: Vec<(StrBytes, Asked)> = if head.version >= GROUPS_FROM {
-        let groups = request.groups.into_iter();
-        groups
-            .map(|group| {
-                let topics = group.topics.map(|topics| {
-                    let topics = topics.into_iter();
-                    topics
-                        .map(|topic| (topic.name.0, topic.partition_indexes))
-                        .collect()
-                });
-                (group.group_id.0, topics)
-            })
-            .collect()
+    let groups: Vec<AskedGroup> = if head.version >= GROUPS_FROM {
+        request.groups.into_iter().map(asked_group).collect()
     } else {
         let topics = request.topics.map(|topics| {
             let topics = topics.into_iter();
             topics
-                .map(|topic| (topic.name.0, topic.partition_indexes))
+                .map(|topic| (topic.name.0, Uuid::nil(), topic.partition_indexes))
                 .collect()
         });
-        vec![(request.group_id.0, topics)]
+        vec![AskedGroup {
+            id: request.group_id.0,
+            member: None,
+            topics,
+        }]
     };
-    let group = |each| group(each, request.require_stable);
+    let group = |each| group(head, each, request.require_stable);
     let (asked, plans) = groups.into_iter().map(group).unzip();
     let request = Request::OffsetFetch(asked);
     Ok(Mapped::Ask(request, Plan::OffsetFetch(plans)))
 }
 
+/// Without an id and with a negative epoch it does not matter who asks.
+fn asked_group(group: OffsetFetchRequestGroup) -> AskedGroup {
+    let member = group.member_id.map(|id| id.to_string());
+    let epoch = group.member_epoch;
+    let topics = group.topics.map(|topics| {
+        let topics = topics.into_iter();
+        topics
+            .map(|topic| (topic.name.0, topic.topic_id, topic.partition_indexes))
+            .collect()
+    });
+    AskedGroup {
+        id: group.group_id.0,
+        member: match member {
+            None if epoch < 0 => None,
+            member => Some((member.unwrap_or_default(), epoch)),
+        },
+        topics,
+    }
+}
+
 fn group(
-    (group, topics): (StrBytes, Asked),
+    head: &Head,
+    asked: AskedGroup,
     require_stable: bool,
 ) -> (OffsetFetch, (StrBytes, Option<Grouped>)) {
+    let AskedGroup { id, member, topics } = asked;
+    let mut wanted = OffsetFetch {
+        group: id.to_string(),
+        member,
+        tells_ids: head.version >= TOPIC_ID_FROM,
+        partitions: None,
+        require_stable,
+    };
     let Some(topics) = topics else {
-        let asked = OffsetFetch {
-            group: group.to_string(),
-            partitions: None,
-            require_stable,
-        };
-        return (asked, (group, None));
+        return (wanted, (id, None));
     };
     let mut grouped = Grouped::default();
     let mut partitions = Vec::new();
-    for (name, indexes) in topics {
-        let topic = by_name(&name);
-        grouped.topic(name, Uuid::nil());
+    for (name, topic_id, indexes) in topics {
+        let topic = asked_topic(head, &name, topic_id);
+        // A name that cannot exist was never committed, which is no error here.
+        let code = match &topic {
+            Ok(_) => None,
+            Err(code) if head.version >= TOPIC_ID_FROM => Some(*code),
+            Err(_) => Some(wire_code::NONE),
+        };
+        grouped.topic(name, topic_id);
         for index in indexes {
-            // What cannot exist was never committed, which is no error here.
-            grouped.partition(index, topic.is_err().then_some(wire_code::NONE));
+            grouped.partition(index, code);
             if let Ok(topic) = &topic {
                 partitions.push((topic.clone(), index));
             }
         }
     }
-    let asked = OffsetFetch {
-        group: group.to_string(),
-        partitions: Some(partitions),
-        require_stable,
-    };
-    (asked, (group, Some(grouped)))
+    wanted.partitions = Some(partitions);
+    (wanted, (id, Some(grouped)))
 }
 
 /// Maps the outcome of OffsetFetch.
@@ -202,9 +240,10 @@ fn group_answer(
     fetched: Result<Vec<FetchedOffset>, i16>,
 ) -> OffsetFetchResponseGroup {
     let response = OffsetFetchResponseGroup::default().with_group_id(id.into());
-    let topic = |name: StrBytes, _: Uuid, partitions| {
+    let topic = |name: StrBytes, id: Uuid, partitions| {
         OffsetFetchResponseTopics::default()
             .with_name(name.into())
+            .with_topic_id(id)
             .with_partitions(partitions)
     };
     match (fetched, grouped) {
@@ -256,6 +295,9 @@ fn partition(
         .with_metadata(Some(StrBytes::default()));
     match outcome {
         Err(code) => response.with_error_code(code),
+        Ok(fetched) if fetched.is_unknown && head.version >= TOPIC_ID_FROM => {
+            response.with_error_code(wire_code::UNKNOWN_TOPIC_ID)
+        }
         Ok(fetched) if fetched.is_unstable => {
             response.with_error_code(code(ErrorKind::UnstableOffsetCommit))
         }

@@ -134,6 +134,10 @@ pub enum Plan {
     ListTransactions(Vec<StrBytes>),
     /// OffsetFetch: groups with what they were asked for; `None`: everything.
     OffsetFetch(Vec<(StrBytes, Option<Grouped>)>),
+    /// ConsumerGroupHeartbeat.
+    ConsumerHeartbeat,
+    /// ConsumerGroupDescribe.
+    DescribeConsumerGroups(AskedGroups),
     /// ListGroups.
     ListGroups,
     /// DescribeGroups.

@@ -254,6 +254,7 @@ pub fn map_offset_commit(
         adds: head.version >= ADD_FROM,
         connection: client.connection,
         commit: OffsetCommit {
+            knows_epochs: true,
             group: request.group_id.to_string(),
             generation,
             member: request.member_id.to_string(),

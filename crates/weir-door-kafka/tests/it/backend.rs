@@ -118,6 +118,8 @@ impl Scripted {
             Request::OffsetFetch(asked) => self.kept(asked),
             request @ (Request::ListGroups(_)
             | Request::DescribeGroups(_)
+            | Request::ConsumerHeartbeat(_)
+            | Request::DescribeConsumerGroups(_)
             | Request::DeleteGroups(_)
             | Request::DeleteOffsets(_)) => crate::group_samples::outcome(&request, None),
             request @ (Request::AddPartitions(_)
@@ -136,6 +138,7 @@ impl Scripted {
         let groups = asked.into_iter().map(|group| {
             let partitions = group.partitions.unwrap_or_default().into_iter();
             let offsets = partitions.map(|(topic, index)| FetchedOffset {
+                is_unknown: false,
                 is_unstable: false,
                 index,
                 offset: state

@@ -2,21 +2,24 @@
 
 use std::collections::BTreeSet;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::{
     messages::{
-        DeleteGroupsRequest, DescribeGroupsRequest, ListGroupsRequest, OffsetDeleteRequest,
+        ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest, DeleteGroupsRequest,
+        DescribeGroupsRequest, ListGroupsRequest, OffsetDeleteRequest,
+        consumer_group_heartbeat_request::TopicPartitions as OwnedPartitions,
         offset_delete_request::{OffsetDeleteRequestPartition, OffsetDeleteRequestTopic},
     },
     protocol::Encodable,
 };
 use weir_broker::api::{
-    DescribedGroup, DescribedMember, GroupKind, GroupPhase, ListedGroup, Outcome, Request,
+    ConsumerBeat, DescribedConsumer, DescribedConsumerGroup, DescribedGroup, DescribedMember,
+    GroupKind, GroupPhase, ListedGroup, Outcome, Request, TopicPartitions,
 };
 use weir_door_kafka::codec::versions::Api;
-use weir_model::ErrorKind;
+use weir_model::{ErrorKind, TopicId};
 
-use crate::samples::text;
+use crate::samples::{TOPIC_ID, text};
 
 pub(crate) fn encode_body(api: Api, version: i16, into: &mut BytesMut) {
     match api {
@@ -33,6 +36,11 @@ pub(crate) fn encode_body(api: Api, version: i16, into: &mut BytesMut) {
         Api::DescribeGroups => DescribeGroupsRequest::default()
             .with_groups(vec![text("group").into(), text("other").into()])
             .with_include_authorized_operations(version >= 3)
+            .encode(into, version),
+        Api::ConsumerGroupHeartbeat => consumer_heartbeat(version).encode(into, version),
+        Api::ConsumerGroupDescribe => ConsumerGroupDescribeRequest::default()
+            .with_group_ids(vec![text("group").into(), text("other").into()])
+            .with_include_authorized_operations(true)
             .encode(into, version),
         Api::DeleteGroups => DeleteGroupsRequest::default()
             .with_groups_names(vec![text("group").into(), text("other").into()])
@@ -52,6 +60,69 @@ pub(crate) fn encode_body(api: Api, version: i16, into: &mut BytesMut) {
     .unwrap();
 }
 
+/// A text of OffsetCommit 10 and OffsetFetch 10.
+fn put_text(into: &mut BytesMut, text: &str) {
+    into.put_u8(u8::try_from(text.len() + 1).unwrap());
+    into.extend_from_slice(text.as_bytes());
+}
+
+/// OffsetCommit 10: two partitions of one topic.
+pub(crate) fn commit_by_id(into: &mut BytesMut) {
+    put_text(into, "group");
+    into.put_i32(3);
+    put_text(into, "member");
+    into.put_u8(0);
+    into.put_u8(1 + 1);
+    into.put_u128(TOPIC_ID.as_u128());
+    into.put_u8(1 + 2);
+    for index in 0..2 {
+        into.put_i32(index);
+        into.put_i64(7);
+        into.put_i32(-1);
+        put_text(into, "note");
+        into.put_u8(0);
+    }
+    into.extend_from_slice(&[0, 0]);
+}
+
+/// OffsetFetch 10: two partitions of one topic of a group, and all of another.
+pub(crate) fn fetch_by_id(into: &mut BytesMut) {
+    into.put_u8(1 + 2);
+    put_text(into, "group");
+    put_text(into, "member");
+    into.put_i32(3);
+    into.put_u8(1 + 1);
+    into.put_u128(TOPIC_ID.as_u128());
+    into.put_u8(1 + 2);
+    into.put_i32(0);
+    into.put_i32(1);
+    into.extend_from_slice(&[0, 0]);
+    put_text(into, "other");
+    into.put_u8(0);
+    into.put_i32(-1);
+    into.extend_from_slice(&[0, 0]);
+    into.put_u8(1);
+    into.put_u8(0);
+}
+
+fn consumer_heartbeat(version: i16) -> ConsumerGroupHeartbeatRequest {
+    let owned = OwnedPartitions::default()
+        .with_topic_id(TOPIC_ID)
+        .with_partitions(vec![0, 1]);
+    let request = ConsumerGroupHeartbeatRequest::default()
+        .with_group_id(text("group").into())
+        .with_member_id(text("member"))
+        .with_member_epoch(3)
+        .with_rebalance_timeout_ms(20_000)
+        .with_subscribed_topic_names(Some(vec![text("topic").into(), text("other").into()]))
+        .with_topic_partitions(Some(vec![owned.clone(), owned]));
+    if version >= 1 {
+        request.with_subscribed_topic_regex(Some(text("t.*")))
+    } else {
+        request
+    }
+}
+
 pub(crate) fn outcome(request: &Request, kind: Option<ErrorKind>) -> Outcome {
     match request {
         Request::ListGroups(wanted) => {
@@ -69,6 +140,20 @@ pub(crate) fn outcome(request: &Request, kind: Option<ErrorKind>) -> Outcome {
             let answer = |_| kind.map_or_else(|| Ok(described()), |kind| Err(kind.into()));
             Outcome::DescribeGroups(groups.iter().map(answer).collect())
         }
+        Request::ConsumerHeartbeat(asked) => {
+            let beat = ConsumerBeat {
+                member: asked.member.clone(),
+                epoch: asked.epoch,
+                interval_ms: 5_000,
+                assignment: asked.owned.clone(),
+            };
+            Outcome::ConsumerBeat(kind.map_or(Ok(beat), |kind| Err(kind.into())))
+        }
+        Request::DescribeConsumerGroups(groups) => {
+            let answer =
+                |_| kind.map_or_else(|| Ok(described_consumers()), |kind| Err(kind.into()));
+            Outcome::DescribeConsumerGroups(groups.iter().map(answer).collect())
+        }
         Request::DeleteGroups(groups) => {
             let answer = |_| kind.map_or(Ok(()), Err);
             Outcome::DeleteGroups(groups.iter().map(answer).collect())
@@ -78,6 +163,32 @@ pub(crate) fn outcome(request: &Request, kind: Option<ErrorKind>) -> Outcome {
             Outcome::DeleteOffsets(kind.map_or(Ok(answers), Err))
         }
         other => panic!("{other:?} is not about groups"),
+    }
+}
+
+fn described_consumers() -> DescribedConsumerGroup {
+    let partitions = TopicPartitions {
+        id: TopicId(TOPIC_ID),
+        name: "topic".into(),
+        indexes: vec![0, 1],
+    };
+    DescribedConsumerGroup {
+        state: GroupPhase::Reconciling,
+        epoch: 4,
+        assignment_epoch: 4,
+        assignor: "uniform",
+        members: vec![DescribedConsumer {
+            member: "member".into(),
+            instance: Some("instance".into()),
+            rack: None,
+            epoch: 3,
+            client_id: "client".into(),
+            client_host: "/127.0.0.1".into(),
+            topics: vec!["topic".into()],
+            pattern: Some("t.*".into()),
+            assigned: vec![partitions.clone()],
+            target: vec![partitions.clone(), partitions],
+        }],
     }
 }
 

@@ -98,10 +98,15 @@ pub(crate) fn outcome(request: &Request, kind: Option<ErrorKind>) -> Outcome {
         }
         Request::OffsetFetch(groups) => {
             let groups = groups.iter().map(|group| {
-                let topic = TopicRef::Name(TopicName::new("topic").unwrap());
+                let topic = if group.tells_ids {
+                    TopicRef::Id(TopicId(TOPIC_ID))
+                } else {
+                    TopicRef::Name(TopicName::new("topic").unwrap())
+                };
                 let all = vec![(topic.clone(), 0), (topic, 1)];
                 let asked = group.partitions.clone().unwrap_or(all).into_iter();
                 let offsets = asked.map(|(topic, index)| FetchedOffset {
+                    is_unknown: false,
                     is_unstable: false,
                     topic,
                     index,
@@ -115,6 +120,8 @@ pub(crate) fn outcome(request: &Request, kind: Option<ErrorKind>) -> Outcome {
         }
         Request::ListGroups(_)
         | Request::DescribeGroups(_)
+        | Request::ConsumerHeartbeat(_)
+        | Request::DescribeConsumerGroups(_)
         | Request::DeleteGroups(_)
         | Request::DeleteOffsets(_) => group_samples::outcome(request, kind),
         Request::AddPartitions(_)

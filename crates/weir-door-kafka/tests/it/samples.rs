@@ -111,6 +111,14 @@ fn encode_body(api: Api, version: i16, into: &mut BytesMut) {
         // 11 looks like 10.
         Api::ListOffsets => list_offsets().encode(into, version.min(10)),
         Api::Metadata => metadata(version).encode(into, version),
+        Api::OffsetCommit if version >= 10 => {
+            group_samples::commit_by_id(into);
+            Ok(())
+        }
+        Api::OffsetFetch if version >= 10 => {
+            group_samples::fetch_by_id(into);
+            Ok(())
+        }
         Api::OffsetCommit => commit().encode(into, version),
         Api::OffsetFetch => offset_fetch(version).encode(into, version),
         Api::FindCoordinator => {
@@ -177,7 +185,12 @@ fn encode_body(api: Api, version: i16, into: &mut BytesMut) {
             admin_samples::encode_body(api, version, into);
             Ok(())
         }
-        Api::ListGroups | Api::DescribeGroups | Api::DeleteGroups | Api::OffsetDelete => {
+        Api::ListGroups
+        | Api::DescribeGroups
+        | Api::DeleteGroups
+        | Api::OffsetDelete
+        | Api::ConsumerGroupHeartbeat
+        | Api::ConsumerGroupDescribe => {
             group_samples::encode_body(api, version, into);
             Ok(())
         }

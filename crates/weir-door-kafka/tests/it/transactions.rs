@@ -337,8 +337,15 @@ fn the_newer_way_to_end_transactions_is_told_as_a_feature_of_the_cluster() {
         let levels: Vec<_> = levels
             .map(|each| (each.name.to_string(), each.max_version_level))
             .collect();
-        let told = ("transaction.version".to_owned(), 2);
-        let expected = if version >= 3 { vec![told] } else { Vec::new() };
+        let told = [
+            ("group.version".to_owned(), 1),
+            ("transaction.version".to_owned(), 2),
+        ];
+        let expected = if version >= 3 {
+            told.to_vec()
+        } else {
+            Vec::new()
+        };
         assert_eq!(levels, expected, "version {version}");
         let is_supported_told = !answer.supported_features.is_empty();
         assert_eq!(is_supported_told, version >= 4);

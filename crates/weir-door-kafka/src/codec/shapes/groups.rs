@@ -1,6 +1,6 @@
-//! Shapes of what administrators ask about groups.
+//! Shapes of what administrators ask about groups, and of what consumers of KIP-848 say.
 
-use super::{I8, I32, Kind, Shape, TEXT, all, of, since};
+use super::{I8, I32, Kind, Shape, TEXT, UUID, all, of, since};
 
 /// States, types.
 pub(super) static LIST_GROUPS: Shape =
@@ -18,3 +18,22 @@ pub(super) static OFFSET_DELETE: Shape = of(&[all(TEXT), all(Kind::Array(&OFFSET
 static OFFSET_DELETE_TOPIC: Shape = of(&[all(TEXT), all(Kind::Array(&OFFSET_DELETE_PARTITION))]);
 /// Index.
 static OFFSET_DELETE_PARTITION: Shape = of(&[all(I32)]);
+
+/// Group, member, epoch, instance, rack, rebalance timeout, names, pattern, assignor, partitions.
+pub(super) static CONSUMER_HEARTBEAT: Shape = of(&[
+    all(TEXT),
+    all(TEXT),
+    all(I32),
+    all(TEXT),
+    all(TEXT),
+    all(I32),
+    all(Kind::Plain(&TEXT)),
+    since(1, TEXT),
+    all(TEXT),
+    all(Kind::Array(&OWNED_TOPIC)),
+]);
+/// Id, indexes.
+static OWNED_TOPIC: Shape = of(&[all(UUID), all(Kind::Plain(&I32))]);
+
+/// Groups, authorized operations.
+pub(super) static CONSUMER_DESCRIBE: Shape = of(&[all(Kind::Plain(&TEXT)), all(I8)]);

@@ -80,6 +80,8 @@ impl Cluster<'_> {
         let at_least = group.acknowledged.get(&place).copied();
         let machine = if asks_anybody { any } else { coordinator };
         let request = Request::OffsetFetch(vec![OffsetFetch {
+            member: None,
+            tells_ids: false,
             require_stable: false,
             group: name,
             partitions: Some(vec![(
@@ -103,6 +105,7 @@ impl Cluster<'_> {
         let value = group.next_value;
         group.next_value += 1;
         let request = Request::OffsetCommit(OffsetCommit {
+            knows_epochs: false,
             group: group.name.clone(),
             generation: -1,
             member: String::new(),

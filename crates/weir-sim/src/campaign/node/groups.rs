@@ -347,6 +347,7 @@ impl Run<'_> {
         commits.tried += 1;
         let value = commits.tried;
         let commit = OffsetCommit {
+            knows_epochs: false,
             group: group_name(group),
             generation,
             member,
@@ -398,6 +399,8 @@ impl Run<'_> {
         let commits = &self.groups[group].commits;
         let at_least = commits.iter().map(|(place, c)| (*place, c.kept)).collect();
         let wanted = OffsetFetch {
+            member: None,
+            tells_ids: false,
             require_stable: false,
             group: group_name(group),
             partitions: None,

@@ -1,0 +1,7 @@
+mod formats;
+mod limits;
+mod random;
+mod rules;
+mod timing;
+mod topics;
+mod world;
