@@ -311,7 +311,7 @@ impl Checkpointer {
             let topic = topology.by_serial(partition.topic_serial());
             topic.map_or_else(SegmentPolicy::default, |topic| SegmentPolicy {
                 segment_bytes: u64::from(topic.settings.segment_bytes),
-                segment_ms: topic.settings.segment_ms,
+                segment_ms: topic.settings.roll_ms(),
             })
         };
         let shard_plans = plans.iter().filter_map(|plan| match &plan.machine {

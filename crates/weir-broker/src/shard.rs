@@ -40,7 +40,9 @@ use crate::{
     node::Node,
     producer::ProducerTable,
     registry::{PartitionRegistry, ViewRegistry},
-    transaction::{PendingOffsets, TransactionTable, TransactionView},
+    transaction::{
+        PendingOffsets, TransactionTable, TransactionView, conversations::Conversations,
+    },
 };
 
 /// What a shard needs from its node.
@@ -79,6 +81,9 @@ pub(crate) struct Shard {
     pending: PendingOffsets,
     /// Transactional ids that this shard coordinates.
     transactions: TransactionTable,
+    /// Of ends of transactions; of offsets that they bring. Clients may use a connection for each.
+    /// Volatile, kept while others lead: what is late then is late afterwards.
+    conversations: [Conversations; 2],
     /// Volatile, the leader's own.
     holding: Holding,
     /// Whether this node leads. Volatile.

@@ -1,6 +1,14 @@
 //! Takes connections of one door, as many as the limit allows, until shutdown.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::{
     net::TcpStream,
@@ -16,6 +24,8 @@ use crate::{
     limits::MAX_NODE_REQUEST_BYTES,
 };
 
+/// Connections that this process has taken, whatever listener took them.
+static TAKEN_COUNT: AtomicU64 = AtomicU64::new(0);
 /// Pause after a failed accept, such as one for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -110,7 +120,11 @@ pub async fn serve<D: Door>(
                 continue;
             }
         };
-        let connection = Connection { peer, local };
+        let connection = Connection {
+            peer,
+            local,
+            number: TAKEN_COUNT.fetch_add(1, Ordering::Relaxed),
+        };
         let mut driver = Driver::new(
             door.open(connection),
             Arc::clone(&backend),

@@ -44,6 +44,8 @@ pub struct Connection {
     pub peer: SocketAddr,
     /// The address that took the connection.
     pub local: SocketAddr,
+    /// Connections that are taken later have higher numbers, whatever listener takes them.
+    pub number: u64,
 }
 
 /// Makes the sessions of one protocol.

@@ -33,7 +33,11 @@ export async function eventually (ask, seconds = 30) {
   }
 }
 
-const everything = error => [error, error?.cause, ...(error?.errors ?? []), ...(error?.cause?.errors ?? [])]
+/** An error with those that it holds, and those that they hold. */
+function everything (error) {
+  const held = [error?.cause, ...(error?.errors ?? [])].filter(Boolean)
+  return [error, ...held.flatMap(everything)]
+}
 
 /** Fails unless `call` is refused with one of the errors that are named. */
 export async function refused (call, ...names) {

@@ -12,8 +12,10 @@ mod nodes;
 mod run;
 mod status;
 mod strace;
+mod verifiable;
+mod worker;
 
-pub(crate) use campaign::{Faults, Options, run};
+pub(crate) use campaign::{Clients, Faults, Options, run};
 pub(crate) use failover::now_ns;
 pub(crate) use leaderless::Leaderless;
 pub(crate) use load::{Load, Shape};

@@ -94,10 +94,15 @@ impl Ground<'_> {
         nodes.restart()
     }
 
+    /// Whether each case is told as it ends.
+    pub(super) fn is_told(&self) -> bool {
+        self.options.verbose
+    }
+
     /// Says how a case ended, where that is asked for.
     pub(super) fn tell(&self, case: &Case) {
-        if self.options.verbose {
-            println!("  {:?} {} {}", case.ending, case.name, case.detail);
+        if self.is_told() {
+            println!("{case}");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What one test of a suite came to.
 
 use serde::Deserialize;
+use std::fmt;
 
 /// How a case ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -44,6 +45,12 @@ impl Case {
             ending: Ending::Failed,
             detail,
         }
+    }
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "  {:?} {} {}", self.ending, self.name, self.detail)
     }
 }
 

@@ -127,6 +127,11 @@ pub(super) fn crate_source(name: &str, version: &str) -> Result<PathBuf> {
         .to_owned();
     place::run(Command::new("cp").arg("-r").arg(from).arg(&unpacked))?;
     place::run(Command::new("chmod").args(["-R", "u+w"]).arg(&unpacked))?;
+    // It is built with the toolchain that is here.
+    let toolchain = unpacked.join("rust-toolchain.toml");
+    if toolchain.exists() {
+        std::fs::remove_file(toolchain)?;
+    }
     // Ours lies above it and would take it in.
     let manifest = unpacked.join("Cargo.toml");
     let text = std::fs::read_to_string(&manifest)?;

@@ -46,6 +46,22 @@ pub(super) const SUITES: &[Suite] = &[
         run: |ground| programs::python("scenario_confluent.py", ground),
     },
     Suite {
+        name: "aiokafka",
+        about: "our cases with aiokafka",
+        is_quick: false,
+        needs: &[],
+        min_nodes: 1,
+        run: |ground| programs::python("scenario_aiokafka.py", ground),
+    },
+    Suite {
+        name: "platformatic-kafka",
+        about: "our cases with @platformatic/kafka",
+        is_quick: false,
+        needs: &["node", "npm"],
+        min_nodes: 1,
+        run: |ground| programs::node("scenario-platformatic.js", ground),
+    },
+    Suite {
         name: "kafkajs",
         about: "our cases with kafkajs",
         is_quick: false,
@@ -84,6 +100,14 @@ pub(super) const SUITES: &[Suite] = &[
         needs: &["make"],
         min_nodes: 1,
         run: upstream::rdkafka,
+    },
+    Suite {
+        name: "rskafka-upstream",
+        about: "rskafka's own integration tests",
+        is_quick: false,
+        needs: &["make", "java"],
+        min_nodes: 1,
+        run: upstream::rskafka,
     },
     Suite {
         name: "applications",

@@ -41,7 +41,5 @@ pub(super) fn java(class: &str, ground: &Ground<'_>) -> Result<Outcome> {
 
 fn run(command: &mut Command, ground: &Ground<'_>) -> Result<Outcome> {
     command.arg(&ground.bootstrap).env("CASE", ground.part());
-    let outcome = lines::run(command, &ground.log, LIMIT)?;
-    outcome.cases.iter().for_each(|case| ground.tell(case));
-    Ok(outcome)
+    lines::run(command, ground, LIMIT)
 }

@@ -13,7 +13,8 @@
 //! ! text               no line of its output
 //! ```
 //!
-//! `{t}` is a name of the case's own, `{b}` the address of the broker, `{dir}` a directory.
+//! `{t}` is a name of the case's own, `{b}` the brokers' addresses, `{n}` how many they are, `{dir}` a
+//! directory.
 
 use anyhow::{Context, Result, bail};
 

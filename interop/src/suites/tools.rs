@@ -19,9 +19,17 @@ const PAUSE: Duration = Duration::from_millis(300);
 const MAX_SHOWN: usize = 1_500;
 
 /// These leave by the virtual machine's own way out, so that each needs one to itself.
-const APART: [&str; 2] = ["kafka-verifiable-consumer", "kafka-verifiable-producer"];
+const APART: [&str; 3] = [
+    "client-compatibility",
+    "kafka-verifiable-consumer",
+    "kafka-verifiable-producer",
+];
 
-const CLASSES: [(&str, &str); 26] = [
+const CLASSES: [(&str, &str); 27] = [
+    (
+        "client-compatibility",
+        "org.apache.kafka.tools.ClientCompatibilityTest",
+    ),
     ("kafka-acls", "org.apache.kafka.tools.AclCommand"),
     (
         "kafka-broker-api-versions",
@@ -213,6 +221,7 @@ impl Play<'_> {
     fn fill(&self, text: &str) -> String {
         text.replace("{t}", &self.topic)
             .replace("{b}", &self.ground.bootstrap)
+            .replace("{n}", &self.ground.bootstrap.split(',').count().to_string())
             .replace("{dir}", &self.ground.directory.display().to_string())
     }
 }

@@ -88,6 +88,9 @@ pub struct EndTransaction {
     pub commit: bool,
     /// The producer goes on with another epoch (KIP-890).
     pub bumps_epoch: bool,
+    /// Number of the client's connection among those that this node has taken. What comes on an
+    /// earlier one than was heard last for this is late, and refused where no epoch tells.
+    pub connection: u64,
 }
 
 /// Offsets that count once the transaction is committed.
@@ -99,6 +102,8 @@ pub struct TransactionOffsetCommit {
     pub producer: ProducerEpoch,
     /// The group becomes part of the transaction, where it is not yet (KIP-890).
     pub adds: bool,
+    /// As [`EndTransaction::connection`].
+    pub connection: u64,
     /// The group, its member and the offsets.
     pub commit: OffsetCommit,
 }

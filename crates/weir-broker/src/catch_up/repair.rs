@@ -164,7 +164,7 @@ impl Repair {
         }
         let policy = SegmentPolicy {
             segment_bytes: u64::from(topic.settings.segment_bytes),
-            segment_ms: topic.settings.segment_ms,
+            segment_ms: topic.settings.roll_ms(),
         };
         let is_compacted = topic.settings.cleanup_policy.compact;
         let store = &node.env.store;

@@ -198,7 +198,7 @@ impl TakeOver {
                 end: stored.manifest.end(),
                 policy: settings.map_or_else(SegmentPolicy::default, |settings| SegmentPolicy {
                     segment_bytes: u64::from(settings.segment_bytes),
-                    segment_ms: settings.segment_ms,
+                    segment_ms: settings.roll_ms(),
                 }),
             });
         }

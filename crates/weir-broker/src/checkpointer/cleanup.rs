@@ -85,6 +85,12 @@ impl Checkpointer {
         if !topic.settings.cleanup_policy.compact {
             return Ok(());
         }
+        let now = self.node.clock.now();
+        // Only sealed segments are compacted: what is as old as one gets must become part of one,
+        // however little it is.
+        let roll_ms = topic.settings.roll_ms();
+        let is_over = |time_ms| time_ms >= 0 && now.since(Millis(time_ms)) >= roll_ms;
+        self.is_hurried |= log.oldest_unflushed_ms().is_some_and(is_over);
         let policy = CompactionPolicy {
             delete_retention_ms: topic.settings.delete_retention_ms,
             min_dirty_percent: topic.settings.min_dirty_percent,
@@ -92,7 +98,7 @@ impl Checkpointer {
             max_lag_ms: topic.settings.max_compaction_lag_ms,
             segment_bytes: u64::from(topic.settings.segment_bytes),
             key_map_bytes: MAX_KEY_MAP_BYTES,
-            now: self.node.clock.now(),
+            now,
         };
         match compaction::run(&self.node.env.store, log, policy) {
             Ok(Compaction::Nothing) => Ok(()),

@@ -69,7 +69,6 @@ pub fn look<'a>(
 
 #[cfg(test)]
 mod tests {
-    use weir_model::Offset;
 
     use super::*;
 
@@ -78,7 +77,7 @@ mod tests {
     fn places(committed: [i64; 2]) -> Vec<(PartitionId, StoredOffset)> {
         let place = |serial, committed| {
             let stored = StoredOffset {
-                offset: Offset(1),
+                offset: 1,
                 leader_epoch: -1,
                 metadata: "".into(),
                 committed: Millis(committed),

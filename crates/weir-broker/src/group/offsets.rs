@@ -1,14 +1,14 @@
 //! The replicated offsets that groups committed.
 //!
 //! Encoded table, version 1: `u8` version, `u32` groups in ascending order of id, each text id
-//! and its offsets. Encoded offsets: `u32` count, each `u64` partition, `u64` offset, `i32`
+//! and its offsets. Encoded offsets: `u32` count, each `u64` partition, `i64` offset, `i32`
 //! leader epoch, text metadata, `i64` time in ms.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use weir_log::Millis;
-use weir_model::{ErrorKind, Offset, PartitionId};
+use weir_model::{ErrorKind, PartitionId};
 
 use super::command::CommitOffsets;
 use crate::encoding::{DecodeError, Reader, Writer};
@@ -35,8 +35,9 @@ const FEW_COUNT: usize = 16;
 /// A kept place in a partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredOffset {
-    /// The next offset to read.
-    pub offset: Offset,
+    /// The next offset to read, as the client gave it. Below 0 it is what the client makes of it:
+    /// kafkajs commits -2 and -1 for the first and the next offset, and Kafka keeps them.
+    pub offset: i64,
     /// The leader epoch of the last record read; -1: not known.
     pub leader_epoch: i32,
     /// The client's own note.
@@ -269,7 +270,7 @@ pub(crate) fn write_offsets<'a>(
     writer.count(count);
     for (partition, stored) in offsets {
         writer.u64(partition.0);
-        writer.u64(stored.offset.0);
+        writer.i64(stored.offset);
         writer.i32(stored.leader_epoch);
         writer.text(&stored.metadata);
         writer.i64(stored.committed.0);
@@ -284,14 +285,11 @@ pub(crate) fn read_offsets(
     for _ in 0..reader.count(OFFSET_MIN_BYTES)? {
         let partition = PartitionId(reader.u64()?);
         let stored = StoredOffset {
-            offset: Offset(reader.u64()?),
+            offset: reader.i64()?,
             leader_epoch: reader.i32()?,
             metadata: reader.text()?.into(),
             committed: Millis(reader.i64()?),
         };
-        if stored.offset.0 >> 63 != 0 {
-            return Err(reader.invalid("committed offset"));
-        }
         offsets.push((partition, stored));
     }
     Ok(offsets)

@@ -116,6 +116,15 @@ impl Default for TopicConfig {
 }
 
 impl TopicConfig {
+    /// How old a segment gets that is written to. What must be compacted by some age has to leave
+    /// that segment before: nothing else is compacted (KIP-354).
+    pub fn roll_ms(&self) -> u64 {
+        match self.cleanup_policy.compact {
+            true => self.segment_ms.min(self.max_compaction_lag_ms),
+            false => self.segment_ms,
+        }
+    }
+
     /// The defaults with `configs` over them.
     pub fn parse(configs: &BTreeMap<String, String>) -> Result<Self, ConfigError> {
         for (name, value) in configs {

@@ -208,7 +208,8 @@ impl Node {
                     let lags = kept.filter_map(|(group, partition, stored)| {
                         let topic = topology.by_serial(partition.topic_serial())?;
                         let end = registry.get(partition).map(|log| log.end_offset());
-                        Some(lag(group, topic, partition, stored.offset, end))
+                        let committed = Offset::from_wire(stored.offset)?;
+                        Some(lag(group, topic, partition, committed, end))
                     });
                     gathered.add(lags.collect(), max_count);
                 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use weir_log::Millis;
-use weir_model::{ErrorKind, GroupId, Offset, PartitionId, TopicName};
+use weir_model::{ErrorKind, GroupId, NodeId, PartitionId, TopicName};
 use weir_raft::{Context, Input};
 
 use super::Node;
@@ -24,6 +24,17 @@ type OffsetsTask = Gather<Result<Vec<FetchedOffset>, ErrorKind>>;
 pub(super) type ShardContext<'a> = Context<'a, AppliedOutcome>;
 /// What is done on the worker of the shard that coordinates a group.
 pub(super) type ShardCall = Box<dyn FnOnce(&mut Shard, &mut ShardContext<'_>) + Send>;
+
+/// Why a node that does not coordinate refuses. Told that a coordinator is loading, clients go on
+/// asking this node; told that it is none, they look for one elsewhere.
+fn refusal(leader: Option<NodeId>, own: NodeId, is_cut_off: impl Fn() -> bool) -> ErrorKind {
+    match leader {
+        Some(leader) if leader != own => ErrorKind::NotCoordinator,
+        // Others may have elected somebody without this node having heard of it.
+        Some(_) | None if is_cut_off() => ErrorKind::NotCoordinator,
+        Some(_) | None => ErrorKind::CoordinatorLoading,
+    }
+}
 
 impl Node {
     /// The shard that coordinates a group: the same for every node and for ever.
@@ -62,10 +73,8 @@ impl Node {
 
     /// Why this node does not answer for groups of the shard.
     pub(super) fn not_coordinating(&self, shard: GroupId) -> ErrorKind {
-        match self.leader_of(shard) {
-            Some((leader, _)) if leader != self.id() => ErrorKind::NotCoordinator,
-            Some(_) | None => ErrorKind::CoordinatorLoading,
-        }
+        let leader = self.leader_of(shard).map(|(leader, _)| leader);
+        refusal(leader, self.id(), || self.is_cut_off(&self.topology.load()))
     }
 
     pub(super) fn join_group(self: &Arc<Self>, join: Join, reply: Reply) {
@@ -172,7 +181,7 @@ impl Node {
         let partition = self.route(&offset.topic, offset.index)?.partition;
         crate::group::offsets::check_metadata(&offset.metadata)?;
         let stored = StoredOffset {
-            offset: Offset::from_wire(offset.offset).ok_or(ErrorKind::InvalidRequest)?,
+            offset: offset.offset,
             leader_epoch: offset.leader_epoch,
             metadata: offset.metadata.as_str().into(),
             committed: now,
@@ -291,7 +300,7 @@ fn fetched(topic: TopicRef, index: i32, stored: Option<&StoredOffset>) -> Fetche
         Some(stored) => FetchedOffset {
             topic,
             index,
-            offset: Some(stored.offset.wire()),
+            offset: Some(stored.offset),
             leader_epoch: stored.leader_epoch,
             metadata: stored.metadata.to_string(),
             is_unstable: false,
@@ -357,4 +366,25 @@ pub(super) fn propose_offsets(
         reply.send(Outcome::OffsetCommit(answers));
     };
     context.propose(command(offsets), Some(Box::new(done)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_is_cut_off_does_not_keep_clients_waiting_for_a_coordinator() {
+        let (own, other) = (NodeId(1), NodeId(2));
+        let cases = [
+            (Some(other), false, ErrorKind::NotCoordinator),
+            (Some(other), true, ErrorKind::NotCoordinator),
+            (None, false, ErrorKind::CoordinatorLoading),
+            (None, true, ErrorKind::NotCoordinator),
+            (Some(own), false, ErrorKind::CoordinatorLoading),
+            (Some(own), true, ErrorKind::NotCoordinator),
+        ];
+        for (leader, is_cut_off, expected) in cases {
+            assert_eq!(refusal(leader, own, || is_cut_off), expected, "{leader:?}");
+        }
+    }
 }

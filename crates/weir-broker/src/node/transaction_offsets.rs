@@ -61,7 +61,14 @@ impl Bringing {
     }
 
     fn begin(self, shard: &mut Shard, context: &mut ShardContext<'_>) {
-        if let Err(error) = check_member(shard, context, &self.commit.commit) {
+        let checked = check_member(shard, context, &self.commit.commit);
+        let (id, connection) = (&self.commit.transaction, self.commit.connection);
+        // Where each transaction has its epoch, that tells what is late.
+        let heard = checked.and_then(|()| match self.commit.adds {
+            true => Ok(()),
+            false => shard.hear_offsets(id, connection),
+        });
+        if let Err(error) = heard {
             return self.refuse(error);
         }
         match shard.pending().standing(self.commit.producer, context.now) {

@@ -22,7 +22,7 @@ use crate::{
     mailbox::Reply,
     outcome::AppliedOutcome,
     producer::ProducerState,
-    shard::ShardCommand,
+    shard::{Shard, ShardCommand},
     transaction::{
         Marker, TransactionCommand,
         command::{End, Init},
@@ -70,13 +70,16 @@ impl Node {
     /// Commits or aborts.
     pub(super) fn end_transaction(self: &Arc<Self>, end: EndTransaction, reply: Reply) {
         let done: EpochDone = Box::new(|answer| reply.send(Outcome::EndTransaction(answer)));
-        let bumps_among_last = end.bumps_epoch && end.producer.epoch >= LAST_EPOCH;
+        if !end.bumps_epoch {
+            return self.end_in_old_flow(end, done);
+        }
+        let bumps_among_last = end.producer.epoch >= LAST_EPOCH;
         let command = move |fresh| {
             TransactionCommand::End(End {
                 transaction: end.transaction,
                 producer: end.producer,
                 commit: end.commit,
-                bumps: end.bumps_epoch,
+                bumps: true,
                 fresh,
             })
         };
@@ -90,8 +93,34 @@ impl Node {
         });
     }
 
+    /// The epoch does not tell one transaction from the next: that nothing else is late does.
+    fn end_in_old_flow(self: &Arc<Self>, end: EndTransaction, done: EpochDone) {
+        let (transaction, connection) = (end.transaction.clone(), end.connection);
+        let command = TransactionCommand::End(End {
+            transaction: end.transaction,
+            producer: end.producer,
+            commit: end.commit,
+            bumps: false,
+            fresh: None,
+        });
+        self.decide_if(
+            move |shard| shard.hear_end(&transaction, connection),
+            command,
+            done,
+        );
+    }
+
     /// Lets the coordinator apply a command, and tells partitions of what it decided.
     fn decide(self: &Arc<Self>, command: TransactionCommand, done: EpochDone) {
+        self.decide_if(|_| Ok(()), command, done);
+    }
+
+    fn decide_if(
+        self: &Arc<Self>,
+        allows: impl FnOnce(&mut Shard) -> Result<(), ErrorKind> + Send + 'static,
+        command: TransactionCommand,
+        done: EpochDone,
+    ) {
         let transaction = command.transaction().to_owned();
         if transaction.is_empty() || transaction.len() > MAX_TRANSACTIONAL_ID_BYTES {
             return done(Err(ErrorKind::InvalidRequest));
@@ -99,7 +128,10 @@ impl Node {
         let group = self.coordinating_shard(&transaction);
         let node = Arc::clone(self);
         self.visit_leading(group, move |visited| match visited {
-            Ok((_, context)) => {
+            Ok((shard, context)) => {
+                if let Err(error) = allows(shard) {
+                    return done(Err(error));
+                }
                 let command = ShardCommand::transaction(&command);
                 let decided = move |outcome: Result<AppliedOutcome, NotCommitted>| {
                     node.end_if_decided(group, &transaction, &outcome);
@@ -209,6 +241,7 @@ impl Node {
                 producer: wanted.producer,
                 commit: wanted.commit,
                 coordinator_epoch: wanted.coordinator_epoch,
+                ordinal: None,
             });
             match marker {
                 Ok(marker) => {
@@ -221,7 +254,8 @@ impl Node {
         }
     }
 
-    /// The producers of partitions that this node leads.
+    /// The producers of partitions that this node has a replica of: tools ask the node that they
+    /// were told to ask, whoever leads.
     pub(super) fn describe_producers(self: &Arc<Self>, wanted: Vec<(TopicRef, i32)>, reply: Reply) {
         let unsettled = Err(ErrorKind::TimedOut);
         let outcome = Outcome::DescribeProducers;
@@ -231,7 +265,7 @@ impl Node {
             match self.route(&topic, index) {
                 Ok(route) => {
                     let partition = route.partition;
-                    self.visit_leading(route.group, move |visited| {
+                    self.visit_replica(route.group, move |visited| {
                         let answer = visited.map_err(|_| ErrorKind::NotLeader);
                         let answer = answer.map(|(shard, context)| {
                             let producers = shard.producers(partition, context.now);

@@ -9,7 +9,7 @@ use weir_raft::{Applied, ApplyError};
 
 use super::{Partition, Shard, ShardCommand, ShardEnv};
 use crate::{
-    api::{Produced, ProducerEpoch},
+    api::Produced,
     group::GroupCommand,
     outcome::AppliedOutcome,
     producer::{Arrival, ProducerTable, Verdict},
@@ -172,17 +172,14 @@ impl Partition {
     }
 
     fn mark(&mut self, at: &Applied, marker: &Marker, env: &ShardEnv) -> Result<(), ErrorKind> {
-        let ProducerEpoch { id, epoch } = marker.producer;
-        let coordinator_epoch = marker.coordinator_epoch;
-        self.producers.check_end(id, epoch, coordinator_epoch)?;
-        let begun = self
-            .producers
-            .end(id, epoch, coordinator_epoch, at.index, at.now);
-        let Some(first) = begun else {
+        if !self.producers.check_end(marker)? {
+            return Ok(());
+        }
+        let Some(first) = self.producers.end(marker, at.index, at.now) else {
             return Ok(());
         };
         let last = self.log.end_offset();
-        let aborted = (!marker.commit).then_some((id, first));
+        let aborted = (!marker.commit).then_some((marker.producer.id, first));
         let view = self.view(marker.partition, env);
         view.ended(self.producers.first_open(), aborted, last);
         let batch = marker.batch(at.now);

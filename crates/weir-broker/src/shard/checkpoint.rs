@@ -210,6 +210,7 @@ impl Shard {
             config,
             pending: PendingOffsets::default(),
             transactions: TransactionTable::default(),
+            conversations: Default::default(),
             holding: Holding::default(),
             leads: false,
             overdue_at: Millis(0),

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Weak};
 
 use weir_log::Millis;
-use weir_model::PartitionId;
+use weir_model::{ErrorKind, PartitionId};
 use weir_raft::{Context, NotCommitted};
 
 use super::{Shard, ShardCommand};
@@ -35,6 +35,18 @@ impl Shard {
     pub(crate) fn producers(&self, partition: PartitionId, now: Millis) -> Vec<ProducerState> {
         let partition = self.partitions.get(&partition);
         partition.map_or_else(Vec::new, |it| it.producers.states(now).collect())
+    }
+
+    /// Errors: `InvalidTxnState` where a later connection has ended a transaction of the id.
+    pub(crate) fn hear_end(&mut self, id: &str, connection: u64) -> Result<(), ErrorKind> {
+        let [ends, _] = &mut self.conversations;
+        ends.hear(id, connection)
+    }
+
+    /// Errors: `InvalidTxnState` where a later connection has brought offsets for the id.
+    pub(crate) fn hear_offsets(&mut self, id: &str, connection: u64) -> Result<(), ErrorKind> {
+        let [_, offsets] = &mut self.conversations;
+        offsets.hear(id, connection)
     }
 
     /// Begins to tell the partitions; `None` where that is under way, or where there is nothing to

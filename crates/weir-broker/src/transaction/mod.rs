@@ -5,7 +5,10 @@
 //! end in [`pending`].
 
 pub mod command;
+pub(crate) mod conversations;
 mod format;
+#[cfg(test)]
+mod late_tests;
 pub mod marker;
 pub mod pending;
 pub mod table;

@@ -41,6 +41,8 @@ pub struct Ending {
     pub producer: ProducerEpoch,
     /// Committed; else aborted.
     pub commit: bool,
+    /// Its number among the id's transactions.
+    pub ordinal: u64,
     /// Partitions that are not known to have heard of it.
     pub partitions: Vec<PartitionId>,
 }
@@ -75,9 +77,10 @@ impl TransactionTable {
             }
             TransactionCommand::Ended {
                 producer,
+                ordinal,
                 partitions,
                 ..
-            } => self.change(&id, |it| it.ended(producer, &partitions, now)),
+            } => self.change(&id, |it| it.ended(producer, ordinal, &partitions, now)),
         };
         TransactionAnswer {
             result,
@@ -167,6 +170,7 @@ impl TransactionTable {
         Some(Ending {
             producer: transaction.producer,
             commit,
+            ordinal: transaction.ordinal,
             partitions: transaction.partitions.iter().copied().collect(),
         })
     }

@@ -145,6 +145,24 @@ fn retention_reaches_what_no_segment_has_yet() {
 }
 
 #[test]
+fn what_is_old_enough_to_be_compacted_is_however_little_it_is() {
+    let mut world = World::new();
+    set(&mut world, own(), "cleanup.policy", "compact");
+    set(&mut world, own(), "max.compaction.lag.ms", "1000");
+    world.answer(sound()).unwrap();
+    let one_bytes = stored_bytes(&mut world);
+    for _ in 0..6 {
+        pass(&mut world, CLEANUP_MS);
+        world.answer(sound()).unwrap();
+    }
+    let left_bytes = stored_bytes(&mut world);
+    assert!(
+        left_bytes < 4 * one_bytes,
+        "{left_bytes} of {one_bytes} each"
+    );
+}
+
+#[test]
 fn a_changed_limit_holds_for_the_next_batch() {
     let mut world = World::new();
     set(&mut world, own(), "max.message.bytes", "10");

@@ -13,3 +13,4 @@ mod produce;
 mod replicas;
 mod slow_disk;
 mod steward;
+mod transactions;

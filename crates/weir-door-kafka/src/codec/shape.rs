@@ -64,21 +64,30 @@ pub struct Walk<'a> {
     elements_count: usize,
 }
 
-/// Follows `body` of a request of `shape` to its end. Returns its count of elements and tags.
+/// What a walk has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Walked {
+    /// Elements and tags of the request.
+    pub elements_count: usize,
+    /// Where the request ends. librdkafka 2.16 sends three bytes more when it asks for all topics
+    /// by Metadata 13; Kafka, and so this door, leaves what follows a request alone.
+    pub length_bytes: usize,
+}
+
+/// Follows `body` of a request of `shape` to the request's end.
 pub fn check(
     body: &[u8],
     shape: &Shape,
     version: i16,
     flexible: bool,
-) -> Result<usize, DecodeError> {
+) -> Result<Walked, DecodeError> {
     let mut walk = Walk::new(body);
     walk.flexible = flexible;
     walk.structure(shape, version)?;
-    if walk.at == body.len() {
-        Ok(walk.elements_count)
-    } else {
-        Err(walk.error(&format!("{} bytes too many", body.len() - walk.at)))
-    }
+    Ok(Walked {
+        elements_count: walk.elements_count,
+        length_bytes: walk.at,
+    })
 }
 
 impl<'a> Walk<'a> {

@@ -22,16 +22,16 @@ pub type Counted = (Mapped, usize);
 
 /// Decodes and maps a request.
 pub fn map(incoming: Incoming, client: &Client) -> Result<Counted, MapError> {
-    let Incoming { head, body, .. } = incoming;
+    let Incoming { head, mut body, .. } = incoming;
     let shape = shapes::of_request(head.api);
     let malformed = |source| MapError::Malformed {
         api: head.api,
         version: head.version,
         source,
     };
-    let elements_count =
-        shape::check(&body, shape, head.version, head.flexible).map_err(malformed)?;
-    Ok((map_checked(&head, body, client)?, elements_count))
+    let walked = shape::check(&body, shape, head.version, head.flexible).map_err(malformed)?;
+    body.truncate(walked.length_bytes);
+    Ok((map_checked(&head, body, client)?, walked.elements_count))
 }
 
 fn map_checked(head: &Head, body: Bytes, client: &Client) -> Result<Mapped, MapError> {
@@ -73,12 +73,12 @@ fn map_checked(head: &Head, body: Bytes, client: &Client) -> Result<Mapped, MapE
         Api::DescribeLogDirs => cluster::map_log_dirs(decode(head, body)?),
         Api::ElectLeaders => elections::map_elect(head, decode(head, body)?),
         Api::AlterPartitionReassignments => elections::map_reassign(decode(head, body)?),
-        Api::ListPartitionReassignments => elections::map_list(head),
+        Api::ListPartitionReassignments => elections::map_list(decode(head, body)?),
         Api::DescribeTopicPartitions => topic_partitions::map(decode(head, body)?),
         Api::AddPartitionsToTxn => transactions::map_add_partitions(head, decode(head, body)?),
         Api::AddOffsetsToTxn => transactions::map_add_offsets(&decode(head, body)?),
-        Api::EndTxn => transactions::map_end(head, &decode(head, body)?),
-        Api::TxnOffsetCommit => transactions::map_offset_commit(head, decode(head, body)?),
+        Api::EndTxn => transactions::map_end(head, &decode(head, body)?, client),
+        Api::TxnOffsetCommit => transactions::map_offset_commit(head, decode(head, body)?, client),
         Api::WriteTxnMarkers => transaction_admin::map_markers(decode(head, body)?),
         Api::DescribeProducers => transaction_admin::map_producers(decode(head, body)?),
         Api::DescribeTransactions => transaction_admin::map_describe(decode(head, body)?),

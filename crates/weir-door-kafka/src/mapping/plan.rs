@@ -217,6 +217,8 @@ pub enum ManagePlan {
     DescribeCluster {
         /// Whether allowed operations are told.
         with_operations: bool,
+        /// Whether nodes that are down are told.
+        with_fenced: bool,
     },
     /// DescribeQuorum.
     DescribeQuorum,
@@ -226,6 +228,8 @@ pub enum ManagePlan {
     ElectLeaders,
     /// AlterPartitionReassignments: names with indexes.
     Reassign(Vec<(StrBytes, Vec<i32>)>),
+    /// ListPartitionReassignments.
+    ListMoving,
     /// AlterReplicaLogDirs: directories with topics and indexes.
     AlterLogDirs(Vec<AskedDir>),
     /// UnregisterBroker.
@@ -260,6 +264,8 @@ pub struct AskedResource {
 pub struct Client {
     /// As Kafka prints it: `/` and the address.
     pub host: String,
+    /// [`weir_door::Connection::number`].
+    pub connection: u64,
     /// What it called itself in the request at hand.
     pub id: StrBytes,
     /// [`crate::KafkaConfig::max_fetch_bytes`].

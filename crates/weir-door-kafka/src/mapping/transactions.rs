@@ -25,7 +25,7 @@ use weir_model::{ErrorKind, ProducerId};
 
 use super::{
     grouped::{Grouped, by_name},
-    plan::{Answer, MapError, Mapped, Plan},
+    plan::{Answer, Client, MapError, Mapped, Plan},
 };
 use crate::{
     codec::{header::Head, versions::Api},
@@ -183,12 +183,13 @@ pub fn answer_add_offsets(head: &Head, outcome: Result<(), ErrorKind>) -> Result
 }
 
 /// Maps EndTxn.
-pub fn map_end(head: &Head, request: &EndTxnRequest) -> Result<Mapped, MapError> {
+pub fn map_end(head: &Head, request: &EndTxnRequest, client: &Client) -> Result<Mapped, MapError> {
     let end = EndTransaction {
         transaction: request.transactional_id.to_string(),
         producer: producer(request.producer_id.0, request.producer_epoch),
         commit: request.committed,
         bumps_epoch: head.version >= BUMP_FROM,
+        connection: client.connection,
     };
     Ok(Mapped::Ask(
         Request::EndTransaction(end),
@@ -214,7 +215,11 @@ pub fn answer_end(
 }
 
 /// Maps TxnOffsetCommit.
-pub fn map_offset_commit(head: &Head, request: TxnOffsetCommitRequest) -> Result<Mapped, MapError> {
+pub fn map_offset_commit(
+    head: &Head,
+    request: TxnOffsetCommitRequest,
+    client: &Client,
+) -> Result<Mapped, MapError> {
     let mut grouped = Grouped::default();
     let mut offsets = Vec::new();
     for topic in request.topics {
@@ -247,6 +252,7 @@ pub fn map_offset_commit(head: &Head, request: TxnOffsetCommitRequest) -> Result
         transaction: request.transactional_id.to_string(),
         producer: producer(request.producer_id.0, request.producer_epoch),
         adds: head.version >= ADD_FROM,
+        connection: client.connection,
         commit: OffsetCommit {
             group: request.group_id.to_string(),
             generation,

@@ -101,6 +101,7 @@ impl KafkaSession {
                 now: Millis(0),
                 max_fetch_bytes: config.max_fetch_bytes,
                 host: format!("/{}", connection.peer.ip()),
+                connection: connection.number,
                 id: StrBytes::default(),
             },
             inbox: Inbox::default(),

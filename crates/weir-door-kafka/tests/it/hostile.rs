@@ -123,15 +123,27 @@ fn captures_cut_at_every_byte_wait_or_are_refused() {
 }
 
 #[test]
-fn bytes_after_a_request_are_refused() {
+fn bytes_after_a_request_are_left_alone_as_kafka_does() {
     for (line, version) in all_versions() {
-        let mut body = frame(line, version, 1)[4..].to_vec();
-        body.push(0);
-        assert!(
-            fed(&sized(&body)).close_reason().is_some(),
+        let alone = frame(line, version, 1);
+        let followed = sized(&[&alone[4..], &[0xff; 3]].concat());
+        assert_eq!(
+            asked_for([&followed[..]]),
+            asked_for([&alone[..]]),
             "{line:?} {version}"
         );
     }
+}
+
+#[test]
+fn librdkafka_asks_for_all_topics_with_three_bytes_too_many() {
+    let body = b"\x00\x03\x00\x0d\x00\x00\x00\x03\x00\x07rdkafka\x00\
+                 \x00\x00\x00\x00\x01\x00\x00";
+    let (_, request) = asked(&mut fed(&sized(body)));
+    assert!(
+        matches!(&request, Request::Metadata(metadata) if metadata.topics.is_none()),
+        "{request:?}"
+    );
 }
 
 #[test]
@@ -174,11 +186,11 @@ fn agrees(body: &Bytes) {
     };
     let head = incoming.head;
     let shape = shapes::of_request(head.api);
-    if shape::check(&incoming.body, shape, head.version, head.flexible).is_err() {
+    let Ok(walked) = shape::check(&incoming.body, shape, head.version, head.flexible) else {
         return;
-    }
+    };
     let key = ApiKey::try_from(i16::from_be_bytes([body[0], body[1]])).unwrap();
-    let mut left = incoming.body;
+    let mut left = incoming.body.slice(..walked.length_bytes);
     match RequestKind::decode(key, &mut left, head.version) {
         Ok(_) => assert!(left.is_empty(), "{head:?}: walked further than decoded"),
         Err(error) => {
@@ -195,8 +207,9 @@ fn the_walk_agrees_with_the_decoder_at_every_version() {
         let incoming = header::decode(&body).unwrap();
         let shape = shapes::of_request(line.api);
         let flexible = line.is_flexible(version);
-        shape::check(&incoming.body, shape, version, flexible)
+        let walked = shape::check(&incoming.body, shape, version, flexible)
             .unwrap_or_else(|error| panic!("{line:?} {version}: {error}"));
+        assert_eq!(walked.length_bytes, incoming.body.len());
         agrees(&body);
     }
 }

@@ -15,6 +15,7 @@ pub(crate) fn session() -> KafkaSession {
     let connection = Connection {
         peer: ([127, 0, 0, 1], 5).into(),
         local: ([127, 0, 0, 1], 9092).into(),
+        number: 0,
     };
     KafkaSession::new(connection, KafkaConfig::default())
 }

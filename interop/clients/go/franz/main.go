@@ -390,14 +390,15 @@ func transactSession(s *stage) error {
 			return fmt.Errorf("committed %v: %w", isCommitted, err)
 		}
 	}
-	offsets, err := s.admin.FetchOffsets(s.ctx, group)
-	if err != nil {
-		return err
-	}
-	at, _ := offsets.Lookup(s.topic, 0)
+	// A commit is answered before it is carried out, and this asks for what is there.
+	err = report.Eventually("the group's offset", limit, func() bool {
+		offsets, err := s.admin.FetchOffsets(s.ctx, group)
+		at, _ := offsets.Lookup(s.topic, 0)
+		return err == nil && at.At == 20
+	})
 	copies := &stage{t: s.t, ctx: s.ctx, admin: s.admin, topic: out}
 	return errors.Join(
-		report.Expect("offset", at.At, 20),
+		err,
 		copies.readValues(numbers(20), kgo.FetchIsolationLevel(kgo.ReadCommitted())),
 	)
 }

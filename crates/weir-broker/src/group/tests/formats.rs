@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use weir_model::{Offset, PartitionId};
+use weir_model::PartitionId;
 
 use super::world::*;
 use crate::{
@@ -33,9 +33,9 @@ fn record(group: &str) -> GroupRecord {
     }
 }
 
-fn commit(group: &str, offset: u64, metadata: &str) -> CommitOffsets {
+fn commit(group: &str, offset: i64, metadata: &str) -> CommitOffsets {
     let stored = |offset| StoredOffset {
-        offset: Offset(offset),
+        offset: offset,
         leader_epoch: -1,
         metadata: metadata.into(),
         committed: Millis(9),
@@ -111,21 +111,30 @@ fn the_group_table_keeps_the_last_record_and_comes_back() {
 }
 
 #[test]
+fn an_offset_below_zero_is_kept_as_the_client_gave_it() {
+    let mut table = OffsetTable::default();
+    let partition = PartitionId::new(2, 1);
+    assert_eq!(table.apply(commit("g", -2, "")), [Ok(()), Ok(())]);
+    let reread = OffsetTable::decode(&table.encode()).unwrap();
+    assert_eq!(reread.fetch("g", partition).unwrap().offset, -2);
+}
+
+#[test]
 fn the_last_offset_counts_and_too_much_metadata_is_refused_alone() {
     let mut table = OffsetTable::default();
     let partition = PartitionId::new(2, 1);
     assert_eq!(table.apply(commit("g", 5, "")), [Ok(()), Ok(())]);
     table.apply(commit("g", 3, "n"));
-    assert_eq!(table.fetch("g", partition).unwrap().offset, Offset(3));
+    assert_eq!(table.fetch("g", partition).unwrap().offset, 3);
     assert_eq!(table.fetch("h", partition), None);
     assert_eq!(table.fetch("g", PartitionId::new(2, 0)), None);
     let mut mixed = commit("g", 10, "");
     mixed.offsets[0].1.metadata = "x".repeat(MAX_OFFSET_METADATA_BYTES + 1).into();
     let answers = table.apply(mixed);
     assert_eq!(answers, [Err(ErrorKind::OffsetMetadataTooLarge), Ok(())]);
-    let kept: Vec<u64> = table
+    let kept: Vec<i64> = table
         .fetch_all("g")
-        .map(|(_, stored)| stored.offset.0)
+        .map(|(_, stored)| stored.offset)
         .collect();
     assert_eq!(kept, [11, 3]);
     assert_eq!(

@@ -1,4 +1,4 @@
-use weir_model::{Offset, PartitionId};
+use weir_model::PartitionId;
 
 use super::world::*;
 use crate::group::{
@@ -40,7 +40,7 @@ fn the_last_waiting_id_is_given_out_and_one_more_is_not() {
 
 fn place() -> StoredOffset {
     StoredOffset {
-        offset: Offset(1),
+        offset: 1,
         leader_epoch: 0,
         metadata: "".into(),
         committed: Millis(0),
