@@ -1,4 +1,4 @@
-/* Produces to partition 0 as fast as librdkafka takes messages, with acks=all, and prints the
+/* Produces to the first partitions in turns, as fast as librdkafka takes messages, with acks=all, and prints the
  * seconds from the first message to the last acknowledgement. Settings other than these are
  * librdkafka's own: linger.ms=5, batch.size=1000000. */
 
@@ -36,9 +36,10 @@ static double now_s(void) {
 
 /* Hands over `count` messages and waits until all are answered. */
 static void produce(rd_kafka_t *rk, rd_kafka_topic_t *topic, char *value, size_t size,
-                    unsigned long long count) {
+                    unsigned long long count, unsigned partitions) {
     for (unsigned long long sent = 0; sent < count;) {
-        if (rd_kafka_produce(topic, 0, RD_KAFKA_MSG_F_COPY, value, size, NULL, 0, NULL) == 0) {
+        if (rd_kafka_produce(topic, (int32_t)(sent % partitions), RD_KAFKA_MSG_F_COPY, value, size,
+                             NULL, 0, NULL) == 0) {
             sent++;
             if (sent % 1024 == 0)
                 rd_kafka_poll(rk, 0);
@@ -53,14 +54,15 @@ static void produce(rd_kafka_t *rk, rd_kafka_topic_t *topic, char *value, size_t
 }
 
 int main(int argc, char **argv) {
-    if (argc != 5) {
-        fprintf(stderr, "usage: producer BROKER TOPIC COUNT BYTES\n");
+    if (argc != 5 && argc != 6) {
+        fprintf(stderr, "usage: producer BROKER TOPIC COUNT BYTES [PARTITIONS]\n");
         return 2;
     }
     unsigned long long count = strtoull(argv[3], NULL, 10);
     size_t size = strtoull(argv[4], NULL, 10);
+    unsigned partitions = argc == 6 ? (unsigned)strtoul(argv[5], NULL, 10) : 1;
     char *value = malloc(size);
-    if (!value)
+    if (!value || partitions == 0)
         return 2;
     memset(value, 'w', size);
 
@@ -79,9 +81,9 @@ int main(int argc, char **argv) {
     rd_kafka_topic_t *topic = rd_kafka_topic_new(rk, argv[2], NULL);
 
     /* The first message has the topic made. */
-    produce(rk, topic, value, size, 1);
+    produce(rk, topic, value, size, 1, 1);
     double start = now_s();
-    produce(rk, topic, value, size, count);
+    produce(rk, topic, value, size, count, partitions);
     double end = now_s();
     if (refused > 0 || acknowledged != count + 1) {
         fprintf(stderr, "%llu acknowledged of %llu, %llu refused\n", acknowledged, count + 1,

@@ -1,6 +1,6 @@
 //! Calls from outside of the cluster: by a node that wants to join, or by a command.
 
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::time::timeout;
@@ -92,6 +92,7 @@ impl PeerClient {
             cluster,
             hello,
             tls,
+            buffers: Arc::default(),
         };
         let dialled = dialer.connect(address).await?;
         let next_id = 0;

@@ -13,6 +13,7 @@ use tokio::{
 };
 use tracing::{debug, info};
 use weir_model::NodeId;
+use weir_raft::BufferPool;
 
 use crate::{
     frame::{Frame, FrameError, FrameReader, Kind, seal},
@@ -56,6 +57,8 @@ pub(crate) struct Dialer {
     pub(crate) cluster: Option<u128>,
     pub(crate) hello: Hello,
     pub(crate) tls: Option<PeerTls>,
+    /// Memory of what arrives.
+    pub(crate) buffers: Arc<BufferPool>,
 }
 
 /// A connection after its greeting.
@@ -97,6 +100,7 @@ impl Dialer {
             return Err(LinkError::Wrong { found, cluster });
         }
         input.allow(MAX_FRAME_BYTES);
+        input.share(&self.buffers);
         Ok(Dialled {
             input,
             output,

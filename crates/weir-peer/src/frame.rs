@@ -1,9 +1,10 @@
 //! Frames: what a connection between nodes consists of. Layout: `docs/formats-peer.md`.
 
-use std::io;
+use std::{io, sync::Arc};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
+use weir_raft::{BufferPool, MAX_POOLED_BYTES, MIN_POOLED_BYTES, PooledBuf};
 
 use crate::limits::{MAX_FRAME_BYTES, MAX_READ_AHEAD_BYTES, READ_STEP_BYTES};
 
@@ -120,40 +121,205 @@ pub(crate) fn seal(kind: Kind, cluster: u128, body: Vec<Bytes>, out: &mut Vec<By
 
 /// Takes the first frame off `buffer`; `None` where it is not whole yet.
 pub(crate) fn take(buffer: &mut BytesMut, max_bytes: usize) -> Result<Option<Frame>, FrameError> {
-    let known = buffer.len().min(MAGIC.len());
-    if buffer[..known] != MAGIC[..known] {
-        return Err(FrameError::Magic);
-    }
-    if buffer.len() < HEADER_BYTES {
+    let Some(header) = Header::read(buffer, max_bytes)? else {
+        return Ok(None);
+    };
+    if buffer.len() < header.whole_bytes {
         return Ok(None);
     }
-    let mut header = &buffer[MAGIC.len()..HEADER_BYTES];
-    let checksum = header.get_u32_le();
-    let (version, tag) = (header.get_u8(), header.get_u8());
-    if version != VERSION {
-        return Err(FrameError::Version(version));
+    let whole = buffer.split_to(header.whole_bytes).freeze();
+    let found = crc32c::crc32c(&whole[CHECKED_FROM..]);
+    header.open(whole, found).map(Some)
+}
+
+/// The start of a frame.
+struct Header {
+    checksum: u32,
+    kind: Kind,
+    cluster: u128,
+    /// With itself, in bytes.
+    whole_bytes: usize,
+}
+
+impl Header {
+    /// Reads what the bytes begin with; `None` where there are too few.
+    fn read(bytes: &[u8], max_bytes: usize) -> Result<Option<Self>, FrameError> {
+        let known = bytes.len().min(MAGIC.len());
+        if bytes[..known] != MAGIC[..known] {
+            return Err(FrameError::Magic);
+        }
+        let Some(mut header) = bytes.get(MAGIC.len()..HEADER_BYTES) else {
+            return Ok(None);
+        };
+        let checksum = header.get_u32_le();
+        let (version, tag) = (header.get_u8(), header.get_u8());
+        if version != VERSION {
+            return Err(FrameError::Version(version));
+        }
+        let kind = Kind::of(tag).ok_or(FrameError::Kind(tag))?;
+        let _reserved = header.get_u16_le();
+        let length = header.get_u32_le();
+        let cluster = header.get_u128_le();
+        let body_bytes = usize::try_from(length).unwrap_or(usize::MAX);
+        if body_bytes > max_bytes {
+            return Err(FrameError::TooLong { length, max_bytes });
+        }
+        Ok(Some(Self {
+            checksum,
+            kind,
+            cluster,
+            whole_bytes: HEADER_BYTES + body_bytes,
+        }))
     }
-    let kind = Kind::of(tag).ok_or(FrameError::Kind(tag))?;
-    let _reserved = header.get_u16_le();
-    let length = header.get_u32_le();
-    let cluster = header.get_u128_le();
-    let body_bytes = usize::try_from(length).unwrap_or(usize::MAX);
-    if body_bytes > max_bytes {
-        return Err(FrameError::TooLong { length, max_bytes });
+
+    /// The frame in its bytes, whose checksum was found to be `found`.
+    fn open(self, mut whole: Bytes, found: u32) -> Result<Frame, FrameError> {
+        if found != self.checksum {
+            return Err(FrameError::Checksum);
+        }
+        whole.advance(HEADER_BYTES);
+        Ok(Frame {
+            kind: self.kind,
+            cluster: self.cluster,
+            body: whole,
+        })
     }
-    if buffer.len() < HEADER_BYTES + body_bytes {
-        return Ok(None);
+}
+
+/// A large frame that is arriving, in memory of just its size.
+struct Arriving {
+    header: Header,
+    whole: PooledBuf,
+    /// Of what is here: summed up while it is in the processor's cache.
+    checksum: u32,
+}
+
+impl Arriving {
+    fn missing_bytes(&self) -> usize {
+        self.header.whole_bytes - self.whole.as_ref().len()
     }
-    let mut whole = buffer.split_to(HEADER_BYTES + body_bytes).freeze();
-    if crc32c::crc32c(&whole[CHECKED_FROM..]) != checksum {
-        return Err(FrameError::Checksum);
+
+    /// Reads some of what is missing.
+    async fn read(&mut self, input: &mut (impl AsyncRead + Unpin)) -> io::Result<usize> {
+        let (from, limit) = (self.whole.as_ref().len(), self.missing_bytes());
+        let count = input
+            .read_buf(&mut self.whole.memory().limit(limit))
+            .await?;
+        self.checksum = crc32c::crc32c_append(self.checksum, &self.whole.as_ref()[from..]);
+        Ok(count)
     }
-    whole.advance(HEADER_BYTES);
-    Ok(Some(Frame {
-        kind,
-        cluster,
-        body: whole,
-    }))
+}
+
+/// Reads frames; its memory grows with what has arrived, and is reserved up to
+/// [`MAX_POOLED_BYTES`] ahead.
+pub(crate) struct FrameReader<R> {
+    input: R,
+    buffer: BytesMut,
+    /// Instead of `buffer`, which is empty then.
+    arriving: Option<Arriving>,
+    buffers: Arc<BufferPool>,
+    max_bytes: usize,
+    on_bytes: Box<dyn Fn() + Send>,
+}
+
+impl<R: AsyncRead + Unpin> FrameReader<R> {
+    pub(crate) fn new(input: R, max_bytes: usize) -> Self {
+        Self {
+            input,
+            buffer: BytesMut::new(),
+            arriving: None,
+            buffers: Arc::default(),
+            max_bytes,
+            on_bytes: Box::new(|| {}),
+        }
+    }
+
+    /// Allows longer frames.
+    pub(crate) fn allow(&mut self, max_bytes: usize) {
+        self.max_bytes = max_bytes;
+    }
+
+    /// Has large frames come in memory of `buffers`.
+    pub(crate) fn share(&mut self, buffers: &Arc<BufferPool>) {
+        self.buffers = Arc::clone(buffers);
+    }
+
+    /// Has `on_bytes` called for every read: a large frame is a sign of life long before it is
+    /// whole.
+    pub(crate) fn on_bytes(&mut self, on_bytes: Box<dyn Fn() + Send>) {
+        self.on_bytes = on_bytes;
+    }
+
+    /// The next frame; `None` at the end of the connection.
+    pub(crate) async fn next(&mut self) -> Result<Option<Frame>, FrameError> {
+        loop {
+            if let Some(frame) = self.take()? {
+                return Ok(Some(frame));
+            }
+            if self.read().await? == 0 {
+                return if self.buffer.is_empty() && self.arriving.is_none() {
+                    Ok(None)
+                } else {
+                    Err(FrameError::Cut)
+                };
+            }
+            (self.on_bytes)();
+        }
+    }
+
+    /// The frame that is whole.
+    fn take(&mut self) -> Result<Option<Frame>, FrameError> {
+        let is_whole = |arriving: &mut Arriving| arriving.missing_bytes() == 0;
+        if let Some(whole) = self.arriving.take_if(is_whole) {
+            return whole
+                .header
+                .open(whole.whole.freeze(), whole.checksum)
+                .map(Some);
+        }
+        take(&mut self.buffer, self.max_bytes)
+    }
+
+    async fn read(&mut self) -> Result<usize, FrameError> {
+        if self.arriving.is_none() {
+            self.set_apart()?;
+        }
+        Ok(match &mut self.arriving {
+            Some(arriving) => arriving.read(&mut self.input).await?,
+            None => {
+                self.make_room();
+                self.input.read_buf(&mut self.buffer).await?
+            }
+        })
+    }
+
+    /// Moves the beginning of a large frame to where the whole of it has room.
+    fn set_apart(&mut self) -> Result<(), FrameError> {
+        let Some(header) = Header::read(&self.buffer, self.max_bytes)? else {
+            return Ok(());
+        };
+        if (MIN_POOLED_BYTES..=MAX_POOLED_BYTES).contains(&header.whole_bytes) {
+            let mut whole = self.buffers.take(header.whole_bytes);
+            whole.memory().extend_from_slice(&self.buffer);
+            let checksum = crc32c::crc32c(&self.buffer[CHECKED_FROM..]);
+            self.buffer.clear();
+            self.arriving = Some(Arriving {
+                header,
+                whole,
+                checksum,
+            });
+        }
+        Ok(())
+    }
+
+    /// Room for the rest of a frame that has begun, so that it is not moved as it grows.
+    fn make_room(&mut self) {
+        let spare_bytes = self.buffer.capacity() - self.buffer.len();
+        let missing_bytes = missing(&self.buffer).min(self.max_bytes);
+        if spare_bytes < READ_STEP_BYTES.min(missing_bytes.max(HEADER_BYTES)) {
+            let ahead_bytes = missing_bytes.min(MAX_READ_AHEAD_BYTES);
+            self.buffer.reserve(ahead_bytes.max(READ_STEP_BYTES));
+        }
+    }
 }
 
 /// What the first frame in `buffer` lacks, in bytes, as far as its header is there.
@@ -166,64 +332,6 @@ fn missing(buffer: &[u8]) -> usize {
         .unwrap_or(usize::MAX)
         .saturating_add(HEADER_BYTES);
     whole_bytes.saturating_sub(buffer.len())
-}
-
-/// Reads frames; its memory grows with what has arrived.
-pub(crate) struct FrameReader<R> {
-    input: R,
-    buffer: BytesMut,
-    max_bytes: usize,
-    on_bytes: Box<dyn Fn() + Send>,
-}
-
-impl<R: AsyncRead + Unpin> FrameReader<R> {
-    pub(crate) fn new(input: R, max_bytes: usize) -> Self {
-        Self {
-            input,
-            buffer: BytesMut::new(),
-            max_bytes,
-            on_bytes: Box::new(|| {}),
-        }
-    }
-
-    /// Allows longer frames.
-    pub(crate) fn allow(&mut self, max_bytes: usize) {
-        self.max_bytes = max_bytes;
-    }
-
-    /// Has `on_bytes` called for every read: a large frame is a sign of life long before it is
-    /// whole.
-    pub(crate) fn on_bytes(&mut self, on_bytes: Box<dyn Fn() + Send>) {
-        self.on_bytes = on_bytes;
-    }
-
-    /// Room for the rest of a frame that has begun, so that it is not moved as it grows.
-    fn make_room(&mut self) {
-        let spare_bytes = self.buffer.capacity() - self.buffer.len();
-        let missing_bytes = missing(&self.buffer).min(self.max_bytes);
-        if spare_bytes < READ_STEP_BYTES.min(missing_bytes.max(HEADER_BYTES)) {
-            let ahead_bytes = missing_bytes.min(MAX_READ_AHEAD_BYTES);
-            self.buffer.reserve(ahead_bytes.max(READ_STEP_BYTES));
-        }
-    }
-
-    /// The next frame; `None` at the end of the connection.
-    pub(crate) async fn next(&mut self) -> Result<Option<Frame>, FrameError> {
-        loop {
-            if let Some(frame) = take(&mut self.buffer, self.max_bytes)? {
-                return Ok(Some(frame));
-            }
-            self.make_room();
-            if self.input.read_buf(&mut self.buffer).await? == 0 {
-                return if self.buffer.is_empty() {
-                    Ok(None)
-                } else {
-                    Err(FrameError::Cut)
-                };
-            }
-            (self.on_bytes)();
-        }
-    }
 }
 
 #[cfg(test)]
@@ -277,6 +385,45 @@ mod tests {
                 max_bytes: 3
             })
         ));
+    }
+
+    #[tokio::test]
+    async fn a_large_frame_comes_in_pieces_and_leaves_the_next_one_whole() {
+        let body = vec![9; MIN_POOLED_BYTES + 7];
+        let mut large = Vec::new();
+        seal(
+            Kind::Messages,
+            1,
+            vec![Bytes::from(body.clone())],
+            &mut large,
+        );
+        let mut bytes = large.concat();
+        bytes.extend_from_slice(&sealed(Kind::Beacon, b"next"));
+        for piece_bytes in [1, HEADER_BYTES, MIN_POOLED_BYTES, bytes.len()] {
+            let (mut input, output) = tokio::io::duplex(piece_bytes);
+            let sent = bytes.clone();
+            tokio::spawn(
+                async move { tokio::io::AsyncWriteExt::write_all(&mut input, &sent).await },
+            );
+            let mut reader = FrameReader::new(output, MAX_FRAME_BYTES);
+            assert_eq!(reader.next().await.unwrap().unwrap().body, body);
+            assert_eq!(&reader.next().await.unwrap().unwrap().body[..], b"next");
+            assert!(reader.next().await.unwrap().is_none());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_large_frame_that_is_damaged_or_cut_is_an_error() {
+        let mut large = Vec::new();
+        let body = Bytes::from(vec![9; MIN_POOLED_BYTES]);
+        seal(Kind::Messages, 1, vec![body], &mut large);
+        let whole = large.concat();
+        let mut damaged = whole.clone();
+        damaged[MIN_POOLED_BYTES] ^= 1;
+        let mut reader = FrameReader::new(&damaged[..], MAX_FRAME_BYTES);
+        assert!(matches!(reader.next().await, Err(FrameError::Checksum)));
+        let mut reader = FrameReader::new(&whole[..whole.len() - 1], MAX_FRAME_BYTES);
+        assert!(matches!(reader.next().await, Err(FrameError::Cut)));
     }
 
     #[tokio::test]

@@ -167,6 +167,7 @@ async fn run(
         }
     } else {
         input.allow(MAX_FRAME_BYTES);
+        input.share(&shared.buffers);
         match Shared::peer(shared, hello.from) {
             Some(peer) => run_peer(shared, host, input, output, (&peer, hello)).await,
             None => Err(Ended::Refused(Refusal::Full)),

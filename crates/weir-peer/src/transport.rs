@@ -13,7 +13,7 @@ use tokio::{net::TcpListener, runtime::Handle, sync::watch, task::JoinHandle};
 use tracing::{info, warn};
 use weir_broker::peer::{CallDone, CallFailed, PeerPort};
 use weir_model::NodeId;
-use weir_raft::PeerMessage;
+use weir_raft::{BufferPool, PeerMessage};
 
 use crate::{
     accept::accept,
@@ -50,6 +50,8 @@ pub(crate) struct Shared {
     pub(crate) node: NodeId,
     pub(crate) tls: Option<PeerTls>,
     pub(crate) clients: Slots,
+    /// Memory of what arrives from peers.
+    pub(crate) buffers: Arc<BufferPool>,
     incarnation: u64,
     runtime: Handle,
     stop: watch::Sender<bool>,
@@ -80,6 +82,7 @@ impl PeerTransport {
             node: config.node,
             tls: config.tls,
             clients: Slots::new(MAX_CLIENTS_COUNT),
+            buffers: Arc::default(),
             incarnation: RandomState::new().hash_one(config.node),
             runtime: Handle::current(),
             stop: watch::Sender::new(false),
@@ -211,6 +214,7 @@ impl Shared {
                 cluster: Some(self.cluster),
                 hello,
                 tls: self.tls.clone(),
+                buffers: Arc::clone(&self.buffers),
             };
             self.spawn(state, keep(dialer, Arc::clone(peer), Arc::clone(&host)));
         }

@@ -6,10 +6,12 @@
 //! | 1 | leader's time i64 little-endian, ms since 1970 |
 //! | 9 | per command: length u32 little-endian, bytes |
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use std::sync::Arc;
+
+use bytes::{Buf, BufMut, Bytes};
 use weir_log::Millis;
 
-use crate::{Command, Done};
+use crate::{BufferPool, Command, Done};
 
 const VERSION: u8 = 1;
 const HEADER_BYTES: usize = 9;
@@ -60,8 +62,9 @@ impl<O> BundleBuilder<O> {
     }
 
     /// The entry's data and its waiters; the builder is empty again.
-    pub(crate) fn finish(&mut self) -> (Bytes, Vec<Option<Done<O>>>) {
-        let mut bytes = BytesMut::with_capacity(self.size_bytes);
+    pub(crate) fn finish(&mut self, buffers: &Arc<BufferPool>) -> (Bytes, Vec<Option<Done<O>>>) {
+        let mut buffer = buffers.take(self.size_bytes);
+        let bytes = buffer.memory();
         bytes.put_u8(VERSION);
         bytes.put_i64_le(self.now.0);
         for command in self.commands.drain(..) {
@@ -76,7 +79,14 @@ impl<O> BundleBuilder<O> {
             "a bundle has the size it was counted to have"
         );
         self.size_bytes = HEADER_BYTES;
-        (bytes.freeze(), std::mem::take(&mut self.waiters))
+        (buffer.freeze(), std::mem::take(&mut self.waiters))
+    }
+
+    /// Who waits for what comes to nothing.
+    pub(crate) fn abandon(&mut self) -> Vec<Option<Done<O>>> {
+        self.commands.clear();
+        self.size_bytes = HEADER_BYTES;
+        std::mem::take(&mut self.waiters)
     }
 }
 
@@ -139,7 +149,7 @@ mod tests {
         let mut builder = BundleBuilder::<()>::default();
         builder.push(Millis(7), command(b"a", b"bc"), None);
         builder.push(Millis(9), command(b"d", b""), None);
-        builder.finish().0
+        builder.finish(&Arc::default()).0
     }
 
     #[test]

@@ -13,8 +13,8 @@ use weir_log::{Millis, wal::WalRecord};
 use weir_model::{GroupId, NodeId, Term};
 
 use crate::{
-    ApplyError, Command, Context, Done, GroupStatus, Members, NotCommitted, SnapshotOffer,
-    StateMachine,
+    ApplyError, BufferPool, Command, Context, Done, GroupStatus, Members, NotCommitted,
+    SnapshotOffer, StateMachine,
     bundle::BundleBuilder,
     convert,
     group_log::GroupLog,
@@ -60,6 +60,7 @@ pub(crate) struct Group<S: StateMachine> {
     /// Index of the entry, or of the checkpoint, that made `members` what they are.
     conf_index: u64,
     bundle: BundleBuilder<S::Outcome>,
+    buffers: Arc<BufferPool>,
     in_flight: VecDeque<InFlight<S::Outcome>>,
     proposals: Vec<(Command, Option<Done<S::Outcome>>)>,
     applied: (u64, u64),
@@ -208,7 +209,7 @@ impl<S: StateMachine> Group<S> {
         if self.bundle.is_empty() {
             return;
         }
-        let (data, waiters) = self.bundle.finish();
+        let (data, waiters) = self.bundle.finish(&self.buffers);
         let mut message = Message::default();
         message.set_msg_type(MessageType::MsgPropose);
         message.from = self.raw.raft.id;
@@ -434,7 +435,7 @@ impl<S: StateMachine> Group<S> {
         for in_flight in std::mem::take(&mut self.in_flight) {
             settle_all(in_flight.waiters, why);
         }
-        settle_all(self.bundle.finish().1, why);
+        settle_all(self.bundle.abandon(), why);
         if let Some((_, _, done)) = self.member_change.take() {
             done(Err(why));
         }

@@ -8,6 +8,7 @@
 //! thread, driven by [`thread::spawn`] in production and by the simulator in tests.
 
 mod applied;
+mod buffers;
 mod bundle;
 mod command;
 mod conf;
@@ -27,6 +28,7 @@ pub mod wire;
 mod worker;
 
 pub use applied::Applied;
+pub use buffers::{BufferPool, MAX_POOLED_BYTES, MIN_POOLED_BYTES, PooledBuf};
 pub use command::{Command, Done};
 pub use conf::{MAX_MEMBERS_COUNT, MemberChange, Members};
 pub use error::{ApplyError, FoundError, NotCommitted};

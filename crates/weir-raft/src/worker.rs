@@ -12,8 +12,8 @@ use weir_log::{
 use weir_model::{GroupId, NodeId};
 
 use crate::{
-    ApplyError, Command, Done, FoundError, GroupSeed, GroupStatus, Handle, Input, Moment,
-    NotCommitted, SnapshotPort, StateMachine,
+    ApplyError, BufferPool, Command, Done, FoundError, GroupSeed, GroupStatus, Handle, Input,
+    Moment, NotCommitted, SnapshotPort, StateMachine,
     group::{Group, Output},
     peer::PeerMessage,
 };
@@ -31,6 +31,8 @@ pub struct WorkerConfig {
     pub node: NodeId,
     /// The write-ahead log.
     pub wal: Arc<dyn WalPort>,
+    /// Memory of entries.
+    pub buffers: Arc<BufferPool>,
     /// Takes up checkpoints that leaders offer to this node.
     pub snapshots: Arc<dyn SnapshotPort>,
     /// What becomes of new proposals at the moment.
@@ -111,7 +113,7 @@ impl<S: StateMachine> Worker<S> {
     /// Takes a group in. Committed entries are applied by the next turn.
     pub fn add_group(&mut self, seed: GroupSeed<S>) -> Result<Arc<GroupStatus>, FoundError> {
         let id = seed.group;
-        let mut group = Group::open(self.config.node, seed)?;
+        let mut group = Group::open(self.config.node, Arc::clone(&self.config.buffers), seed)?;
         for node in &self.down {
             group.peer_changed(*node, false);
         }

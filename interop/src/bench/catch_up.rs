@@ -1,6 +1,6 @@
 //! An empty node joins two that hold much, while clients go on.
 
-use super::producer::{MESSAGE_BYTES, Producer};
+use super::producer::{Producer, Stream};
 use super::report::{Hold, Report};
 use super::suite::Pace;
 use crate::cluster::{Cluster, Ground, Load, Shape, now_ns};
@@ -13,6 +13,8 @@ const SPEED_HOLD: Hold = Hold::AtLeast(150.0);
 const DELAY_HOLD: Hold = Hold::AtMost(2.0);
 /// The data lie in so many topics, and so in several groups.
 const TOPIC_COUNT: u64 = 8;
+/// How they were written.
+const FILL: Stream = Stream::new(1 << 10, 1);
 const SHAPE: Shape = Shape {
     producers: 1,
     followers: 1,
@@ -38,10 +40,10 @@ pub(super) fn measure(
     cluster.add(0)?;
     cluster.add(1)?;
     cluster.wait_until_whole()?;
-    let count = pace.catch_up_bytes / TOPIC_COUNT / MESSAGE_BYTES;
+    let count = pace.catch_up_bytes / TOPIC_COUNT / FILL.message_bytes;
     for topic in 0..TOPIC_COUNT {
         stop::check()?;
-        producer.send(&cluster.bootstrap(), &format!("fill-{topic}"), count)?;
+        producer.send(&cluster.bootstrap(), &format!("fill-{topic}"), count, FILL)?;
     }
     cluster.wait_until_whole()?;
     let mut load = Load::start(&cluster, "beside", SHAPE, &path)?;
@@ -61,7 +63,7 @@ pub(super) fn measure(
     let delays = load.record()?.send_delays_ns();
     let before = p99_ms(&delays, begun, joined).context("acknowledgements before")?;
     let during = p99_ms(&delays, joined, done).context("acknowledgements meanwhile")?;
-    let bytes = (count * TOPIC_COUNT * MESSAGE_BYTES) as f64;
+    let bytes = (count * TOPIC_COUNT * FILL.message_bytes) as f64;
     let speed = bytes / 1e6 / took.as_secs_f64();
     let words = format!("{speed:.0} MB/s, {:.1} GB in {took:.1?}", bytes / 1e9);
     report.judge("an empty node catches up", &words, speed, SPEED_HOLD);

@@ -2,9 +2,10 @@
 
 use super::report::{Hold, Report};
 use super::suite::Pace;
+use super::usage;
 use crate::cluster::{Cluster, Ground};
 use crate::stop;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use std::path::Path;
 use std::time::Duration;
 
@@ -16,8 +17,6 @@ const NOMINAL_GROUP_COUNT: f64 = 300.0;
 const HOLD: Hold = Hold::AtMost(1.0);
 /// Elections are over and groups are asleep after this.
 const SETTLE: Duration = Duration::from_secs(15);
-/// Ticks per second in `/proc/PID/stat`: fixed in Linux's interface on all machines we build for.
-const TICKS_PER_S: f64 = 100.0;
 
 /// Measures and prints.
 pub(super) fn measure(
@@ -31,14 +30,20 @@ pub(super) fn measure(
     let options = ["--shards".to_owned(), SHARD_COUNT.to_string()];
     let cluster = Cluster::start(weir, &path, Ground::Loopback, 3, &options)?;
     stop::sleep(SETTLE)?;
-    let before = cluster.pids().map(ticks).collect::<Result<Vec<_>>>()?;
+    let before = cluster
+        .pids()
+        .map(usage::cpu_s)
+        .collect::<Result<Vec<_>>>()?;
     stop::sleep(pace.idle)?;
-    let after = cluster.pids().map(ticks).collect::<Result<Vec<_>>>()?;
+    let after = cluster
+        .pids()
+        .map(usage::cpu_s)
+        .collect::<Result<Vec<_>>>()?;
     let seconds = pace.idle.as_secs_f64();
     let percent: Vec<_> = before
         .iter()
         .zip(&after)
-        .map(|(before, after)| (after - before) / TICKS_PER_S / seconds * 100.0)
+        .map(|(before, after)| (after - before) / seconds * 100.0)
         .collect();
     let most = percent.iter().copied().fold(0.0, f64::max);
     let most = most * NOMINAL_GROUP_COUNT / f64::from(SHARD_COUNT + 1);
@@ -50,15 +55,4 @@ pub(super) fn measure(
     report.judge("257 idle groups, each node", &words, most, HOLD);
     report.line("", "CPU time from the kernel's books, 10 ms fine");
     Ok(())
-}
-
-/// CPU time of a process, user and system.
-fn ticks(pid: u32) -> Result<f64> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The second field is the program's name in brackets and may hold blanks.
-    let (_, fields) = text.rsplit_once(')').context("stat has a name")?;
-    let fields = fields.split_whitespace().skip(11).take(2);
-    let ticks: Vec<f64> = fields.filter_map(|field| field.parse().ok()).collect();
-    anyhow::ensure!(ticks.len() == 2, "stat has user and system time");
-    Ok(ticks.iter().sum())
 }

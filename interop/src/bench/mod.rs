@@ -7,5 +7,6 @@ mod producer;
 mod report;
 mod suite;
 mod throughput;
+mod usage;
 
 pub(crate) use suite::{Options, run};

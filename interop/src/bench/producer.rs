@@ -7,8 +7,22 @@ use std::process::Command;
 use std::time::Duration;
 
 const SOURCE: &str = "crates/weir-bench/src/producer.c";
-/// Size of a message.
-pub(super) const MESSAGE_BYTES: u64 = 1 << 10;
+/// What is sent.
+#[derive(Clone, Copy)]
+pub(super) struct Stream {
+    pub(super) message_bytes: u64,
+    /// The first partitions of the topic, in turns.
+    pub(super) partitions: u32,
+}
+
+impl Stream {
+    pub(super) const fn new(message_bytes: u64, partitions: u32) -> Self {
+        Self {
+            message_bytes,
+            partitions,
+        }
+    }
+}
 
 /// The compiled client.
 pub(super) struct Producer {
@@ -30,11 +44,18 @@ impl Producer {
         Ok(Self { binary })
     }
 
-    /// Sends `count` messages to a topic's first partition, and waits until all are acknowledged.
-    pub(super) fn send(&self, bootstrap: &str, topic: &str, count: u64) -> Result<Duration> {
+    /// Sends `count` messages, and waits until all are acknowledged.
+    pub(super) fn send(
+        &self,
+        bootstrap: &str,
+        topic: &str,
+        count: u64,
+        stream: Stream,
+    ) -> Result<Duration> {
         let output = Command::new(&self.binary)
             .args([bootstrap, topic])
-            .args([count.to_string(), MESSAGE_BYTES.to_string()])
+            .args([count.to_string(), stream.message_bytes.to_string()])
+            .arg(stream.partitions.to_string())
             .output()?;
         let errors = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "the client failed: {errors}");

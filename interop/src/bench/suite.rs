@@ -23,7 +23,7 @@ enum Part {
 /// What `cargo xtask bench cluster` is asked for.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// A run of about a minute and a half.
+    /// A run of about two minutes and a half.
     #[arg(long)]
     quick: bool,
     /// Gigabytes that the empty node lacks.
@@ -37,8 +37,8 @@ pub(crate) struct Options {
 /// How long and how much.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
-    /// Messages of a turn of the one producer.
-    pub message_count: u64,
+    /// Of messages, in a turn of the one producer.
+    pub stream_bytes: u64,
     /// Turns of each side, after one that does not count.
     pub round_count: u32,
     /// What the empty node lacks.
@@ -49,12 +49,12 @@ pub(super) struct Pace {
 
 impl Options {
     fn pace(&self) -> Pace {
-        let (message_count, round_count, gb, idle_s) = match self.quick {
-            true => (200_000, 2, 1, 15),
-            false => (400_000, 3, 2, 30),
+        let (stream_bytes, round_count, gb, idle_s) = match self.quick {
+            true => (200_000_000, 2, 1, 15),
+            false => (400_000_000, 3, 2, 30),
         };
         Pace {
-            message_count,
+            stream_bytes,
             round_count,
             catch_up_bytes: self.gb.unwrap_or(gb) * 1_000_000_000,
             idle: Duration::from_secs(idle_s),

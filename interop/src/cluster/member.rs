@@ -102,6 +102,17 @@ impl Member {
         self.process.as_ref().map(Child::id)
     }
 
+    /// Its admin port, as it has said last.
+    pub(super) fn admin(&self) -> Result<String> {
+        let log = std::fs::read_to_string(&self.log)?;
+        let mut lines = log.lines().rev().map(str::split_whitespace);
+        let said = lines.find_map(|mut words| {
+            let is_admin = words.next() == Some("admin");
+            words.next().filter(|_| is_admin).map(str::to_owned)
+        });
+        said.with_context(|| format!("{} names an admin port", self.log.display()))
+    }
+
     /// An error when it ended by itself.
     pub(super) fn ensure_alive(&mut self) -> Result<()> {
         if let Some(process) = &mut self.process

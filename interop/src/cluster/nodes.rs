@@ -249,6 +249,19 @@ impl Cluster {
         waited.with_context(|| format!("still lacking: {lack}"))
     }
 
+    /// Makes a topic.
+    pub(crate) fn create_topic(&self, topic: &str, partitions: u32) -> Result<()> {
+        let mut command = self.client(self.binary.as_os_str());
+        command.args(["topic", "create", topic, "--bootstrap", &self.bootstrap()]);
+        place::run(command.args(["--partitions", &partitions.to_string()]))
+    }
+
+    /// Admin ports of started nodes, as they have said.
+    pub(crate) fn admin_addresses(&self) -> Result<Vec<String>> {
+        let started = self.members.iter().filter(|member| member.is_started());
+        started.map(Member::admin).collect()
+    }
+
     /// Process ids of running nodes.
     pub(crate) fn pids(&self) -> impl Iterator<Item = u32> {
         self.members.iter().filter_map(Member::pid)

@@ -11,7 +11,9 @@ use weir_log::{
     wal::{GroupCommit, RecoveredGroup, Wal, WalPort},
 };
 use weir_model::{GroupId, Term};
-use weir_raft::{Admission, GroupSeed, GroupStatus, Handle, Members, Worker, WorkerConfig};
+use weir_raft::{
+    Admission, BufferPool, GroupSeed, GroupStatus, Handle, Members, Worker, WorkerConfig,
+};
 
 use super::{Engine, OpenError};
 use crate::{
@@ -120,10 +122,12 @@ impl Opening {
             .map(|_| Handle::default())
             .collect();
         let offers = Arc::new(Offers::default());
+        let buffers = Arc::<BufferPool>::default();
         let worker = |handle: &Handle<Machine>| {
             let worker = WorkerConfig {
                 node: config.node,
                 wal: Arc::<GroupCommit>::clone(queue),
+                buffers: Arc::clone(&buffers),
                 snapshots: Arc::<Offers>::clone(&offers),
                 admit: admission(&config, queue, &store, state),
             };

@@ -3,9 +3,7 @@
 use bytes::{Buf, Bytes};
 use weir_model::{GroupId, Term};
 
-use crate::disk::AlignedBuf;
-
-use super::{HardState, WalEntry, WalRecord};
+use super::{HardState, WalEntry, WalRecord, format::FrameBody};
 
 const TAG_ENTRIES: u8 = 1;
 const TAG_HARD_STATE: u8 = 2;
@@ -37,44 +35,44 @@ pub(super) fn record_bytes(record: &WalRecord) -> usize {
 }
 
 /// Appends `record`.
-pub(super) fn encode(record: &WalRecord, out: &mut AlignedBuf) {
+pub(super) fn encode(record: &WalRecord, out: &mut FrameBody<'_>) {
     match record {
         WalRecord::Entries { group, entries } => {
             start(out, TAG_ENTRIES, *group);
-            out.extend_from_slice(&length(entries.len()));
+            out.put(&length(entries.len()));
             for entry in entries {
                 encode_entry(entry, out);
             }
         }
         WalRecord::HardState { group, state } => {
             start(out, TAG_HARD_STATE, *group);
-            out.extend_from_slice(&state.term.0.to_le_bytes());
-            out.extend_from_slice(&state.vote.to_le_bytes());
-            out.extend_from_slice(&state.commit.to_le_bytes());
+            out.put(&state.term.0.to_le_bytes());
+            out.put(&state.vote.to_le_bytes());
+            out.put(&state.commit.to_le_bytes());
         }
         WalRecord::Reset { group, index, term } => {
             start(out, TAG_RESET, *group);
-            out.extend_from_slice(&index.to_le_bytes());
-            out.extend_from_slice(&term.0.to_le_bytes());
+            out.put(&index.to_le_bytes());
+            out.put(&term.0.to_le_bytes());
         }
     }
 }
 
-fn start(out: &mut AlignedBuf, tag: u8, group: GroupId) {
-    out.extend_from_slice(&[tag]);
-    out.extend_from_slice(&group.0.to_le_bytes());
+fn start(out: &mut FrameBody<'_>, tag: u8, group: GroupId) {
+    out.put(&[tag]);
+    out.put(&group.0.to_le_bytes());
 }
 
-fn encode_entry(entry: &WalEntry, out: &mut AlignedBuf) {
+fn encode_entry(entry: &WalEntry, out: &mut FrameBody<'_>) {
     let mut bytes = [0; ENTRY_START_BYTES];
     bytes[..8].copy_from_slice(&entry.index.to_le_bytes());
     bytes[8..16].copy_from_slice(&entry.term.0.to_le_bytes());
     bytes[16] = entry.kind;
     bytes[17..21].copy_from_slice(&length(entry.context.len()));
     bytes[21..25].copy_from_slice(&length(entry.data.len()));
-    out.extend_from_slice(&bytes);
-    out.extend_from_slice(&entry.context);
-    out.extend_from_slice(&entry.data);
+    out.put(&bytes);
+    out.put(&entry.context);
+    out.put(&entry.data);
 }
 
 fn length(count: usize) -> [u8; 4] {
@@ -164,6 +162,7 @@ fn need(body: &Bytes, bytes: usize) -> Result<(), Undecodable> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::AlignedBuf;
 
     fn sample() -> Vec<WalRecord> {
         let entry = |index, data: &'static [u8]| WalEntry {
@@ -196,7 +195,8 @@ mod tests {
 
     fn encoded(records: &[WalRecord]) -> Bytes {
         let mut buf = AlignedBuf::default();
-        records.iter().for_each(|record| encode(record, &mut buf));
+        let mut body = FrameBody::new(&mut buf);
+        records.iter().for_each(|record| encode(record, &mut body));
         assert_eq!(buf.len(), body_bytes(records));
         Bytes::copy_from_slice(buf.as_slice())
     }

@@ -15,6 +15,10 @@ pub(super) const FRAME_HEADER_BYTES: usize = 64;
 const FILE_MAGIC: [u8; 8] = *b"WEIR-WAL";
 const FILE_VERSION: u32 = 1;
 const FRAME_MAGIC: [u8; 4] = *b"WFRM";
+/// Magic and checksum are outside of what a frame's checksum covers.
+const CHECKED_FROM: usize = 8;
+/// A frame's body is summed up in pieces of this length, in bytes.
+const SUMMED_BYTES: usize = 24 << 10;
 const KIND_RECORDS: u32 = 1;
 const KIND_SEAL: u32 = 2;
 
@@ -165,26 +169,53 @@ pub(super) fn frame_bytes(body_bytes: usize) -> usize {
     (FRAME_HEADER_BYTES + body_bytes).next_multiple_of(BLOCK_BYTES)
 }
 
-/// Appends a frame whose body `write_body` appends. `header.body_bytes` is filled in here.
+/// The body of a frame as it is appended, and its checksum.
+pub(super) struct FrameBody<'a> {
+    out: &'a mut AlignedBuf,
+    checksum: u32,
+}
+
+impl<'a> FrameBody<'a> {
+    /// Bytes to be appended to `out`, and summed up from there on.
+    pub(super) fn new(out: &'a mut AlignedBuf) -> Self {
+        Self { out, checksum: 0 }
+    }
+
+    /// Appends `bytes`, and sums them up piece by piece: while they are in the processor's cache.
+    pub(super) fn put(&mut self, bytes: &[u8]) {
+        for piece in bytes.chunks(SUMMED_BYTES) {
+            self.out.extend_from_slice(piece);
+            self.checksum = crc32c::crc32c_append(self.checksum, piece);
+        }
+    }
+}
+
+/// Appends a frame whose body `write_body` appends: `header.body_bytes` bytes.
 pub(super) fn encode_frame(
     out: &mut AlignedBuf,
-    mut header: FrameHeader,
-    write_body: impl FnOnce(&mut AlignedBuf),
+    header: FrameHeader,
+    write_body: impl FnOnce(&mut FrameBody<'_>),
 ) {
     let start = out.len();
     assert_eq!(start % BLOCK_BYTES, 0, "a frame starts on a block");
-    out.resize(start + FRAME_HEADER_BYTES);
-    write_body(out);
-    header.body_bytes = out.len() - start - FRAME_HEADER_BYTES;
-    out.as_mut_slice()[start..start + FRAME_HEADER_BYTES].copy_from_slice(&header.encode());
-    let crc = crc32c::crc32c(&out.as_slice()[start + 8..]);
-    out.as_mut_slice()[start + 4..start + 8].copy_from_slice(&crc.to_le_bytes());
+    let encoded = header.encode();
+    out.extend_from_slice(&encoded[..CHECKED_FROM]);
+    let mut body = FrameBody::new(out);
+    body.put(&encoded[CHECKED_FROM..]);
+    write_body(&mut body);
+    let checksum = body.checksum;
+    assert_eq!(
+        out.len(),
+        start + header.unpadded_bytes(),
+        "a body has the length that its header says"
+    );
+    out.as_mut_slice()[start + 4..start + CHECKED_FROM].copy_from_slice(&checksum.to_le_bytes());
     out.resize(start + header.padded_bytes());
 }
 
 /// Whether the checksum of a frame, given without its padding, is right.
 pub(super) fn is_intact(frame: &[u8]) -> bool {
-    frame.len() >= FRAME_HEADER_BYTES && crc32c::crc32c(&frame[8..]) == u32_at(frame, 4)
+    frame.len() >= FRAME_HEADER_BYTES && crc32c::crc32c(&frame[CHECKED_FROM..]) == u32_at(frame, 4)
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {
@@ -243,18 +274,17 @@ mod tests {
 
     #[test]
     fn a_frame_comes_back_and_any_flipped_bit_before_its_padding_shows() {
-        let mut header = FrameHeader {
+        let header = FrameHeader {
             kind: FrameKind::Records,
             seq: 7,
             nonce: 9,
             position: 4096,
             first_live_seq: 5,
             record_count: 1,
-            body_bytes: 0,
+            body_bytes: 4,
         };
         let mut buf = AlignedBuf::default();
-        encode_frame(&mut buf, header, |out| out.extend_from_slice(b"body"));
-        header.body_bytes = 4;
+        encode_frame(&mut buf, header, |body| body.put(b"body"));
         assert_eq!(buf.len(), BLOCK_BYTES);
         assert_eq!(FrameHeader::decode(buf.as_slice()), Some(header));
         let frame = &buf.as_slice()[..header.unpadded_bytes()];

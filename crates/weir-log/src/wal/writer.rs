@@ -201,7 +201,7 @@ impl Wal {
         records: &[WalRecord],
         first_live_seq: u64,
     ) -> Result<(), WalError> {
-        let header = self.frame_header(FrameKind::Records, records.len(), first_live_seq);
+        let header = self.frame_header(FrameKind::Records, records, first_live_seq);
         self.buffer.clear();
         encode_frame(&mut self.buffer, header, |out| {
             records.iter().for_each(|record| body::encode(record, out));
@@ -209,7 +209,12 @@ impl Wal {
         self.write_frame()
     }
 
-    fn frame_header(&self, kind: FrameKind, count: usize, first_live_seq: u64) -> FrameHeader {
+    fn frame_header(
+        &self,
+        kind: FrameKind,
+        records: &[WalRecord],
+        first_live_seq: u64,
+    ) -> FrameHeader {
         let active = self.active();
         FrameHeader {
             kind,
@@ -217,8 +222,9 @@ impl Wal {
             nonce: active.nonce,
             position: active.position,
             first_live_seq,
-            record_count: u32::try_from(count).expect("records within a body are fewer than 2^32"),
-            body_bytes: 0,
+            record_count: u32::try_from(records.len())
+                .expect("records within a body are fewer than 2^32"),
+            body_bytes: body::body_bytes(records),
         }
     }
 
@@ -303,7 +309,7 @@ impl Wal {
             position: FILE_HEADER_BYTES as u64,
             first_live_seq,
             record_count: u32::try_from(hard_states.len()).expect("group ids have 32 bits"),
-            body_bytes: 0,
+            body_bytes: body::body_bytes(hard_states),
         };
         self.buffer.clear();
         header.encode(&mut self.buffer);
@@ -332,7 +338,7 @@ impl Wal {
             return Ok(());
         };
         if active.has_room_for(frame_bytes(0)) {
-            let header = self.frame_header(FrameKind::Seal, 0, self.first_live_seq);
+            let header = self.frame_header(FrameKind::Seal, &[], self.first_live_seq);
             self.buffer.clear();
             encode_frame(&mut self.buffer, header, |_| {});
             self.write_frame()?;

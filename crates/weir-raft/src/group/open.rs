@@ -12,8 +12,8 @@ use weir_model::{GroupId, NodeId, Term};
 
 use super::{Group, catch_up::CatchUp, liveness::Liveness, view::Viewed};
 use crate::{
-    FoundError, GroupCheckpoint, GroupStatus, Members, StateMachine, bundle::BundleBuilder,
-    convert, group_log::GroupLog, seeded::Bugs,
+    BufferPool, FoundError, GroupCheckpoint, GroupStatus, Members, StateMachine,
+    bundle::BundleBuilder, convert, group_log::GroupLog, seeded::Bugs,
 };
 
 /// Most bytes of committed entries handled in one turn of a group.
@@ -85,7 +85,11 @@ impl Rest {
 }
 
 impl<S: StateMachine> Group<S> {
-    pub(crate) fn open(node: NodeId, seed: GroupSeed<S>) -> Result<Self, FoundError> {
+    pub(crate) fn open(
+        node: NodeId,
+        buffers: Arc<BufferPool>,
+        seed: GroupSeed<S>,
+    ) -> Result<Self, FoundError> {
         let (group, checkpoint) = (seed.group, seed.checkpoint);
         let refused = |reason: String| FoundError::Refused { group, reason };
         let known = seed.recovered.hard_state;
@@ -127,6 +131,7 @@ impl<S: StateMachine> Group<S> {
             members: seed.members,
             conf_index: checkpoint.0,
             bundle: BundleBuilder::default(),
+            buffers,
             in_flight: VecDeque::new(),
             proposals: Vec::new(),
             applied: at,

@@ -226,6 +226,7 @@ impl Node {
         let config = WorkerConfig {
             node: NodeId(id),
             wal: Arc::<MemoryWal>::clone(&wal),
+            buffers: Arc::default(),
             snapshots: Arc::<Offers>::clone(&offers),
             admit: Box::new(
                 move || match (full.accepts(), holds.load(Ordering::Relaxed)) {

@@ -78,6 +78,7 @@ impl Node {
         let config = WorkerConfig {
             node: NODE,
             wal: Arc::<GroupCommit>::clone(&queue),
+            buffers: Arc::default(),
             snapshots: Arc::new(NoSnapshots),
             admit: Box::new(|| Admission::Take),
         };
