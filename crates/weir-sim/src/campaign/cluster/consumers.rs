@@ -90,6 +90,8 @@ impl Cluster<'_> {
             partitions: Some(places.collect()),
             // What a transaction brings is waited for by those who copy.
             require_stable: !is_consumer,
+            member: None,
+            tells_ids: false,
         }]);
         if let Some(coordinator) = self.coordinator(client, &name) {
             self.ask_reading(client, coordinator, request, ReadStep::Resume { asked_at });
@@ -150,6 +152,7 @@ impl Cluster<'_> {
             return;
         };
         let request = Request::OffsetCommit(OffsetCommit {
+            knows_epochs: false,
             group: name,
             generation,
             member,

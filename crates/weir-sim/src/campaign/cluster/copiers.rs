@@ -65,6 +65,7 @@ impl Cluster<'_> {
             adds: it.is_newer,
             connection,
             commit: OffsetCommit {
+                knows_epochs: false,
                 group: name,
                 generation,
                 member,
