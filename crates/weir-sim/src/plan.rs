@@ -53,7 +53,7 @@ pub enum Plan {
     /// A run of the whole node.
     Node(NodePlan),
     /// A run of a cluster.
-    Cluster(ClusterPlan),
+    Cluster(Box<ClusterPlan>),
 }
 
 impl Plan {
@@ -64,7 +64,7 @@ impl Plan {
             Campaign::Partition => Self::Partition(PartitionPlan::draw(seed)),
             Campaign::Group => Self::Group(GroupPlan::draw(seed)),
             Campaign::Node => Self::Node(NodePlan::draw(seed)),
-            Campaign::Cluster => Self::Cluster(ClusterPlan::draw(seed)),
+            Campaign::Cluster => Self::Cluster(Box::new(ClusterPlan::draw(seed))),
         }
     }
 
@@ -97,7 +97,10 @@ impl Plan {
     pub(crate) fn simpler(&self) -> Vec<Self> {
         match self {
             Self::Wal(_) | Self::Partition(_) | Self::Group(_) | Self::Node(_) => Vec::new(),
-            Self::Cluster(plan) => plan.simpler().into_iter().map(Self::Cluster).collect(),
+            Self::Cluster(plan) => {
+                let simpler = plan.simpler().into_iter();
+                simpler.map(|plan| Self::Cluster(Box::new(plan))).collect()
+            }
         }
     }
 }

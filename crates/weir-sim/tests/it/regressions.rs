@@ -67,3 +67,8 @@ fn a_joiner_answers_a_leader_that_joined_after_it() {
 fn an_address_that_a_beacon_told_outlives_old_metadata() {
     replays_clean("cluster-learned-address-taken-back");
 }
+
+#[test]
+fn a_group_does_not_wait_until_a_clock_that_was_set_back_is_there_again() {
+    replays_clean("cluster-group-waits-out-a-clock-that-was-set-back");
+}

@@ -178,7 +178,7 @@ impl Books {
         if is_repeat && (batch.stream.is_some() || batch.transaction.is_some()) {
             let detail = format!(
                 "{place:?}: batch {serial} of {:?} at {:?} and at {offset}",
-                batch.stream.or(batch.transaction.map(|it| (it, 0))),
+                batch.stream.or_else(|| Some((batch.transaction?, 0))),
                 batch.offset
             );
             return Err(broken(oracle_name::ONCE, detail));
