@@ -35,7 +35,7 @@ pub enum ConsumerAnswer {
 /// What is asked.
 #[derive(Debug)]
 enum Asked {
-    Beat(ConsumerHeartbeat),
+    Beat(Box<ConsumerHeartbeat>),
     /// Members with instance ids.
     Leave(Vec<(String, Option<String>)>),
 }
@@ -167,7 +167,7 @@ impl<T> ConsumerCoordinator<T> {
             .groups
             .get_mut(&id)
             .expect("an admitted heartbeat has its group");
-        slot.waiting.push_back((Asked::Beat(beat), reply));
+        slot.waiting.push_back((Asked::Beat(Box::new(beat)), reply));
         self.turn(now, catalogue, &id, out);
     }
 

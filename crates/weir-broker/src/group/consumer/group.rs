@@ -101,7 +101,7 @@ impl Group {
         let session_ms = settings.consumer_session_timeout_ms;
         for (id, member) in &self.record.members {
             let is_revoking = !member.revoking.is_empty();
-            let presence = known.get(id).copied().unwrap_or(Presence {
+            let presence = known.get(id).copied().unwrap_or_else(|| Presence {
                 session_deadline: now.plus(session_ms.into()),
                 revoke_deadline: is_revoking.then(|| now.plus(member.rebalance_timeout_ms)),
             });

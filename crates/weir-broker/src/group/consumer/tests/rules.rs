@@ -158,7 +158,8 @@ fn a_static_member_that_is_away_keeps_its_partitions_for_whoever_comes_back() {
 fn requests_that_make_no_sense_are_refused() {
     let mut world = with_topic(1);
     let one = Client::new("one", &["t"]);
-    let changes: [(fn(&mut ConsumerHeartbeat), ErrorKind); 12] = [
+    type Change = fn(&mut ConsumerHeartbeat);
+    let changes: [(Change, ErrorKind); 12] = [
         (|it| it.group.clear(), ErrorKind::InvalidRequest),
         (|it| it.group = "g".repeat(2_000), ErrorKind::InvalidGroupId),
         (|it| it.member = "m".repeat(300), ErrorKind::InvalidRequest),
