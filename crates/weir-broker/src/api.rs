@@ -107,7 +107,8 @@ pub enum Outcome {
     CreateTopics(Vec<Result<CreatedTopic, admin::Refusal>>),
     /// To [`Request::InitProducerId`].
     ProducerId(Result<(ProducerId, i16), ErrorKind>),
-    /// To [`Request::FindCoordinator`].
+    /// To [`Request::FindCoordinator`]. `NotCoordinator`: others know better, as where
+    /// [`ClusterMetadata::is_cut_off`].
     Coordinators(Vec<Result<Broker, ErrorKind>>),
     /// To [`Request::JoinGroup`].
     Join(Result<Joined, JoinRefused>),
@@ -305,6 +306,8 @@ pub struct Broker {
     pub port: u16,
     /// Where the node stands, as an operator calls it.
     pub rack: Option<String>,
+    /// Whether it is down: clients are not sent there.
+    pub is_fenced: bool,
 }
 
 /// One topic, or why it cannot be described.
@@ -338,6 +341,8 @@ pub struct PartitionMetadata {
     pub replicas: Vec<i32>,
     /// Those of them that keep up.
     pub in_sync: Vec<i32>,
+    /// Those of the replicas whose nodes are down.
+    pub offline: Vec<i32>,
 }
 
 /// Creates topics.

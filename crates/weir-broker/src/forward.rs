@@ -92,8 +92,7 @@ impl Node {
 
     /// Another node, each time another.
     fn in_turn(&self, try_count: u32) -> Option<NodeId> {
-        let others = self.identity.addresses.keys();
-        let others: Vec<NodeId> = others.filter(|id| **id != self.id()).copied().collect();
+        let others = self.known_others();
         let at = usize::try_from(try_count).ok()?.checked_rem(others.len())?;
         others.get(at).copied()
     }

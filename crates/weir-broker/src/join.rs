@@ -127,6 +127,7 @@ pub(crate) fn serve(node: &Arc<Node>, request: &Bytes, answer: Answer) {
                 | MetadataOutcome::TopicDeleted(_)
                 | MetadataOutcome::ConfigsAltered
                 | MetadataOutcome::PartitionsCreated
+                | MetadataOutcome::GroupPlaced
                 | MetadataOutcome::ProducerIds { .. },
             ) => refusal("the node is not admitted: the answer is another command's"),
         });

@@ -137,7 +137,8 @@ impl MetadataHost {
             | MetadataOutcome::TopicCreated(_)
             | MetadataOutcome::TopicDeleted(_)
             | MetadataOutcome::ConfigsAltered
-            | MetadataOutcome::PartitionsCreated => true,
+            | MetadataOutcome::PartitionsCreated
+            | MetadataOutcome::GroupPlaced => true,
             MetadataOutcome::ProducerIds { .. } | MetadataOutcome::Refused(_) => false,
         };
         if has_changed {

@@ -18,6 +18,7 @@ mod list_offsets;
 mod manage;
 mod produce;
 mod producer_ids;
+mod reassign;
 mod replicas;
 mod stored;
 mod topics;

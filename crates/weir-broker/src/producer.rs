@@ -86,6 +86,8 @@ struct Producer {
     batches: VecDeque<Stored>,
     /// Epoch of the coordinator that ended its last transaction here; -1: none did.
     coordinator_epoch: i32,
+    /// The highest ordinal of its transactions that ended here; 0: none with one did.
+    ended_ordinal: u64,
     /// Entry of the log that ended its last transaction here; 0: none did.
     ended_at: u64,
     /// First offset of its transaction that is open here.
@@ -219,6 +221,7 @@ impl Producer {
             run_count: 0,
             batches: VecDeque::new(),
             coordinator_epoch: -1,
+            ended_ordinal: 0,
             ended_at: 0,
             open: None,
         }

@@ -40,6 +40,7 @@ use crate::{
     node::Node,
     producer::ProducerTable,
     registry::{PartitionRegistry, ViewRegistry},
+    seeded::Seeded,
     transaction::{
         PendingOffsets, TransactionTable, TransactionView, conversations::Conversations,
     },
@@ -58,6 +59,7 @@ pub(crate) struct ShardEnv {
     pub(crate) handle: Handle<Machine>,
     /// Set once the node is put together, before any group runs.
     pub(crate) node: Arc<OnceLock<Weak<Node>>>,
+    pub(crate) seeded: Seeded,
 }
 
 /// One partition's replicated state: the log, and who produced to it.

@@ -27,6 +27,7 @@ use bytes::Bytes;
 use weir_log::wal::GroupCommit;
 use weir_model::{GroupId, NodeId};
 
+pub(crate) use self::plan::SHARD_REPLICA_COUNT;
 pub use self::{
     admin::{
         AdminAnswer, AdminError, AdminRequest, ClusterStatus, FollowerRow, GroupRow,

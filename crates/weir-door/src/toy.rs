@@ -178,5 +178,6 @@ pub(crate) fn answer(reply: Reply, text: &str) {
         host: text.to_owned(),
         port: 1,
         rack: None,
+        is_fenced: false,
     })]));
 }

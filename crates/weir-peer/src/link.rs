@@ -38,9 +38,14 @@ impl Link {
         }
         for message in messages {
             let size_bytes = wire::size_bytes(&message);
+            if size_bytes > MAX_FRAME_BYTES - LIST_BYTES {
+                // Nothing else tells why a replica is never brought up to date.
+                tracing::error!(to = %message.to, size_bytes, "a message fits no frame");
+                continue;
+            }
             let has_room = queue.bytes + size_bytes <= MAX_QUEUED_BYTES
                 && queue.messages.len() < MAX_QUEUED_MESSAGES_COUNT;
-            if has_room && size_bytes <= MAX_FRAME_BYTES - LIST_BYTES {
+            if has_room {
                 queue.bytes += size_bytes;
                 queue.messages.push_back(message);
             }

@@ -125,6 +125,7 @@ fn run(args: &RunArgs) -> anyhow::Result<bool> {
 
 fn report(args: &RunArgs, totals: &Totals) -> anyhow::Result<()> {
     println!("counted: {}", totals.counts);
+    println!("{}", workload_line(totals));
     for (campaign, seed, failure) in totals.failures.iter().take(MAX_REPORTED_COUNT) {
         let options = Options {
             with_trace: true,
@@ -158,6 +159,26 @@ fn replay_command(campaign: Campaign, seed: u64, bug: Option<Bug>) -> String {
         "cargo run --release -p weir-sim{features} -- run --seeds 1 --from {seed} --campaign {}{bug} --trace",
         campaign.name()
     )
+}
+
+/// What transactions and groups came to.
+fn workload_line(totals: &Totals) -> String {
+    let names = [
+        "transactions_begun",
+        "transactions_committed",
+        "transactions_aborted",
+        "transactors_died",
+        "transactors_fenced",
+        "ends_unanswered",
+        "committed_reads",
+        "copies_committed",
+        "rebalances",
+        "members_gone",
+        "member_commits",
+        "member_offsets_fetched",
+    ];
+    let counts = names.map(|name| format!("{name} {}", totals.counts.get(name)));
+    counts.join(" ")
 }
 
 fn last_line(totals: &Totals, elapsed_ms: u128) -> String {

@@ -22,6 +22,14 @@ pub enum Bug {
     StaleLeaderReads,
     /// A replica that takes over a checkpoint leaves out the end of a partition.
     SnapshotMissesLastSegment,
+    /// A producer's batch that is stored already is stored again.
+    SkipProducerDedup,
+    /// A transaction is ended whatever epoch asks for it.
+    EndIgnoresEpoch,
+    /// A commit of offsets is acknowledged before it is decided.
+    OffsetAckBeforeDecided,
+    /// Transactions that are open do not hold back what counts as decided.
+    StableAheadOfOpen,
 }
 
 impl Bug {
@@ -37,6 +45,10 @@ impl Bug {
             Self::LearnerCountsAsVoter => "learner-counts-as-voter",
             Self::StaleLeaderReads => "stale-leader-reads",
             Self::SnapshotMissesLastSegment => "snapshot-misses-last-segment",
+            Self::SkipProducerDedup => "skip-producer-dedup",
+            Self::EndIgnoresEpoch => "end-ignores-epoch",
+            Self::OffsetAckBeforeDecided => "offset-ack-before-decided",
+            Self::StableAheadOfOpen => "stable-ahead-of-open",
         }
     }
 }

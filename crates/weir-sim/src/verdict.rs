@@ -65,6 +65,19 @@ pub mod oracle_name {
     pub const STALE: &str = "reads_are_not_stale";
     /// Replicas differ at the same index.
     pub const REPLICAS: &str = "replicas_are_equal";
+    /// A transaction counts in some of its partitions only, or as something that it is not.
+    pub const ATOMIC: &str = "transactions_are_whole";
+    /// Readers of committed records were told of what was not decided or was aborted, or the end
+    /// of what is decided was told wrongly.
+    pub const DECIDED: &str = "committed_reads_see_what_is_decided";
+    /// What was copied within transactions was copied twice, or not at all.
+    pub const COPIED_ONCE: &str = "copies_are_made_once";
+    /// A producer's epoch went back, or belongs to two.
+    pub const EPOCHS: &str = "producer_epochs_never_regress";
+    /// Two members own a partition in one generation.
+    pub const OWNERS: &str = "one_owner_a_generation";
+    /// A group's committed offset went back, or ahead of what its members were given.
+    pub const OFFSETS: &str = "committed_offsets_follow_deliveries";
     /// An acknowledgement after a failed sync.
     pub const ACK_AFTER_FAILURE: &str = "no_acknowledgement_after_failure";
 }

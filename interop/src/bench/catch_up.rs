@@ -15,11 +15,10 @@ const DELAY_HOLD: Hold = Hold::AtMost(2.0);
 const TOPIC_COUNT: u64 = 8;
 const SHAPE: Shape = Shape {
     producers: 1,
-    consumers: 0,
     followers: 1,
     partitions: 4,
     rate: 200,
-    value_bytes: 200,
+    ..Shape::NOBODY
 };
 /// How long clients are watched while nothing happens.
 const QUIET: Duration = Duration::from_secs(10);

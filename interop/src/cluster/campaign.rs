@@ -10,25 +10,36 @@ use crate::moments::Moments;
 use crate::place::{self, RunDirectory};
 use crate::stop;
 use anyhow::{Context, Result, ensure};
+use std::cell::Cell;
 use std::path::Path;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 const QUICK_CYCLES: u32 = 3;
-const SHAPE: Shape = Shape {
+/// Idempotent producers, a group, a reader.
+const PLAIN: Shape = Shape {
     producers: 2,
     consumers: 2,
     followers: 1,
     partitions: 4,
     rate: 300,
-    value_bytes: 200,
+    ..Shape::NOBODY
 };
-/// Load under which a full disk is felt within seconds: write-ahead files are made in advance.
-const HEAVY: Shape = Shape {
-    rate: 500,
-    value_bytes: 16_000,
-    ..SHAPE
+/// Transactional producers and a copy loop beside them.
+const TRANSACTIONS: Shape = Shape {
+    transactors: 2,
+    copiers: 2,
+    rate: 150,
+    ..PLAIN
 };
+/// Kafka's own clients beside all of that.
+const VERIFIABLE: Shape = Shape {
+    verifiable: true,
+    ..TRANSACTIONS
+};
+/// Values under which a full disk is felt within seconds: write-ahead files are made in advance.
+const HEAVY_VALUE_BYTES: u32 = 16_000;
+const HEAVY_RATE: u32 = 500;
 /// Acknowledgements on every partition between two faults.
 const ACKS_PER_CYCLE: u64 = 10;
 const MAX_JITTER_MS: u64 = 200;
@@ -40,8 +51,19 @@ const CYCLES_PER_PAIR_CYCLE: u32 = 4;
 /// From so many cycles on each fault gets a cluster of its own.
 const LONG_RUN_CYCLES: u32 = 10;
 
-/// Cycles of [`HEAVY`] after which its data would fill the disks without any fault.
+/// Cycles of heavy values after which its data would fill the disks without any fault.
 const MAX_HEAVY_CYCLES: u32 = 25;
+
+/// Who works while faults come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Clients {
+    /// Idempotent producers and a group.
+    Plain,
+    /// Transactional producers and copy loops as well; clients are killed, too.
+    Transactions,
+    /// Kafka's verifiable clients and transactional copier as well.
+    Verifiable,
+}
 
 /// What `weir-interop cluster` is asked for.
 #[derive(clap::Args)]
@@ -64,6 +86,9 @@ pub(crate) struct Options {
     /// Nodes.
     #[arg(long, default_value_t = 3)]
     pub(crate) nodes: usize,
+    /// Who works meanwhile.
+    #[arg(long, value_enum, default_value_t = Clients::Transactions)]
+    pub(crate) clients: Clients,
     /// Keep histories of clean runs too.
     #[arg(long)]
     pub(crate) keep: bool,
@@ -111,6 +136,7 @@ impl Default for Options {
             file_system: FileSystem::Ext4,
             seed: 1,
             nodes: 3,
+            clients: Clients::Transactions,
             keep: false,
         }
     }
@@ -174,10 +200,19 @@ impl Faults {
         }
     }
 
-    fn shape(&self) -> Shape {
+    fn shape(&self, clients: Clients) -> Shape {
+        let shape = match clients {
+            Clients::Plain => PLAIN,
+            Clients::Transactions => TRANSACTIONS,
+            Clients::Verifiable => VERIFIABLE,
+        };
         match self.0.contains(&Fault::DiskFull) {
-            true => HEAVY,
-            false => SHAPE,
+            true => Shape {
+                rate: HEAVY_RATE,
+                value_bytes: HEAVY_VALUE_BYTES,
+                ..shape
+            },
+            false => shape,
         }
     }
 }
@@ -215,6 +250,8 @@ pub(crate) fn run(options: &Options, weir: &Path) -> Result<bool> {
             part,
             cycles,
             keep: options.keep,
+            clients: options.clients,
+            slowest_group: Cell::default(),
             nodes: options.nodes,
             file_system: options.file_system,
             weir,
@@ -260,6 +297,9 @@ struct Trial<'a> {
     part: usize,
     cycles: u32,
     keep: bool,
+    clients: Clients,
+    /// The longest that a group took to go on once all was healed.
+    slowest_group: Cell<Duration>,
     nodes: usize,
     file_system: FileSystem,
     weir: &'a Path,
@@ -290,7 +330,12 @@ impl Trial<'_> {
             }
         };
         let topic = format!("fault-{}", self.name());
-        let mut load = Load::start(cluster, &topic, self.faults.shape(), self.directory)?;
+        let mut load = Load::start(
+            cluster,
+            &topic,
+            self.faults.shape(self.clients),
+            self.directory,
+        )?;
         let judged = self.strike_all(cluster, &mut load, moments);
         if judged.is_err() {
             cluster.describe_to(&load.directory().join("state.txt"));
@@ -298,10 +343,13 @@ impl Trial<'_> {
         let verdict =
             judged.with_context(|| format!("history in {}", load.directory().display()))?;
         println!(
-            "{}: {} cycles in {:.1} s: {verdict}",
+            "{}: {} cycles in {:.1} s: {verdict}, {} errors of transactional clients, \
+             {} ms at most until groups went on",
             self.faults,
             self.cycles,
-            started.elapsed().as_secs_f64()
+            started.elapsed().as_secs_f64(),
+            load.errors(),
+            self.slowest_group.get().as_millis()
         );
         for example in &verdict.examples {
             println!("    {example}");
@@ -351,16 +399,26 @@ impl Trial<'_> {
             }
         }
         struck?;
+        if self.clients != Clients::Plain && moments.draw(2) == 0 {
+            load.kill_a_client(cluster, moments)?;
+        }
         stop::sleep(lasts)?;
         if let [fault] = self.faults.0[..]
             && fault.spares_a_majority()
             && self.nodes > 2
         {
-            load.wait_for_acks(1).context("before it is healed")?;
+            let waited = match fault.spares_transactions() {
+                true => load.wait_for_acks(1),
+                false => load.wait_for_plain_acks(1),
+            };
+            waited.context("before it is healed")?;
         }
         wounds.heal(cluster)?;
         load.wait_for_acks(1)?;
-        cluster.wait_until_whole()
+        cluster.wait_until_whole()?;
+        let slowest = load.wait_for_groups()?.max(self.slowest_group.get());
+        self.slowest_group.set(slowest);
+        Ok(())
     }
 }
 

@@ -16,11 +16,10 @@ const NODES: usize = 3;
 /// One idempotent producer; librdkafka lingers 5 ms.
 const SHAPE: Shape = Shape {
     producers: 1,
-    consumers: 0,
     followers: 1,
     partitions: 1,
     rate: 1_000,
-    value_bytes: 200,
+    ..Shape::NOBODY
 };
 const ACKS_PER_CYCLE: u64 = 200;
 const MAX_JITTER_MS: u64 = 500;

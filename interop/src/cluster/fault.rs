@@ -14,6 +14,8 @@ use std::time::Duration;
 const MAX_AFTERLIFE_MS: u64 = 40;
 /// A node must have given up this long after its disk began to fail.
 const FAIL_STOP_LIMIT: Duration = Duration::from_secs(20);
+/// A node that is asked to stop has stopped this long after.
+const STOP_LIMIT: Duration = Duration::from_secs(30);
 /// What a slow disk adds to each sync, in microseconds.
 const SLOW_SYNC_US: u64 = 100_000;
 const SHORT_MS: (u64, u64) = (100, 1_000);
@@ -31,6 +33,8 @@ pub(crate) enum Fault {
     Kill,
     /// kill -9 of all nodes at once.
     KillAll,
+    /// SIGTERM of each node in turn, each back before the next goes.
+    Restart,
     /// SIGSTOP of the node that leads a partition, for 1 to 10 seconds.
     Pause,
     /// Power cut of one node.
@@ -84,6 +88,7 @@ impl Fault {
             | Self::Bridge
             | Self::DiskError => true,
             Self::KillAll
+            | Self::Restart
             | Self::Pause
             | Self::CutMajority
             | Self::CutAll
@@ -92,12 +97,19 @@ impl Fault {
         }
     }
 
+    /// Whether transactions go on as well. Across a bridge a coordinator may not reach the leader
+    /// of a partition, and its transactions end once it does.
+    pub(super) fn spares_transactions(self) -> bool {
+        self.spares_a_majority() && self != Self::Bridge
+    }
+
     /// How long it lasts.
     pub(super) fn duration(self, moments: &mut Moments) -> Duration {
         let (min_ms, max_ms) = match self {
             Self::KillLeader
             | Self::Kill
             | Self::KillAll
+            | Self::Restart
             | Self::CutOne
             | Self::CutMajority
             | Self::CutAll
@@ -131,6 +143,7 @@ impl Fault {
             Self::KillLeader => wounds.kill(cluster, &[leader])?,
             Self::Kill => wounds.kill(cluster, &[any])?,
             Self::KillAll => wounds.kill(cluster, &free)?,
+            Self::Restart => restart_in_turn(cluster, &free)?,
             Self::Pause => {
                 cluster.members[leader].signal(Signal::STOP)?;
                 wounds.add(Wound::Paused(leader), &[leader]);
@@ -187,6 +200,7 @@ impl Fault {
             | Self::KillLeader
             | Self::Kill
             | Self::KillAll
+            | Self::Restart
             | Self::Pause
             | Self::CutOne
             | Self::CutMajority
@@ -200,6 +214,21 @@ impl Fault {
             }
         }
     }
+}
+
+fn restart_in_turn(cluster: &mut Cluster, nodes: &[usize]) -> Result<()> {
+    for index in nodes {
+        let member = &mut cluster.members[*index];
+        member.ensure_alive()?;
+        member.signal(Signal::TERM)?;
+        member.wait_for_end("a node to stop when it is asked to", STOP_LIMIT)?;
+        cluster.restart(*index)?;
+        // Beside another fault the cluster may not become whole before that one is healed.
+        if nodes.len() == cluster.members.len() {
+            cluster.wait_until_whole()?;
+        }
+    }
+    Ok(())
 }
 
 impl Wounds {

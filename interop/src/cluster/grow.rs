@@ -15,10 +15,15 @@ const SHAPE: Shape = Shape {
     producers: 2,
     consumers: 2,
     followers: 1,
+    transactors: 2,
+    copiers: 2,
+    compacted: 1,
+    verifiable: true,
     partitions: 6,
-    rate: 500,
+    rate: 300,
     value_bytes: 1_000,
 };
+const NS_PER_MS: u64 = 1_000_000;
 /// Acknowledgements on every partition before anything changes: there is something to move.
 const ACKS_BEFORE: u64 = 300;
 const ACKS_BETWEEN: u64 = 50;
@@ -80,6 +85,7 @@ fn change(cluster: &mut Cluster, directory: &Path) -> Result<bool> {
     wait_until_empty(cluster, asked, dead_id)?;
     cluster.wait_until_whole()?;
     load.wait_for_acks(ACKS_BETWEEN)?;
+    load.wait_for_groups()?;
     let replaced = started.elapsed();
 
     let started = Instant::now();
@@ -90,17 +96,24 @@ fn change(cluster: &mut Cluster, directory: &Path) -> Result<bool> {
     cluster.admin(asked, &["drain", &drained_id.to_string(), "--no-wait"])?;
     wait_until_empty(cluster, asked, drained_id)?;
     load.wait_for_acks(ACKS_BETWEEN)?;
+    load.wait_for_groups()?;
     let moved = started.elapsed();
 
     let in_doubt = load.finish()?;
     let verdict = load.judge(cluster)?;
+    let record = load.record()?;
+    let delays = record.send_delays_ns().into_iter();
+    let slowest_send_ms = delays.map(|(_, delay_ns)| delay_ns).max().unwrap_or(0) / NS_PER_MS;
+    let slowest_commit_ms = record.slowest_commit_ns() / NS_PER_MS;
     let seconds = |time: Duration| time.as_secs_f64();
     println!(
         "grow: one to three nodes in {:.1} s, a dead one replaced in {:.1} s, one drained in {:.1} s, \
-         {in_doubt} client errors; {verdict}",
+         {in_doubt} messages given up, {} errors of transactional clients, slowest send \
+         {slowest_send_ms} ms, slowest commit {slowest_commit_ms} ms; {verdict}",
         seconds(grown),
         seconds(replaced),
         seconds(moved),
+        load.errors(),
     );
     for example in &verdict.examples {
         println!("    {example}");

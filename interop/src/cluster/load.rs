@@ -1,23 +1,30 @@
 //! Steady load by real clients that write a history, and its verdict.
 
-use super::nodes::{Cluster, driver};
+use super::nodes::Cluster;
+use super::verifiable::Verifiable;
+use super::worker::{Lane, Positions, Role, Worker, final_reader};
 use crate::client::Guarded;
 use crate::history::{self, Record, Verdict};
+use crate::moments::Moments;
 use crate::stop;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{ChildStdout, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// Time within which every producer must have new acknowledgements once all is healed.
+/// Time within which every sender must have new acknowledgements, and every group new messages,
+/// once all is healed.
 const PROGRESS_LIMIT: Duration = Duration::from_secs(60);
+/// Time within which every group must go on once the cluster is whole and takes writes.
+const GROUP_LIMIT: Duration = Duration::from_secs(30);
 const FINISH_LIMIT: Duration = Duration::from_secs(150);
 const READ_LIMIT_S: u64 = 300;
+/// Messages a second of each transactional producer.
+const TRANSACTING_RATE: u32 = 80;
+/// Partitions of the compacted topic begin here in the history.
+const FIRST_COMPACTED_KEY: u32 = 1_000;
+const COMPACTED_PARTITIONS: u32 = 2;
+const MESSAGE_KEYS: u32 = 50;
 
 /// Who works how hard.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +35,14 @@ pub(crate) struct Shape {
     pub consumers: u32,
     /// Readers of all partitions without a group.
     pub followers: u32,
+    /// Transactional producers, to the same partitions.
+    pub transactors: u32,
+    /// Members of the group that copies the topic in transactions.
+    pub copiers: u32,
+    /// Producers to a compacted topic, each with a reader.
+    pub compacted: u32,
+    /// Kafka's own verifiable producer, consumers and copier beside them.
+    pub verifiable: bool,
     /// Partitions of the topic.
     pub partitions: u32,
     /// Messages a second of each producer.
@@ -36,37 +51,30 @@ pub(crate) struct Shape {
     pub value_bytes: u32,
 }
 
+impl Shape {
+    /// Nobody, to be filled in.
+    pub(crate) const NOBODY: Self = Self {
+        producers: 0,
+        consumers: 0,
+        followers: 0,
+        transactors: 0,
+        copiers: 0,
+        compacted: 0,
+        verifiable: false,
+        partitions: 1,
+        rate: 300,
+        value_bytes: 200,
+    };
+}
+
 /// Clients at work.
 pub(crate) struct Load {
-    topic: String,
+    lane: Lane,
+    compacted: Lane,
     shape: Shape,
     directory: PathBuf,
-    producers: Vec<Producer>,
-    readers: Vec<Reader>,
-}
-
-struct Reader {
-    client: Guarded,
-    is_member: bool,
-    positions: Positions,
-}
-
-/// Next offset to read, by partition.
-type Positions = Arc<Mutex<BTreeMap<u32, u64>>>;
-
-struct Producer {
-    client: Guarded,
-    log: PathBuf,
-    progress: Arc<Progress>,
-}
-
-/// What a producer told last.
-#[derive(Default)]
-struct Progress {
-    /// Messages acknowledged on the partition that has fewest.
-    least: AtomicU64,
-    /// Messages without a certain end.
-    in_doubt: AtomicU64,
+    workers: Vec<Worker>,
+    verifiable: Option<Verifiable>,
 }
 
 impl Load {
@@ -79,32 +87,82 @@ impl Load {
     ) -> Result<Self> {
         let directory = directory.join(topic);
         std::fs::create_dir_all(&directory)?;
-        let mut load = Self {
+        let lane = Lane {
             topic: topic.to_owned(),
+            first_key: 0,
+            partitions: shape.partitions,
+            message_keys: 0,
+        };
+        let compacted = Lane {
+            topic: format!("{topic}-compacted"),
+            first_key: FIRST_COMPACTED_KEY,
+            partitions: COMPACTED_PARTITIONS,
+            message_keys: MESSAGE_KEYS,
+        };
+        let mut load = Self {
+            lane,
+            compacted,
             shape,
             directory,
-            producers: Vec::new(),
-            readers: Vec::new(),
+            workers: Vec::new(),
+            verifiable: None,
         };
-        for number in 0..shape.producers {
-            let producer = load.start_producer(cluster, &format!("p{number}"))?;
-            load.producers.push(producer);
+        let (lane, compacted) = (load.lane.clone(), load.compacted.clone());
+        load.add(cluster, Role::Produce, &lane, "p", shape.producers)?;
+        load.add(cluster, Role::Transact, &lane, "t", shape.transactors)?;
+        load.add(cluster, Role::Produce, &compacted, "k", shape.compacted)?;
+        if shape.verifiable {
+            load.verifiable = Some(Verifiable::start(cluster, topic, &load.directory)?);
         }
         load.wait_for_acks(1)?;
-        for number in 0..shape.consumers {
-            let reader = load.start_reader(cluster, &format!("c{number}"), true)?;
-            load.readers.push(reader);
-        }
-        for number in 0..shape.followers {
-            let reader = load.start_reader(cluster, &format!("f{number}"), false)?;
-            load.readers.push(reader);
-        }
+        load.add(cluster, Role::Consume, &lane, "c", shape.consumers)?;
+        load.add(cluster, Role::Follow, &lane, "f", shape.followers)?;
+        load.add(cluster, Role::Follow, &compacted, "kf", shape.compacted)?;
+        load.add(cluster, Role::Copy, &lane, "copier", shape.copiers)?;
         Ok(load)
+    }
+
+    fn add(
+        &mut self,
+        cluster: &Cluster,
+        role: Role,
+        lane: &Lane,
+        name: &str,
+        count: u32,
+    ) -> Result<()> {
+        for number in 0..count {
+            let name = format!("{name}{number}");
+            let options = self.options(role, lane, &name);
+            let worker = Worker::start(cluster, &self.directory, (role, lane), &name, options)?;
+            self.workers.push(worker);
+        }
+        Ok(())
+    }
+
+    fn options(&self, role: Role, lane: &Lane, name: &str) -> Vec<String> {
+        let id = format!("{}-{name}", lane.topic);
+        let rate = match role {
+            Role::Transact => TRANSACTING_RATE,
+            Role::Produce | Role::Consume | Role::Follow | Role::Copy => self.shape.rate,
+        };
+        let words = match role {
+            Role::Produce | Role::Transact => vec![
+                ("--rate", rate.to_string()),
+                ("--value-bytes", self.shape.value_bytes.to_string()),
+                ("--transactional-id", id),
+            ],
+            Role::Copy => vec![("--to", lane.copies()), ("--transactional-id", id)],
+            Role::Consume | Role::Follow => Vec::new(),
+        };
+        let words = words.into_iter();
+        words
+            .flat_map(|(name, value)| [name.to_owned(), value])
+            .collect()
     }
 
     /// The topic's name.
     pub(crate) fn topic(&self) -> &str {
-        &self.topic
+        &self.lane.topic
     }
 
     /// Where the history is.
@@ -112,61 +170,152 @@ impl Load {
         &self.directory
     }
 
-    /// Waits until each producer has `count` more acknowledgements on every partition.
+    /// Waits until each producer has `count` more acknowledgements on every partition, and each
+    /// transactional one has committed once more.
     pub(crate) fn wait_for_acks(&mut self, count: u64) -> Result<()> {
-        let least = |producer: &Producer| producer.progress.least.load(Ordering::Relaxed);
-        let targets: Vec<_> = self.producers.iter().map(|p| least(p) + count).collect();
-        for (producer, target) in self.producers.iter_mut().zip(targets) {
-            stop::wait_for(
-                "acknowledgements on every partition",
-                PROGRESS_LIMIT,
-                || {
-                    producer.ensure_alive()?;
-                    Ok((least(producer) >= target).then_some(()))
-                },
-            )?;
-        }
-        Ok(())
+        self.wait_for_some(count, Role::is_sender)
     }
 
-    /// Stops sending, waits for the last answers, and lets the group end. Gives how many messages
+    /// The same, but for those that send outside of transactions.
+    pub(crate) fn wait_for_plain_acks(&mut self, count: u64) -> Result<()> {
+        self.wait_for_some(count, |role| role == Role::Produce)
+    }
+
+    fn wait_for_some(&mut self, count: u64, is_meant: impl Fn(Role) -> bool) -> Result<()> {
+        let senders: Vec<_> = self
+            .workers
+            .iter_mut()
+            .filter(|it| is_meant(it.role))
+            .collect();
+        let targets: Vec<_> = senders
+            .iter()
+            .map(|worker| match worker.role {
+                Role::Transact => worker.acked() + 1,
+                Role::Produce | Role::Consume | Role::Follow | Role::Copy => worker.acked() + count,
+            })
+            .collect();
+        for (worker, target) in senders.into_iter().zip(targets) {
+            let what = format!("acknowledgements for {:?}", worker.role);
+            stop::wait_for(&what, PROGRESS_LIMIT, || {
+                worker.ensure_alive()?;
+                Ok((worker.acked() >= target).then_some(()))
+            })?;
+        }
+        match &mut self.verifiable {
+            Some(verifiable) => verifiable.wait_for_ack(PROGRESS_LIMIT),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until every group, and every reader without one, gets new messages of every
+    /// partition; gives how long that took.
+    pub(crate) fn wait_for_groups(&mut self) -> Result<Duration> {
+        let started = Instant::now();
+        let before: Vec<_> = self.sides().iter().map(Side::positions).collect();
+        let mut lack = String::new();
+        let waited = stop::wait_for("groups to go on", GROUP_LIMIT, || {
+            self.ensure_readers_alive()?;
+            for (side, before) in self.sides().iter().zip(&before) {
+                let now = side.positions();
+                let stuck = side
+                    .keys
+                    .clone()
+                    .find(|key| now.get(key) <= before.get(key));
+                if let Some(key) = stuck {
+                    let at = now.get(&key);
+                    lack = format!("{} at {at:?} of partition {key}", side.name);
+                    return Ok(None);
+                }
+            }
+            Ok(Some(()))
+        });
+        waited.with_context(|| format!("still lacking: {lack}"))?;
+        Ok(started.elapsed())
+    }
+
+    /// kill -9 of one client that a group or a transactional id outlives; it comes back at once.
+    pub(crate) fn kill_a_client(&mut self, cluster: &Cluster, moments: &mut Moments) -> Result<()> {
+        let all = 0..self.workers.len();
+        let mortal: Vec<_> = all
+            .filter(|index| self.workers[*index].role.may_be_killed())
+            .collect();
+        match moments.pick(&mortal) {
+            Some(index) => self.workers[index].kill_and_return(cluster, &self.directory),
+            None => Ok(()),
+        }
+    }
+
+    /// Stops sending, waits for the last answers, and lets the groups end. Gives how many messages
     /// are in doubt: an idempotent client should leave none.
     pub(crate) fn finish(&mut self) -> Result<u64> {
         let mut in_doubt = 0;
-        for producer in &mut self.producers {
-            drop(producer.client.process().stdin.take());
-            let status = producer
-                .client
-                .wait("a producer's last answer", FINISH_LIMIT)?;
-            let log = producer.log.display();
-            ensure!(status.success(), "a producer: {status}; see {log}");
-            in_doubt += producer.progress.in_doubt.load(Ordering::Relaxed);
+        for worker in self.workers.iter_mut().filter(|it| it.role.is_sender()) {
+            worker.finish(FINISH_LIMIT)?;
+            in_doubt += worker.in_doubt();
+        }
+        if let Some(verifiable) = &mut self.verifiable {
+            in_doubt += verifiable.finish_sending(FINISH_LIMIT)?;
         }
         self.wait_for_readers()?;
-        for reader in &mut self.readers {
-            drop(reader.client.process().stdin.take());
-            reader.client.wait("a consumer's end", FINISH_LIMIT)?;
+        for worker in self.workers.iter_mut().filter(|it| !it.role.is_sender()) {
+            worker.finish(FINISH_LIMIT)?;
+        }
+        if let Some(verifiable) = &mut self.verifiable {
+            verifiable.finish_reading(FINISH_LIMIT)?;
         }
         Ok(in_doubt)
     }
 
+    /// Calls of transactional clients that failed for good, and runs of Kafka's copier that did.
+    pub(crate) fn errors(&self) -> u64 {
+        let verifiable = self.verifiable.as_ref().map_or(0, Verifiable::errors);
+        self.workers.iter().map(Worker::errors).sum::<u64>() + verifiable
+    }
+
     /// Reads everything from the beginning and judges the history.
     pub(crate) fn judge(&self, cluster: &Cluster) -> Result<Verdict> {
-        let mut command = self.client(cluster, "final", "final")?;
-        let until = Record::read(&self.directory)?.acked_ends();
-        let until: Vec<_> = until.iter().map(|(k, o)| format!("{k}:{o}")).collect();
-        command
-            .args(["--until", &until.join(",")])
-            .args(["--limit-seconds", &READ_LIMIT_S.to_string()])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(File::create(self.directory.join("final.log"))?);
+        let ends = Record::read(&self.directory)?.acked_ends();
+        self.read_all(cluster, &self.lane, "final", &until(&ends, &self.lane))?;
+        let as_copies = |lane: &Lane| Lane {
+            topic: lane.copies(),
+            ..lane.clone()
+        };
+        if self.shape.compacted > 0 {
+            let until = until(&ends, &self.compacted);
+            self.read_all(cluster, &self.compacted, "final-compacted", &until)?;
+        }
+        let copies = ["--as-copies".to_owned()];
+        if self.shape.copiers > 0 {
+            self.read_all(cluster, &as_copies(&self.lane), "final-copies", &copies)?;
+        }
+        if let Some(verifiable) = &self.verifiable {
+            let lane = verifiable.lane();
+            self.read_all(cluster, lane, "final-verifiable", &until(&ends, lane))?;
+            self.read_all(
+                cluster,
+                &as_copies(lane),
+                "final-verifiable-copies",
+                &copies,
+            )?;
+        }
+        Ok(history::check(&Record::read(&self.directory)?))
+    }
+
+    fn read_all(
+        &self,
+        cluster: &Cluster,
+        lane: &Lane,
+        name: &str,
+        options: &[String],
+    ) -> Result<()> {
+        let mut command = final_reader(cluster, &self.directory, lane, name, options)?;
+        command.args(["--limit-seconds", &READ_LIMIT_S.to_string()]);
         let mut reader = Guarded::start(&mut command)?;
         let limit = Duration::from_secs(READ_LIMIT_S) + FINISH_LIMIT;
-        let status = reader.wait("the final reader", limit)?;
-        let log = self.directory.join("final.log");
-        ensure!(status.success(), "reader: {status}; see {}", log.display());
-        Ok(history::check(&Record::read(&self.directory)?))
+        let status = reader.wait(name, limit)?;
+        let log = self.directory.join(format!("{name}.log"));
+        ensure!(status.success(), "{name}: {status}; see {}", log.display());
+        Ok(())
     }
 
     /// What the clients wrote down.
@@ -174,27 +323,47 @@ impl Load {
         Record::read(&self.directory)
     }
 
-    /// Waits until the group, and every reader without one, has got all that was acknowledged.
-    fn wait_for_readers(&self) -> Result<()> {
+    fn ensure_readers_alive(&mut self) -> Result<()> {
+        let mut readers = self.workers.iter_mut().filter(|it| !it.role.is_sender());
+        readers.try_for_each(Worker::ensure_alive)
+    }
+
+    /// Groups, and readers without one.
+    fn sides(&self) -> Vec<Side<'_>> {
+        let mut sides = Vec::new();
+        for (role, name) in [(Role::Consume, "the group"), (Role::Copy, "the copy loop")] {
+            let members = self.workers.iter().filter(|worker| worker.role == role);
+            let members: Vec<_> = members.map(|worker| &worker.positions).collect();
+            sides.push(Side::new(name, &self.lane, members));
+        }
+        for worker in self.workers.iter().filter(|it| it.role == Role::Follow) {
+            sides.push(Side::new(
+                "a follower",
+                &worker.lane,
+                vec![&worker.positions],
+            ));
+        }
+        if let Some(verifiable) = &self.verifiable {
+            let members = verifiable.positions();
+            sides.push(Side::new("Kafka's group", verifiable.lane(), members));
+        }
+        sides.retain(|side| !side.members.is_empty());
+        sides
+    }
+
+    /// Waits until all sides have got all that was acknowledged.
+    fn wait_for_readers(&mut self) -> Result<()> {
         let ends = Record::read(&self.directory)?.acked_ends();
-        let members = self.readers.iter().filter(|reader| reader.is_member);
-        let mut sides: Vec<Vec<&Positions>> = vec![members.map(|r| &r.positions).collect()];
-        let lone = self.readers.iter().filter(|reader| !reader.is_member);
-        sides.extend(lone.map(|reader| vec![&reader.positions]));
-        sides.retain(|side| !side.is_empty());
         let mut lack = String::new();
         let waited = stop::wait_for("readers to reach the end", PROGRESS_LIMIT, || {
-            for (key, end) in &ends {
-                for side in &sides {
-                    let position = side
-                        .iter()
-                        .filter_map(|positions| {
-                            let positions = positions.lock().expect("no panic holds it");
-                            positions.get(key).copied()
-                        })
-                        .max();
-                    if position.is_none_or(|next| next <= *end) {
-                        lack = format!("partition {key}: at {position:?}, {end} is acknowledged");
+            self.ensure_readers_alive()?;
+            for side in self.sides() {
+                let now = side.positions();
+                for (key, end) in ends.range(side.keys.clone()) {
+                    let position = now.get(key);
+                    if position.is_none_or(|next| next <= end) {
+                        let name = side.name;
+                        lack = format!("{name} at {position:?} of partition {key}, end {end}");
                         return Ok(None);
                     }
                 }
@@ -203,123 +372,40 @@ impl Load {
         });
         waited.with_context(|| format!("still lacking: {lack}"))
     }
+}
 
-    fn start_reader(&self, cluster: &Cluster, name: &str, is_member: bool) -> Result<Reader> {
-        let role = if is_member { "consume" } else { "follow" };
-        let mut command = self.client(cluster, role, name)?;
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(File::create(self.directory.join(format!("{name}.log")))?);
-        let mut client = Guarded::start(&mut command)?;
-        let out = client.process().stdout.take().expect("stdout is piped");
-        let positions = Positions::default();
-        let shared = Arc::clone(&positions);
-        std::thread::spawn(move || {
-            for line in BufReader::new(out).lines().map_while(Result::ok) {
-                if let Some((key, next)) = position(&line) {
-                    shared.lock().expect("no panic holds it").insert(key, next);
-                }
+/// Those who read all partitions of a topic between them.
+struct Side<'a> {
+    name: &'static str,
+    keys: std::ops::Range<u32>,
+    members: Vec<&'a Positions>,
+}
+
+impl<'a> Side<'a> {
+    fn new(name: &'static str, lane: &Lane, members: Vec<&'a Positions>) -> Self {
+        Self {
+            name,
+            keys: lane.keys(),
+            members,
+        }
+    }
+
+    /// The furthest of each partition.
+    fn positions(&self) -> BTreeMap<u32, u64> {
+        let mut furthest = BTreeMap::new();
+        for member in &self.members {
+            for (key, next) in member.lock().expect("no panic holds it").iter() {
+                let position = furthest.entry(*key).or_insert(*next);
+                *position = (*next).max(*position);
             }
-        });
-        Ok(Reader {
-            client,
-            is_member,
-            positions,
-        })
-    }
-
-    fn start_producer(&self, cluster: &Cluster, name: &str) -> Result<Producer> {
-        let log = self.directory.join(format!("{name}.log"));
-        let mut command = self.client(cluster, "produce", name)?;
-        command
-            .args(["--rate", &self.shape.rate.to_string()])
-            .args(["--value-bytes", &self.shape.value_bytes.to_string()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(File::create(&log)?);
-        let mut client = Guarded::start(&mut command)?;
-        let out = client.process().stdout.take().expect("stdout is piped");
-        Ok(Producer {
-            client,
-            log,
-            progress: follow(out),
-        })
-    }
-
-    fn client(&self, cluster: &Cluster, role: &str, name: &str) -> Result<std::process::Command> {
-        let mut command = driver(cluster, "history.py")?;
-        command
-            .args([role, "--bootstrap", &cluster.bootstrap()])
-            .args(["--topic", &self.topic, "--process", name])
-            .args(["--partitions", &self.shape.partitions.to_string()])
-            .arg("--history")
-            .arg(self.directory.join(format!("{name}.jsonl")));
-        Ok(command)
-    }
-}
-
-impl Producer {
-    fn ensure_alive(&mut self) -> Result<()> {
-        if let Some(status) = self.client.process().try_wait()? {
-            bail!(
-                "a producer ended by itself, {status}; see {}",
-                self.log.display()
-            );
         }
-        Ok(())
+        furthest
     }
 }
 
-/// Reads along what a producer tells, in a thread that ends with it.
-fn follow(out: ChildStdout) -> Arc<Progress> {
-    let progress = Arc::new(Progress::default());
-    let shared = Arc::clone(&progress);
-    std::thread::spawn(move || {
-        for line in BufReader::new(out).lines().map_while(Result::ok) {
-            shared.take(&line);
-        }
-    });
-    progress
-}
-
-impl Progress {
-    /// A line `acked LEAST` or `in doubt COUNT`.
-    fn take(&self, line: &str) {
-        let words: Vec<_> = line.split(' ').collect();
-        let number = |index: usize| words.get(index).and_then(|word| word.parse().ok());
-        match (words[0], number(1), number(2)) {
-            ("acked", Some(least), _) => self.least.store(least, Ordering::Relaxed),
-            ("in", None, Some(count)) => self.in_doubt.store(count, Ordering::Relaxed),
-            (_, _, _) => {}
-        }
-    }
-}
-
-/// A line `position PARTITION OFFSET`.
-fn position(line: &str) -> Option<(u32, u64)> {
-    let (key, next) = line.strip_prefix("position ")?.split_once(' ')?;
-    Some((key.parse().ok()?, next.parse().ok()?))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_readers_position_is_read() {
-        assert_eq!(position("position 3 17"), Some((3, 17)));
-        assert_eq!(position("position 3"), None);
-    }
-
-    #[test]
-    fn what_a_producer_tells_is_read_and_other_lines_are_not() {
-        let progress = Progress::default();
-        for line in ["acked 3", "in doubt 2", "acked", "", "in doubt x"] {
-            progress.take(line);
-        }
-        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        assert_eq!(read(&progress.least), 3);
-        assert_eq!(read(&progress.in_doubt), 2);
-    }
+/// What a final reader has to reach of a topic.
+fn until(ends: &BTreeMap<u32, u64>, lane: &Lane) -> [String; 2] {
+    let ends = ends.range(lane.keys());
+    let ends: Vec<_> = ends.map(|(key, end)| format!("{key}:{end}")).collect();
+    ["--until".to_owned(), ends.join(",")]
 }

@@ -1,6 +1,7 @@
 //! Several nodes: faults on each and between them, failover, growth.
 
 mod campaign;
+mod copier;
 pub(crate) mod failover;
 mod fault;
 pub(crate) mod grow;
@@ -12,8 +13,10 @@ mod nodes;
 mod run;
 mod status;
 mod strace;
+mod verifiable;
+mod worker;
 
-pub(crate) use campaign::{Faults, Options, run};
+pub(crate) use campaign::{Clients, Faults, Options, run};
 pub(crate) use failover::now_ns;
 pub(crate) use leaderless::Leaderless;
 pub(crate) use load::{Load, Shape};

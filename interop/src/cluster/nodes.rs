@@ -317,5 +317,6 @@ pub(super) fn driver(cluster: &Cluster, script: &str) -> Result<Command> {
     let python = place::python()?;
     let mut command = cluster.client(python.as_os_str());
     command.arg(place::root().join("interop/driver").join(script));
+    command.env("PYTHONDONTWRITEBYTECODE", "1");
     Ok(command)
 }

@@ -35,6 +35,9 @@ pub(crate) struct Options {
     /// Faults on three nodes, if not all.
     #[arg(long = "fault", value_delimiter = ',')]
     faults: Vec<cluster::Faults>,
+    /// Who works on three nodes.
+    #[arg(long, value_enum, default_value_t = cluster::Clients::Transactions)]
+    clients: cluster::Clients,
     /// Three cycles of each fault on three nodes.
     #[arg(long)]
     quick: bool,
@@ -86,6 +89,7 @@ pub(crate) fn run(options: &Options, weir: &Path) -> Result<bool> {
         quick: options.quick,
         file_system: options.fs.first().copied().unwrap_or(FileSystem::Ext4),
         seed: options.seed,
+        clients: options.clients,
         ..cluster::Options::default()
     };
     Ok(cluster::run(&several, weir)? && totals.failed == 0)

@@ -2,11 +2,15 @@
 //! that reads it.
 
 mod check;
+mod copies;
 mod event;
 mod judge;
 mod record;
 #[cfg(test)]
 mod tests;
+mod transaction;
+#[cfg(test)]
+mod transaction_tests;
 mod verdict;
 
 pub(crate) use check::check;

@@ -1,14 +1,18 @@
 //! A history in memory: sends by producer and number, reads by place.
 
 use super::event::{Action, Event, FINAL_READER, Kind};
+use super::transaction::{Outcome, Transaction};
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
+/// An identity given so long before or behind a send may explain what became of it.
+const NEAR_NS: u64 = 60_000_000_000;
+
 /// A value: its sender and its number there, or the index of a text that is no value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Value {
     /// Index of the sender, [`Value::FOREIGN`] for what looks like nobody's.
     pub sender: u32,
@@ -39,8 +43,12 @@ pub(super) struct Send {
     pub key: u32,
     /// What became of it.
     pub fate: Fate,
+    /// Index of its transaction.
+    pub transaction: Option<u32>,
+    /// Its key, where the topic is compacted.
+    pub message_key: Option<u32>,
     /// When it began.
-    begun_ns: u64,
+    pub begun_ns: u64,
 }
 
 /// What lies at one offset of a partition.
@@ -50,6 +58,8 @@ pub(super) struct Slot {
     pub value: Value,
     /// A final reader got it.
     pub is_final: bool,
+    /// When somebody got it first.
+    pub first_ns: u64,
 }
 
 /// A reader that began on a partition.
@@ -74,6 +84,19 @@ pub(super) struct Commit {
     pub offset: u64,
     /// It happened for certain.
     pub is_sure: bool,
+}
+
+/// A producer's id and epoch, from some time on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Identity {
+    /// Whose.
+    pub sender: u32,
+    /// Since when.
+    pub time_ns: u64,
+    /// Id.
+    pub producer_id: i64,
+    /// Epoch.
+    pub epoch: i32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -109,6 +132,14 @@ pub(crate) struct Record {
     pub(super) sessions: Vec<Session>,
     /// Commits with an answer.
     pub(super) commits: Vec<Commit>,
+    /// All transactions.
+    pub(super) transactions: Vec<Transaction>,
+    /// The one that a sender is in.
+    open: HashMap<u32, u32>,
+    /// Ids and epochs of producers.
+    pub(super) identities: Vec<Identity>,
+    /// What lies in copied topics in order, by reader and partition.
+    pub(super) copies: BTreeMap<(String, u32), Vec<Value>>,
     acks: Vec<Ack>,
     /// Messages handed out.
     pub(super) poll_count: u64,
@@ -163,16 +194,36 @@ impl Record {
             .collect()
     }
 
-    /// Highest offset acknowledged, by partition.
+    /// Highest offset that was acknowledged and not aborted, by partition.
     pub(crate) fn acked_ends(&self) -> BTreeMap<u32, u64> {
         let mut ends = BTreeMap::new();
         for send in self.sends.iter().flatten() {
-            if let Fate::Acked(Some(offset)) = send.fate {
+            let is_certain = self
+                .transaction_of(send)
+                .is_none_or(Transaction::is_committed);
+            if let (Fate::Acked(Some(offset)), true) = (send.fate, is_certain) {
                 let end = ends.entry(send.key).or_insert(offset);
                 *end = offset.max(*end);
             }
         }
         ends
+    }
+
+    /// The longest time from asking for a commit to its answer.
+    pub(crate) fn slowest_commit_ns(&self) -> u64 {
+        let delays = self.transactions.iter().map(Transaction::commit_ns);
+        delays.max().unwrap_or(0)
+    }
+
+    /// The transaction that a send belongs to.
+    pub(super) fn transaction_of(&self, send: &Send) -> Option<&Transaction> {
+        self.transactions.get(send.transaction? as usize)
+    }
+
+    /// The send of a value.
+    pub(super) fn send(&self, value: Value) -> Option<&Send> {
+        let sends = self.sends.get(value.sender as usize)?;
+        sends.get(value.number as usize)
     }
 
     fn read_file(&mut self, mut file: impl BufRead) -> Result<()> {
@@ -210,8 +261,48 @@ impl Record {
                 };
                 positions.insert(event.key, started);
             }
+            (Action::Begin, Kind::Invoke) => {
+                let sender = self.sender(&event.process);
+                let index = u32::try_from(self.transactions.len()).context("too many")?;
+                self.transactions.push(Transaction::new(event.time_ns));
+                self.open.insert(sender, index);
+            }
+            (Action::End, kind) => self.take_end(event, kind)?,
+            (Action::Identity, _) => {
+                let sender = self.sender(&event.process);
+                self.identities.push(Identity {
+                    sender,
+                    time_ns: event.time_ns,
+                    producer_id: event.producer_id.context("an identity has an id")?,
+                    epoch: event.epoch.context("an identity has an epoch")?,
+                });
+            }
+            (Action::Copy, kind) => {
+                let value = event.value.as_deref().map(|text| self.value(text));
+                let place = (event.process.clone().into_owned(), event.key);
+                let copies = self.copies.entry(place).or_default();
+                copies.extend(value.filter(|_| kind == Kind::Ok));
+            }
             (Action::Poll | Action::Assign, Kind::Invoke | Kind::Fail | Kind::Info)
+            | (Action::Begin, Kind::Ok | Kind::Fail | Kind::Info)
             | (Action::Commit, Kind::Invoke | Kind::Fail) => {}
+        }
+        Ok(())
+    }
+
+    fn take_end(&mut self, event: &Event<'_>, kind: Kind) -> Result<()> {
+        let sender = self.sender(&event.process);
+        let open = match kind {
+            Kind::Invoke => self.open.get(&sender).copied(),
+            Kind::Ok | Kind::Fail | Kind::Info => self.open.remove(&sender),
+        };
+        let transaction = &mut self.transactions[open.context("a transaction is open")? as usize];
+        let time_ns = event.time_ns;
+        match kind {
+            Kind::Invoke => transaction.asked_ns = Some(time_ns),
+            Kind::Ok => transaction.end(Outcome::Committed, time_ns),
+            Kind::Fail => transaction.end(Outcome::Aborted, time_ns),
+            Kind::Info => transaction.end(Outcome::Unsure, time_ns),
         }
         Ok(())
     }
@@ -223,6 +314,7 @@ impl Record {
             value.sender != Value::FOREIGN,
             "{text:?} is not PROCESS-NUMBER"
         );
+        let transaction = self.open.get(&value.sender).copied();
         let sends = &mut self.sends[value.sender as usize];
         if kind == Kind::Invoke {
             ensure!(
@@ -232,6 +324,8 @@ impl Record {
             sends.push(Send {
                 key: event.key,
                 fate: Fate::Unsure,
+                transaction,
+                message_key: event.message_key,
                 begun_ns: event.time_ns,
             });
             return Ok(());
@@ -270,11 +364,13 @@ impl Record {
             let end = self.final_ends.entry(key).or_insert(offset);
             *end = offset.max(*end);
         }
-        let slot = self
-            .slots
-            .entry((key, offset))
-            .or_insert(Slot { value, is_final });
+        let slot = self.slots.entry((key, offset)).or_insert(Slot {
+            value,
+            is_final,
+            first_ns: event.time_ns,
+        });
         slot.is_final |= is_final;
+        slot.first_ns = slot.first_ns.min(event.time_ns);
         if slot.value != value {
             self.conflicts.push((key, offset, slot.value, value));
         }
@@ -335,6 +431,24 @@ impl Record {
         self.indexes.insert(name.to_owned(), index);
         self.sends.push(Vec::new());
         index
+    }
+
+    /// Whom a value's producer was while it sent it, in words.
+    pub(super) fn identities_of(&self, value: Value) -> String {
+        let begun_ns = self.send(value).map_or(0, |send| send.begun_ns);
+        let of_sender = self
+            .identities
+            .iter()
+            .filter(|it| it.sender == value.sender);
+        let mut words = String::new();
+        for identity in of_sender.filter(|it| it.time_ns.abs_diff(begun_ns) < NEAR_NS) {
+            let behind_ms = (i128::from(identity.time_ns) - i128::from(begun_ns)) / 1_000_000;
+            let (id, epoch) = (identity.producer_id, identity.epoch);
+            words.push_str(&format!(
+                ", id {id} epoch {epoch} {behind_ms} ms behind its begin"
+            ));
+        }
+        words
     }
 
     /// A value in words.

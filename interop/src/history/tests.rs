@@ -10,12 +10,6 @@ static NEXT: AtomicU32 = AtomicU32::new(0);
 /// A history of one producer that sent four values to partition 0, read by a group's consumer
 /// and a final reader, with `edit` applied to the lines of each file.
 fn judged(edit: impl Fn(&str, &mut Vec<String>)) -> Verdict {
-    let directory: PathBuf = std::env::temp_dir().join(format!(
-        "weir-history-{}-{}",
-        std::process::id(),
-        NEXT.fetch_add(1, Ordering::Relaxed)
-    ));
-    std::fs::create_dir_all(&directory).unwrap();
     let mut sent = Vec::new();
     let mut read = vec![assign("c0", None, 100)];
     let mut last = vec![assign("final", Some(0), 200)];
@@ -26,10 +20,24 @@ fn judged(edit: impl Fn(&str, &mut Vec<String>)) -> Verdict {
         last.push(poll("final", number, number));
     }
     read.push(commit("ok", 4, 150));
-    for (name, mut lines) in [("p0", sent), ("c0", read), ("final", last)] {
-        edit(name, &mut lines);
-        lines.push(String::new());
-        std::fs::write(directory.join(format!("{name}.jsonl")), lines.join("\n")).unwrap();
+    let mut files = [("p0", sent), ("c0", read), ("final", last)];
+    for (name, lines) in &mut files {
+        edit(name, lines);
+    }
+    verdict_of(&files)
+}
+
+/// The verdict on files of these names and lines.
+pub(super) fn verdict_of(files: &[(&str, Vec<String>)]) -> Verdict {
+    let directory: PathBuf = std::env::temp_dir().join(format!(
+        "weir-history-{}-{}",
+        std::process::id(),
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    ));
+    std::fs::create_dir_all(&directory).unwrap();
+    for (name, lines) in files {
+        let text = lines.join("\n") + "\n";
+        std::fs::write(directory.join(format!("{name}.jsonl")), text).unwrap();
     }
     let record = Record::read(&directory);
     std::fs::remove_dir_all(&directory).unwrap();
@@ -63,7 +71,7 @@ fn commit(kind: &str, offset: u64, time_ns: u64) -> String {
 }
 
 /// The findings that are not 0.
-fn found(verdict: &Verdict) -> Vec<(&'static str, u64)> {
+pub(super) fn found(verdict: &Verdict) -> Vec<(&'static str, u64)> {
     let all = verdict.findings();
     all.into_iter().filter(|(_, count)| *count > 0).collect()
 }

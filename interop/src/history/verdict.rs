@@ -18,6 +18,14 @@ pub(crate) struct Verdict {
     pub polled: u64,
     /// Places that hold a message.
     pub present: u64,
+    /// Transactions that were committed.
+    pub committed: u64,
+    /// Transactions without an answer that says whether they were.
+    pub undecided: u64,
+    /// Copies made.
+    pub copied: u64,
+    /// Acknowledged messages that are gone for later ones of their keys.
+    pub compacted: u64,
     /// Longest time without an acknowledgement on a partition, in milliseconds.
     pub longest_pause_ms: u64,
     /// Acknowledged or read once, and absent although later offsets were read.
@@ -38,6 +46,16 @@ pub(crate) struct Verdict {
     pub skipped: u64,
     /// A group went on before an offset that it had committed.
     pub rewound: u64,
+    /// Read, but of a transaction that was aborted, or whose commit nobody asked for.
+    pub aborted: u64,
+    /// Read before the commit of its transaction was asked for.
+    pub precommitted: u64,
+    /// Transactions of which a part can be read, and another cannot.
+    pub torn: u64,
+    /// Copied more than once.
+    pub recopied: u64,
+    /// Not copied, or copied behind what lies behind it.
+    pub uncopied: u64,
     /// The first findings in words.
     pub examples: Vec<String>,
 }
@@ -49,7 +67,7 @@ impl Verdict {
     }
 
     /// Every kind of finding with its count.
-    pub(crate) fn findings(&self) -> [(&'static str, u64); 9] {
+    pub(crate) fn findings(&self) -> [(&'static str, u64); 14] {
         [
             ("lost", self.lost),
             ("unseen", self.unseen),
@@ -60,6 +78,11 @@ impl Verdict {
             ("nonmonotonic", self.nonmonotonic),
             ("skipped", self.skipped),
             ("rewound", self.rewound),
+            ("aborted", self.aborted),
+            ("precommitted", self.precommitted),
+            ("torn", self.torn),
+            ("recopied", self.recopied),
+            ("uncopied", self.uncopied),
         ]
     }
 
@@ -77,6 +100,16 @@ impl fmt::Display for Verdict {
             "{} sent, {} acked, {} unsure, {} polled, {} checked",
             self.sent, self.acked, self.unsure, self.polled, self.present
         )?;
+        if self.committed + self.undecided > 0 {
+            let (committed, undecided) = (self.committed, self.undecided);
+            write!(f, ", {committed} transactions, {undecided} undecided")?;
+        }
+        if self.copied > 0 {
+            write!(f, ", {} copied", self.copied)?;
+        }
+        if self.compacted > 0 {
+            write!(f, ", {} compacted away", self.compacted)?;
+        }
         for (name, count) in self.findings() {
             write!(f, ", {count} {name}")?;
         }

@@ -29,6 +29,7 @@ impl NodeProcess {
             .arg("--data-dir")
             .arg(dir.join("data"))
             .args(["--kafka", &address, "--cluster", "127.0.0.1:0"])
+            .args(["--admin", "127.0.0.1:0"])
             .stdout(Stdio::null())
             .spawn()
             .with_context(|| format!("{} does not start", binary.display()))?;

@@ -60,6 +60,9 @@ pub enum Manage {
     ElectLeaders(ElectLeaders),
     /// Answered by [`Managed::Checked`].
     Reassign(Vec<Reassign>),
+    /// Partitions on their way to other nodes: of these, or of all. Answered by
+    /// [`Managed::Moving`].
+    ListMoving(Option<Vec<(String, i32)>>),
     /// Takes a node that is drained or lost out of the cluster for good. Answered by
     /// [`Managed::Checked`] with one answer.
     RemoveNode(i32),
@@ -82,6 +85,8 @@ pub enum Managed {
     LogDirs(LogDir),
     /// To [`Manage::ElectLeaders`]: partitions of the request, or all that were looked at.
     Elected(Vec<(String, i32, Result<(), Refusal>)>),
+    /// To [`Manage::ListMoving`]: partitions that move.
+    Moving(Vec<(String, i32, Moving)>),
     /// Whether each thing was done, or could be.
     Checked(Vec<Result<(), Refusal>>),
 }
@@ -298,4 +303,15 @@ pub struct Reassign {
     pub index: i32,
     /// The nodes; `None`: a reassignment under way is to be cancelled.
     pub replicas: Option<Vec<i32>>,
+}
+
+/// A partition on its way to other nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moving {
+    /// All nodes: where it is wanted, then those that it leaves.
+    pub replicas: Vec<i32>,
+    /// Nodes that it comes to.
+    pub adding: Vec<i32>,
+    /// Nodes that it leaves.
+    pub removing: Vec<i32>,
 }

@@ -204,7 +204,7 @@ impl TakeOver {
         }
         self.total_bytes = self.todo.iter().map(|(_, range)| range.size_bytes).sum();
         self.body = Some(body);
-        if world.node.config.misses_last_segment() {
+        if world.node.env.seeded.misses_last_segment() {
             self.miss_last_range(world)?;
         }
         Ok(())

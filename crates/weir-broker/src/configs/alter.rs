@@ -32,6 +32,12 @@ pub fn alter(
         before.clone()
     };
     for change in changes {
+        // A topic has no such setting afterwards, as it had none before: tools take back keys of
+        // other releases, and Kafka lets them.
+        let is_topic = matches!(resource, ConfigResource::Topic(_));
+        if is_topic && change.op == ConfigOp::Delete && topic_key(&change.name).is_none() {
+            continue;
+        }
         let key = key_of(resource, &change.name)?;
         apply(key, change, &mut after)?;
     }
@@ -263,6 +269,17 @@ mod tests {
             change("max.compaction.lag.ms", ConfigOp::Set, Some("8")),
         ];
         assert!(alter(&topic(), &ConfigMap::new(), false, &lags).is_err());
+    }
+
+    #[test]
+    fn an_unknown_setting_of_a_topic_can_be_taken_back_and_not_be_set() {
+        let old = |op, value| change("message.format.version", op, value);
+        assert_eq!(
+            one(&topic(), old(ConfigOp::Delete, None)),
+            Ok(ConfigMap::new())
+        );
+        let set = old(ConfigOp::Set, Some("3.0"));
+        assert_eq!(one(&topic(), set), Err(ErrorKind::InvalidConfig));
     }
 
     #[test]

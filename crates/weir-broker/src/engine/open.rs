@@ -24,6 +24,7 @@ use crate::{
     node::{Node, NodeParts},
     peer::PeerPort,
     registry::{PartitionRegistry, ViewRegistry},
+    seeded::Seeded,
     shard::{Shard, ShardEnv},
     steward::Steward,
 };
@@ -228,6 +229,7 @@ impl Opening {
             checkpoints: Arc::clone(&self.checkpoint_state),
             topology: Arc::clone(&self.topology),
             handle: self.handles[worker].clone(),
+            seeded: Seeded::of(&self.config),
         }
     }
 

@@ -1,7 +1,7 @@
-//! The whole state as bytes, version 2: `u8` version, `u64` next serial, `u64` next node id, `i64`
+//! The whole state as bytes, version 3: `u8` version, `u64` next serial, `u64` next node id, `i64`
 //! next producer id, text cluster id, `u32` nodes by id, `u32` topics by serial, each `u64` serial and the fields
 //! of its creating command, `u32` resources in order, each with `u32` count and two texts for each
-//! setting.
+//! setting, `u32` placements by group (`placed`).
 
 use std::sync::Arc;
 
@@ -9,14 +9,16 @@ use bytes::Bytes;
 
 use super::{
     config_command::{read_resource, write_resource},
+    placed,
     record::{NodeRecord, TopicRecord},
     state::{FIRST_SERIAL, FOUNDER, MAX_PARTITIONS_PER_TOPIC, MAX_SERIAL, MetadataState},
 };
 use crate::api::admin::ConfigMap;
 use crate::encoding::{DecodeError, Reader, Writer, fingerprint};
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 const NODE_MIN_BYTES: usize = 8 + 16 + 4 + 4 + 2 + 1;
+const PLACEMENT_MIN_BYTES: usize = 4 + 4 + 8 + 4;
 const TOPIC_MIN_BYTES: usize = 8 + 4 + 16 + 4 + 2 + 4 + 8;
 
 impl MetadataState {
@@ -44,6 +46,10 @@ impl MetadataState {
                 writer.text(name);
                 writer.text(value);
             }
+        }
+        writer.count(self.topology.placements.len());
+        for (group, placement) in self.topology.placements.iter() {
+            placed::write(&mut writer, *group, placement);
         }
         writer.finish()
     }
@@ -88,6 +94,9 @@ impl MetadataState {
                 configs.insert(name, reader.text()?.to_owned());
             }
             state.topology.put_configs(resource, configs);
+        }
+        for _ in 0..reader.count(PLACEMENT_MIN_BYTES)? {
+            state.read_placement(&mut reader)?;
         }
         reader.finish()?;
         Ok(state)

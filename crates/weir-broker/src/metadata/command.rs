@@ -12,6 +12,7 @@ use weir_model::{GroupId, NodeId, TopicId, TopicName};
 use super::{
     config_command::AlterResource,
     grow::CreatePartitions,
+    placed::PlaceGroup,
     record::{NodeRecord, NodeState},
 };
 use crate::encoding::{DecodeError, Reader, Writer};
@@ -27,6 +28,7 @@ const SET_NODE_STATE: u8 = 7;
 const REMOVE_NODE: u8 = 8;
 const ALTER_CONFIGS: u8 = 20;
 const CREATE_PARTITIONS: u8 = 21;
+const PLACE_GROUP: u8 = 22;
 
 /// A change of the cluster's metadata.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +75,8 @@ pub enum MetadataCommand {
     AlterConfigs(AlterResource),
     /// Give a topic more partitions.
     CreatePartitions(CreatePartitions),
+    /// Want a group on certain nodes.
+    PlaceGroup(PlaceGroup),
     /// Give a node producer ids that no other gets.
     AllocateProducerIds {
         /// Who asks.
@@ -149,6 +153,10 @@ impl MetadataCommand {
                 writer.u8(CREATE_PARTITIONS);
                 more.write(&mut writer);
             }
+            Self::PlaceGroup(place) => {
+                writer.u8(PLACE_GROUP);
+                place.write(&mut writer);
+            }
             Self::AllocateProducerIds { node, count } => {
                 writer.u8(ALLOCATE_PRODUCER_IDS);
                 writer.u64(node.0);
@@ -185,6 +193,7 @@ impl MetadataCommand {
             },
             ALTER_CONFIGS => Self::AlterConfigs(AlterResource::read(&mut reader)?),
             CREATE_PARTITIONS => Self::CreatePartitions(CreatePartitions::read(&mut reader)?),
+            PLACE_GROUP => Self::PlaceGroup(PlaceGroup::read(&mut reader)?),
             ALLOCATE_PRODUCER_IDS => Self::AllocateProducerIds {
                 node: NodeId(reader.u64()?),
                 count: reader.u32()?,

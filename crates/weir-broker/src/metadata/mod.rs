@@ -7,6 +7,7 @@ pub mod config_command;
 pub mod grow;
 mod nodes;
 mod outcome;
+pub mod placed;
 pub mod placement;
 pub mod record;
 pub mod reserved;

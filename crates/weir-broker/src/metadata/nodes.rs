@@ -114,6 +114,9 @@ impl MetadataState {
     pub(super) fn set_node_state(&mut self, node: NodeId, state: NodeState) -> Outcome {
         let known = Arc::make_mut(&mut self.topology.nodes).get_mut(&node);
         known.ok_or(ErrorKind::InvalidRequest)?.state = state;
+        if state == NodeState::Draining {
+            self.forget_placements_on(node);
+        }
         Ok(MetadataOutcome::NodeStateSet(node))
     }
 
@@ -128,6 +131,7 @@ impl MetadataState {
         }
         if is_known {
             Arc::make_mut(&mut self.topology.nodes).remove(&node);
+            self.forget_placements_on(node);
         }
         Ok(MetadataOutcome::NodeRemoved(node))
     }

@@ -21,6 +21,7 @@ const PRODUCER_IDS: u8 = 8;
 const REFUSED: u8 = 9;
 const CONFIGS_ALTERED: u8 = 20;
 const PARTITIONS_CREATED: u8 = 21;
+const GROUP_PLACED: u8 = 22;
 
 /// What a command did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +44,8 @@ pub enum MetadataOutcome {
     ConfigsAltered,
     /// The topic has the partitions.
     PartitionsCreated,
+    /// The group is wanted where it was asked for.
+    GroupPlaced,
     /// The node may use `count` ids from `first`.
     ProducerIds {
         /// Whose they are.
@@ -86,6 +89,7 @@ impl MetadataOutcome {
             }
             Self::ConfigsAltered => writer.u8(CONFIGS_ALTERED),
             Self::PartitionsCreated => writer.u8(PARTITIONS_CREATED),
+            Self::GroupPlaced => writer.u8(GROUP_PLACED),
             Self::Refused(error) => {
                 writer.u8(REFUSED);
                 writer.u16(error.code());
@@ -109,6 +113,7 @@ impl MetadataOutcome {
             },
             CONFIGS_ALTERED => Self::ConfigsAltered,
             PARTITIONS_CREATED => Self::PartitionsCreated,
+            GROUP_PLACED => Self::GroupPlaced,
             REFUSED => {
                 let error = ErrorKind::from_code(reader.u16()?);
                 Self::Refused(error.ok_or_else(|| reader.invalid("error code"))?)

@@ -92,6 +92,7 @@ impl MetadataState {
                 .ok_or(ErrorKind::UnknownTopicId),
             MetadataCommand::AlterConfigs(change) => self.alter_configs(change),
             MetadataCommand::CreatePartitions(more) => self.create_partitions(&more),
+            MetadataCommand::PlaceGroup(place) => self.place_group(place),
             MetadataCommand::AllocateProducerIds { node, count } => self.allocate(node, count),
         };
         result.unwrap_or_else(MetadataOutcome::Refused)

@@ -11,6 +11,7 @@ use super::{
     config_command::AlterResource,
     grow::CreatePartitions,
     nodes::MAX_ADDRESS_BYTES,
+    placed::{PlaceGroup, Placement},
     reserved::is_reserved,
     state::{MAX_NODES, MAX_PARTITIONS_PER_TOPIC, MAX_PRODUCER_ID_BLOCK_COUNT, MAX_SERIAL},
 };
@@ -98,7 +99,18 @@ fn commands() -> Vec<Command> {
             "consumer.session.timeout.ms",
             "50000",
         )),
+        place(2, &[1]),
     ]
+}
+
+fn place(group: u32, nodes: &[u64]) -> Command {
+    Command::PlaceGroup(PlaceGroup {
+        group: GroupId(group),
+        placement: Placement {
+            nodes: nodes.iter().copied().map(NodeId).collect(),
+            before: vec![NodeId(1), NodeId(2)],
+        },
+    })
 }
 
 fn grow(topic: u128, from_count: u32, groups: &[u32]) -> CreatePartitions {
@@ -253,6 +265,14 @@ fn a_refused_command_changes_nothing() {
             Command::AlterConfigs(alter(ConfigResource::Broker(Some(9)), "segment.ms", "1")),
             E::InvalidRequest,
         ),
+        (place(1, &[]), E::InvalidReplicaAssignment),
+        (place(1, &[1, 1]), E::InvalidReplicaAssignment),
+        (place(1, &[9]), E::InvalidReplicaAssignment),
+        // It drains.
+        (place(1, &[1, 2]), E::InvalidReplicaAssignment),
+        // These carry nothing.
+        (place(0, &[1]), E::InvalidReplicaAssignment),
+        (place(3, &[1]), E::InvalidReplicaAssignment),
         (Command::RegisterNode(node(0)), E::InvalidRequest),
         (Command::RegisterNode(nameless), E::InvalidRequest),
         (Command::RegisterNode(far), E::InvalidRequest),
@@ -581,4 +601,34 @@ fn replicas_that_apply_the_same_have_the_same_fingerprint() {
     assert_eq!(other.fingerprint(), state().fingerprint());
     other.apply(&AT, admit(79));
     assert_ne!(other.fingerprint(), state().fingerprint());
+}
+
+#[test]
+fn a_group_is_wanted_on_nodes_until_one_of_them_drains_or_goes() {
+    let leaves = [
+        Command::SetNodeState {
+            node: NodeId(2),
+            state: NodeState::Draining,
+        },
+        Command::RemoveNode { node: NodeId(2) },
+    ];
+    for leave in leaves {
+        let mut state = MetadataState::new();
+        for command in [Command::RegisterNode(node(1)), admit(7), admit(8)] {
+            state.apply(&AT, command);
+        }
+        state.apply(&AT, Command::CreateTopic(topic("t", 1)));
+        for command in [place(1, &[2, 1]), place(2, &[3, 1]), place(2, &[1, 3])] {
+            assert_eq!(state.apply(&AT, command), Outcome::GroupPlaced);
+        }
+        let wanted = |state: &MetadataState, group| {
+            let topology = state.topology();
+            let placement = topology.placement(GroupId(group));
+            placement.map(|placement| placement.nodes.clone())
+        };
+        assert_eq!(wanted(&state, 1), Some(vec![NodeId(2), NodeId(1)]));
+        state.apply(&AT, leave);
+        assert_eq!(wanted(&state, 1), None);
+        assert_eq!(wanted(&state, 2), Some(vec![NodeId(1), NodeId(3)]));
+    }
 }

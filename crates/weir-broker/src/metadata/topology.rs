@@ -6,6 +6,7 @@ use weir_model::{ErrorKind, GroupId, NodeId, PartitionId, TopicId, TopicName};
 
 use super::{
     chunked::Chunked,
+    placed::Placement,
     record::{NodeRecord, TopicRecord},
     state::FIRST_SERIAL,
 };
@@ -28,6 +29,7 @@ pub struct Topology {
     pub(super) by_folded: Chunked<String, TopicName>,
     pub(super) configs: Chunked<ConfigResource, Arc<ConfigMap>>,
     pub(super) load: Arc<BTreeMap<GroupId, u64>>,
+    pub(super) placements: Arc<BTreeMap<GroupId, Placement>>,
     /// The next topic's serial number.
     pub(super) next_serial: u64,
 }
@@ -108,6 +110,16 @@ impl Topology {
     /// left out.
     pub fn load(&self) -> &BTreeMap<GroupId, u64> {
         &self.load
+    }
+
+    /// Where people want groups; the others are where the steward puts them.
+    pub fn placements(&self) -> &BTreeMap<GroupId, Placement> {
+        &self.placements
+    }
+
+    /// Where people want a group.
+    pub fn placement(&self, group: GroupId) -> Option<&Placement> {
+        self.placements.get(&group)
     }
 
     pub(super) fn add(&mut self, topic: TopicRecord) -> Arc<TopicRecord> {

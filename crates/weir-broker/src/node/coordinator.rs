@@ -119,10 +119,32 @@ impl Node {
         group: GroupId,
         call: impl FnOnce(Result<(&mut Shard, &mut ShardContext<'_>), ErrorKind>) + Send + 'static,
     ) {
+        self.visit_where(group, |_, context| context.leads, call);
+    }
+
+    /// The same for every replica, whoever leads: what it shows may be a moment old.
+    pub(super) fn visit_replica(
+        self: &Arc<Self>,
+        group: GroupId,
+        call: impl FnOnce(Result<(&mut Shard, &mut ShardContext<'_>), ErrorKind>) + Send + 'static,
+    ) {
+        let has_replica = move |node: &Self, _: &ShardContext<'_>| {
+            let members = &node.view_of(group).members;
+            members.voters.contains(&node.id()) || members.learners.contains(&node.id())
+        };
+        self.visit_where(group, has_replica, call);
+    }
+
+    fn visit_where(
+        self: &Arc<Self>,
+        group: GroupId,
+        is_fit: impl FnOnce(&Self, &ShardContext<'_>) -> bool + Send + 'static,
+        call: impl FnOnce(Result<(&mut Shard, &mut ShardContext<'_>), ErrorKind>) + Send + 'static,
+    ) {
         let node = Arc::clone(self);
         let visit = Box::new(
             move |machine: &mut Machine, context: &mut ShardContext<'_>| match machine {
-                Machine::Shard(shard) if context.leads => call(Ok((shard, context))),
+                Machine::Shard(shard) if is_fit(&node, context) => call(Ok((shard, context))),
                 Machine::Shard(_) | Machine::Metadata(_) => {
                     call(Err(node.not_coordinating(group)));
                 }

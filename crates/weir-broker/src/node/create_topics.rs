@@ -150,7 +150,13 @@ impl Node {
         let replication_factor = topic.replication_factor.unwrap_or_else(|| {
             u16::try_from(node_count.min(DEFAULT_REPLICATION_COUNT)).expect("it is small")
         });
-        if !(1..=node_count).contains(&usize::from(replication_factor)) {
+        if replication_factor == 0 {
+            return Err(Refusal::new(
+                ErrorKind::InvalidReplicationFactor,
+                "Replication factor must be larger than 0, or -1 to use the default value.",
+            ));
+        }
+        if usize::from(replication_factor) > node_count {
             return Err(Refusal::new(
                 ErrorKind::InvalidReplicationFactor,
                 format!(
@@ -229,7 +235,7 @@ impl Node {
     }
 }
 
-fn check_nodes(nodes: &[i32], is_known: impl Fn(i32) -> bool) -> Result<(), Refusal> {
+pub(super) fn check_nodes(nodes: &[i32], is_known: impl Fn(i32) -> bool) -> Result<(), Refusal> {
     let refused = |message: String| Err(Refusal::new(ErrorKind::InvalidReplicaAssignment, message));
     if nodes.is_empty() {
         return refused(

@@ -100,7 +100,9 @@ impl Node {
                 "No majority of the replicas is up: nobody can lead without losing records.",
             );
         };
-        let Some(preferred) = replicas(group, &view).first().copied() else {
+        let topology = self.topology.load();
+        let replicas = replicas(group, &view, topology.placement(group));
+        let Some(preferred) = replicas.first().copied() else {
             return over(
                 ErrorKind::PreferredLeaderNotAvailable,
                 "The replicas are not known.",

@@ -1,7 +1,10 @@
 //! The end of transactions: whoever leads the coordinating shard tells each partition, wherever it
 //! is led, again and again until all have heard.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    num::NonZeroU64,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use weir_model::{ErrorKind, GroupId, PartitionId};
 use weir_raft::NotCommitted;
@@ -145,6 +148,7 @@ impl Round {
             producer: ending.producer,
             commit: ending.commit,
             coordinator_epoch,
+            ordinal: NonZeroU64::new(ending.ordinal),
         };
         let markers: Vec<Marker> = partitions.into_iter().map(marker).collect();
         let round = Arc::new(Self {
@@ -200,6 +204,7 @@ impl Round {
             let command = ShardCommand::transaction(&TransactionCommand::Ended {
                 transaction: self.transaction.clone(),
                 producer: self.ending.producer,
+                ordinal: self.ending.ordinal,
                 partitions,
             });
             let done = move |outcome: Result<AppliedOutcome, NotCommitted>| {

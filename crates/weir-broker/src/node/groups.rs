@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use weir_log::Millis;
-use weir_model::{ErrorKind, GroupId, PartitionId, TopicName};
+use weir_model::{ErrorKind, GroupId, NodeId, PartitionId, TopicName};
 use weir_raft::{Context, Input};
 
 use super::Node;
@@ -24,6 +24,17 @@ type OffsetsTask = Gather<Result<Vec<FetchedOffset>, ErrorKind>>;
 pub(super) type ShardContext<'a> = Context<'a, AppliedOutcome>;
 /// What is done on the worker of the shard that coordinates a group.
 pub(super) type ShardCall = Box<dyn FnOnce(&mut Shard, &mut ShardContext<'_>) + Send>;
+
+/// Why a node that does not coordinate refuses. Told that a coordinator is loading, clients go on
+/// asking this node; told that it is none, they look for one elsewhere.
+fn refusal(leader: Option<NodeId>, own: NodeId, is_cut_off: impl Fn() -> bool) -> ErrorKind {
+    match leader {
+        Some(leader) if leader != own => ErrorKind::NotCoordinator,
+        // Others may have elected somebody without this node having heard of it.
+        Some(_) | None if is_cut_off() => ErrorKind::NotCoordinator,
+        Some(_) | None => ErrorKind::CoordinatorLoading,
+    }
+}
 
 impl Node {
     /// The shard that coordinates a group: the same for every node and for ever.
@@ -62,10 +73,8 @@ impl Node {
 
     /// Why this node does not answer for groups of the shard.
     pub(super) fn not_coordinating(&self, shard: GroupId) -> ErrorKind {
-        match self.leader_of(shard) {
-            Some((leader, _)) if leader != self.id() => ErrorKind::NotCoordinator,
-            Some(_) | None => ErrorKind::CoordinatorLoading,
-        }
+        let leader = self.leader_of(shard).map(|(leader, _)| leader);
+        refusal(leader, self.id(), || self.is_cut_off(&self.topology.load()))
     }
 
     pub(super) fn join_group(self: &Arc<Self>, join: Join, reply: Reply) {
@@ -157,6 +166,9 @@ impl Node {
                 let allowed =
                     coordinator.check_commit(context.now, &group, generation, &member, instance);
                 match allowed {
+                    Ok(()) if shard.seeded().acks_offsets_early() => {
+                        propose_acknowledged(group, resolved, context, reply);
+                    }
                     Ok(()) => propose_commit(group, resolved, context, reply),
                     Err(error) => reply.send(Outcome::OffsetCommit(vec![Err(error); count])),
                 }
@@ -321,6 +333,21 @@ fn propose_commit(
     propose_offsets(command, resolved, context, reply);
 }
 
+/// The seeded bug: answers for all, and then replicates what could be resolved.
+fn propose_acknowledged(
+    group: String,
+    resolved: Vec<Result<(PartitionId, StoredOffset), ErrorKind>>,
+    context: &mut ShardContext<'_>,
+    reply: Reply,
+) {
+    let answers = resolved.iter().map(|it| it.as_ref().map(drop));
+    let answers = answers.map(|it| it.map_err(|error| *error));
+    reply.send(Outcome::OffsetCommit(answers.collect()));
+    let offsets = resolved.into_iter().flatten().collect();
+    let commit = GroupCommand::CommitOffsets(CommitOffsets { group, offsets });
+    context.propose(ShardCommand::group(&commit), None);
+}
+
 /// Proposes a command with the offsets that could be resolved, and answers for all.
 pub(super) fn propose_offsets(
     command: impl FnOnce(Vec<(PartitionId, StoredOffset)>) -> weir_raft::Command,
@@ -357,4 +384,25 @@ pub(super) fn propose_offsets(
         reply.send(Outcome::OffsetCommit(answers));
     };
     context.propose(command(offsets), Some(Box::new(done)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_is_cut_off_does_not_keep_clients_waiting_for_a_coordinator() {
+        let (own, other) = (NodeId(1), NodeId(2));
+        let cases = [
+            (Some(other), false, ErrorKind::NotCoordinator),
+            (Some(other), true, ErrorKind::NotCoordinator),
+            (None, false, ErrorKind::CoordinatorLoading),
+            (None, true, ErrorKind::NotCoordinator),
+            (Some(own), false, ErrorKind::CoordinatorLoading),
+            (Some(own), true, ErrorKind::NotCoordinator),
+        ];
+        for (leader, is_cut_off, expected) in cases {
+            assert_eq!(refusal(leader, own, || is_cut_off), expected, "{leader:?}");
+        }
+    }
 }

@@ -91,6 +91,14 @@ impl Node {
         }
     }
 
+    /// The other nodes that this one can call: as last saved, told by the metadata, or by beacons
+    /// since.
+    pub(crate) fn known_others(&self) -> Vec<NodeId> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = known.told.keys().copied();
+        told.filter(|id| *id != self.id()).collect()
+    }
+
     /// Where this node's peer port is reached.
     pub(crate) fn own_address(&self) -> &str {
         let address = self.identity.addresses.get(&self.config.node);

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use weir_model::{ErrorKind, GroupId, NodeId, TopicId, TopicName};
+use weir_model::{ErrorKind, NodeId, TopicId, TopicName};
 
-use super::{Node, topics::replicas, topics::wire};
+use super::Node;
 use crate::{
     api::{
         Outcome, TopicRef,
-        admin::{CreatePartitions, Manage, Managed, MorePartitions, Reassign, Refusal},
+        admin::{CreatePartitions, Manage, Managed, MorePartitions, Refusal},
     },
     gather::Gather,
     mailbox::Reply,
@@ -44,10 +44,8 @@ impl Node {
                 reply.send(Outcome::Managed(Managed::LogDirs(dir)));
             }
             Manage::ElectLeaders(elect) => self.elect_leaders(&elect, reply),
-            Manage::Reassign(wanted) => {
-                let answers = wanted.iter().map(|each| self.reassign(each));
-                reply.send(Outcome::Managed(Managed::Checked(answers.collect())));
-            }
+            Manage::Reassign(wanted) => self.reassign(&wanted, reply),
+            Manage::ListMoving(wanted) => self.list_moving(wanted.as_deref(), reply),
             Manage::RemoveNode(node) => self.remove_node(node, reply),
         }
     }
@@ -183,37 +181,6 @@ impl Node {
             groups,
         })
     }
-
-    /// A partition stays in its group: only where it is already can it be asked to be.
-    fn reassign(&self, wanted: &Reassign) -> Checked {
-        let unknown = ErrorKind::UnknownTopicOrPartition;
-        let name = TopicName::new(&wanted.topic).map_err(|_| unknown)?;
-        let topology = self.topology.load();
-        let (_, group) = topology.partition(&TopicRef::Name(name), wanted.index)?;
-        let Some(nodes) = &wanted.replicas else {
-            return Err(Refusal::new(
-                ErrorKind::NoReassignmentInProgress,
-                "No partition reassignment is in progress.",
-            ));
-        };
-        let present: Vec<i32> = self.replicas_on_wire(group);
-        if *nodes == present {
-            return Ok(());
-        }
-        Err(Refusal::new(
-            ErrorKind::InvalidReplicaAssignment,
-            format!(
-                "{}-{} lives in group {group} on the nodes {present:?} and moves with the whole \
-                 group only: `weir cluster drain` and `weir cluster add` move groups.",
-                wanted.topic, wanted.index
-            ),
-        ))
-    }
-
-    pub(super) fn replicas_on_wire(&self, group: GroupId) -> Vec<i32> {
-        let nodes = replicas(group, &self.view_of(group));
-        nodes.into_iter().filter_map(wire).collect()
-    }
 }
 
 /// Gathers answers that only say whether something was done.
@@ -236,6 +203,7 @@ pub(super) fn refused(outcome: &Result<MetadataOutcome, ErrorKind>) -> Refusal {
             | MetadataOutcome::TopicDeleted(_)
             | MetadataOutcome::ConfigsAltered
             | MetadataOutcome::PartitionsCreated
+            | MetadataOutcome::GroupPlaced
             | MetadataOutcome::ProducerIds { .. },
         ) => ErrorKind::InvalidRequest.into(),
     }

@@ -82,7 +82,8 @@ impl Node {
             | MetadataOutcome::TopicCreated(_)
             | MetadataOutcome::TopicDeleted(_)
             | MetadataOutcome::ConfigsAltered
-            | MetadataOutcome::PartitionsCreated => Err(ErrorKind::InvalidRequest),
+            | MetadataOutcome::PartitionsCreated
+            | MetadataOutcome::GroupPlaced => Err(ErrorKind::InvalidRequest),
         }
     }
 }

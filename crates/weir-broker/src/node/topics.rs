@@ -18,7 +18,7 @@ use crate::{
         TopicMetadata, TopicRef,
     },
     mailbox::Reply,
-    metadata::{TopicRecord, Topology, reserved::is_reserved},
+    metadata::{TopicRecord, Topology, placed::Placement, reserved::is_reserved},
     view,
 };
 
@@ -91,12 +91,7 @@ impl Node {
         let topology = self.topology.load();
         let groups: Groups = (1..=self.config.shard_count)
             .map(GroupId)
-            .map(|group| {
-                (
-                    group,
-                    describe_group(group, &self.view_of(group), &topology),
-                )
-            })
+            .map(|group| (group, self.describe_group(group, &topology)))
             .collect();
         let describe_one = |topic: TopicRef| {
             let found = topology.topic(&topic).map_err(|absent| match &topic {
@@ -126,12 +121,28 @@ impl Node {
     fn describe_topic(&self, topic: &TopicRecord, groups: &Groups) -> TopicDescription {
         let partition = |group: &GroupId| match groups.get(group) {
             Some(known) => known.clone(),
-            None => describe_group(*group, &self.view_of(*group), &self.topology.load()),
+            None => self.describe_group(*group, &self.topology.load()),
         };
         TopicDescription {
             name: topic.name.clone(),
             id: topic.id,
             partitions: topic.partitions.iter().map(partition).collect(),
+        }
+    }
+
+    /// A leader that clients are given no address of leads nobody for them.
+    fn describe_group(&self, group: GroupId, topology: &Topology) -> PartitionMetadata {
+        let view = self.view_of(group);
+        let leader = view.leader;
+        let leader = leader.filter(|node| topology.nodes().contains_key(node));
+        let replicas = replicas(group, &view, topology.placement(group));
+        let offline = replicas.iter().copied().filter(|node| self.is_down(*node));
+        PartitionMetadata {
+            leader: leader.and_then(wire),
+            leader_epoch: view.term.leader_epoch(),
+            offline: offline.filter_map(wire).collect(),
+            replicas: replicas.into_iter().filter_map(wire).collect(),
+            in_sync: view::in_sync(&view).into_iter().filter_map(wire).collect(),
         }
     }
 
@@ -143,11 +154,15 @@ impl Node {
     pub(super) fn find_coordinators(&self, groups: &[String], reply: Reply) {
         let topology = self.topology.load();
         let brokers = self.brokers(&topology);
+        let unknown = match self.is_cut_off(&topology) {
+            true => ErrorKind::NotCoordinator,
+            false => ErrorKind::CoordinatorLoading,
+        };
         let coordinator = |group: &String| {
             let leader = self.leader_of(self.coordinating_shard(group));
             let node = leader.and_then(|(node, _)| wire(node));
             let broker = brokers.iter().find(|broker| Some(broker.node) == node);
-            broker.cloned().ok_or(ErrorKind::CoordinatorLoading)
+            broker.cloned().ok_or(unknown)
         };
         reply.send(Outcome::Coordinators(
             groups.iter().map(coordinator).collect(),
@@ -159,23 +174,25 @@ pub(super) fn wire(node: NodeId) -> Option<i32> {
     i32::try_from(node.0).ok()
 }
 
-/// A leader that clients are given no address of leads nobody for them.
-fn describe_group(group: GroupId, view: &GroupView, topology: &Topology) -> PartitionMetadata {
-    let leader = view.leader;
-    let leader = leader.filter(|node| topology.nodes().contains_key(node));
-    PartitionMetadata {
-        leader: leader.and_then(wire),
-        leader_epoch: view.term.leader_epoch(),
-        replicas: replicas(group, view).into_iter().filter_map(wire).collect(),
-        in_sync: view::in_sync(view).into_iter().filter_map(wire).collect(),
-    }
-}
-
-/// A group's voters, the one first that clients are to take for its preferred leader: another
-/// one for each group, so that preferred leaders are spread evenly.
-pub(super) fn replicas(group: GroupId, view: &GroupView) -> Vec<NodeId> {
+/// A group's voters, the one first that clients are to take for its preferred leader: in the order
+/// that people want, once it is where they want it; else another one for each group, so that
+/// preferred leaders are spread evenly.
+pub(super) fn replicas(
+    group: GroupId,
+    view: &GroupView,
+    placement: Option<&Placement>,
+) -> Vec<NodeId> {
     let mut voters = view::voters(view);
     voters.sort_unstable();
+    if let Some(placement) = placement
+        && placement.nodes.iter().all(|node| voters.contains(node))
+    {
+        voters.sort_by_key(|voter| {
+            let mut wanted = placement.nodes.iter();
+            wanted.position(|node| node == voter).unwrap_or(usize::MAX)
+        });
+        return voters;
+    }
     if !voters.is_empty() {
         let count = u32::try_from(voters.len()).unwrap_or(u32::MAX);
         voters.rotate_left(usize::try_from(group.0 % count).unwrap_or(0));

@@ -179,6 +179,8 @@ pub(crate) fn reread_call(body: &[u8]) -> Option<Bytes> {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU64;
+
     use weir_model::{PartitionId, ProducerId};
 
     use super::*;
@@ -201,6 +203,7 @@ mod tests {
             producer,
             commit: true,
             coordinator_epoch: 9,
+            ordinal: NonZeroU64::new(4),
         });
         for call in [ask, mark] {
             let bytes = call.encode();

@@ -241,6 +241,7 @@ impl Node {
                 producer: wanted.producer,
                 commit: wanted.commit,
                 coordinator_epoch: wanted.coordinator_epoch,
+                ordinal: None,
             });
             match marker {
                 Ok(marker) => {
@@ -253,7 +254,8 @@ impl Node {
         }
     }
 
-    /// The producers of partitions that this node leads.
+    /// The producers of partitions that this node has a replica of: tools ask the node that they
+    /// were told to ask, whoever leads.
     pub(super) fn describe_producers(self: &Arc<Self>, wanted: Vec<(TopicRef, i32)>, reply: Reply) {
         let unsettled = Err(ErrorKind::TimedOut);
         let outcome = Outcome::DescribeProducers;
@@ -263,7 +265,7 @@ impl Node {
             match self.route(&topic, index) {
                 Ok(route) => {
                     let partition = route.partition;
-                    self.visit_leading(route.group, move |visited| {
+                    self.visit_replica(route.group, move |visited| {
                         let answer = visited.map_err(|_| ErrorKind::NotLeader);
                         let answer = answer.map(|(shard, context)| {
                             let producers = shard.producers(partition, context.now);

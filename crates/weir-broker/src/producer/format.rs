@@ -1,8 +1,8 @@
 //! The table's bytes.
 //!
-//! Version 2: `u8` version, `u32` producers in ascending order of id, each `i64` id, `i16` epoch,
-//! `i64` last use in ms, `u32` run, `i32` coordinator epoch, `u64` entry that ended the last
-//! transaction, `i64` first offset of the open transaction or -1, `u8` batches, each `i32` first
+//! Version 3: `u8` version, `u32` producers in ascending order of id, each `i64` id, `i16` epoch,
+//! `i64` last use in ms, `u32` run, `i32` coordinator epoch, `u64` highest ordinal that
+//! ended, `u64` entry that ended the last transaction, `i64` first offset of the open transaction or -1, `u8` batches, each `i32` first
 //! and last sequence, `u64` base offset.
 
 use std::collections::VecDeque;
@@ -14,8 +14,8 @@ use weir_model::{Offset, ProducerId};
 use super::{MAX_BATCHES, MAX_RUN_COUNT, Producer, ProducerTable, Stored, after};
 use crate::encoding::{DecodeError, Reader, Writer};
 
-const VERSION: u8 = 2;
-const PRODUCER_MIN_BYTES: usize = 8 + 2 + 8 + 4 + 4 + 8 + 8 + 1;
+const VERSION: u8 = 3;
+const PRODUCER_MIN_BYTES: usize = 8 + 2 + 8 + 4 + 4 + 8 + 8 + 8 + 1;
 
 impl ProducerTable {
     /// The table as bytes.
@@ -59,6 +59,7 @@ impl Producer {
         writer.i64(self.last_used.0);
         writer.u32(self.run_count);
         writer.i32(self.coordinator_epoch);
+        writer.u64(self.ended_ordinal);
         writer.u64(self.ended_at);
         writer.i64(self.open.map_or(-1, Offset::wire));
         writer.u8(u8::try_from(self.batches.len()).expect("at most five batches"));
@@ -74,6 +75,7 @@ impl Producer {
         let last_used = Millis(reader.i64()?);
         let run_count = reader.u32()?;
         let coordinator_epoch = reader.i32()?;
+        let ended_ordinal = reader.u64()?;
         let ended_at = reader.u64()?;
         let open = reader.i64()?;
         let batch_count = usize::from(reader.u8()?);
@@ -101,6 +103,7 @@ impl Producer {
             run_count,
             batches,
             coordinator_epoch,
+            ended_ordinal,
             ended_at,
             open: Offset::from_wire(open),
         })

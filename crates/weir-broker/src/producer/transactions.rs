@@ -1,10 +1,13 @@
 //! Transactions as one partition sees them: open from a producer's first transactional batch to
 //! the marker that ends it.
 
+use std::num::NonZeroU64;
+
 use weir_log::Millis;
 use weir_model::{ErrorKind, Offset, ProducerId, batch::BatchHeader};
 
 use super::{Arrival, Producer, ProducerTable, Verdict};
+use crate::{api::ProducerEpoch, transaction::Marker};
 
 /// Most transactions that may be open in one partition: their producers are not forgotten.
 pub const MAX_OPEN_TRANSACTIONS: usize = super::MAX_PRODUCERS / 2;
@@ -61,39 +64,37 @@ impl ProducerTable {
         }
     }
 
-    /// Whether a marker of this producer and coordinator may end what is open; `true`: something
-    /// is. Errors: `InvalidProducerEpoch`, `TransactionCoordinatorFenced`.
-    pub fn check_end(
-        &self,
-        id: ProducerId,
-        epoch: i16,
-        coordinator_epoch: i32,
-    ) -> Result<bool, ErrorKind> {
-        let Some(producer) = self.producers.get(&id) else {
-            return Ok(false);
+    /// Whether a marker says something new. Markers are said again until they are known to have
+    /// been heard, so that one may come when a later transaction of the same epoch is open: that
+    /// one it must not end. Errors: `InvalidProducerEpoch`, `TransactionCoordinatorFenced`.
+    pub fn check_end(&self, marker: &Marker) -> Result<bool, ErrorKind> {
+        let Some(producer) = self.producers.get(&marker.producer.id) else {
+            return Ok(true);
         };
-        if epoch < producer.epoch {
+        if marker.producer.epoch < producer.epoch {
             return Err(ErrorKind::InvalidProducerEpoch);
         }
-        if coordinator_epoch < producer.coordinator_epoch {
+        let ordinal = marker.ordinal.map(NonZeroU64::get);
+        if ordinal.is_some_and(|ordinal| ordinal <= producer.ended_ordinal) {
+            return Ok(false);
+        }
+        if marker.coordinator_epoch < producer.coordinator_epoch {
             return Err(ErrorKind::TransactionCoordinatorFenced);
         }
-        Ok(producer.open.is_some())
+        Ok(true)
     }
 
     /// Ends the producer's transaction, by entry `ended_at` of the log; gives its first offset.
     /// Where none is open it is remembered nevertheless that one was ended, so that what was sent
-    /// before cannot begin another one. To be called after [`Self::check_end`].
-    pub fn end(
-        &mut self,
-        id: ProducerId,
-        epoch: i16,
-        coordinator_epoch: i32,
-        ended_at: u64,
-        now: Millis,
-    ) -> Option<Offset> {
+    /// before cannot begin another one. To be called where [`Self::check_end`] says that the
+    /// marker is new.
+    pub fn end(&mut self, marker: &Marker, ended_at: u64, now: Millis) -> Option<Offset> {
+        let ProducerEpoch { id, epoch } = marker.producer;
         let producer = self.producer_at(id, epoch, now);
-        producer.coordinator_epoch = coordinator_epoch;
+        producer.coordinator_epoch = marker.coordinator_epoch;
+        producer.ended_ordinal = marker
+            .ordinal
+            .map_or(producer.ended_ordinal, NonZeroU64::get);
         producer.ended_at = ended_at;
         producer.last_used = producer.last_used.max(now);
         let open = producer.open.take()?;

@@ -9,11 +9,11 @@ use weir_raft::{Applied, ApplyError};
 
 use super::{Partition, Shard, ShardCommand, ShardEnv};
 use crate::{
-    api::{Produced, ProducerEpoch},
+    api::Produced,
     group::GroupCommand,
     outcome::AppliedOutcome,
     producer::{Arrival, ProducerTable, Verdict},
-    transaction::{Marker, TransactionView, marker::shard_of_offsets},
+    transaction::{Marker, TransactionCommand, TransactionView, marker::shard_of_offsets},
 };
 
 impl Shard {
@@ -38,7 +38,11 @@ impl Shard {
                 batch,
             } => AppliedOutcome::Appended(self.append(at, partition, batch, Some(ended_at))),
             ShardCommand::Mark(marker) => AppliedOutcome::Marked(self.mark(at, &marker)),
-            ShardCommand::Transaction(command) => {
+            ShardCommand::Transaction(mut command) => {
+                if let TransactionCommand::End(end) = &mut command {
+                    let current = self.transactions.producer(&end.transaction);
+                    end.producer = self.env.seeded.end_epoch(end.producer, current);
+                }
                 AppliedOutcome::Transaction(self.transactions.apply(at.now, command))
             }
             ShardCommand::BringOffsets(bring) => {
@@ -152,6 +156,11 @@ impl Partition {
         match self.producers.check(&header, arrival) {
             Verdict::Refused(error) => return Err(error),
             Verdict::Unverified { .. } => return Err(ErrorKind::InvalidTxnState),
+            Verdict::Duplicate { .. } if env.seeded.skips_dedup() => {
+                let base_offset = self.log.end_offset();
+                self.store(at, &header, base_offset, batch, env);
+                return Ok(base_offset);
+            }
             Verdict::Duplicate { base_offset } => return Ok(base_offset),
             Verdict::Append => {}
         }
@@ -163,7 +172,9 @@ impl Partition {
             }
             self.producers.record(&header, base_offset, at.now);
             // Before the append: a reader takes the log's end first.
-            view.set_first_open(self.producers.first_open());
+            if !env.seeded.ignores_open() {
+                view.set_first_open(self.producers.first_open());
+            }
         } else {
             self.producers.record(&header, base_offset, at.now);
         }
@@ -172,17 +183,14 @@ impl Partition {
     }
 
     fn mark(&mut self, at: &Applied, marker: &Marker, env: &ShardEnv) -> Result<(), ErrorKind> {
-        let ProducerEpoch { id, epoch } = marker.producer;
-        let coordinator_epoch = marker.coordinator_epoch;
-        self.producers.check_end(id, epoch, coordinator_epoch)?;
-        let begun = self
-            .producers
-            .end(id, epoch, coordinator_epoch, at.index, at.now);
-        let Some(first) = begun else {
+        if !self.producers.check_end(marker)? {
+            return Ok(());
+        }
+        let Some(first) = self.producers.end(marker, at.index, at.now) else {
             return Ok(());
         };
         let last = self.log.end_offset();
-        let aborted = (!marker.commit).then_some((id, first));
+        let aborted = (!marker.commit).then_some((marker.producer.id, first));
         let view = self.view(marker.partition, env);
         view.ended(self.producers.first_open(), aborted, last);
         let batch = marker.batch(at.now);

@@ -27,6 +27,11 @@ impl From<GroupState> for GroupPhase {
 }
 
 impl Shard {
+    /// The bug to run with.
+    pub(crate) fn seeded(&self) -> crate::seeded::Seeded {
+        self.env.seeded
+    }
+
     /// The groups that are asked for.
     pub(crate) fn list_groups(&self, wanted: &ListGroups) -> Vec<ListedGroup> {
         let is_wanted = |kind: GroupKind, state: GroupPhase| {

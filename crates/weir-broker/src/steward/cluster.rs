@@ -34,9 +34,15 @@ pub(super) fn facts(node: &Node) -> Facts {
         let is_resting = false;
         (id, GroupFacts { view, is_resting })
     });
+    let placements = topology.placements().iter();
+    let placements = placements.map(|(id, placement)| {
+        let nodes = placement.nodes.iter().copied();
+        (*id, nodes.collect())
+    });
     Facts {
         nodes: nodes.collect(),
         groups: groups.collect(),
+        placements: placements.collect(),
     }
 }
 
@@ -65,6 +71,7 @@ pub(super) fn propose(node: &Arc<Node>, change: Change, done: StepDone) {
                 | MetadataOutcome::TopicDeleted(_)
                 | MetadataOutcome::ConfigsAltered
                 | MetadataOutcome::PartitionsCreated
+                | MetadataOutcome::GroupPlaced
                 | MetadataOutcome::ProducerIds { .. },
             ) => None,
         };

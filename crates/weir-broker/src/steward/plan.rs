@@ -2,7 +2,8 @@
 //! every group with a majority of its voters up and caught up.
 //!
 //! Shards want three replicas on active nodes (as many as there are, below three), spread by
-//! count; what is there stays where it is. Group 0 wants every active node, up to five of them
+//! count; what is there stays where it is. A shard that people want on certain nodes is moved there,
+//! replica by replica, and stays. Group 0 wants every active node, up to five of them
 //! with a vote, and keeps draining nodes as learners, so that they still know the cluster.
 
 mod leaders;
@@ -65,6 +66,8 @@ pub(crate) struct GroupFacts {
 pub(crate) struct Facts {
     pub(crate) nodes: BTreeMap<NodeId, NodeFacts>,
     pub(crate) groups: BTreeMap<GroupId, GroupFacts>,
+    /// Where people want shards.
+    pub(crate) placements: BTreeMap<GroupId, BTreeSet<NodeId>>,
 }
 
 /// How much may be under way.
@@ -187,6 +190,18 @@ impl Facts {
 
     pub(crate) fn active_count(&self) -> usize {
         self.active().count()
+    }
+
+    /// Where people want the group, as long as all those nodes may carry something.
+    pub(crate) fn wanted(&self, id: GroupId) -> Option<&BTreeSet<NodeId>> {
+        let nodes = self.placements.get(&id)?;
+        let is_fit = id != GroupId::METADATA && nodes.iter().all(|node| self.is_active(*node));
+        is_fit.then_some(nodes)
+    }
+
+    /// Whether people want the group on other nodes than this one.
+    pub(crate) fn is_elsewhere(&self, id: GroupId, node: NodeId) -> bool {
+        self.wanted(id).is_some_and(|nodes| !nodes.contains(&node))
     }
 
     /// The group, where somebody leads it who can be reached, or could be a moment ago.

@@ -46,6 +46,8 @@ pub enum TransactionCommand {
         transaction: String,
         /// Its producer as the markers name it.
         producer: ProducerEpoch,
+        /// Its number among the id's transactions.
+        ordinal: u64,
         /// Which.
         partitions: Vec<PartitionId>,
     },
@@ -119,13 +121,18 @@ impl TransactionCommand {
                 producer,
                 partitions,
                 ..
+            } => {
+                write_producer(&mut writer, *producer);
+                write_partitions(&mut writer, partitions);
             }
-            | Self::Ended {
+            Self::Ended {
                 producer,
+                ordinal,
                 partitions,
                 ..
             } => {
                 write_producer(&mut writer, *producer);
+                writer.u64(*ordinal);
                 write_partitions(&mut writer, partitions);
             }
             Self::Expire { producer, .. } => write_producer(&mut writer, *producer),
@@ -167,6 +174,7 @@ impl TransactionCommand {
             _ => Self::Ended {
                 transaction,
                 producer: read_producer(&mut reader)?,
+                ordinal: reader.u64()?,
                 partitions: read_partitions(&mut reader)?,
             },
         };

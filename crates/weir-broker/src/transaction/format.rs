@@ -1,8 +1,8 @@
 //! The table's bytes.
 //!
-//! Version 1: `u8` version, `u32` ids in ascending order, each text id, `i64` producer, `i16`
+//! Version 2: `u8` version, `u32` ids in ascending order, each text id, `i64` producer, `i16`
 //! epoch and `i16` last epoch, `i64` previous and `i64` next producer or -1, `i32` timeout in ms,
-//! `u8` state, `u8` whether the last end gave another epoch, `i64` begun and `i64` changed in ms,
+//! `u8` state, `u64` ordinal, `u8` whether the last end gave another epoch, `i64` begun and `i64` changed in ms,
 //! `u32` partitions in ascending order, each `u64`.
 
 use bytes::Bytes;
@@ -19,8 +19,8 @@ use crate::{
     encoding::{DecodeError, Reader, Writer},
 };
 
-const VERSION: u8 = 1;
-const ID_MIN_BYTES: usize = 4 + 8 + 2 + 2 + 8 + 8 + 4 + 1 + 1 + 8 + 8 + 4;
+const VERSION: u8 = 2;
+const ID_MIN_BYTES: usize = 4 + 8 + 2 + 2 + 8 + 8 + 4 + 1 + 8 + 1 + 8 + 8 + 4;
 
 impl TransactionTable {
     /// The table as bytes.
@@ -66,6 +66,7 @@ impl Transaction {
         }
         writer.i32(self.timeout_ms);
         writer.u8(state_code(self.state));
+        writer.u64(self.ordinal);
         writer.u8(u8::from(self.has_bumped));
         writer.i64(self.started.0);
         writer.i64(self.updated.0);
@@ -90,6 +91,7 @@ impl Transaction {
             next,
             timeout_ms,
             state,
+            ordinal: reader.u64()?,
             has_bumped: read_flag(reader)?,
             started: Millis(reader.i64()?),
             updated: Millis(reader.i64()?),

@@ -2,10 +2,12 @@
 //! control batch with one record in Kafka's own form.
 //!
 //! Encoded marker: `u64` partition, `i64` producer id, `i16` epoch, `u8` commit, `i32` coordinator
-//! epoch.
+//! epoch, `u64` ordinal or 0.
 //!
 //! The record: key `i16` version 0, `i16` type (0 abort, 1 commit); value `i16` version 0, `i32`
 //! coordinator epoch; big-endian. Source: Kafka's `EndTransactionMarker` and `ControlRecordType`.
+
+use std::num::NonZeroU64;
 
 use bytes::Bytes;
 use weir_log::Millis;
@@ -37,6 +39,9 @@ pub struct Marker {
     pub commit: bool,
     /// The coordinator's term.
     pub coordinator_epoch: i32,
+    /// Which of its transactional id's transactions ends; `None` from who has no coordinator's
+    /// word, and means whichever is open.
+    pub ordinal: Option<NonZeroU64>,
 }
 
 impl Marker {
@@ -46,6 +51,7 @@ impl Marker {
         write_producer(writer, self.producer);
         writer.u8(u8::from(self.commit));
         writer.i32(self.coordinator_epoch);
+        writer.u64(self.ordinal.map_or(0, NonZeroU64::get));
     }
 
     /// Takes what [`Self::write`] wrote.
@@ -55,6 +61,7 @@ impl Marker {
             producer: read_producer(reader)?,
             commit: read_flag(reader)?,
             coordinator_epoch: reader.i32()?,
+            ordinal: NonZeroU64::new(reader.u64()?),
         })
     }
 

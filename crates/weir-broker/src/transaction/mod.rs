@@ -7,6 +7,8 @@
 pub mod command;
 pub(crate) mod conversations;
 mod format;
+#[cfg(test)]
+mod late_tests;
 pub mod marker;
 pub mod pending;
 pub mod table;

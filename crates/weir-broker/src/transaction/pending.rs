@@ -99,12 +99,11 @@ impl PendingOffsets {
         at: u64,
         now: Millis,
     ) -> Result<Vec<CommitOffsets>, ErrorKind> {
-        let ProducerEpoch { id, epoch } = marker.producer;
-        self.producers
-            .check_end(id, epoch, marker.coordinator_epoch)?;
-        self.producers
-            .end(id, epoch, marker.coordinator_epoch, at, now);
-        let groups = self.waiting.remove(&id).unwrap_or_default();
+        if !self.producers.check_end(marker)? {
+            return Ok(Vec::new());
+        }
+        self.producers.end(marker, at, now);
+        let groups = self.waiting.remove(&marker.producer.id).unwrap_or_default();
         if !marker.commit {
             return Ok(Vec::new());
         }

@@ -41,6 +41,8 @@ pub struct Ending {
     pub producer: ProducerEpoch,
     /// Committed; else aborted.
     pub commit: bool,
+    /// Its number among the id's transactions.
+    pub ordinal: u64,
     /// Partitions that are not known to have heard of it.
     pub partitions: Vec<PartitionId>,
 }
@@ -75,9 +77,10 @@ impl TransactionTable {
             }
             TransactionCommand::Ended {
                 producer,
+                ordinal,
                 partitions,
                 ..
-            } => self.change(&id, |it| it.ended(producer, &partitions, now)),
+            } => self.change(&id, |it| it.ended(producer, ordinal, &partitions, now)),
         };
         TransactionAnswer {
             result,
@@ -153,6 +156,11 @@ impl TransactionTable {
         Ok(verified.collect())
     }
 
+    /// The producer that has the id now.
+    pub fn producer(&self, id: &str) -> Option<ProducerEpoch> {
+        Some(self.ids.get(id)?.producer)
+    }
+
     /// What is left to do for the id's transaction.
     pub fn ending(&self, id: &str) -> Option<Ending> {
         let transaction = self.ids.get(id)?;
@@ -167,6 +175,7 @@ impl TransactionTable {
         Some(Ending {
             producer: transaction.producer,
             commit,
+            ordinal: transaction.ordinal,
             partitions: transaction.partitions.iter().copied().collect(),
         })
     }

@@ -1,3 +1,5 @@
+use std::num::NonZeroU64;
+
 use weir_log::Millis;
 use weir_model::{
     ErrorKind, Offset, PartitionId, ProducerId,
@@ -18,10 +20,10 @@ use crate::{
     group::{CommitOffsets, StoredOffset},
 };
 
-const NOW: Millis = Millis(1_000_000);
+pub(super) const NOW: Millis = Millis(1_000_000);
 const TIMEOUT_MS: i32 = 60_000;
 
-fn producer(id: i64, epoch: i16) -> ProducerEpoch {
+pub(super) fn producer(id: i64, epoch: i16) -> ProducerEpoch {
     ProducerEpoch {
         id: ProducerId(id),
         epoch,
@@ -29,14 +31,14 @@ fn producer(id: i64, epoch: i16) -> ProducerEpoch {
 }
 
 /// A table in which `tx` is known, and what its clients do. Fresh ids are 100, 101 and so on.
-struct World {
-    table: TransactionTable,
+pub(super) struct World {
+    pub(super) table: TransactionTable,
     next_id: i64,
     now: Millis,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             table: TransactionTable::default(),
             next_id: 100,
@@ -44,7 +46,7 @@ impl World {
         }
     }
 
-    fn apply(&mut self, command: TransactionCommand) -> TransactionAnswer {
+    pub(super) fn apply(&mut self, command: TransactionCommand) -> TransactionAnswer {
         let bytes = command.encode();
         assert_eq!(TransactionCommand::decode(&bytes), Ok(command.clone()));
         trial::damage(&bytes, TransactionCommand::decode);
@@ -62,7 +64,10 @@ impl World {
         ProducerId(self.next_id - 1)
     }
 
-    fn init(&mut self, known: Option<ProducerEpoch>) -> Result<ProducerEpoch, ErrorKind> {
+    pub(super) fn init(
+        &mut self,
+        known: Option<ProducerEpoch>,
+    ) -> Result<ProducerEpoch, ErrorKind> {
         let fresh = self.fresh();
         let init = Init {
             transaction: "tx".to_owned(),
@@ -73,7 +78,11 @@ impl World {
         self.apply(TransactionCommand::Init(init)).result
     }
 
-    fn add(&mut self, producer: ProducerEpoch, partition: u64) -> Result<ProducerEpoch, ErrorKind> {
+    pub(super) fn add(
+        &mut self,
+        producer: ProducerEpoch,
+        partition: u64,
+    ) -> Result<ProducerEpoch, ErrorKind> {
         let add = TransactionCommand::Add {
             transaction: "tx".to_owned(),
             producer,
@@ -82,7 +91,7 @@ impl World {
         self.apply(add).result
     }
 
-    fn end(
+    pub(super) fn end(
         &mut self,
         producer: ProducerEpoch,
         commit: bool,
@@ -100,11 +109,12 @@ impl World {
     }
 
     /// All partitions hear of the end.
-    fn tell(&mut self) -> Ending {
+    pub(super) fn tell(&mut self) -> Ending {
         let ending = self.table.ending("tx").unwrap();
         let ended = TransactionCommand::Ended {
             transaction: "tx".to_owned(),
             producer: ending.producer,
+            ordinal: ending.ordinal,
             partitions: ending.partitions.clone(),
         };
         self.apply(ended).result.unwrap();
@@ -115,7 +125,7 @@ impl World {
         self.table.describe("tx", self.now).unwrap()
     }
 
-    fn state(&self) -> TransactionState {
+    pub(super) fn state(&self) -> TransactionState {
         self.described().state
     }
 }
@@ -295,12 +305,14 @@ fn an_end_is_over_when_every_partition_has_heard_and_no_earlier() {
         let ended = TransactionCommand::Ended {
             transaction: "tx".to_owned(),
             producer: it,
+            ordinal: 1,
             partitions: vec![PartitionId(partition), PartitionId(77)],
         };
         world.apply(ended.clone()).result.unwrap();
         let stale = TransactionCommand::Ended {
             transaction: "tx".to_owned(),
             producer: producer(100, 7),
+            ordinal: 1,
             partitions: vec![PartitionId(3)],
         };
         assert!(world.apply(stale).result.is_err());
@@ -356,6 +368,7 @@ fn a_marker_is_a_control_batch_as_kafka_writes_it() {
         producer: producer(7, 3),
         commit: true,
         coordinator_epoch: 9,
+        ordinal: NonZeroU64::new(6),
     };
     let batch = marker.batch(NOW);
     let header = BatchHeader::parse(&batch).unwrap();
@@ -429,7 +442,7 @@ fn readers_of_committed_records_see_what_is_decided_and_what_of_it_was_aborted()
     assert!(view.is_blank());
 }
 
-fn bring(producer: ProducerEpoch, verified: Option<u64>, offset: i64) -> BringOffsets {
+pub(super) fn bring(producer: ProducerEpoch, verified: Option<u64>, offset: i64) -> BringOffsets {
     let stored = StoredOffset {
         offset,
         leader_epoch: -1,
@@ -446,12 +459,13 @@ fn bring(producer: ProducerEpoch, verified: Option<u64>, offset: i64) -> BringOf
     }
 }
 
-fn ending(producer: ProducerEpoch, commit: bool) -> Marker {
+pub(super) fn ending(producer: ProducerEpoch, commit: bool) -> Marker {
     Marker {
         partition: offsets_of_shard(1),
         producer,
         commit,
         coordinator_epoch: 4,
+        ordinal: None,
     }
 }
 

@@ -30,6 +30,9 @@ pub(super) struct Transaction {
     pub(super) next: Option<ProducerId>,
     pub(super) timeout_ms: i32,
     pub(super) state: TransactionState,
+    /// Number of the transaction that was begun last, among all of the id. Clients that keep their
+    /// epoch tell one from the next by nothing.
+    pub(super) ordinal: u64,
     /// The last end gave the producer another epoch (KIP-890).
     pub(super) has_bumped: bool,
     /// Of the open transaction; of one that is being ended those that have not heard of it.
@@ -47,6 +50,7 @@ impl Transaction {
             next: None,
             timeout_ms,
             state: TransactionState::Empty,
+            ordinal: 0,
             has_bumped: false,
             partitions: BTreeSet::new(),
             started: Millis(-1),
@@ -169,6 +173,7 @@ impl Transaction {
         }
         if self.state != TransactionState::Ongoing {
             self.state = TransactionState::Ongoing;
+            self.ordinal += 1;
             self.has_bumped = false;
             self.started = now;
         }
@@ -266,15 +271,16 @@ impl Transaction {
         Ok(self.producer)
     }
 
-    /// These partitions have heard of the end.
+    /// These partitions have heard of the end of the transaction that was the `ordinal`th.
     pub(super) fn ended(
         &mut self,
         producer: ProducerEpoch,
+        ordinal: u64,
         partitions: &[PartitionId],
         now: Millis,
     ) -> Answer {
         self.check_producer(producer)?;
-        if !self.is_ending() {
+        if !self.is_ending() || ordinal != self.ordinal {
             return Err(ErrorKind::InvalidTxnState);
         }
         for partition in partitions {

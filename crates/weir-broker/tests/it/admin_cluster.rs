@@ -9,7 +9,7 @@ use weir_broker::{
         Request, TopicRef,
         admin::{
             AlterConfigs, ConfigChange, ConfigOp, ConfigResource, DeleteRecords, DescribeConfigs,
-            ElectLeaders, Manage, Managed,
+            ElectLeaders, Manage, Managed, Moving, Reassign,
         },
     },
 };
@@ -226,4 +226,118 @@ fn an_election_makes_the_first_replica_of_each_partition_its_leader() {
     );
     let first: std::collections::BTreeSet<i32> = leaders.iter().map(|each| each.0).collect();
     assert_eq!(first.len(), 3, "preferred leaders are spread");
+}
+
+#[test]
+fn clients_are_told_which_nodes_and_replicas_are_down() {
+    let mut cluster = three();
+    create(&mut cluster, 1);
+    cluster.set_up(NodeId(3), false);
+    let wanted = Metadata {
+        topics: Some(vec![topic()]),
+        auto_create: false,
+    };
+    let Outcome::Metadata(told) = ask(&mut cluster, 1, Request::Metadata(wanted)) else {
+        panic!("another answer");
+    };
+    let brokers = told.brokers.iter();
+    let brokers: Vec<_> = brokers.map(|each| (each.node, each.is_fenced)).collect();
+    assert_eq!(brokers, [(1, false), (2, false), (3, true)]);
+    let topic = told.topics[0].result.as_ref().unwrap();
+    assert!(topic.partitions.iter().all(|each| each.offline == [3]));
+}
+
+#[test]
+fn every_replica_tells_a_partitions_producers_whoever_leads() {
+    let mut cluster = three();
+    create(&mut cluster, 1);
+    produce(&mut cluster);
+    for node in 1..=3 {
+        let wanted = vec![(topic(), 0), (topic(), 9)];
+        let request = Request::DescribeProducers(wanted);
+        let Outcome::DescribeProducers(told) = ask(&mut cluster, node, request) else {
+            panic!("another answer");
+        };
+        assert!(told[0].is_ok(), "node {node}: {told:?}");
+        let unknown = Some(&ErrorKind::UnknownTopicOrPartition);
+        assert_eq!(told[1].as_ref().err(), unknown);
+    }
+}
+
+fn reassign(
+    cluster: &mut Cluster,
+    node: u64,
+    index: i32,
+    to: Option<Vec<i32>>,
+) -> Result<(), ErrorKind> {
+    let wanted = Reassign {
+        topic: "t".to_owned(),
+        index,
+        replicas: to,
+    };
+    match manage(cluster, node, Manage::Reassign(vec![wanted])) {
+        Managed::Checked(mut answers) => answers.remove(0).map_err(|refusal| refusal.kind),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What moves, as any node tells it: the metadata is the same on all of them in the end.
+fn moving(cluster: &mut Cluster) -> Vec<(String, i32, Moving)> {
+    match manage(cluster, 1, Manage::ListMoving(None)) {
+        Managed::Moving(told) => told,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_partition_moves_with_its_group_to_the_nodes_that_are_named_and_a_cancelled_move_goes_back() {
+    let mut cluster = three();
+    create(&mut cluster, 1);
+    assert_eq!(produce(&mut cluster), vec![Offset(0); 4]);
+    let before = leaders(&mut cluster).unwrap()[0].1.clone();
+    cluster.join();
+    assert_eq!(reassign(&mut cluster, 2, 0, Some(before)), Ok(()));
+    assert_eq!(moving(&mut cluster), []);
+    let wrong = Err(ErrorKind::InvalidReplicaAssignment);
+    assert_eq!(reassign(&mut cluster, 2, 0, Some(vec![1])), wrong);
+    assert_eq!(reassign(&mut cluster, 2, 0, Some(vec![1, 2, 9])), wrong);
+    let none = Err(ErrorKind::NoReassignmentInProgress);
+    assert_eq!(reassign(&mut cluster, 2, 0, None), none);
+
+    let to = vec![4, 3, 1];
+    assert_eq!(reassign(&mut cluster, 2, 0, Some(to.clone())), Ok(()));
+    assert_eq!(reassign(&mut cluster, 2, 0, Some(to.clone())), Ok(()));
+    cluster.until("it is there", |cluster| {
+        let status = crate::nodes::status_of(&cluster.nodes[&NodeId(1)]);
+        status.groups.iter().any(|group| {
+            let voters: std::collections::BTreeSet<u64> = group.voters.iter().copied().collect();
+            voters == [1, 3, 4].into()
+        })
+    });
+    assert_eq!(leaders(&mut cluster).unwrap()[0].1, to, "in this order");
+    assert_eq!(moving(&mut cluster), []);
+    assert_eq!(produce(&mut cluster), vec![Offset(2); 4]);
+
+    // A node that is down holds the move up; it is told, and taken back.
+    cluster.set_up(NodeId(2), false);
+    let away = vec![2, 3, 1];
+    assert_eq!(reassign(&mut cluster, 1, 0, Some(away)), Ok(()));
+    let told = moving(&mut cluster);
+    let expected = Moving {
+        replicas: vec![2, 3, 1, 4],
+        adding: vec![2],
+        removing: vec![4],
+    };
+    let first = told.iter().find(|(_, index, _)| *index == 0).unwrap();
+    assert_eq!((first.0.as_str(), &first.2), ("t", &expected));
+    assert_eq!(reassign(&mut cluster, 1, 0, None), Ok(()));
+    assert_eq!(moving(&mut cluster), []);
+    cluster.set_up(NodeId(2), true);
+    let back = loop {
+        match leaders(&mut cluster) {
+            Some(leaders) => break leaders,
+            None => cluster.round(),
+        }
+    };
+    assert_eq!(back[0].1, to);
 }

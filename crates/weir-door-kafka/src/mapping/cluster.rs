@@ -59,6 +59,7 @@ pub fn map_describe(head: &Head, request: &DescribeClusterRequest) -> Result<Map
     });
     let plan = ManagePlan::DescribeCluster {
         with_operations: request.include_cluster_authorized_operations,
+        with_fenced: request.include_fenced_brokers,
     };
     Ok(Mapped::Ask(asked, Plan::Manage(plan)))
 }
@@ -67,10 +68,14 @@ pub fn map_describe(head: &Head, request: &DescribeClusterRequest) -> Result<Map
 pub fn answer_describe(
     head: &Head,
     with_operations: bool,
+    with_fenced: bool,
     outcome: ClusterMetadata,
 ) -> Result<Answer, MapError> {
-    let brokers = outcome.brokers.into_iter().map(|broker| {
+    let brokers = outcome.brokers.into_iter();
+    let brokers = brokers.filter(|broker| with_fenced || !broker.is_fenced);
+    let brokers = brokers.map(|broker| {
         DescribeClusterBroker::default()
+            .with_is_fenced(broker.is_fenced)
             .with_broker_id(broker.node.into())
             .with_host(StrBytes::from_string(broker.host))
             .with_port(broker.port.into())

@@ -73,7 +73,7 @@ fn map_checked(head: &Head, body: Bytes, client: &Client) -> Result<Mapped, MapE
         Api::DescribeLogDirs => cluster::map_log_dirs(decode(head, body)?),
         Api::ElectLeaders => elections::map_elect(head, decode(head, body)?),
         Api::AlterPartitionReassignments => elections::map_reassign(decode(head, body)?),
-        Api::ListPartitionReassignments => elections::map_list(head),
+        Api::ListPartitionReassignments => elections::map_list(decode(head, body)?),
         Api::DescribeTopicPartitions => topic_partitions::map(decode(head, body)?),
         Api::AddPartitionsToTxn => transactions::map_add_partitions(head, decode(head, body)?),
         Api::AddOffsetsToTxn => transactions::map_add_offsets(&decode(head, body)?),

@@ -2,18 +2,22 @@
 
 use kafka_protocol::{
     messages::{
-        AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse,
-        ElectLeadersRequest, ElectLeadersResponse, ListPartitionReassignmentsResponse,
+        AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse, BrokerId,
+        ElectLeadersRequest, ElectLeadersResponse, ListPartitionReassignmentsRequest,
+        ListPartitionReassignmentsResponse,
         alter_partition_reassignments_response::{
             ReassignablePartitionResponse, ReassignableTopicResponse,
         },
         elect_leaders_response::{PartitionResult, ReplicaElectionResult},
+        list_partition_reassignments_response::{
+            OngoingPartitionReassignment, OngoingTopicReassignment,
+        },
     },
     protocol::StrBytes,
 };
 use weir_broker::api::{
     Request,
-    admin::{ElectLeaders, Manage, Reassign, Refusal},
+    admin::{ElectLeaders, Manage, Moving, Reassign, Refusal},
 };
 
 use super::{
@@ -134,10 +138,43 @@ pub fn answer_reassign(
     Ok(Answer::Frame(vec![head.frame(&response)?]))
 }
 
-/// No partition is ever on its way to other nodes by itself: groups are.
-pub fn map_list(head: &Head) -> Result<Mapped, MapError> {
-    let response = ListPartitionReassignmentsResponse::default().with_error_message(None);
-    Ok(Mapped::Answered(Answer::Frame(vec![
-        head.frame(&response)?,
-    ])))
+/// Maps a request.
+pub fn map_list(request: ListPartitionReassignmentsRequest) -> Result<Mapped, MapError> {
+    let wanted = request.topics.map(|topics| {
+        let named = topics.into_iter().flat_map(|topic| {
+            let name = topic.name.to_string();
+            let indexes = topic.partition_indexes.into_iter();
+            indexes.map(move |index| (name.clone(), index))
+        });
+        named.collect()
+    });
+    let plan = Plan::Manage(ManagePlan::ListMoving);
+    Ok(Mapped::Ask(
+        Request::Manage(Manage::ListMoving(wanted)),
+        plan,
+    ))
+}
+
+/// Maps the outcome.
+pub fn answer_list(head: &Head, told: Vec<(String, i32, Moving)>) -> Result<Answer, MapError> {
+    let mut topics: Vec<OngoingTopicReassignment> = Vec::new();
+    let brokers = |nodes: Vec<i32>| nodes.into_iter().map(BrokerId).collect();
+    for (name, index, moving) in told {
+        let name = StrBytes::from_string(name);
+        if topics.last().is_none_or(|last| last.name.0 != name) {
+            topics.push(OngoingTopicReassignment::default().with_name(name.into()));
+        }
+        let partition = OngoingPartitionReassignment::default()
+            .with_partition_index(index)
+            .with_replicas(brokers(moving.replicas))
+            .with_adding_replicas(brokers(moving.adding))
+            .with_removing_replicas(brokers(moving.removing));
+        if let Some(last) = topics.last_mut() {
+            last.partitions.push(partition);
+        }
+    }
+    let response = ListPartitionReassignmentsResponse::default()
+        .with_error_message(None)
+        .with_topics(topics);
+    Ok(Answer::Frame(vec![head.frame(&response)?]))
 }

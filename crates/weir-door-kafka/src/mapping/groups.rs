@@ -77,6 +77,10 @@ pub fn answer_find(
     keys: Vec<StrBytes>,
     outcome: Vec<Result<Broker, ErrorKind>>,
 ) -> Result<Answer, MapError> {
+    // No client expects it here: it would ask the same node again.
+    if outcome.contains(&Err(ErrorKind::NotCoordinator)) {
+        return Ok(Answer::Elsewhere);
+    }
     let mut outcome = outcome.into_iter();
     let found = keys.into_iter().map(|key| match outcome.next() {
         Some(broker) => (key, broker.map_err(code)),

@@ -26,9 +26,12 @@ pub fn answer(head: &Head, plan: ManagePlan, outcome: Outcome) -> Result<Answer,
         };
     }
     match plan {
-        ManagePlan::DescribeCluster { with_operations } => {
+        ManagePlan::DescribeCluster {
+            with_operations,
+            with_fenced,
+        } => {
             let told = expect!(Outcome::Metadata(told) => told);
-            cluster::answer_describe(head, with_operations, told)
+            cluster::answer_describe(head, with_operations, with_fenced, told)
         }
         ManagePlan::TopicPartitions {
             max_count,
@@ -65,6 +68,7 @@ pub fn answer(head: &Head, plan: ManagePlan, outcome: Outcome) -> Result<Answer,
         }
         ManagePlan::UnregisterBroker => kraft::answer_unregister(head, managed!(Checked)),
         ManagePlan::ElectLeaders => elections::answer_elect(head, managed!(Elected)),
+        ManagePlan::ListMoving => elections::answer_list(head, managed!(Moving)),
         ManagePlan::Reassign(asked) => elections::answer_reassign(head, asked, managed!(Checked)),
     }
 }

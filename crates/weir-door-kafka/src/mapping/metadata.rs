@@ -27,6 +27,8 @@ use crate::{
 const AUTO_CREATE_FROM: i16 = 4;
 /// First version with racks.
 const RACK_FROM: i16 = 1;
+/// First version that tells replicas that are down.
+const OFFLINE_FROM: i16 = 5;
 /// First version with leader epochs.
 const EPOCH_FROM: i16 = 7;
 /// First version with topic ids in the answer.
@@ -95,7 +97,8 @@ fn topic_ref(head: &Head, topic: MetadataRequestTopic) -> Result<TopicRef, Metad
     }
 }
 
-/// Maps the outcome.
+/// Maps the outcome. As in Kafka, nodes that are down are no brokers: tools ask each of those that
+/// are told.
 pub fn answer(
     head: &Head,
     with_operations: bool,
@@ -127,6 +130,7 @@ pub fn answer(
             outcome
                 .brokers
                 .into_iter()
+                .filter(|each| !each.is_fenced)
                 .map(|each| broker(head, each))
                 .collect(),
         )
@@ -201,6 +205,9 @@ fn partition(head: &Head, index: i32, partition: PartitionMetadata) -> MetadataR
     }
     if head.version >= EPOCH_FROM {
         response.leader_epoch = partition.leader_epoch;
+    }
+    if head.version >= OFFLINE_FROM {
+        response.offline_replicas = nodes(partition.offline);
     }
     response
 }

@@ -217,6 +217,8 @@ pub enum ManagePlan {
     DescribeCluster {
         /// Whether allowed operations are told.
         with_operations: bool,
+        /// Whether nodes that are down are told.
+        with_fenced: bool,
     },
     /// DescribeQuorum.
     DescribeQuorum,
@@ -226,6 +228,8 @@ pub enum ManagePlan {
     ElectLeaders,
     /// AlterPartitionReassignments: names with indexes.
     Reassign(Vec<(StrBytes, Vec<i32>)>),
+    /// ListPartitionReassignments.
+    ListMoving,
     /// AlterReplicaLogDirs: directories with topics and indexes.
     AlterLogDirs(Vec<AskedDir>),
     /// UnregisterBroker.

@@ -1,6 +1,6 @@
 //! DeleteTopics 1 to 6, CreatePartitions 0 to 3, DeleteRecords 0 to 2.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kafka_protocol::{
     messages::{
@@ -34,7 +34,7 @@ const IDS_FROM: i16 = 6;
 /// First version that tells why.
 const MESSAGES_FROM: i16 = 5;
 
-/// Maps a request. What comes twice is refused for each time.
+/// Maps a request. What comes several times is refused once.
 pub fn map_delete(head: &Head, request: DeleteTopicsRequest) -> Result<Mapped, MapError> {
     let asked: Vec<(Option<StrBytes>, Uuid)> = if head.version >= IDS_FROM {
         let topics = request.topics.into_iter();
@@ -51,8 +51,12 @@ pub fn map_delete(head: &Head, request: DeleteTopicsRequest) -> Result<Mapped, M
     }
     let mut topics = Vec::new();
     let mut kept = Vec::new();
+    let mut refused = BTreeSet::new();
     for each in asked {
         let is_single = times.get(&each) == Some(&1);
+        if !is_single && !refused.insert(each.clone()) {
+            continue;
+        }
         let topic = if is_single {
             deleted(each.0.as_ref(), each.1)
         } else {
@@ -123,7 +127,7 @@ pub fn answer_delete(
     Ok(Answer::Frame(vec![head.frame(&response)?]))
 }
 
-/// Maps a request. A name that comes twice is refused for each time.
+/// Maps a request. A name that comes several times is refused once.
 pub fn map_create_partitions(request: CreatePartitionsRequest) -> Result<Mapped, MapError> {
     let mut times = BTreeMap::<StrBytes, usize>::new();
     for topic in &request.topics {
@@ -131,7 +135,11 @@ pub fn map_create_partitions(request: CreatePartitionsRequest) -> Result<Mapped,
     }
     let mut names = Vec::new();
     let mut topics = Vec::new();
+    let mut named = BTreeSet::new();
     for topic in request.topics {
+        if !named.insert(topic.name.0.clone()) {
+            continue;
+        }
         let is_single = times.get(&topic.name.0) == Some(&1);
         let refused = (!is_single)
             .then(|| Refused::new(wire_code::INVALID_REQUEST, "Duplicate topic in request."));

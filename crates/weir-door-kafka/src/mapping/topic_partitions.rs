@@ -139,6 +139,7 @@ fn partition(index: usize, known: PartitionMetadata) -> DescribeTopicPartitionsR
         .with_leader_epoch(known.leader_epoch)
         .with_replica_nodes(nodes(known.replicas))
         .with_isr_nodes(nodes(known.in_sync))
+        .with_offline_replicas(nodes(known.offline))
         .with_eligible_leader_replicas(Some(Vec::new()))
         .with_last_known_elr(Some(Vec::new()));
     if known.leader.is_none() {

@@ -1,6 +1,6 @@
 //! CreateTopics 2 to 7.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kafka_protocol::{
     messages::{
@@ -28,7 +28,8 @@ const ID_FROM: i16 = 7;
 /// "The node's default" on the wire.
 const DEFAULT: i32 = -1;
 
-/// Maps a request. A name that comes twice is refused for each time.
+/// Maps a request. A name that comes several times is refused once: clients take a name that is
+/// answered twice for a broken answer.
 pub fn map(head: &Head, request: &CreateTopicsRequest) -> Result<Mapped, MapError> {
     let mut named = BTreeMap::<&str, usize>::new();
     for topic in &request.topics {
@@ -36,9 +37,13 @@ pub fn map(head: &Head, request: &CreateTopicsRequest) -> Result<Mapped, MapErro
     }
     let mut names = Vec::with_capacity(request.topics.len());
     let mut topics = Vec::with_capacity(request.topics.len());
+    let mut refused = BTreeSet::new();
     for topic in &request.topics {
-        let times = named.get(topic.name.as_str()).copied();
-        let new = if times == Some(1) {
+        let is_single = named.get(topic.name.as_str()) == Some(&1);
+        if !is_single && !refused.insert(topic.name.as_str()) {
+            continue;
+        }
+        let new = if is_single {
             new_topic(topic)
         } else {
             Err(Refused::new(

@@ -27,8 +27,8 @@ use kafka_protocol::{
 };
 use weir_broker::{
     api::admin::{
-        ConfigEntry, ConfigResource, LogDir, Manage, Managed, Quorum, QuorumReplica, Refusal,
-        StoredPartition,
+        ConfigEntry, ConfigResource, LogDir, Manage, Managed, Moving, Quorum, QuorumReplica,
+        Refusal, StoredPartition,
     },
     configs::describe::{self, Layers},
 };
@@ -295,6 +295,14 @@ pub(crate) fn managed(manage: &Manage, kind: Option<ErrorKind>) -> Managed {
             Managed::Elected(elected.collect())
         }
         Manage::Reassign(wanted) => checked(wanted.len()),
+        Manage::ListMoving(_) => {
+            let moving = Moving {
+                replicas: vec![1, 2],
+                adding: vec![2],
+                removing: vec![],
+            };
+            Managed::Moving(vec![("topic".into(), 0, moving)])
+        }
         Manage::RemoveNode(_) => checked(1),
     }
 }

@@ -157,6 +157,7 @@ impl Scripted {
             host: "127.0.0.1".into(),
             port: self.port.load(Ordering::Relaxed),
             rack: None,
+            is_fenced: false,
         }
     }
 
@@ -288,6 +289,7 @@ impl Scripted {
                     leader_epoch: 1,
                     replicas: vec![1],
                     in_sync: vec![1],
+                    offline: Vec::new(),
                 }],
             });
             TopicMetadata {

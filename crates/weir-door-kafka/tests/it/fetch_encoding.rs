@@ -46,6 +46,7 @@ fn node(node: i32, rack: Option<&str>) -> Broker {
         host: "a".repeat(100),
         port: 9092,
         rack: rack.map(str::to_owned),
+        is_fenced: false,
     }
 }
 

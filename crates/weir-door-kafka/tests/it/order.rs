@@ -187,6 +187,23 @@ fn a_node_that_is_cut_off_sends_its_clients_elsewhere() {
 }
 
 #[test]
+fn a_node_that_is_cut_off_lets_clients_find_coordinators_elsewhere() {
+    let line = line(Api::FindCoordinator);
+    let mut session = fed(&frame(line, line.max, 1));
+    let (ticket, request) = asked(&mut session);
+    let Outcome::Coordinators(found) = outcome(&request, None) else {
+        panic!("coordinators were asked for");
+    };
+    let unknown = found.iter().map(|_| Err(ErrorKind::NotCoordinator));
+    session.complete(NOW, ticket, Outcome::Coordinators(unknown.collect()));
+    assert!(sent(&mut session).is_empty());
+    assert_eq!(
+        reason(&session),
+        "node: this node hears of less than half of the nodes"
+    );
+}
+
+#[test]
 fn an_unknown_apiversions_is_answered_at_version_0() {
     let line = line(Api::ApiVersions);
     let mut wire = frame(line, 4, 9).to_vec();

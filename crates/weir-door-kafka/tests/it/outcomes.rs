@@ -134,6 +134,7 @@ fn broker() -> Broker {
         host: "localhost".into(),
         port: 9092,
         rack: None,
+        is_fenced: false,
     }
 }
 
@@ -144,8 +145,9 @@ fn metadata(topics: Vec<TopicRef>, kind: Option<ErrorKind>) -> ClusterMetadata {
         partitions: vec![PartitionMetadata {
             leader: Some(1),
             leader_epoch: 2,
-            replicas: vec![1],
+            replicas: vec![1, 2],
             in_sync: vec![1],
+            offline: vec![2],
         }],
     };
     let topics = topics.into_iter().map(|topic| TopicMetadata {

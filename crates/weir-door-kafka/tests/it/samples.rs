@@ -40,10 +40,7 @@ pub(crate) fn all_versions() -> impl Iterator<Item = (Served, i16)> {
 
 /// Whether the door answers by itself.
 pub(crate) fn is_answered_here(api: Api) -> bool {
-    matches!(
-        api,
-        Api::ApiVersions | Api::ListPartitionReassignments | Api::UpdateFeatures
-    )
+    matches!(api, Api::ApiVersions | Api::UpdateFeatures)
 }
 
 pub(crate) fn text(text: &'static str) -> StrBytes {

@@ -113,6 +113,24 @@ fn the_latest_record_of_each_key_stays_with_offset_time_and_codec_in_every_codec
 }
 
 #[test]
+fn readers_get_what_compaction_left_also_while_memory_has_the_rest() {
+    let make = Make::default();
+    let disk = MemDisk::shared().0;
+    let mut bench = Bench::open(disk, PartitionManifest::default(), u64::MAX);
+    bench.policy.segment_bytes = 1;
+    for value in ["1", "2", "3"] {
+        bench.append(make.batch(&[(0, 1, Some("a"), Some(value))]));
+    }
+    bench.append(sized(9000, 1));
+    bench.flush().unwrap();
+    assert_eq!(values(&bench).len(), 3);
+    compact(&bench, policy(100));
+    assert_eq!(values(&bench), [some(2, "3")]);
+    assert_eq!(bench.log.start_offset(), Offset(0));
+    assert_eq!(bench.log.end_offset(), Offset(4));
+}
+
+#[test]
 fn a_read_in_a_gap_goes_on_behind_it() {
     let make = Make::default();
     let bench = bench(&[

@@ -407,10 +407,16 @@ impl PartitionLog {
         assert!(manifest.end() >= old.end(), "manifests never shrink");
         assert!(manifest.end() <= state.end, "a manifest covers appends");
         let mut dropped = old.segments.clone();
+        let mut freed = Vec::new();
         dropped.append(&mut state.brought.take_obsolete());
         if std::mem::take(&mut state.staged_is_planned)
             && let Some(staged) = state.staged.take()
         {
+            // Memory has them as they were: from now on readers get what is left of them.
+            let is_replaced = |batch: &TailBatch| batch.last_offset < staged.to;
+            while state.tail.front().is_some_and(is_replaced) {
+                freed.extend(state.tail.pop_front());
+            }
             dropped.extend(staged.segments);
         }
         dropped.retain(|segment| !manifest.names(segment));

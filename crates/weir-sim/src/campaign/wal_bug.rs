@@ -20,7 +20,11 @@ pub(super) fn with_bug(mut config: WalConfig, options: Options) -> WalConfig {
         | Bug::ApplyBeforeCommit
         | Bug::LearnerCountsAsVoter
         | Bug::StaleLeaderReads
-        | Bug::SnapshotMissesLastSegment => None,
+        | Bug::SnapshotMissesLastSegment
+        | Bug::SkipProducerDedup
+        | Bug::EndIgnoresEpoch
+        | Bug::OffsetAckBeforeDecided
+        | Bug::StableAheadOfOpen => None,
     });
     config
 }
@@ -37,8 +41,21 @@ pub(super) fn with_node_bug(mut config: NodeConfig, options: Options) -> NodeCon
 
     use crate::options::Bug;
 
-    let misses = options.bug == Some(Bug::SnapshotMissesLastSegment);
-    config.seeded_bug = misses.then_some(SeededBug::SnapshotMissesLastSegment);
+    config.seeded_bug = options.bug.and_then(|bug| match bug {
+        Bug::SnapshotMissesLastSegment => Some(SeededBug::SnapshotMissesLastSegment),
+        Bug::SkipProducerDedup => Some(SeededBug::SkipProducerDedup),
+        Bug::EndIgnoresEpoch => Some(SeededBug::EndIgnoresEpoch),
+        Bug::OffsetAckBeforeDecided => Some(SeededBug::OffsetAckBeforeDecided),
+        Bug::StableAheadOfOpen => Some(SeededBug::StableAheadOfOpen),
+        Bug::AckBeforeSync
+        | Bug::SkipTornTailCheck
+        | Bug::AcceptRecycled
+        | Bug::AckBeforeQuorum
+        | Bug::ForgetVote
+        | Bug::ApplyBeforeCommit
+        | Bug::LearnerCountsAsVoter
+        | Bug::StaleLeaderReads => None,
+    });
     config
 }
 
@@ -63,7 +80,11 @@ pub(super) fn seed(engine: &mut Engine, options: Options) {
         Bug::AckBeforeSync
         | Bug::SkipTornTailCheck
         | Bug::AcceptRecycled
-        | Bug::SnapshotMissesLastSegment => None,
+        | Bug::SnapshotMissesLastSegment
+        | Bug::SkipProducerDedup
+        | Bug::EndIgnoresEpoch
+        | Bug::OffsetAckBeforeDecided
+        | Bug::StableAheadOfOpen => None,
     });
     if let Some(bug) = bug {
         engine.seed_bug(bug);

@@ -51,6 +51,10 @@ fn each_seeded_bug_of_a_cluster_is_found_within_300_seeds() {
         Bug::LearnerCountsAsVoter,
         Bug::StaleLeaderReads,
         Bug::SnapshotMissesLastSegment,
+        Bug::SkipProducerDedup,
+        Bug::EndIgnoresEpoch,
+        Bug::OffsetAckBeforeDecided,
+        Bug::StableAheadOfOpen,
     ] {
         let failure_of = |seed: &u64, bug| {
             let with_trace = false;

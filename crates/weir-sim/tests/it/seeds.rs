@@ -25,16 +25,24 @@ fn the_first_clusters_are_clean_and_the_same_twice() {
     assert_eq!(totals.failures, []);
     for happening in [
         "bridges",
+        "copies_committed",
         "clock_jumps",
         "disks_lost",
         "drains",
         "joins",
         "kills",
         "leaders_cut_off",
+        "member_commits",
+        "members_gone",
         "one_way_cuts",
         "pauses",
         "power_cuts",
+        "rebalances",
         "splits",
+        "transactions_aborted",
+        "transactions_committed",
+        "transactors_died",
+        "transactors_fenced",
     ] {
         let count = totals.counts.get(happening);
         assert!(count > 0, "{happening} never happened");

@@ -57,6 +57,20 @@ fn advice(error: ResponseError) -> Option<&'static str> {
         ResponseError::MessageTooLarge => {
             Some("a message is larger than the topic's max.message.bytes")
         }
+        ResponseError::NotEnoughReplicas | ResponseError::NotEnoughReplicasAfterAppend => Some(
+            "fewer replicas keep up than the topic's min.insync.replicas asks for; `weir cluster \
+             status` shows which nodes are down",
+        ),
+        ResponseError::RequestTimedOut => {
+            Some("no majority took it in time; `weir cluster status` shows which nodes are down")
+        }
+        ResponseError::InvalidRecord => Some(
+            "a message is refused: a compacted topic takes those with keys alone, by \
+             `--key-separator`",
+        ),
+        ResponseError::KafkaStorageError => {
+            Some("the node's disk is full or fails; what the node logs tells more")
+        }
         ResponseError::OffsetOutOfRange => {
             Some("no such offset; `weir topic describe` shows where partitions begin and end")
         }

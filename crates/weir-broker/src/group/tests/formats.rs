@@ -35,7 +35,7 @@ fn record(group: &str) -> GroupRecord {
 
 fn commit(group: &str, offset: i64, metadata: &str) -> CommitOffsets {
     let stored = |offset| StoredOffset {
-        offset: offset,
+        offset,
         leader_epoch: -1,
         metadata: metadata.into(),
         committed: Millis(9),

@@ -36,7 +36,7 @@ struct Choice {
     target: usize,
 }
 
-impl Round<'_> {
+impl<'a> Round<'a> {
     /// The largest sound change of voters, or the transfer that has to come before it.
     pub(super) fn change_voters(&self, group: &Group<'_>) -> Option<Action> {
         let choice = self.choice(group);
@@ -135,7 +135,9 @@ impl Round<'_> {
 
     /// Gives the group the replicas that it lacks.
     pub(super) fn add_learners(&mut self, group: &Group<'_>) -> Option<Action> {
-        let takers = self.shares.takers(self.facts, &group.view.members);
+        let takers = self
+            .shares
+            .takers(self.facts, group.id, &group.view.members);
         let missing_count = if group.is_metadata() {
             takers.len()
         } else {
@@ -156,40 +158,70 @@ impl Round<'_> {
         (!changes.is_empty()).then_some(Action::ChangeMembers(changes))
     }
 
-    /// Brings replicas from nodes that carry more than others to those, while any may catch up.
+    /// Brings replicas to where people want them, and from nodes that carry more than others to
+    /// those, while any may catch up.
     pub(super) fn move_replicas(&mut self) {
+        self.move_wanted();
         while self.free_learners > 0 {
             let facts = self.facts;
-            let is_settled = |group: &Group<'_>| {
-                !group.is_metadata()
-                    && !self.steps.contains_key(&group.id)
-                    && group.learners().is_empty()
-                    && group.voters().len() == SHARD_REPLICA_COUNT
-                    && group.voters().iter().all(|node| facts.is_active(*node))
-            };
-            let moves = facts
-                .groups_at_rest()
-                .filter(is_settled)
-                .filter_map(|group| {
-                    let takers = self.shares.takers(facts, &group.view.members);
-                    let taker = takers.into_iter().find(|node| !facts.is_slow(*node))?;
-                    let members = &group.view.members;
-                    let giver = self.shares.giver(members, group.leader, taker)?;
-                    Some((
-                        (giver.excess, giver.keeps_leader, Reverse(group.id)),
-                        group,
-                        giver,
-                        taker,
-                    ))
-                });
+            let moves = self.settled().into_iter().filter_map(|group| {
+                if facts.wanted(group.id).is_some() {
+                    return None;
+                }
+                let members = &group.view.members;
+                let takers = self.shares.takers(facts, group.id, members);
+                let taker = takers.into_iter().find(|node| !facts.is_slow(*node))?;
+                let giver = self.shares.giver(members, group.leader, taker)?;
+                let rank = (giver.excess, giver.keeps_leader, Reverse(group.id));
+                Some((rank, group, giver, taker))
+            });
             let Some((_, group, giver, taker)) = moves.max_by_key(|(rank, ..)| *rank) else {
                 return;
             };
-            self.shares.taken(group.id, taker);
             self.shares.left(giver.node);
-            self.free_learners -= 1;
-            let change = MemberChange::AddLearner(taker);
-            self.push(&group, Action::ChangeMembers(vec![change]));
+            self.bring(&group, taker);
         }
+    }
+
+    /// One replica of each group at a time, as anywhere else.
+    fn move_wanted(&mut self) {
+        let facts = self.facts;
+        for group in self.settled() {
+            let members = &group.view.members;
+            let takers = self.shares.takers(facts, group.id, members);
+            let mut leaving = members.voters.iter().copied();
+            let leaving = leaving.find(|node| facts.is_elsewhere(group.id, *node));
+            let wanted = facts.wanted(group.id);
+            let taker = takers.first().filter(|taker| {
+                let wanted = wanted.is_some_and(|wanted| wanted.contains(taker));
+                wanted && self.free_learners > 0
+            });
+            if let (Some(taker), Some(leaving)) = (taker, leaving) {
+                self.shares.left(leaving);
+                self.bring(&group, *taker);
+            }
+        }
+    }
+
+    /// Shards that have all that they should have, and nothing under way.
+    fn settled(&self) -> Vec<Group<'a>> {
+        let is_settled = |group: &Group<'_>| {
+            !group.is_metadata()
+                && !self.steps.contains_key(&group.id)
+                && group.learners().is_empty()
+                && group.voters().len() == SHARD_REPLICA_COUNT
+                && group
+                    .voters()
+                    .iter()
+                    .all(|node| self.facts.is_active(*node))
+        };
+        self.facts.groups_at_rest().filter(is_settled).collect()
+    }
+
+    fn bring(&mut self, group: &Group<'_>, taker: NodeId) {
+        self.shares.taken(group.id, taker);
+        self.free_learners -= 1;
+        let change = MemberChange::AddLearner(taker);
+        self.push(group, Action::ChangeMembers(vec![change]));
     }
 }

@@ -46,8 +46,8 @@ impl Shares {
         shares
     }
 
-    /// Gives up the replica that is missed least: on a node that is down, then on the one that
-    /// carries most, then one without a vote, then one that does not lead.
+    /// Gives up the replica that is missed least: on a node that is down, then on one where people
+    /// do not want it, then on the one that carries most, then one without a vote, then one that does not lead.
     fn drop_one(&mut self, facts: &Facts, id: GroupId, members: &Members, leader: Option<NodeId>) {
         let kept = self.kept.entry(id).or_default();
         let rank = |node: &NodeId| {
@@ -57,6 +57,7 @@ impl Shares {
             (
                 is_down && !votes,
                 is_down,
+                facts.is_elsewhere(id, *node),
                 carried,
                 !votes,
                 leader != Some(*node),
@@ -103,12 +104,20 @@ impl Shares {
     }
 
     /// Active nodes that could take a replica of the group, the best first.
-    pub(super) fn takers(&self, facts: &Facts, members: &Members) -> Vec<NodeId> {
+    pub(super) fn takers(&self, facts: &Facts, id: GroupId, members: &Members) -> Vec<NodeId> {
         let is_free = |node: &NodeId| {
             facts.is_up(*node) && !members.voters.contains(node) && !members.learners.contains(node)
         };
         let mut takers: Vec<NodeId> = facts.active().filter(is_free).collect();
-        takers.sort_by_key(|node| (facts.is_slow(*node), self.carried(*node), *node));
+        takers.sort_by_key(|node| {
+            let is_elsewhere = facts.is_elsewhere(id, *node);
+            (
+                is_elsewhere,
+                facts.is_slow(*node),
+                self.carried(*node),
+                *node,
+            )
+        });
         takers
     }
 

@@ -162,3 +162,34 @@ fn leaders_spread_two_at_a_time_and_not_past_balance() {
     assert_eq!(plan(&facts(&[UP; 3], &groups), all).len(), 4);
     assert_eq!(plan(&facts(&[UP, SLOW, DOWN], &groups), all), []);
 }
+
+#[test]
+fn a_shard_goes_where_people_want_it_one_replica_at_a_time_and_stays_there() {
+    let steps = |nodes: &[NodeFacts], wanted: &[u64], group: GroupFacts| {
+        let mut facts = facts(nodes, &[(1, group)]);
+        let wanted = ids(wanted).into_iter().collect();
+        facts.placements.insert(GroupId(1), wanted);
+        let steps = plan(&facts, Limits::default());
+        steps
+            .into_iter()
+            .map(|step| step.action)
+            .collect::<Vec<_>>()
+    };
+    let wanted = [4, 5, 1];
+    let come = change(&[AddLearner(NodeId(4))]);
+    assert_eq!(steps(&[UP; 5], &wanted, group(&[1, 2, 3], &[], &[])), come);
+    assert_eq!(steps(&[UP; 5], &wanted, group(&[1, 2, 3], &[4], &[4])), []);
+    let replace = change(&[AddVoter(NodeId(4)), Remove(NodeId(3))]);
+    let first = group(&[1, 2, 3], &[4], &[]);
+    assert_eq!(steps(&[UP; 5], &wanted, first), replace);
+    // A leader that goes hands over first.
+    let led = group(&[2, 1, 4], &[5], &[]);
+    assert_eq!(steps(&[UP; 5], &wanted, led), [Action::Transfer(NodeId(1))]);
+    let there = || group(&[1, 4, 5], &[], &[]);
+    assert_eq!(steps(&[UP; 9], &wanted, there()), []);
+    // Nodes that are down are waited for; what is wanted on one that drains is wanted no more.
+    let down = [UP, UP, UP, DOWN, DOWN];
+    assert_eq!(steps(&down, &wanted, group(&[1, 2, 3], &[], &[])), []);
+    let draining = [UP, UP, UP, UP, DRAINING];
+    assert_eq!(steps(&draining, &wanted, group(&[1, 2, 3], &[], &[])), []);
+}

@@ -58,5 +58,6 @@ pub(crate) fn facts(nodes: &[NodeFacts], groups: &[(u32, GroupFacts)]) -> Facts 
     Facts {
         nodes: nodes.collect(),
         groups: groups.map(|(id, group)| (GroupId(id), group)).collect(),
+        ..Facts::default()
     }
 }

@@ -11,7 +11,10 @@ use weir_model::{ErrorKind, NodeId};
 use super::{
     books::Place,
     clients::{Kind, topic_ref},
+    consumers::Reading,
+    control::Controlled,
     run::Cluster,
+    seat::{REBALANCE_TIMEOUT_MS, SeatAsked},
 };
 use crate::{
     oracle::{Broken, broken},
@@ -44,6 +47,7 @@ pub(super) enum What {
     Fetch {
         place: Place,
         from: u64,
+        committed_only: bool,
     },
     /// The last read of everything.
     Sweep {
@@ -63,6 +67,36 @@ pub(super) enum What {
         place: Place,
         at_least: Option<i64>,
     },
+    /// Who coordinates.
+    Find {
+        name: String,
+    },
+    Control(Controlled),
+    Seat(SeatAsked),
+    Reading(Reading),
+}
+
+impl What {
+    /// How much longer than for others its answer is waited for.
+    pub(super) fn more_ms(&self) -> u64 {
+        match self {
+            Self::Seat(SeatAsked::Join { .. } | SeatAsked::Sync { .. }) => 2 * REBALANCE_TIMEOUT_MS,
+            Self::Seat(SeatAsked::Beat | SeatAsked::Leave)
+            | Self::Create { .. }
+            | Self::Metadata
+            | Self::ProducerId
+            | Self::Produce { .. }
+            | Self::Fetch { .. }
+            | Self::Sweep { .. }
+            | Self::Ends { .. }
+            | Self::Coordinator
+            | Self::Commit { .. }
+            | Self::Committed { .. }
+            | Self::Find { .. }
+            | Self::Control(_)
+            | Self::Reading(_) => 0,
+        }
+    }
 }
 
 impl Cluster<'_> {
@@ -130,9 +164,16 @@ impl Cluster<'_> {
                 let produced = produced.first().ok_or_else(|| wrong_answer("a batch"))?;
                 self.hear_produced(client, serial, is_first, produced)
             }
-            (What::Fetch { place, from }, Outcome::Fetch(fetched)) => {
+            (
+                What::Fetch {
+                    place,
+                    from,
+                    committed_only,
+                },
+                Outcome::Fetch(fetched),
+            ) => {
                 let fetched = fetched.first().ok_or_else(|| wrong_answer("a fetch"))?;
-                self.hear_fetched(client, place, from, fetched)
+                self.hear_fetched(client, place, (from, committed_only), fetched)
             }
             (What::Sweep { place, from }, Outcome::Fetch(fetched)) => {
                 let fetched = fetched.first().ok_or_else(|| wrong_answer("a fetch"))?;
@@ -153,6 +194,18 @@ impl Cluster<'_> {
                 let answer = answers.first().ok_or_else(|| wrong_answer("offsets"))?;
                 self.hear_committed(client, place, at_least, answer)
             }
+            (What::Find { name }, Outcome::Coordinators(found)) => {
+                let found = found.first().ok_or_else(|| wrong_answer("a coordinator"))?;
+                let machine = found.as_ref().ok().and_then(|it| self.machine_of(it.node));
+                self.looked(client, machine.map(|machine| (name, machine)));
+                let error = found.as_ref().err();
+                error.map_or(Ok(()), |error| {
+                    self.check_error(*error, false, "a coordinator")
+                })
+            }
+            (What::Control(asked), outcome) => self.hear_control(client, asked, outcome),
+            (What::Seat(asked), outcome) => self.hear_seat(client, asked, outcome),
+            (What::Reading(reading), outcome) => self.hear_reading(client, &reading, outcome),
             (what, outcome) => Err(wrong_answer(&format!("{what:?}: {outcome:?}"))),
         }
     }
@@ -235,6 +288,10 @@ impl Cluster<'_> {
             }
             What::Coordinator | What::Committed { .. } => self.forget_coordinator(asked.client),
             What::Commit { place, value } => self.commit_unsure(asked.client, *place, *value),
+            What::Find { .. } => self.looked(asked.client, None),
+            What::Control(control) => self.control_unsure(asked.client, *control),
+            What::Seat(_) => self.seat_unsure(asked.client),
+            What::Reading(reading) => self.reading_unsure(asked.client, reading),
             What::Create { .. } | What::ProducerId | What::Sweep { .. } => {}
         }
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
+use super::{offsets::GroupBook, transactions::Transactions};
 use crate::{
     campaign::node::batch::{Recipe, client_batch},
     oracle::{Broken, broken},
@@ -19,6 +20,8 @@ pub(super) struct Batch {
     pub(super) place: Place,
     /// The idempotent producer and the batch's number in its stream.
     pub(super) stream: Option<(usize, usize)>,
+    /// Number of the transaction that it is part of.
+    pub(super) transaction: Option<usize>,
     recipe: Recipe,
     /// As it was sent, the last time last: another epoch makes other bytes of it.
     pub(super) sent: Vec<Bytes>,
@@ -32,11 +35,17 @@ impl Batch {
         Self {
             place,
             stream,
+            transaction: None,
             recipe,
             sent: vec![client_batch(recipe)],
             record_count: recipe.record_count,
             offset: None,
         }
+    }
+
+    /// Whose id it was sent with.
+    pub(super) fn producer_id(&self) -> Option<i64> {
+        self.recipe.producer.map(|(id, ..)| id)
     }
 
     /// What it is, for the trace.
@@ -54,10 +63,32 @@ impl Batch {
     }
 }
 
+/// What can stand at an offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stood {
+    /// A batch, by serial number.
+    Batch(u64),
+    /// The end of a producer's transaction.
+    Marker {
+        producer: i64,
+        epoch: i16,
+        commit: bool,
+    },
+}
+
+impl Stood {
+    pub(super) fn serial(self) -> Option<u64> {
+        match self {
+            Self::Batch(serial) => Some(serial),
+            Self::Marker { .. } => None,
+        }
+    }
+}
+
 /// What stands at an offset, for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Standing {
-    pub(super) serial: u64,
+    pub(super) stood: Stood,
     pub(super) end: u64,
     /// As it was read first.
     pub(super) epoch: Option<i32>,
@@ -69,6 +100,8 @@ pub(super) struct Standing {
 pub(super) struct Known {
     /// Offset behind the last record that was acknowledged.
     pub(super) acknowledged_end: u64,
+    /// Where the log began when all of it was read last.
+    pub(super) swept_start: u64,
     /// By first offset.
     pub(super) standing: BTreeMap<u64, Standing>,
 }
@@ -78,8 +111,12 @@ pub(super) struct Books {
     /// By serial number.
     pub(super) batches: Vec<Batch>,
     pub(super) partitions: BTreeMap<Place, Known>,
-    /// Producer ids that were ever given.
+    /// Producer ids that were ever given to producers without transactions.
     pub(super) producer_ids: BTreeSet<i64>,
+    pub(super) transactions: Transactions,
+    pub(super) groups: BTreeMap<usize, GroupBook>,
+    /// Moments so far, for what happened before what.
+    pub(super) moment: u64,
 }
 
 impl Books {
@@ -138,18 +175,30 @@ impl Books {
             return Err(broken(oracle_name::INVENTED, detail));
         };
         let is_repeat = batch.offset.is_some_and(|at| at != offset);
-        if is_repeat && batch.stream.is_some() {
+        if is_repeat && (batch.stream.is_some() || batch.transaction.is_some()) {
             let detail = format!(
                 "{place:?}: batch {serial} of {:?} at {:?} and at {offset}",
-                batch.stream, batch.offset
+                batch.stream.or(batch.transaction.map(|it| (it, 0))),
+                batch.offset
             );
             return Err(broken(oracle_name::ONCE, detail));
         }
         batch.offset = Some(offset);
         let end = offset + u64::from(batch.record_count);
+        self.stand(Stood::Batch(serial), place, (offset, end), epoch)
+    }
+
+    /// It stands from one offset to another: from now on it does for ever.
+    pub(super) fn stand(
+        &mut self,
+        stood: Stood,
+        place: Place,
+        (offset, end): (u64, u64),
+        epoch: Option<i32>,
+    ) -> Result<(), Broken> {
         let known = self.known(place);
         let standing = known.standing.entry(offset).or_insert(Standing {
-            serial,
+            stood,
             end,
             epoch,
             is_acknowledged: false,
@@ -157,10 +206,9 @@ impl Books {
         let first_epoch = standing.epoch;
         standing.epoch = first_epoch.or(epoch);
         let is_same_epoch = epoch.is_none() || first_epoch.is_none() || epoch == first_epoch;
-        if standing.serial != serial || !is_same_epoch {
-            let detail = format!(
-                "{place:?}: at {offset} stood {standing:?}, now batch {serial} of {epoch:?}"
-            );
+        if standing.stood != stood || !is_same_epoch {
+            let detail =
+                format!("{place:?}: at {offset} stood {standing:?}, now {stood:?} of {epoch:?}");
             return Err(broken(oracle_name::ONE_VALUE, detail));
         }
         let next = known.standing.range(offset + 1..).next();

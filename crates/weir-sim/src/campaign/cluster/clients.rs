@@ -16,6 +16,8 @@ use super::{
     plan::ClientPlan,
     producers::Producer,
     run::Cluster,
+    seat::Seat,
+    transactors::Transactor,
 };
 
 /// One client with its own view of the cluster.
@@ -26,12 +28,19 @@ pub(super) struct Client {
     is_refreshing: bool,
     /// Its connections, by machine.
     connections: BTreeMap<usize, Connection>,
+    /// Machines of coordinators, by what they coordinate.
+    coordinators: BTreeMap<String, usize>,
+    is_looking: bool,
+    /// Its seat in a group, where it has one.
+    pub(super) seat: Option<Seat>,
 }
 
 /// A client's way to a machine. What goes on one stays in order; what is still under way on one
 /// that was given up may arrive after what goes on the next.
 #[derive(Debug, Default)]
 struct Connection {
+    /// Among all of the run, in the order in which they were made.
+    number: u64,
     /// When the last request on it arrives.
     last_ms: u64,
 }
@@ -48,8 +57,13 @@ pub(super) enum Kind {
     /// Reads from any leader, with positions of its own.
     Reader {
         positions: BTreeMap<Place, u64>,
+        /// Sees committed records only.
+        is_committed: bool,
     },
     Group(GroupClient),
+    Transactor(Transactor),
+    /// Reads what its seat in a group gives it.
+    Consumer,
 }
 
 impl Client {
@@ -62,18 +76,38 @@ impl Client {
             under_way: BTreeSet::new(),
             failed: Vec::new(),
         });
-        let readers = (0..plan.reader_count).map(|_| Kind::Reader {
+        let readers = (0..plan.reader_count).map(|number| Kind::Reader {
             positions: BTreeMap::new(),
+            is_committed: plan.committed_readers >> number & 1 == 1,
         });
         let groups = (0..plan.group_count).map(|group| Kind::Group(GroupClient::new(group)));
         let kinds = producers.chain(plains).chain(readers).chain(groups);
-        let client = |kind| Self {
+        let kinds = kinds.map(|kind| (kind, None));
+        let members = plan.member_counts.iter().enumerate();
+        let members = members.flat_map(|(group, count)| (0..*count).map(move |_| group));
+        let members = members.map(|group| (Kind::Consumer, Some(Seat::new(group, false))));
+        let copiers = plan.member_counts.len();
+        let transactors = Transactor::all(plan)
+            .enumerate()
+            .map(|(number, transactor)| {
+                let copies = number >= plan.transactor_count;
+                let seat = copies.then(|| Seat::new(copiers, true));
+                (Kind::Transactor(transactor), seat)
+            });
+        let client = |(kind, seat)| Self {
             kind,
             routes: BTreeMap::new(),
             is_refreshing: false,
             connections: BTreeMap::new(),
+            coordinators: BTreeMap::new(),
+            is_looking: false,
+            seat,
         };
-        kinds.map(client).collect()
+        kinds
+            .chain(members)
+            .chain(transactors)
+            .map(client)
+            .collect()
     }
 
     /// What the client knows of the cluster may be old.
@@ -84,6 +118,11 @@ impl Client {
     /// The client gives a connection up: the next request goes on a new one.
     pub(super) fn disconnect(&mut self, machine: usize) {
         self.connections.remove(&machine);
+    }
+
+    /// It has no connections any more: a new process begins.
+    pub(super) fn disconnect_all(&mut self) {
+        self.connections.clear();
     }
 
     pub(super) fn refreshed(&mut self) {
@@ -105,6 +144,14 @@ impl Cluster<'_> {
             Kind::Plain { .. } => self.plain_turn(client),
             Kind::Reader { .. } => self.reader_turn(client),
             Kind::Group(_) => self.group_turn(client),
+            Kind::Transactor(_) => {
+                self.seat_turn(client);
+                self.transactor_turn(client);
+            }
+            Kind::Consumer => {
+                self.seat_turn(client);
+                self.consumer_turn(client);
+            }
         }
     }
 
@@ -125,7 +172,7 @@ impl Cluster<'_> {
             client,
             machine,
             sent_ms: self.now_ms,
-            due_ms: self.now_ms + self.plan.clients.timeout_ms,
+            due_ms: self.now_ms + self.plan.clients.timeout_ms + what.more_ms(),
             what,
         };
         self.counts.add("requests", 1);
@@ -153,10 +200,49 @@ impl Cluster<'_> {
             self.counts.add("requests_stalled", 1);
             at_ms += self.rng.below(2 * plan.timeout_ms);
         }
+        self.connection(client, machine);
         let connections = &mut self.clients[client].connections;
         let last_ms = &mut connections.entry(machine).or_default().last_ms;
         *last_ms = at_ms.max(*last_ms);
         *last_ms
+    }
+
+    /// Number of the client's connection to the machine, which is made where there is none.
+    pub(super) fn connection(&mut self, client: usize, machine: usize) -> u64 {
+        let next = &mut self.next_connection;
+        let connections = &mut self.clients[client].connections;
+        let connection = connections.entry(machine).or_insert_with(|| {
+            *next += 1;
+            Connection {
+                number: *next,
+                last_ms: 0,
+            }
+        });
+        connection.number
+    }
+
+    /// Who coordinates what has that name, as the client knows it; looks for it where it does not.
+    pub(super) fn coordinator(&mut self, client: usize, name: &str) -> Option<usize> {
+        let known = self.clients[client].coordinators.get(name).copied();
+        if known.is_some() || self.clients[client].is_looking {
+            return known;
+        }
+        let machine = self.any_up()?;
+        let name = name.to_owned();
+        let request = Request::FindCoordinator(vec![name.clone()]);
+        self.clients[client].is_looking = self.ask(machine, client, request, What::Find { name });
+        None
+    }
+
+    pub(super) fn looked(&mut self, client: usize, found: Option<(String, usize)>) {
+        let client = &mut self.clients[client];
+        client.is_looking = false;
+        client.coordinators.extend(found);
+    }
+
+    /// Some coordinator is not where the client thought it was.
+    pub(super) fn forget_coordinators(&mut self, client: usize) {
+        self.clients[client].coordinators.clear();
     }
 
     /// A request arrives where the process is still the one that the connection goes to.

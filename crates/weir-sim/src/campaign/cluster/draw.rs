@@ -81,7 +81,7 @@ impl ClusterPlan {
     /// The plan of `seed`.
     pub fn draw(seed: u64) -> Self {
         let mut rng = Rng::new(seed);
-        let machine_count = rng.pick(&[3, 3, 3, 5]);
+        let machine_count = rng.pick(&[3, 3, 3, 3, 3, 3, 5, 5, 1]);
         let file_size_bytes = 4096 * rng.pick(&[8, 16, 64]);
         let topic_count = rng.between(1, 2);
         let skew = rng.pick(&[0, 0, 50, 2_000, 600_000]);
@@ -110,7 +110,12 @@ impl ClusterPlan {
             duration_ms: rng.between(MIN_DURATION_MS, MAX_DURATION_MS),
             steps: Vec::new(),
         };
-        let odds = Odds::draw(&mut rng);
+        plan.make_room_for_copies();
+        let mut odds = Odds::draw(&mut rng);
+        if machine_count == 1 {
+            // The only copy is not to be lost.
+            (odds.rot, odds.replace, odds.drain) = (0, 0, 0);
+        }
         let faults = FaultOdds::draw(&mut rng);
         let gap_ms = rng.pick(&[400, 1_000, 2_500, 6_000]);
         let mut at_ms = CALM_MS;
@@ -125,13 +130,27 @@ impl ClusterPlan {
         plan
     }
 
+    /// What is copied is not to be gone before it is, nor to be copied again.
+    fn make_room_for_copies(&mut self) {
+        if self.clients.copier_count == 0 {
+            return;
+        }
+        if let [only] = self.topics[..] {
+            self.topics.push(only);
+        }
+        for topic in &mut self.topics {
+            topic.retention_bytes = None;
+        }
+    }
+
     // Table: one arm per kind of act.
     fn draw_act(&self, rng: &mut Rng, odds: &Odds, faults: &FaultOdds) -> Act {
         let machine = rng.index(self.machine_count);
         let salt = rng.next_u64();
         let down_ms = rng.pick(&[0, 100, 700, 3_000, 12_000]);
         let side = u32::try_from(rng.below(1 << self.machine_count)).unwrap_or(1);
-        let from = (machine + 1 + rng.index(self.machine_count - 1)) % self.machine_count;
+        let others_count = self.machine_count.saturating_sub(1).max(1);
+        let from = (machine + 1 + rng.index(others_count)) % self.machine_count;
         let choices = [
             (
                 odds.kill,
@@ -264,6 +283,13 @@ impl ClientPlan {
             epoch_raisers: u32::try_from(rng.below(4)).unwrap_or(0),
             max_delay_ms: rng.pick(&[0, 2, 30]),
             stalled_per_mille: rng.pick(&[0, 0, 3, 20]),
+            transactor_count: rng.index(4),
+            copier_count: rng.pick(&[0, 0, 1, 2, 3]),
+            newer_flows: u32::try_from(rng.below(1 << 6)).unwrap_or(0),
+            has_twins: rng.chance(300),
+            transaction_timeout_ms: rng.pick(&[1_500, 4_000, 15_000]),
+            committed_readers: u32::try_from(rng.below(4)).unwrap_or(0),
+            member_counts: [rng.index(4), rng.pick(&[0, 0, 2])],
         }
     }
 }

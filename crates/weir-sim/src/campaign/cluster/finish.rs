@@ -171,9 +171,11 @@ impl Cluster<'_> {
             .find(|(_, client)| match &client.kind {
                 Kind::Producer(producer) => !producer.streams.values().all(|s| s.is_answered()),
                 Kind::Plain { under_way, failed } => !under_way.is_empty() || !failed.is_empty(),
-                Kind::Reader { .. } | Kind::Group(_) => false,
+                Kind::Transactor(transactor) => transactor.current.is_some(),
+                Kind::Reader { .. } | Kind::Group(_) | Kind::Consumer => false,
             });
-        waiting.map(|(client, _)| format!("producer {client} waits for answers"))
+        let waiting = waiting.map(|(client, _)| format!("producer {client} waits for answers"));
+        waiting.or_else(|| self.missing_of_seats())
     }
 
     fn sweep_all(&mut self) -> Result<(), Broken> {
@@ -183,7 +185,7 @@ impl Cluster<'_> {
             self.check_swept(place)?;
             self.counts.add("sweeps", 1);
         }
-        Ok(())
+        self.judge_transactions()
     }
 
     fn sweep(&mut self, place: Place) -> Result<(), Broken> {
@@ -208,7 +210,9 @@ impl Cluster<'_> {
             let from = self.swept.next;
             let ticket = Ticket(self.next_ticket);
             let what = What::Sweep { place, from };
-            self.ask(machine, 0, fetch_request(place, from, 0), what);
+            // What is not decided by now never will be.
+            let request = fetch_request(place, from, 0, true);
+            self.ask(machine, 0, request, what);
             while self.open.contains_key(&ticket) {
                 self.run_until(self.now_ms + 1)?;
             }
@@ -234,11 +238,13 @@ impl Cluster<'_> {
             }
             return Ok(());
         };
-        let (offsets, next) = check_served(&mut self.books, place, from, batches)?;
+        let (served, next) = check_served(&mut self.books, place, from, batches)?;
+        self.check_committed(place, (from, next), fetched, &served)?;
         self.swept.start = start;
         self.swept.next = next;
-        self.swept.is_whole = offsets.is_empty() && next == end;
-        self.swept.offsets.extend(offsets);
+        self.swept.is_whole = served.is_empty() && next == end;
+        let bases = served.iter().map(|batch| batch.base);
+        self.swept.offsets.extend(bases);
         Ok(())
     }
 
@@ -251,6 +257,7 @@ impl Cluster<'_> {
             return Err(broken(oracle_name::LOST, detail));
         }
         let known = self.books.known(place);
+        known.swept_start = start;
         let from = offsets.first().copied().unwrap_or(start);
         let there: std::collections::BTreeSet<u64> = offsets.iter().copied().collect();
         let missing = known
@@ -264,7 +271,9 @@ impl Cluster<'_> {
         self.check_stored(place)?;
         let mut last: BTreeMap<usize, usize> = BTreeMap::new();
         for (at, standing) in &self.books.known(place).standing.clone() {
-            let stream = self.books.batch(standing.serial).and_then(|b| b.stream);
+            let serial = standing.stood.serial();
+            let batch = serial.and_then(|serial| self.books.batch(serial));
+            let stream = batch.and_then(|batch| batch.stream);
             let Some((producer, number)) = stream else {
                 continue;
             };

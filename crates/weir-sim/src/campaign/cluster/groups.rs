@@ -48,7 +48,11 @@ impl Cluster<'_> {
     fn group(&mut self, client: usize) -> Option<&mut GroupClient> {
         match &mut self.clients[client].kind {
             Kind::Group(group) => Some(group),
-            Kind::Producer(_) | Kind::Plain { .. } | Kind::Reader { .. } => None,
+            Kind::Producer(_)
+            | Kind::Plain { .. }
+            | Kind::Reader { .. }
+            | Kind::Transactor(_)
+            | Kind::Consumer => None,
         }
     }
 

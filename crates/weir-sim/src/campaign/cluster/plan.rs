@@ -99,6 +99,27 @@ pub struct ClientPlan {
     /// Requests that stay under way so long that the client may have given them up, of a thousand.
     #[serde(default)]
     pub stalled_per_mille: u64,
+    /// Transactional producers.
+    #[serde(default)]
+    pub transactor_count: usize,
+    /// Members of one more group that copy the first topic to the last within transactions.
+    #[serde(default)]
+    pub copier_count: usize,
+    /// Transactional producers that get an epoch with each end (KIP-890): a bit per producer.
+    #[serde(default)]
+    pub newer_flows: u32,
+    /// Two transactional producers have each id.
+    #[serde(default)]
+    pub has_twins: bool,
+    /// Transactions are aborted after this long.
+    #[serde(default)]
+    pub transaction_timeout_ms: u64,
+    /// Consumers that see committed records only: a bit per consumer.
+    #[serde(default)]
+    pub committed_readers: u32,
+    /// Members of each consumer group, by group.
+    #[serde(default)]
+    pub member_counts: [usize; 2],
 }
 
 /// One thing that happens.
@@ -243,6 +264,13 @@ impl ClusterPlan {
         add(&|plan| plan.duration_ms = plan.duration_ms / 4 * 3);
         add(&|plan| plan.clients.group_count = 0);
         add(&|plan| plan.clients.plain_count = 0);
+        add(&|plan| plan.clients.member_counts = [0; 2]);
+        add(&|plan| plan.clients.member_counts = plan.clients.member_counts.map(|c| c.min(1)));
+        add(&|plan| plan.clients.copier_count = 0);
+        add(&|plan| plan.clients.copier_count = plan.clients.copier_count.min(1));
+        add(&|plan| plan.clients.transactor_count = 0);
+        add(&|plan| plan.clients.transactor_count = plan.clients.transactor_count.min(1));
+        add(&|plan| plan.clients.producer_count = 0);
         add(&|plan| plan.clients.reader_count = 0);
         add(&|plan| plan.clients.producer_count = plan.clients.producer_count.min(1));
         add(&|plan| plan.topics.truncate(1));

@@ -276,7 +276,11 @@ fn config(plan: &ClusterPlan, options: Options) -> NodeConfig {
     let config = NodeConfig {
         shard_count: plan.shard_count,
         cleanup_interval_ms: plan.cleanup_interval_ms,
-        groups: GroupConfig::default(),
+        groups: GroupConfig {
+            initial_rebalance_delay_ms: 300,
+            min_session_timeout_ms: 1_000,
+            ..GroupConfig::default()
+        },
         wal: wal_config(plan, options),
         store: StoreConfig {
             tail_budget_bytes: plan.tail_budget_bytes,

@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use weir_broker::api::{AckLevel, InitProducer, Produce, ProducePartition, Produced, Request};
+use weir_broker::api::{
+    AckLevel, InitProducer, Produce, ProducePartition, ProduceTransaction, Produced, Request,
+};
 use weir_model::ErrorKind;
 
 use super::{
@@ -11,6 +13,7 @@ use super::{
     books::{Batch, Place},
     clients::{Kind, topic_ref},
     run::Cluster,
+    transactors::{Transactor, is_told},
 };
 use crate::{
     campaign::node::batch::Recipe,
@@ -42,6 +45,17 @@ pub(super) struct Stream {
     next_sequence: i32,
 }
 
+/// Who sends a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sender {
+    /// Without an id.
+    Plain,
+    /// An idempotent producer, and the batch's number in its stream.
+    Stream(usize, usize),
+    /// Number of a transaction.
+    Transaction(usize),
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Idle,
@@ -67,6 +81,16 @@ impl Stream {
 
     pub(super) fn is_answered(&self) -> bool {
         self.first_open() == self.batches.len()
+    }
+
+    /// Batches so far.
+    pub(super) fn len(&self) -> usize {
+        self.batches.len()
+    }
+
+    /// A transaction is over, and with it all that was sent within it.
+    pub(super) fn forget_batches(&mut self) {
+        self.batches.clear();
     }
 
     fn is_under_way(&self) -> bool {
@@ -123,15 +147,20 @@ impl Cluster<'_> {
         }
     }
 
-    fn produce(&mut self, client: usize, id: (i64, i16), place: Place, new_count: usize) {
+    pub(super) fn produce(
+        &mut self,
+        client: usize,
+        id: (i64, i16),
+        place: Place,
+        new_count: usize,
+    ) {
         let Some(machine) = self.route(client, place) else {
             return;
         };
-        let Kind::Producer(producer) = &self.clients[client].kind else {
+        let Some(stream) = self.stream(client, place) else {
             return;
         };
-        let stream = producer.streams.get(&place);
-        let (first, count) = stream.map_or((0, 0), |s| (s.first_open(), s.batches.len()));
+        let (first, count) = (stream.first_open(), stream.batches.len());
         let last = (count + new_count).min(first + MAX_IN_FLIGHT);
         for number in first..last {
             if number >= count {
@@ -158,8 +187,21 @@ impl Cluster<'_> {
     fn stream(&mut self, client: usize, place: Place) -> Option<&mut Stream> {
         match &mut self.clients[client].kind {
             Kind::Producer(producer) => Some(producer.streams.entry(place).or_default()),
-            Kind::Plain { .. } | Kind::Reader { .. } | Kind::Group(_) => None,
+            Kind::Transactor(transactor) => Some(transactor.streams.entry(place).or_default()),
+            Kind::Plain { .. } | Kind::Reader { .. } | Kind::Group(_) | Kind::Consumer => None,
         }
+    }
+
+    /// The transaction that the client's batches are part of.
+    fn transaction_of(&self, client: usize) -> Option<(usize, ProduceTransaction)> {
+        let Kind::Transactor(transactor) = &self.clients[client].kind else {
+            return None;
+        };
+        let transaction = ProduceTransaction {
+            id: transactor.name.clone(),
+            adds: transactor.is_newer,
+        };
+        Some((transactor.current.as_ref()?.number, transaction))
     }
 
     fn new_batch(&mut self, client: usize, id: (i64, i16), place: Place) {
@@ -170,7 +212,11 @@ impl Cluster<'_> {
         let (number, sequence) = (stream.batches.len(), stream.next_sequence);
         stream.next_sequence += i32::try_from(record_count).unwrap_or(0);
         let producer = Some((id.0, id.1, sequence));
-        let serial = self.make_batch(place, record_count, Some((client, number)), producer);
+        let sender = match self.transaction_of(client) {
+            Some((transaction, _)) => Sender::Transaction(transaction),
+            None => Sender::Stream(client, number),
+        };
+        let serial = self.make_batch(place, record_count, sender, producer);
         if let Some(stream) = self.stream(client, place) {
             stream.batches.push((serial, State::Idle));
         }
@@ -210,7 +256,7 @@ impl Cluster<'_> {
         &mut self,
         place: Place,
         record_count: u32,
-        stream: Option<(usize, usize)>,
+        sender: Sender,
         producer: Option<(i64, i16, i32)>,
     ) -> u64 {
         let data_bytes = self.rng.index(self.plan.clients.max_data_bytes);
@@ -220,16 +266,28 @@ impl Cluster<'_> {
             record_count,
             data_bytes,
             producer,
+            is_transactional: matches!(sender, Sender::Transaction(_)),
         };
-        self.books.add(Batch::new(place, stream, recipe))
+        let mut batch = Batch::new(place, None, recipe);
+        match sender {
+            Sender::Plain => {}
+            Sender::Stream(client, number) => batch.stream = Some((client, number)),
+            Sender::Transaction(number) => {
+                batch.transaction = Some(number);
+                let transaction = self.books.transactions.get_mut(number);
+                transaction.batches.push(recipe.serial);
+            }
+        }
+        self.books.add(batch)
     }
 
     fn send_batch(&mut self, machine: usize, client: usize, serial: u64, what: What) -> bool {
         let Some(batch) = self.books.batch(serial) else {
             return false;
         };
+        let transaction = self.transaction_of(client);
         let produce = Produce {
-            transaction: None,
+            transaction: transaction.map(|(_, transaction)| transaction),
             ack: AckLevel::Majority,
             timeout_ms: self.plan.clients.timeout_ms / 2,
             partitions: vec![ProducePartition {
@@ -259,7 +317,7 @@ impl Cluster<'_> {
             None if is_full || self.is_ending => return,
             None => {
                 let record_count = self.draw_record_count();
-                self.make_batch(place, record_count, None, None)
+                self.make_batch(place, record_count, Sender::Plain, None)
             }
         };
         let place = self.books.batch(serial).map_or(place, |batch| batch.place);
@@ -290,8 +348,9 @@ impl Cluster<'_> {
     fn set_state(&mut self, client: usize, serial: u64, state: State) {
         let place = self.books.batch(serial).map(|batch| batch.place);
         match &mut self.clients[client].kind {
-            Kind::Producer(producer) => {
-                let stream = place.and_then(|place| producer.streams.get_mut(&place));
+            Kind::Producer(Producer { streams, .. })
+            | Kind::Transactor(Transactor { streams, .. }) => {
+                let stream = place.and_then(|place| streams.get_mut(&place));
                 let batches = stream.map(|stream| &mut stream.batches);
                 let mut batches = batches.into_iter().flatten().rev();
                 if let Some(batch) = batches.find(|(other, _)| *other == serial)
@@ -305,7 +364,7 @@ impl Cluster<'_> {
                     failed.push(serial);
                 }
             }
-            Kind::Reader { .. } | Kind::Group(_) => {}
+            Kind::Reader { .. } | Kind::Group(_) | Kind::Consumer => {}
         }
     }
 
@@ -361,13 +420,16 @@ impl Cluster<'_> {
             Err(error) => {
                 self.counts.add("refused", 1);
                 self.batch_failed(client, serial);
+                self.refuse_in_transaction(client, serial, error);
+                let is_transactional = self.transactor(client).is_some() && is_told(error);
                 let raises = error == ErrorKind::OutOfOrderSequence;
                 if let Kind::Producer(producer) = &mut self.clients[client].kind {
                     producer.is_draining |= raises && producer.takes_next_epoch;
                 }
                 // The clock of a broker that was set back a day takes all batches for later ones.
                 let is_late = error == ErrorKind::InvalidTimestamp && self.has_clock_behind;
-                let is_expected = raises || is_late || error == ErrorKind::SequenceGap;
+                let is_expected =
+                    raises || is_late || is_transactional || error == ErrorKind::SequenceGap;
                 self.check_error(error, is_expected, "a batch")
             }
         }

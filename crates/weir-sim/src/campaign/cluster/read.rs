@@ -6,7 +6,7 @@ use weir_model::{
     record::Records,
 };
 
-use super::books::{Books, Place};
+use super::books::{Books, Place, Stood};
 use crate::{
     campaign::node::batch::read_value,
     oracle::{Broken, broken},
@@ -17,20 +17,30 @@ fn wrong(place: Place, what: &str) -> Broken {
     broken(oracle_name::CORRUPTION, format!("{place:?}: {what}"))
 }
 
-/// Holds what was served from `from` on against what was sent; gives the batches' first offsets
-/// and where to go on.
+/// A batch that was served.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ServedBatch {
+    pub(super) base: u64,
+    pub(super) end: u64,
+    /// Whose transaction it is part of, or the end of.
+    pub(super) transactional: Option<i64>,
+    pub(super) stood: Stood,
+}
+
+/// Holds what was served from `from` on against what was sent; gives the batches and where to go
+/// on.
 pub(super) fn check_served(
     books: &mut Books,
     place: Place,
     from: u64,
     served: &FetchedBatches,
-) -> Result<(Vec<u64>, u64), Broken> {
+) -> Result<(Vec<ServedBatch>, u64), Broken> {
     let bytes: Vec<u8> = served.chunks.concat();
     if bytes.len() != served.size_bytes {
         return Err(wrong(place, "the size is not that of the chunks"));
     }
     let mut rest = bytes.as_slice();
-    let mut offsets = Vec::new();
+    let mut seen = Vec::new();
     let mut next = from;
     while !rest.is_empty() {
         let parsed = BatchHeader::parse(rest).map_err(|error| wrong(place, &error.to_string()))?;
@@ -42,7 +52,7 @@ pub(super) fn check_served(
         let base =
             u64::try_from(parsed.base_offset).map_err(|_| wrong(place, "negative offset"))?;
         let end = base + parsed.offset_count();
-        let is_next = if offsets.is_empty() {
+        let is_next = if seen.is_empty() {
             base <= from && end > from
         } else {
             base == next
@@ -51,12 +61,18 @@ pub(super) fn check_served(
             let detail = format!("{place:?}: read from {from}, came to {base} behind {next}");
             return Err(broken(oracle_name::LOST, detail));
         }
-        learn(books, place, &parsed, batch)?;
-        offsets.push(base);
+        let stood = learn(books, place, &parsed, batch)?;
+        let producer = parsed.producer_id.map(|id| id.0);
+        seen.push(ServedBatch {
+            base,
+            end,
+            transactional: producer.filter(|_| parsed.is_transactional()),
+            stood,
+        });
         next = end;
         rest = behind;
     }
-    Ok((offsets, next))
+    Ok((seen, next))
 }
 
 fn learn(
@@ -64,11 +80,18 @@ fn learn(
     place: Place,
     parsed: &BatchHeader,
     batch: &[u8],
-) -> Result<(), Broken> {
+) -> Result<Stood, Broken> {
     let base = parsed.base_offset.unsigned_abs();
     let first = Records::new(&batch[HEADER_BYTES..], parsed.record_count).next();
     let record = first.ok_or_else(|| wrong(place, "a batch without records"))?;
     let record = record.map_err(|error| wrong(place, &error.to_string()))?;
+    if parsed.is_control() {
+        let marker = marker(parsed, record.key);
+        let marker = marker.ok_or_else(|| wrong(place, "a marker that is none"))?;
+        let span = (base, base + parsed.offset_count());
+        books.stand(marker, place, span, Some(parsed.leader_epoch))?;
+        return Ok(marker);
+    }
     let named = record.value.and_then(read_value);
     let (serial, _) = named.ok_or_else(|| wrong(place, "a record without a name"))?;
     let sent = books.batch(serial);
@@ -78,5 +101,22 @@ fn learn(
         let detail = format!("batch {serial} at {base} is not as it was sent");
         return Err(wrong(place, &detail));
     }
-    books.learn(serial, place, base, Some(parsed.leader_epoch))
+    books.learn(serial, place, base, Some(parsed.leader_epoch))?;
+    Ok(Stood::Batch(serial))
+}
+
+/// The end of a transaction, as Kafka's clients read it.
+fn marker(parsed: &BatchHeader, key: Option<&[u8]>) -> Option<Stood> {
+    let (version, kind) = key?.split_first_chunk::<2>()?;
+    let commit = match (version, kind) {
+        ([0, 0], [0, 1]) => true,
+        ([0, 0], [0, 0]) => false,
+        _ => return None,
+    };
+    let is_one = parsed.offset_count() == 1 && parsed.is_transactional();
+    is_one.then_some(Stood::Marker {
+        producer: parsed.producer_id?.0,
+        epoch: parsed.producer_epoch,
+        commit,
+    })
 }

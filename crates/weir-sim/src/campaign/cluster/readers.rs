@@ -20,9 +20,14 @@ use crate::{
 /// Most bytes of one read.
 const READ_BYTES: usize = 20_000;
 
-pub(super) fn fetch_request(place: Place, from: u64, wait_ms: u64) -> Request {
+pub(super) fn fetch_request(
+    place: Place,
+    from: u64,
+    wait_ms: u64,
+    committed_only: bool,
+) -> Request {
     Request::Fetch(Fetch {
-        committed_only: false,
+        committed_only,
         min_bytes: 1,
         max_bytes: READ_BYTES,
         max_wait_ms: wait_ms,
@@ -59,9 +64,14 @@ impl Cluster<'_> {
         }
         let begin_again = self.rng.chance(50);
         let wait_ms = self.rng.pick(&[0, 0, 300]);
-        let Kind::Reader { positions } = &mut self.clients[client].kind else {
+        let Kind::Reader {
+            positions,
+            is_committed,
+        } = &mut self.clients[client].kind
+        else {
             return;
         };
+        let committed_only = *is_committed;
         let position = positions.entry(place).or_default();
         if begin_again {
             *position = 0;
@@ -70,8 +80,12 @@ impl Cluster<'_> {
         self.ask(
             machine,
             client,
-            fetch_request(place, from, wait_ms),
-            What::Fetch { place, from },
+            fetch_request(place, from, wait_ms, committed_only),
+            What::Fetch {
+                place,
+                from,
+                committed_only,
+            },
         );
     }
 
@@ -98,14 +112,17 @@ impl Cluster<'_> {
         &mut self,
         client: usize,
         place: Place,
-        from: u64,
+        (from, committed_only): (u64, bool),
         fetched: &Fetched,
     ) -> Result<(), Broken> {
         let (start, end) = (fetched.log_start.0, fetched.high_watermark.0);
         let next = match &fetched.batches {
             Ok(batches) => {
-                let (offsets, next) = check_served(&mut self.books, place, from, batches)?;
-                self.counts.add("batches_read", offsets.len() as u64);
+                let (served, next) = check_served(&mut self.books, place, from, batches)?;
+                self.counts.add("batches_read", served.len() as u64);
+                if committed_only {
+                    self.check_committed(place, (from, next), fetched, &served)?;
+                }
                 if next > end {
                     let detail = format!("{place:?}: served {from} to {next}, the end is {end}");
                     return Err(broken(oracle_name::INVENTED, detail));
@@ -123,7 +140,7 @@ impl Cluster<'_> {
                 return self.check_error(*error, false, "a fetch");
             }
         };
-        if let Kind::Reader { positions } = &mut self.clients[client].kind {
+        if let Kind::Reader { positions, .. } = &mut self.clients[client].kind {
             positions.insert(place, next);
         }
         Ok(())

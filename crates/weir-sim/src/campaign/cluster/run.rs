@@ -71,6 +71,7 @@ pub(super) struct Cluster<'a> {
     pub(super) created: BTreeSet<usize>,
     pub(super) open: BTreeMap<Ticket, Asked>,
     pub(super) next_ticket: u64,
+    pub(super) next_connection: u64,
     /// Nodes whose disks are lost: they are to be removed.
     pub(super) lost_nodes: BTreeSet<NodeId>,
     /// Machines whose nodes are to carry nothing.
@@ -110,6 +111,7 @@ impl<'a> Cluster<'a> {
             created: BTreeSet::new(),
             open: BTreeMap::new(),
             next_ticket: 0,
+            next_connection: 0,
             lost_nodes: BTreeSet::new(),
             drained: BTreeSet::new(),
             swept: super::finish::Sweep::default(),

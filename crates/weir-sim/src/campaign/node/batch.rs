@@ -21,6 +21,8 @@ pub(in crate::campaign) struct Recipe {
     pub(in crate::campaign) data_bytes: usize,
     /// Id, epoch and first sequence of an idempotent producer.
     pub(in crate::campaign) producer: Option<(i64, i16, i32)>,
+    /// Part of that producer's transaction.
+    pub(in crate::campaign) is_transactional: bool,
 }
 
 /// The batch as a client sends it: each value begins with the serial number and the record's
@@ -48,6 +50,7 @@ pub(in crate::campaign) fn client_batch(recipe: Recipe) -> Bytes {
         recipe.time_ms,
         recipe.record_count,
         recipe.producer,
+        recipe.is_transactional,
     );
     Bytes::from(bytes)
 }

@@ -128,6 +128,7 @@ impl Run<'_> {
             record_count: size.record_count,
             data_bytes: size.data_bytes,
             producer,
+            is_transactional: false,
         });
         self.books.add(Sent {
             place,

@@ -50,7 +50,7 @@ pub(super) fn make_batch(
     bytes[..PATCHED_BYTES].copy_from_slice(&head);
     let last_delta = record_count - 1;
     let max_timestamp_ms = time_ms + i64::from(last_delta);
-    write_header(&mut bytes, time_ms, record_count, None);
+    write_header(&mut bytes, time_ms, record_count, None, false);
     ModelBatch {
         base_offset,
         last_offset: base_offset.plus(u64::from(last_delta)),
@@ -62,17 +62,21 @@ pub(super) fn make_batch(
 }
 
 /// Fills in the header that a client writes before its records, which are one millisecond
-/// apart. `producer` is an idempotent producer's id, epoch and first sequence.
+/// apart. `producer` is an idempotent producer's id, epoch and first sequence, whose batch may be
+/// part of a transaction.
 pub(in crate::campaign) fn write_header(
     bytes: &mut [u8],
     time_ms: i64,
     record_count: u32,
     producer: Option<(i64, i16, i32)>,
+    is_transactional: bool,
 ) {
     let last_delta = record_count - 1;
     let (id, epoch, sequence) = producer.unwrap_or((-1, -1, -1));
     let max_timestamp_ms = time_ms + i64::from(last_delta);
     bytes[16] = MAGIC.to_be_bytes()[0];
+    let attributes = i16::from(is_transactional) << 4;
+    bytes[21..23].copy_from_slice(&attributes.to_be_bytes());
     bytes[23..27].copy_from_slice(&last_delta.to_be_bytes());
     bytes[27..35].copy_from_slice(&time_ms.to_be_bytes());
     bytes[35..43].copy_from_slice(&max_timestamp_ms.to_be_bytes());

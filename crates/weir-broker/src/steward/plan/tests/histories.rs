@@ -83,6 +83,18 @@ fn quieten(cluster: &mut Cluster, dice: &mut Dice, seed: u64) -> usize {
     panic!("seed {seed}: no end: {steps:?} of {cluster:#?}");
 }
 
+/// People want a shard on three active nodes, as far as there are three.
+fn want(cluster: &mut Cluster, dice: &mut Dice, shard_count: u32) {
+    let mut free: Vec<NodeId> = cluster.facts().active().collect();
+    if free.len() < SHARD_REPLICA_COUNT {
+        return;
+    }
+    let nodes = (0..SHARD_REPLICA_COUNT).map(|_| free.swap_remove(dice.below(free.len())));
+    let nodes = nodes.collect();
+    let shard = GroupId(1 + u32::try_from(dice.below(shard_count as usize)).unwrap());
+    cluster.placements.insert(shard, nodes);
+}
+
 fn spread(counts: impl Iterator<Item = usize>) -> usize {
     let counts: Vec<usize> = counts.collect();
     counts.iter().max().unwrap_or(&0) - counts.iter().min().unwrap_or(&0)
@@ -190,4 +202,41 @@ fn no_more_replicas_move_than_must() {
             cluster.added_count
         );
     }
+}
+
+#[test]
+fn shards_end_where_people_want_them_whatever_happened() {
+    let mut wanted_count = 0;
+    for seed in 0..SEED_COUNT / 4 {
+        let mut dice = Dice(seed);
+        let shard_count = 1 + u32::try_from(dice.below(12)).unwrap();
+        let mut cluster = Cluster::founded(shard_count);
+        let mut next_node = 2;
+        for _ in 0..2 * MAX_EVENT_COUNT {
+            if dice.one_in(2) {
+                want(&mut cluster, &mut dice, shard_count);
+            } else {
+                event(&mut cluster, &mut dice, &mut next_node);
+            }
+            for _ in 0..dice.below(30) {
+                round(&mut cluster, &mut dice);
+            }
+        }
+        quieten(&mut cluster, &mut dice, seed);
+        let members: Vec<NodeId> = cluster.nodes.keys().copied().collect();
+        for node in members {
+            cluster.set_running(node, true);
+            cluster.nodes.get_mut(&node).unwrap().is_slow = false;
+        }
+        quieten(&mut cluster, &mut dice, seed);
+        let facts = cluster.facts();
+        for (id, group) in cluster.groups.iter().filter(|(id, _)| id.0 != 0) {
+            if let Some(wanted) = facts.wanted(*id) {
+                wanted_count += 1;
+                assert_eq!(&group.voters, wanted, "seed {seed}: {id:?} {group:?}");
+            }
+            assert!(group.leader.is_some(), "seed {seed}: {id:?} {group:?}");
+        }
+    }
+    assert!(wanted_count > 50, "{wanted_count}");
 }

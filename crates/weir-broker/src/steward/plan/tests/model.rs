@@ -46,6 +46,8 @@ pub(super) struct Cluster {
     /// Processes that run, members or not.
     pub(super) running: BTreeSet<NodeId>,
     pub(super) groups: BTreeMap<GroupId, Replicas>,
+    /// Where people want groups.
+    pub(super) placements: BTreeMap<GroupId, BTreeSet<NodeId>>,
     pub(super) added_count: usize,
 }
 
@@ -66,6 +68,7 @@ impl Cluster {
             groups: (0..=shard_count)
                 .map(|id| (GroupId(id), alone.clone()))
                 .collect(),
+            placements: BTreeMap::new(),
             added_count: 0,
         };
         cluster.join(founder);
@@ -131,6 +134,7 @@ impl Cluster {
         Facts {
             nodes: self.nodes.clone(),
             groups: groups.collect(),
+            placements: self.placements.clone(),
         }
     }
 
