@@ -26,10 +26,10 @@ fn the_last_heartbeat_waits_for_a_change_and_one_more_does_not() {
     let one = Client::new("one", &["t"]);
     world.send(one.full());
     for _ in 0..MAX_WAITING_COUNT {
-        world.send(one.short());
+        world.send(one.full());
     }
     assert!(world.answers.is_empty());
-    assert_eq!(world.refusal(one.short()), ErrorKind::Overloaded);
+    assert_eq!(world.refusal(one.full()), ErrorKind::Overloaded);
     world.stored(Ok(()));
     assert!(world.stores.is_empty() && world.answers.len() == MAX_WAITING_COUNT + 1);
 }
