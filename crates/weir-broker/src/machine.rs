@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use weir_log::Millis;
-use weir_raft::{Applied, ApplyError, Context, StateMachine};
+use weir_raft::{Applied, ApplyError, Context, Moment, StateMachine};
 
 use crate::{metadata_host::MetadataHost, outcome::AppliedOutcome, shard::Shard};
 
@@ -43,10 +43,10 @@ impl StateMachine for Machine {
         }
     }
 
-    fn next_deadline(&self) -> Option<Millis> {
+    fn next_deadline(&self, at: Moment) -> Option<Millis> {
         match self {
             Self::Metadata(_) => None,
-            Self::Shard(shard) => shard.next_deadline(),
+            Self::Shard(shard) => shard.next_deadline(at),
         }
     }
 

@@ -13,7 +13,7 @@ use weir_log::{Millis, wal::WalRecord};
 use weir_model::{GroupId, NodeId, Term};
 
 use crate::{
-    ApplyError, BufferPool, Command, Context, Done, GroupStatus, Members, NotCommitted,
+    ApplyError, BufferPool, Command, Context, Done, GroupStatus, Members, Moment, NotCommitted,
     SnapshotOffer, StateMachine,
     bundle::BundleBuilder,
     convert,
@@ -234,11 +234,12 @@ impl<S: StateMachine> Group<S> {
 
     pub(crate) fn visit(
         &mut self,
-        now: Millis,
+        at: Moment,
         visit: impl FnOnce(&mut S, &mut Context<'_, S::Outcome>),
     ) {
         let mut context = Context {
-            now,
+            now: at.now,
+            elapsed: at.elapsed(),
             leads: self.leads,
             applied: self.applied.0,
             applied_term: Term(self.applied.1),
@@ -246,7 +247,7 @@ impl<S: StateMachine> Group<S> {
             proposals: &mut self.proposals,
         };
         visit(&mut self.machine, &mut context);
-        self.take_proposals(now);
+        self.take_proposals(at.now);
     }
 
     fn take_proposals(&mut self, now: Millis) {
@@ -255,8 +256,8 @@ impl<S: StateMachine> Group<S> {
         }
     }
 
-    pub(crate) fn next_deadline(&self) -> Option<Millis> {
-        self.machine.next_deadline()
+    pub(crate) fn next_deadline(&self, at: Moment) -> Option<Millis> {
+        self.machine.next_deadline(at)
     }
 
     pub(crate) fn read_barrier(&mut self, done: Answer) {
@@ -319,11 +320,11 @@ impl<S: StateMachine> Group<S> {
     }
 
     /// Does everything that can be done now.
-    pub(crate) fn advance(&mut self, now: Millis, out: &mut Output) -> Result<(), ApplyError> {
+    pub(crate) fn advance(&mut self, at: Moment, out: &mut Output) -> Result<(), ApplyError> {
         if self.reset_due {
             self.reset_wal(out);
         }
-        self.follow_leadership(now);
+        self.follow_leadership(at);
         self.propose_bundle();
         while self.raw.has_ready() {
             let ready = self.raw.ready();
@@ -334,7 +335,7 @@ impl<S: StateMachine> Group<S> {
                 // Who left may forget the log: this replica must not ask for its vote again.
                 self.store_hard_state(self.applied.0, out);
             }
-            self.follow_leadership(now);
+            self.follow_leadership(at);
             self.propose_bundle();
             self.step_down_where_removed();
         }
@@ -412,7 +413,7 @@ impl<S: StateMachine> Group<S> {
         });
     }
 
-    fn follow_leadership(&mut self, now: Millis) {
+    fn follow_leadership(&mut self, at: Moment) {
         let is_leader = self.raw.raft.state == StateRole::Leader;
         let leads = is_leader && self.applied.1 == self.raw.raft.term;
         if !is_leader {
@@ -422,7 +423,7 @@ impl<S: StateMachine> Group<S> {
             self.leads = leads;
             // Asked in an earlier term, which raft-rs has forgotten.
             self.settle_barriers(NotCommitted::LeadershipLost);
-            self.visit(now, |machine, context| machine.leadership(context));
+            self.visit(at, |machine, context| machine.leadership(context));
         }
     }
 

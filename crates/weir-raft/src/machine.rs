@@ -4,7 +4,7 @@ use bytes::Bytes;
 use weir_log::Millis;
 use weir_model::Term;
 
-use crate::{Applied, ApplyError, Command, Done, Members};
+use crate::{Applied, ApplyError, Command, Done, Members, Moment};
 
 /// A deterministic state machine with its leader-side companions.
 ///
@@ -28,8 +28,9 @@ pub trait StateMachine: Send + 'static {
     /// ceased to.
     fn leadership(&mut self, context: &mut Context<'_, Self::Outcome>);
 
-    /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
-    fn next_deadline(&self) -> Option<Millis>;
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called, by
+    /// [`Context::elapsed`]. Asked at `at`.
+    fn next_deadline(&self, at: Moment) -> Option<Millis>;
 
     /// Volatile timers.
     fn handle_timeout(&mut self, context: &mut Context<'_, Self::Outcome>);
@@ -37,8 +38,10 @@ pub trait StateMachine: Send + 'static {
 
 /// The group around a state machine, while it is visited.
 pub struct Context<'a, O> {
-    /// This node's clock.
+    /// The wall clock, which may jump: for what is stored.
     pub now: Millis,
+    /// This node's clock that never jumps: for what is waited for.
+    pub elapsed: Millis,
     /// Whether this node leads the group and has applied all that was committed before.
     pub leads: bool,
     /// Index of the last entry applied.

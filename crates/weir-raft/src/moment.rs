@@ -12,6 +12,11 @@ pub struct Moment {
 }
 
 impl Moment {
+    /// The clock that never jumps, as a time.
+    pub fn elapsed(&self) -> Millis {
+        Millis(i64::try_from(self.elapsed_ms).unwrap_or(i64::MAX))
+    }
+
     /// What `clock` shows.
     pub fn of(clock: &dyn Clock) -> Self {
         Self {

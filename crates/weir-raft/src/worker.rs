@@ -145,16 +145,15 @@ impl<S: StateMachine> Worker<S> {
     }
 
     fn try_turn(&mut self, at: Moment) -> Result<Turn, WorkerFailed> {
-        let now = at.now;
         let mut out = Output::default();
-        self.take_inputs(now, &mut out)?;
+        self.take_inputs(at, &mut out)?;
         self.pass_time(at);
         for id in std::mem::take(&mut self.dirty) {
             let Some(group) = self.groups.get_mut(&id) else {
                 continue;
             };
-            group.advance(now, &mut out)?;
-            match group.next_deadline() {
+            group.advance(at, &mut out)?;
+            match group.next_deadline(at) {
                 Some(deadline) => self.deadlines.insert(id, deadline),
                 None => self.deadlines.remove(&id),
             };
@@ -199,7 +198,7 @@ impl<S: StateMachine> Worker<S> {
         true
     }
 
-    fn take_inputs(&mut self, now: Millis, out: &mut Output) -> Result<(), WorkerFailed> {
+    fn take_inputs(&mut self, at: Moment, out: &mut Output) -> Result<(), WorkerFailed> {
         let mut inputs = std::mem::take(&mut self.inputs);
         inputs.append(&mut self.held);
         self.handle.drain(&mut inputs);
@@ -217,7 +216,7 @@ impl<S: StateMachine> Worker<S> {
                     self.held.push(input);
                     Ok(())
                 }
-                (input, _) => self.take_input(now, input, out),
+                (input, _) => self.take_input(at, input, out),
             };
             result = result.and(outcome);
         }
@@ -237,7 +236,7 @@ impl<S: StateMachine> Worker<S> {
 
     fn take_input(
         &mut self,
-        now: Millis,
+        at: Moment,
         input: Input<S>,
         out: &mut Output,
     ) -> Result<(), WorkerFailed> {
@@ -246,10 +245,10 @@ impl<S: StateMachine> Worker<S> {
                 group,
                 command,
                 done,
-            } => self.propose(now, group, command, done),
+            } => self.propose(at.now, group, command, done),
             Input::Visit { group, visit } => {
                 if let Some(group) = self.touch(group) {
-                    group.visit(now, visit);
+                    group.visit(at, visit);
                 }
             }
             Input::ReadBarrier { group, done } => match self.touch(group) {
@@ -336,12 +335,12 @@ impl<S: StateMachine> Worker<S> {
     }
 
     fn pass_time(&mut self, at: Moment) {
-        let now = at.now;
-        let due = |(id, deadline): (&GroupId, &Millis)| (*deadline <= now).then_some(*id);
+        let elapsed = at.elapsed();
+        let due = |(id, deadline): (&GroupId, &Millis)| (*deadline <= elapsed).then_some(*id);
         let due: Vec<GroupId> = self.deadlines.iter().filter_map(due).collect();
         for id in due {
             if let Some(group) = self.touch(id) {
-                group.visit(now, |machine, context| machine.handle_timeout(context));
+                group.visit(at, |machine, context| machine.handle_timeout(context));
             }
         }
         if self.next_tick_ms.is_some_and(|tick| tick <= at.elapsed_ms) {
@@ -363,7 +362,7 @@ impl<S: StateMachine> Worker<S> {
             .next_tick_ms
             .map(|tick| tick.saturating_sub(at.elapsed_ms));
         let deadline = self.deadlines.values().min();
-        let deadline = deadline.map(|deadline| deadline.since(at.now));
+        let deadline = deadline.map(|deadline| deadline.since(at.elapsed()));
         let stop = self
             .stops_by_ms
             .map(|stops_by| stops_by.saturating_sub(at.elapsed_ms));

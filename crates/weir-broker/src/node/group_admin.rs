@@ -69,7 +69,7 @@ impl Node {
                 &id.clone(),
                 move |error| refuse.settle(at, Err(error.into())),
                 Box::new(move |shard, context| {
-                    let described: Described = shard.describe_group(context.now, &id);
+                    let described: Described = shard.describe_group(context.elapsed, &id);
                     task.settle(at, described);
                 }),
             );
@@ -127,8 +127,11 @@ impl Node {
             &group.clone(),
             reply,
             refuse,
-            move |shard, context, reply| match shard.deletable_offsets(context.now, &group, &places)
-            {
+            move |shard, context, reply| match shard.deletable_offsets(
+                context.elapsed,
+                &group,
+                &places,
+            ) {
                 Err(error) => reply.send(refuse(error)),
                 Ok(answers) => forget(shard, group, answers, context, reply),
             },

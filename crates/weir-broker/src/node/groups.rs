@@ -102,7 +102,7 @@ impl Node {
                 let mut actions = Vec::new();
                 shard
                     .coordinator
-                    .sync(context.now, sync, reply, &mut actions);
+                    .sync(context.elapsed, sync, reply, &mut actions);
                 shard.act(actions, context);
             },
         );
@@ -115,7 +115,7 @@ impl Node {
             reply,
             refuse,
             move |shard, context, reply| {
-                let answer = shard.coordinator.heartbeat(context.now, &heartbeat);
+                let answer = shard.coordinator.heartbeat(context.elapsed, &heartbeat);
                 reply.send(Outcome::Heartbeat(answer));
             },
         );
@@ -164,7 +164,7 @@ impl Node {
             reply,
             refuse,
             move |shard, context, reply| {
-                let allowed = shard.check_commit(context.now, &commit, false);
+                let allowed = shard.check_commit(context.elapsed, &commit, false);
                 let group = commit.group;
                 match allowed {
                     Ok(()) if shard.seeded().acks_offsets_early() => {

@@ -141,5 +141,5 @@ fn check_member(
             false => Ok(()),
         };
     }
-    shard.check_commit(context.now, commit, true)
+    shard.check_commit(context.elapsed, commit, true)
 }

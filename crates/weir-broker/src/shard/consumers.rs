@@ -104,8 +104,14 @@ impl Shard {
         let mut actions = Vec::new();
         let metadata = self.metadata();
         let record = self.groups.consumer(&beat.group);
-        self.consumers
-            .heartbeat(context.now, &metadata, record, beat, reply, &mut actions);
+        self.consumers.heartbeat(
+            context.elapsed,
+            &metadata,
+            record,
+            beat,
+            reply,
+            &mut actions,
+        );
         self.act_for_consumers(actions, context);
     }
 
@@ -141,7 +147,13 @@ impl Shard {
         let mut actions = Vec::new();
         if self.consumers.forget(&join.group) {
             let coordinator = &mut self.coordinator;
-            coordinator.join(context.now, join, reply, new_member_suffix, &mut actions);
+            coordinator.join(
+                context.elapsed,
+                join,
+                reply,
+                new_member_suffix,
+                &mut actions,
+            );
         } else {
             let error = match self.consumers.phase(&join.group) {
                 // Its last member is about to be gone.
@@ -163,11 +175,13 @@ impl Shard {
             let mut actions = Vec::new();
             let metadata = self.metadata();
             self.consumers
-                .leave(context.now, &metadata, leave, reply, &mut actions);
+                .leave(context.elapsed, &metadata, leave, reply, &mut actions);
             return self.act_for_consumers(actions, context);
         }
         let mut actions = Vec::new();
-        let answer = self.coordinator.leave(context.now, &leave, &mut actions);
+        let answer = self
+            .coordinator
+            .leave(context.elapsed, &leave, &mut actions);
         reply.send(Outcome::Leave(answer));
         self.act(actions, context);
     }
@@ -240,12 +254,12 @@ impl Shard {
         let is_due = self
             .consumers
             .next_deadline()
-            .is_some_and(|at| at <= context.now);
+            .is_some_and(|at| at <= context.elapsed);
         if is_due {
             let mut actions = Vec::new();
             let metadata = self.metadata();
             self.consumers
-                .handle_timeout(context.now, &metadata, &mut actions);
+                .handle_timeout(context.elapsed, &metadata, &mut actions);
             self.act_for_consumers(actions, context);
         }
     }
@@ -269,7 +283,14 @@ impl Shard {
         }
     }
 
-    fn store(&mut self, store: StoreId, change: ConsumerChange, context: &mut ShardContext<'_>) {
+    fn store(
+        &mut self,
+        store: StoreId,
+        mut change: ConsumerChange,
+        context: &mut ShardContext<'_>,
+    ) {
+        // The coordinator goes by a clock of this node alone.
+        change.since = context.now;
         let group = change.group.clone();
         let command = ShardCommand::group(&GroupCommand::ChangeConsumers(change));
         let (shard, handle) = (self.id, self.env.handle.clone());
@@ -301,7 +322,7 @@ fn tell_stored(
                 let metadata = shard.metadata();
                 let record = shard.groups.consumer(&group);
                 shard.consumers.stored(
-                    context.now,
+                    context.elapsed,
                     &metadata,
                     (&group, store),
                     result,

@@ -2,7 +2,7 @@
 
 use weir_log::Millis;
 use weir_model::ErrorKind;
-use weir_raft::{Context, Handle, Input};
+use weir_raft::{Context, Handle, Input, Moment};
 
 use super::{Shard, ShardCommand};
 use crate::{
@@ -28,18 +28,19 @@ impl Shard {
         self.consumers.unload(&mut of_consumers);
         self.lead_transactions(context.leads);
         if context.leads {
-            self.coordinator.restore(context.now, self.groups.records());
+            self.coordinator
+                .restore(context.elapsed, self.groups.records());
             let metadata = self.metadata();
             self.consumers
-                .restore(context.now, &metadata, self.groups.consumers());
+                .restore(context.elapsed, &metadata, self.groups.consumers());
         }
         self.begin_sweeps(context);
         self.act(actions, context);
         self.act_for_consumers(of_consumers, context);
     }
 
-    pub(crate) fn next_deadline(&self) -> Option<Millis> {
-        let (sweep, overdue) = (self.next_sweep(), self.next_overdue());
+    pub(crate) fn next_deadline(&self, at: Moment) -> Option<Millis> {
+        let (sweep, overdue) = (self.next_sweep(), self.next_overdue(at));
         self.coordinator
             .next_deadline()
             .into_iter()
@@ -51,7 +52,8 @@ impl Shard {
 
     pub(crate) fn handle_timeout(&mut self, context: &mut ShardContext<'_>) {
         let mut actions = Vec::new();
-        self.coordinator.handle_timeout(context.now, &mut actions);
+        self.coordinator
+            .handle_timeout(context.elapsed, &mut actions);
         self.act(actions, context);
         self.give_up_consumers(context);
         self.sweep_if_due(context);
@@ -69,7 +71,14 @@ impl Shard {
         }
     }
 
-    fn persist(&mut self, persist: PersistId, record: GroupRecord, context: &mut ShardContext<'_>) {
+    fn persist(
+        &mut self,
+        persist: PersistId,
+        mut record: GroupRecord,
+        context: &mut ShardContext<'_>,
+    ) {
+        // The coordinator goes by a clock of this node alone.
+        record.since = context.now;
         let group = record.group.clone();
         let command = ShardCommand::group(&GroupCommand::PutGroup(record));
         let (shard, handle) = (self.id, self.env.handle.clone());
@@ -95,7 +104,7 @@ fn tell_persisted(
             if let Machine::Shard(shard) = machine {
                 let mut actions = Vec::new();
                 let coordinator = &mut shard.coordinator;
-                coordinator.persisted(context.now, &group, persist, result, &mut actions);
+                coordinator.persisted(context.elapsed, &group, persist, result, &mut actions);
                 shard.act(actions, context);
             }
         },

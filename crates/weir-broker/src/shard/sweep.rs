@@ -20,7 +20,7 @@ use crate::{
 /// Where the looking stands.
 #[derive(Debug, Default)]
 pub(crate) struct Sweep {
-    /// When to look next; `None` while another node leads.
+    /// When to look next, by the clock that never jumps; `None` while another node leads.
     next: Option<Millis>,
     /// The last group that was looked at; empty: none in this round.
     after: String,
@@ -30,7 +30,7 @@ impl Shard {
     pub(super) fn begin_sweeps(&mut self, context: &Context<'_, AppliedOutcome>) {
         let interval_ms = self.config.offsets_check_interval_ms;
         self.sweep = Sweep {
-            next: context.leads.then(|| context.now.plus(interval_ms)),
+            next: context.leads.then(|| context.elapsed.plus(interval_ms)),
             after: String::new(),
         };
     }
@@ -42,7 +42,7 @@ impl Shard {
     }
 
     pub(super) fn sweep_if_due(&mut self, context: &mut Context<'_, AppliedOutcome>) {
-        if self.next_sweep().is_none_or(|at| at > context.now) {
+        if self.next_sweep().is_none_or(|at| at > context.elapsed) {
             return;
         }
         let topology = self.env.topology.load_full();
@@ -57,7 +57,7 @@ impl Shard {
         } else {
             SWEEP_PAUSE_MS
         };
-        self.sweep.next = Some(context.now.plus(pause_ms));
+        self.sweep.next = Some(context.elapsed.plus(pause_ms));
         self.sweep.after = ids
             .into_iter()
             .next_back()
@@ -74,7 +74,7 @@ impl Shard {
     }
 
     fn expire(&mut self, id: &str, topology: &Topology, context: &mut Context<'_, AppliedOutcome>) {
-        let standing = self.standing(id, topology, context.now);
+        let standing = self.standing(id, topology, context);
         let retention_ms = self.config.offsets_retention_ms;
         let places = self.offsets.fetch_all(id);
         let command = match expiry::look(context.now, retention_ms, &standing, places) {
@@ -91,13 +91,21 @@ impl Shard {
         context.propose(ShardCommand::group(&command), None);
     }
 
-    fn standing(&self, id: &str, topology: &Topology, now: Millis) -> Standing {
+    fn standing(
+        &self,
+        id: &str,
+        topology: &Topology,
+        context: &Context<'_, AppliedOutcome>,
+    ) -> Standing {
         if self.consumers.contains(id) {
             let read = || self.consumers.read_topics(id).map(|(serial, _)| serial);
-            let empty = self.consumers.empty_since(id).map(Standing::Empty);
-            return empty.unwrap_or_else(|| Standing::Reads(read().collect()));
+            let stored = self.groups.consumer(id);
+            return match stored.filter(|record| record.members.is_empty()) {
+                Some(empty) => Standing::Empty(empty.since),
+                None => Standing::Reads(read().collect()),
+            };
         }
-        let Some(record) = self.coordinator.describe(now, id) else {
+        let Some(record) = self.coordinator.describe(context.elapsed, id) else {
             return Standing::Memberless;
         };
         match self.coordinator.state(id) {
@@ -105,7 +113,7 @@ impl Shard {
             GroupState::Empty if record.protocol_type.is_empty() => Standing::Memberless,
             GroupState::Empty => {
                 let stored = self.groups.get(id);
-                Standing::Empty(stored.map_or(now, |stored| stored.since))
+                Standing::Empty(stored.map_or(context.now, |stored| stored.since))
             }
             GroupState::Stable => match subscribed(&record) {
                 Some(topics) => Standing::Reads(serials(topology, &topics)),

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use weir_log::Millis;
 use weir_model::{ErrorKind, PartitionId};
-use weir_raft::{Context, NotCommitted};
+use weir_raft::{Context, Moment, NotCommitted};
 
 use super::{Shard, ShardCommand};
 use crate::{
@@ -77,18 +77,24 @@ impl Shard {
         }
     }
 
-    pub(super) fn next_overdue(&self) -> Option<Millis> {
-        let deadline = self.transactions.next_deadline()?;
+    /// By the clock that never jumps.
+    pub(super) fn next_overdue(&self, at: Moment) -> Option<Millis> {
+        let wait_ms = self.transactions.next_overdue_in_ms(at.now)?;
+        let deadline = at.elapsed().plus(wait_ms);
         self.leads.then(|| deadline.max(self.overdue_at))
     }
 
     pub(super) fn abort_overdue(&mut self, context: &mut Context<'_, AppliedOutcome>) {
-        let is_due = self.next_overdue().is_some_and(|at| at <= context.now);
-        let Some(node) = self.node().filter(|_| is_due) else {
+        let is_due = self.leads && self.overdue_at <= context.elapsed;
+        let overdue = match is_due {
+            true => self.transactions.overdue(context.now, MAX_OVERDUE_COUNT),
+            false => Vec::new(),
+        };
+        let Some(node) = self.node().filter(|_| !overdue.is_empty()) else {
             return;
         };
-        self.overdue_at = context.now.plus(OVERDUE_RETRY_MS);
-        for command in self.transactions.overdue(context.now, MAX_OVERDUE_COUNT) {
+        self.overdue_at = context.elapsed.plus(OVERDUE_RETRY_MS);
+        for command in overdue {
             let (node, shard) = (Arc::clone(&node), self.id);
             let id = command.transaction().to_owned();
             tracing::info!(transaction = id, "open for too long: aborted");

@@ -190,20 +190,21 @@ impl TransactionTable {
         ending.map(|(id, _)| id.clone()).collect()
     }
 
-    /// When the next open transaction is to be aborted.
-    pub fn next_deadline(&self) -> Option<Millis> {
-        self.deadlines.first().map(|(at, _)| *at)
+    /// After how long the next open transaction is to be aborted, in ms, as seen at `now`.
+    pub fn next_overdue_in_ms(&self, now: Millis) -> Option<u64> {
+        let (at, id) = self.deadlines.first()?;
+        let is_due = self.ids.get(id).is_some_and(|it| it.is_overdue(now));
+        Some(if is_due { 0 } else { at.since(now) })
     }
 
     /// Commands that abort what has been open for too long at `now`, `max_count` at most.
     pub fn overdue(&self, now: Millis, max_count: usize) -> Vec<TransactionCommand> {
-        let due = self.deadlines.iter().take_while(|(at, _)| *at <= now);
-        let commands = due.take(max_count).filter_map(|(_, id)| {
-            let producer = self.ids.get(id)?.producer;
-            Some(TransactionCommand::Expire {
-                transaction: id.clone(),
-                producer,
-            })
+        let open = self.deadlines.iter();
+        let due = open.filter_map(|(_, id)| Some((id, self.ids.get(id)?)));
+        let due = due.filter(|(_, it)| it.is_overdue(now)).take(max_count);
+        let commands = due.map(|(id, it)| TransactionCommand::Expire {
+            transaction: id.clone(),
+            producer: it.producer,
         });
         commands.collect()
     }

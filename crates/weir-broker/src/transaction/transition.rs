@@ -73,6 +73,14 @@ impl Transaction {
         (self.state == TransactionState::Ongoing).then(|| self.started.plus(timeout_ms))
     }
 
+    /// Whether it has been open for too long. A clock that was set back by more than the
+    /// transaction may last has no say in when that is.
+    pub(super) fn is_overdue(&self, now: Millis) -> bool {
+        let timeout_ms = u64::try_from(self.timeout_ms).unwrap_or(0);
+        self.deadline()
+            .is_some_and(|deadline| deadline <= now || self.started > now.plus(timeout_ms))
+    }
+
     pub(super) fn is_ending(&self) -> bool {
         match self.state {
             TransactionState::PrepareCommit | TransactionState::PrepareAbort => true,
@@ -264,7 +272,7 @@ impl Transaction {
 
     pub(super) fn expire(&mut self, producer: ProducerEpoch, now: Millis) -> Answer {
         self.check_producer(producer)?;
-        if self.deadline().is_none_or(|deadline| now < deadline) {
+        if !self.is_overdue(now) {
             return Err(ErrorKind::InvalidTxnState);
         }
         self.fence(now);

@@ -60,7 +60,7 @@ impl StateMachine for Adder {
         self.led.push(context.leads);
     }
 
-    fn next_deadline(&self) -> Option<Millis> {
+    fn next_deadline(&self, _at: Moment) -> Option<Millis> {
         None
     }
 

@@ -124,7 +124,7 @@ impl Group {
         };
         self.check_subscription(beat, replaced.as_deref())?;
         match replaced {
-            Some(old) => self.replace(rules.now, &old, &beat.member),
+            Some(old) => self.replace(&old, &beat.member),
             None if !is_known => self.add(&beat.member),
             None => {}
         }
@@ -149,14 +149,14 @@ impl Group {
     }
 
     /// A member leaves. Its answer says what it said.
-    pub(super) fn leave(&mut self, now: Millis, beat: &ConsumerHeartbeat) -> Result<(), Refused> {
+    pub(super) fn leave(&mut self, beat: &ConsumerHeartbeat) -> Result<(), Refused> {
         if let Some(instance) = &beat.instance {
             self.check_instance(instance, &beat.member)?;
         } else if !self.record.members.contains_key(&beat.member) {
             return Err(self.unknown_member(&beat.member));
         }
         if beat.epoch == LEAVES {
-            self.remove(now, &beat.member);
+            self.remove(&beat.member);
             return Ok(());
         }
         let member = self.change(&beat.member).expect("the member was just seen");
@@ -172,7 +172,6 @@ impl Group {
     /// Somebody else takes a member out.
     pub(super) fn take_out(
         &mut self,
-        now: Millis,
         member: &str,
         instance: Option<&str>,
     ) -> Result<(), ErrorKind> {
@@ -185,7 +184,7 @@ impl Group {
         if !member.is_empty() && member != owner {
             return Err(ErrorKind::FencedInstance);
         }
-        self.remove(now, &owner);
+        self.remove(&owner);
         Ok(())
     }
 
@@ -318,9 +317,9 @@ impl Group {
     }
 
     /// A static member comes back under another id and takes its own place again.
-    fn replace(&mut self, now: Millis, old: &str, new: &str) {
+    fn replace(&mut self, old: &str, new: &str) {
         if new != old {
-            self.remove(now, new);
+            self.remove(new);
         }
         let presence = self.presence.get(old).copied();
         let member = self.detach(old).expect("a replaced member is a member");

@@ -469,7 +469,7 @@ impl Group {
                 };
             }
             Asked::Beat(beat) => {
-                let left = self.leave(rules.now, &beat);
+                let left = self.leave(&beat);
                 ConsumerAnswer::Beat(left.map(|()| ConsumerBeat {
                     member: beat.member,
                     epoch: beat.epoch,
@@ -479,9 +479,8 @@ impl Group {
             }
             Asked::Leave(members) => {
                 let members = members.into_iter();
-                let left = members.map(|(member, instance)| {
-                    self.take_out(rules.now, &member, instance.as_deref())
-                });
+                let left =
+                    members.map(|(member, instance)| self.take_out(&member, instance.as_deref()));
                 ConsumerAnswer::Left(Ok(left.collect()))
             }
         };
@@ -494,7 +493,7 @@ impl Group {
         let due: Vec<String> = due.map(|(id, _)| id.clone()).collect();
         for id in due {
             tracing::info!(group = self.record.group, member = id, "given up");
-            self.remove(now, &id);
+            self.remove(&id);
         }
     }
 }

@@ -1,6 +1,5 @@
 //! Groups as others ask for them: administrators, offsets, the look for what nobody needs.
 
-use weir_log::Millis;
 use weir_model::{ErrorKind, PartitionId};
 
 use super::{
@@ -22,12 +21,6 @@ impl<T> ConsumerCoordinator<T> {
     /// The group as administrators see it; `None` for one that is not known.
     pub fn describe(&self, group: &str) -> Option<DescribedConsumerGroup> {
         self.group(group).map(Group::describe)
-    }
-
-    /// Since when the group is empty.
-    pub fn empty_since(&self, group: &str) -> Option<Millis> {
-        let record = &self.group(group)?.record;
-        record.members.is_empty().then_some(record.since)
     }
 
     /// Names and serial numbers of the topics that the group's members read.

@@ -151,7 +151,7 @@ impl Group {
     }
 
     /// Takes a member out, with what it holds.
-    pub(super) fn remove(&mut self, now: Millis, id: &str) {
+    pub(super) fn remove(&mut self, id: &str) {
         let Some(member) = self.detach(id) else {
             return;
         };
@@ -160,9 +160,6 @@ impl Group {
         self.subscription_bytes -= member.subscription_bytes();
         self.must_resolve = true;
         self.must_assign = true;
-        if self.record.members.is_empty() {
-            self.record.since = now;
-        }
     }
 
     /// Takes a member out of the record; it still holds what it holds.

@@ -83,7 +83,7 @@ pub struct ConsumerRecord {
     pub epoch: i32,
     /// The epoch that the target assignment was made for.
     pub target_epoch: i32,
-    /// Of an empty group: since when it is empty.
+    /// When it last changed; of an empty group: since when it is empty.
     pub since: Millis,
     /// Its topics.
     pub topics: GroupTopics,
@@ -102,7 +102,7 @@ pub struct ConsumerChange {
     pub epoch: i32,
     /// The target epoch after it.
     pub target_epoch: i32,
-    /// As in [`ConsumerRecord`].
+    /// As in [`ConsumerRecord`]: whoever proposes the change puts it in.
     pub since: Millis,
     /// The topics after it; `None`: as before.
     pub topics: Option<GroupTopics>,

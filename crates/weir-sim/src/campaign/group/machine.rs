@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use weir_log::Millis;
-use weir_raft::{Applied, ApplyError, Command, Context, StateMachine};
+use weir_raft::{Applied, ApplyError, Command, Context, Moment, StateMachine};
 
 /// Bytes of a command's head and of a record in a checkpoint: producer, sequence, checksum.
 const RECORD_BYTES: usize = 16;
@@ -123,7 +123,7 @@ impl StateMachine for Journal {
 
     fn leadership(&mut self, _context: &mut Context<'_, Answer>) {}
 
-    fn next_deadline(&self) -> Option<Millis> {
+    fn next_deadline(&self, _at: Moment) -> Option<Millis> {
         None
     }
 

@@ -117,7 +117,6 @@ fn who_leaves_lets_go_of_everything_and_the_last_one_empties_the_group() {
     assert!(!world.coordinator.forget(GROUP));
     world.ask(one.leaving(-1)).unwrap();
     assert_eq!(world.coordinator.phase(GROUP), GroupPhase::Empty);
-    assert_eq!(world.coordinator.empty_since(GROUP), Some(world.now));
     assert_eq!(world.refusal(one.leaving(-1)), ErrorKind::UnknownMember);
     assert_eq!(world.table.consumer(GROUP).unwrap().members.len(), 0);
     assert!(world.coordinator.forget(GROUP) && !world.coordinator.contains(GROUP));
