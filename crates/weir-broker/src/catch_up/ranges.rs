@@ -17,7 +17,7 @@
 
 use std::sync::Arc;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use weir_log::partition::{PartitionLog, Read, ReadBatches, ReadError};
 use weir_model::{Offset, PartitionId, batch::BatchHeader};
 
@@ -27,8 +27,12 @@ use crate::{
     peer::Answer,
 };
 
-/// Most bytes of one answer's batches, in bytes, unless the first batch alone is larger.
-pub(super) const MAX_RANGE_BYTES: u32 = 4 << 20;
+/// Most bytes of one answer's batches, in bytes, unless the first batch alone is larger. Small
+/// beside what a disk and a socket do in a millisecond or two: others wait behind it.
+pub(super) const MAX_RANGE_BYTES: u32 = 1 << 20;
+
+/// Of an answer with batches, before them, in bytes.
+const BATCHES_HEAD_BYTES: usize = 1 + 8 + 4;
 
 const BATCHES: u8 = 0;
 const TRIMMED: u8 = 1;
@@ -90,11 +94,7 @@ impl RangeAnswer {
         let mut out = BytesMut::new();
         match self {
             Self::Batches { next, batches } => {
-                out.reserve(13 + batches.len());
-                out.extend_from_slice(&[BATCHES]);
-                out.extend_from_slice(&next.0.to_le_bytes());
-                out.extend_from_slice(&crc32c::crc32c(batches).to_le_bytes());
-                out.extend_from_slice(batches);
+                return encode_batches(std::slice::from_ref(batches), *next, None);
             }
             Self::Trimmed { start } => {
                 out.extend_from_slice(&[TRIMMED]);
@@ -131,6 +131,25 @@ impl RangeAnswer {
     }
 }
 
+/// An answer with the batches of `chunks`, which are all up to `next`; copied into it once.
+/// Those that begin at `end` or later are left out.
+fn encode_batches(chunks: &[Bytes], next: Offset, end: Option<Offset>) -> Bytes {
+    let size_bytes: usize = chunks.iter().map(Bytes::len).sum();
+    let mut out = BytesMut::with_capacity(BATCHES_HEAD_BYTES + size_bytes);
+    out.resize(BATCHES_HEAD_BYTES, 0);
+    chunks.iter().for_each(|chunk| out.extend_from_slice(chunk));
+    if let Some(end) = end {
+        let length = length_before(&out[BATCHES_HEAD_BYTES..], end);
+        out.truncate(BATCHES_HEAD_BYTES + length);
+    }
+    let crc = crc32c::crc32c(&out[BATCHES_HEAD_BYTES..]);
+    let mut head = &mut out[..BATCHES_HEAD_BYTES];
+    head.put_u8(BATCHES);
+    head.put_u64_le(end.map_or(next, |end| next.min(end)).0);
+    head.put_u32_le(crc);
+    out.freeze()
+}
+
 /// A call's body as it is understood, written again.
 pub(crate) fn reread_call(body: &[u8]) -> Option<Bytes> {
     let request = RangeRequest::decode(body).ok()?;
@@ -153,11 +172,11 @@ pub(crate) fn serve(node: &Arc<Node>, request: &Bytes, answer: Answer) {
     };
     let max_bytes = request.max_bytes.min(MAX_RANGE_BYTES) as usize;
     match log.read(request.from, max_bytes, true) {
-        Read::Batches(batches) => answer(answer_of(&request, &log, Ok(batches)).encode()),
+        Read::Batches(batches) => answer(answer_of(&request, &log, Ok(batches))),
         Read::AtEnd => answer(RangeAnswer::NotHere.encode()),
         Read::OutOfRange { start, end } => {
             let outside = Err(ReadError::OutOfRange { start, end });
-            answer(answer_of(&request, &log, outside).encode());
+            answer(answer_of(&request, &log, outside));
         }
         Read::Cold(cold) => {
             let offers = Arc::clone(&node.offers);
@@ -165,7 +184,7 @@ pub(crate) fn serve(node: &Arc<Node>, request: &Bytes, answer: Answer) {
                 if let Err(ReadError::Corrupt { path, .. }) = &read {
                     offers.found_damage(&log, path);
                 }
-                answer(answer_of(&request, &log, read).encode());
+                answer(answer_of(&request, &log, read));
             };
             node.env.store.read_cold(cold, Box::new(done));
         }
@@ -176,9 +195,9 @@ fn answer_of(
     request: &RangeRequest,
     log: &PartitionLog,
     read: Result<ReadBatches, ReadError>,
-) -> RangeAnswer {
-    match read {
-        Ok(read) => cut(request, log, &read),
+) -> Bytes {
+    let refused = match read {
+        Ok(read) => return cut(request, log, &read),
         Err(ReadError::Busy | ReadError::Closed) => RangeAnswer::Busy,
         Err(ReadError::OutOfRange { start, .. }) if request.from < start => {
             RangeAnswer::Trimmed { start }
@@ -188,40 +207,31 @@ fn answer_of(
             tracing::error!(%error, "stored data cannot be read for another node");
             RangeAnswer::Unreadable
         }
-    }
+    };
+    refused.encode()
 }
 
 /// Leaves out what begins at the range's end or later.
-fn cut(request: &RangeRequest, log: &PartitionLog, read: &ReadBatches) -> RangeAnswer {
-    if read.size_bytes == 0 {
-        // Compaction left nothing up to the log's end.
-        return match log.end_offset() {
-            end if end >= request.to => RangeAnswer::Batches {
-                next: request.to,
-                batches: Bytes::new(),
-            },
-            _ => RangeAnswer::NotHere,
-        };
+fn cut(request: &RangeRequest, log: &PartitionLog, read: &ReadBatches) -> Bytes {
+    if read.size_bytes > 0 {
+        return encode_batches(&read.chunks, read.next_offset, Some(request.to));
     }
-    let mut batches = match &read.chunks[..] {
-        [one] => one.clone(),
-        chunks => Bytes::from(chunks.concat()),
-    };
+    // Compaction left nothing up to the log's end.
+    match log.end_offset() {
+        end if end >= request.to => encode_batches(&[], request.to, None),
+        _ => RangeAnswer::NotHere.encode(),
+    }
+}
+
+/// Bytes of the batches before the first that begins at `end` or later.
+fn length_before(batches: &[u8], end: Offset) -> usize {
     let mut length = 0;
-    while let Ok(header) = BatchHeader::parse(&batches[length..]) {
-        if header.base_offset >= request.to.wire() {
-            batches.truncate(length);
-            return RangeAnswer::Batches {
-                next: request.to,
-                batches,
-            };
-        }
+    while let Ok(header) = BatchHeader::parse(&batches[length..])
+        && header.base_offset < end.wire()
+    {
         length += header.size_bytes;
     }
-    RangeAnswer::Batches {
-        next: read.next_offset.min(request.to),
-        batches,
-    }
+    length
 }
 
 #[cfg(test)]

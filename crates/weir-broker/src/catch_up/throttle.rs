@@ -2,8 +2,9 @@
 
 use weir_log::Millis;
 
-/// Time's worth of bytes that may be saved up, in ms.
-const BURST_MS: u64 = 250;
+/// Time's worth of bytes that may be saved up, in ms. So little that clients, who wait for the
+/// same disks and processors, do not feel a burst.
+const BURST_MS: u64 = 20;
 
 /// A token bucket that may be overdrawn once: what a call brings is known afterwards.
 pub(super) struct Throttle {
@@ -53,11 +54,11 @@ mod tests {
     fn what_was_brought_is_waited_for_and_no_more_than_a_burst_is_saved_up() {
         let mut throttle = Throttle::new(1000);
         assert!(throttle.admits(Millis(0)));
-        throttle.spend(2250);
+        throttle.spend(2020);
         assert!(!throttle.admits(Millis(2000)));
         assert!(throttle.admits(Millis(2001)));
         assert!(throttle.admits(Millis(1_000_000)));
-        throttle.spend(250);
+        throttle.spend(20);
         assert!(!throttle.admits(Millis(1_000_000)));
     }
 
@@ -65,7 +66,7 @@ mod tests {
     fn slow_rates_add_up_over_short_looks() {
         let mut throttle = Throttle::new(100);
         assert!(throttle.admits(Millis(0)));
-        throttle.spend(26);
+        throttle.spend(3);
         assert!((1..10).all(|at| !throttle.admits(Millis(at))));
         assert!((10..21).any(|at| throttle.admits(Millis(at))));
     }
