@@ -14,6 +14,8 @@ pub mod pending;
 pub mod table;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod timeout_tests;
 mod transition;
 pub mod view;
 

@@ -100,12 +100,7 @@ impl<S: StateMachine> Group<S> {
             // from the others before it counts again.
             tracing::error!(%group, committed = known.commit, last, "the log ends before its commit");
         }
-        let hard_state = HardState {
-            term: known.term.max(checkpoint.1).0,
-            vote: known.vote,
-            commit: known.commit.clamp(checkpoint.0, last),
-            ..HardState::default()
-        };
+        let hard_state = hard_state(known, checkpoint, last);
         let entries = rest.entries.into_iter().map(convert::from_wal);
         let entries = entries.collect::<Result<Vec<_>, _>>().map_err(refused)?;
         let at = (checkpoint.0, checkpoint.1.0);
@@ -156,6 +151,16 @@ impl<S: StateMachine> Group<S> {
             viewed: Viewed::default(),
             status,
         })
+    }
+}
+
+/// What is known, where the log begins behind `checkpoint` and ends at `last`.
+fn hard_state(known: weir_log::wal::HardState, checkpoint: (u64, Term), last: u64) -> HardState {
+    HardState {
+        term: known.term.max(checkpoint.1).0,
+        vote: known.vote,
+        commit: known.commit.clamp(checkpoint.0, last),
+        ..HardState::default()
     }
 }
 

@@ -44,7 +44,8 @@ pub(super) enum Incoming {
     Closed,
     Request {
         ticket: Ticket,
-        request: Request,
+        /// Boxed, since all else is small.
+        request: Box<Request>,
     },
 }
 
@@ -120,8 +121,13 @@ impl Process {
     }
 
     pub(super) fn ask(&mut self, ticket: Ticket, request: Request) {
-        self.incoming
-            .push((NodeId(0), Incoming::Request { ticket, request }));
+        self.incoming.push((
+            NodeId(0),
+            Incoming::Request {
+                ticket,
+                request: Box::new(request),
+            },
+        ));
     }
 
     pub(super) fn hear(&mut self, from: NodeId, incoming: Incoming) {
@@ -175,7 +181,7 @@ impl Process {
             Incoming::Closed => {}
             Incoming::Request { ticket, request } => {
                 let reply = Reply::new(Arc::clone(&self.mailbox), ticket);
-                self.node.submit(request, reply);
+                self.node.submit(*request, reply);
             }
         }
         Ok(())
