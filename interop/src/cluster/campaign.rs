@@ -52,7 +52,7 @@ const CYCLES_PER_PAIR_CYCLE: u32 = 4;
 const LONG_RUN_CYCLES: u32 = 10;
 
 /// Cycles of heavy values after which its data would fill the disks without any fault.
-const MAX_HEAVY_CYCLES: u32 = 25;
+const MAX_HEAVY_CYCLES: u32 = 10;
 
 /// Who works while faults come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
