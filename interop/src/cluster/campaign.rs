@@ -460,7 +460,7 @@ mod tests {
             ..Options::default()
         };
         let cycles: Vec<_> = options.parts().iter().map(|(_, cycles)| *cycles).collect();
-        assert_eq!(cycles, [25, 25, 10, 60]);
+        assert_eq!(cycles, [10, 10, 10, 10, 10, 10, 60]);
     }
 
     #[test]
