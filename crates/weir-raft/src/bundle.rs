@@ -24,24 +24,25 @@ pub(crate) const MAX_BUNDLE_BYTES: usize = 1 << 20;
 /// A bundle being gathered, with who waits for its commands. Its bytes are put together once, at
 /// the end, in memory of just that size: growing on the way would copy them again.
 pub(crate) struct BundleBuilder<O> {
+    buffers: Arc<BufferPool>,
     now: Millis,
     commands: Vec<Command>,
     size_bytes: usize,
     waiters: Vec<Option<Done<O>>>,
 }
 
-impl<O> Default for BundleBuilder<O> {
-    fn default() -> Self {
+impl<O> BundleBuilder<O> {
+    /// An empty one, whose bundles lie in memory of `buffers`.
+    pub(crate) fn new(buffers: &Arc<BufferPool>) -> Self {
         Self {
+            buffers: Arc::clone(buffers),
             now: Millis(0),
             commands: Vec::new(),
             size_bytes: HEADER_BYTES,
             waiters: Vec::new(),
         }
     }
-}
 
-impl<O> BundleBuilder<O> {
     pub(crate) fn is_empty(&self) -> bool {
         self.commands.is_empty()
     }
@@ -62,8 +63,8 @@ impl<O> BundleBuilder<O> {
     }
 
     /// The entry's data and its waiters; the builder is empty again.
-    pub(crate) fn finish(&mut self, buffers: &Arc<BufferPool>) -> (Bytes, Vec<Option<Done<O>>>) {
-        let mut buffer = buffers.take(self.size_bytes);
+    pub(crate) fn finish(&mut self) -> (Bytes, Vec<Option<Done<O>>>) {
+        let mut buffer = self.buffers.take(self.size_bytes);
         let bytes = buffer.memory();
         bytes.put_u8(VERSION);
         bytes.put_i64_le(self.now.0);
@@ -146,10 +147,10 @@ mod tests {
     }
 
     fn bundle() -> Bytes {
-        let mut builder = BundleBuilder::<()>::default();
+        let mut builder = BundleBuilder::<()>::new(&Arc::default());
         builder.push(Millis(7), command(b"a", b"bc"), None);
         builder.push(Millis(9), command(b"d", b""), None);
-        builder.finish(&Arc::default()).0
+        builder.finish().0
     }
 
     #[test]
@@ -179,7 +180,7 @@ mod tests {
 
     #[test]
     fn an_oversized_command_still_gets_a_bundle_of_its_own() {
-        let mut builder = BundleBuilder::<()>::default();
+        let mut builder = BundleBuilder::<()>::new(&Arc::default());
         let big = Command {
             head: Bytes::new(),
             payload: vec![0; MAX_BUNDLE_BYTES + 1].into(),

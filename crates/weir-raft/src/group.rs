@@ -13,8 +13,8 @@ use weir_log::{Millis, wal::WalRecord};
 use weir_model::{GroupId, NodeId, Term};
 
 use crate::{
-    ApplyError, BufferPool, Command, Context, Done, GroupStatus, Members, Moment, NotCommitted,
-    SnapshotOffer, StateMachine,
+    ApplyError, Command, Context, Done, GroupStatus, Members, Moment, NotCommitted, SnapshotOffer,
+    StateMachine,
     bundle::BundleBuilder,
     convert,
     group_log::GroupLog,
@@ -60,7 +60,6 @@ pub(crate) struct Group<S: StateMachine> {
     /// Index of the entry, or of the checkpoint, that made `members` what they are.
     conf_index: u64,
     bundle: BundleBuilder<S::Outcome>,
-    buffers: Arc<BufferPool>,
     in_flight: VecDeque<InFlight<S::Outcome>>,
     proposals: Vec<(Command, Option<Done<S::Outcome>>)>,
     applied: (u64, u64),
@@ -209,7 +208,7 @@ impl<S: StateMachine> Group<S> {
         if self.bundle.is_empty() {
             return;
         }
-        let (data, waiters) = self.bundle.finish(&self.buffers);
+        let (data, waiters) = self.bundle.finish();
         let mut message = Message::default();
         message.set_msg_type(MessageType::MsgPropose);
         message.from = self.raw.raft.id;

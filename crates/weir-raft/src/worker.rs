@@ -113,7 +113,7 @@ impl<S: StateMachine> Worker<S> {
     /// Takes a group in. Committed entries are applied by the next turn.
     pub fn add_group(&mut self, seed: GroupSeed<S>) -> Result<Arc<GroupStatus>, FoundError> {
         let id = seed.group;
-        let mut group = Group::open(self.config.node, Arc::clone(&self.config.buffers), seed)?;
+        let mut group = Group::open(&self.config, seed)?;
         for node in &self.down {
             group.peer_changed(*node, false);
         }

@@ -122,10 +122,11 @@ impl Spread {
         let mut sorted: Vec<_> = figures.collect();
         sorted.sort_by(f64::total_cmp);
         let at = |index: usize| sorted.get(index).copied().unwrap_or(f64::NAN);
+        let last = sorted.len().saturating_sub(1);
         Self {
             least: at(0),
-            median: at(sorted.len() / 2),
-            most: at(sorted.len().saturating_sub(1)),
+            median: f64::midpoint(at(last / 2), at(last.div_ceil(2))),
+            most: at(last),
         }
     }
 }
@@ -138,6 +139,7 @@ mod tests {
     fn one_spoilt_turn_does_not_move_the_median() {
         let spread = Spread::of([0.6, 0.1, 0.5].into_iter());
         assert_eq!((spread.least, spread.median, spread.most), (0.1, 0.5, 0.6));
+        assert_eq!(Spread::of([0.6, 0.2].into_iter()).median, 0.4);
         assert!(Spread::of(std::iter::empty()).median.is_nan());
     }
 }

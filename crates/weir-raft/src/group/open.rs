@@ -12,7 +12,7 @@ use weir_model::{GroupId, NodeId, Term};
 
 use super::{Group, catch_up::CatchUp, liveness::Liveness, view::Viewed};
 use crate::{
-    BufferPool, FoundError, GroupCheckpoint, GroupStatus, Members, StateMachine,
+    FoundError, GroupCheckpoint, GroupStatus, Members, StateMachine, WorkerConfig,
     bundle::BundleBuilder, convert, group_log::GroupLog, seeded::Bugs,
 };
 
@@ -85,11 +85,7 @@ impl Rest {
 }
 
 impl<S: StateMachine> Group<S> {
-    pub(crate) fn open(
-        node: NodeId,
-        buffers: Arc<BufferPool>,
-        seed: GroupSeed<S>,
-    ) -> Result<Self, FoundError> {
+    pub(crate) fn open(worker: &WorkerConfig, seed: GroupSeed<S>) -> Result<Self, FoundError> {
         let (group, checkpoint) = (seed.group, seed.checkpoint);
         let refused = |reason: String| FoundError::Refused { group, reason };
         let known = seed.recovered.hard_state;
@@ -113,7 +109,7 @@ impl<S: StateMachine> Group<S> {
                 body,
             });
         }
-        let config = config(node, checkpoint.0, seed.election_seed);
+        let config = config(worker.node, checkpoint.0, seed.election_seed);
         let raw = raw_node(&config, log).map_err(refused)?;
         let status = Arc::<GroupStatus>::default();
         status.publish_promise(raw.raft.term, raw.raft.vote);
@@ -125,8 +121,7 @@ impl<S: StateMachine> Group<S> {
             machine: seed.machine,
             members: seed.members,
             conf_index: checkpoint.0,
-            bundle: BundleBuilder::default(),
-            buffers,
+            bundle: BundleBuilder::new(&worker.buffers),
             in_flight: VecDeque::new(),
             proposals: Vec::new(),
             applied: at,
