@@ -63,7 +63,9 @@ impl Retiring {
 /// node, while the replica still has something.
 fn is_left_out(node: NodeId, local: &GroupView, leaders: &GroupView) -> bool {
     let is_vacant = local.last_index == 0 && local.members.voters.is_empty();
-    let knows = !names(&local.members, node) && leaders.conf_index == local.conf_index;
+    // It applied its own removal. Indexes do not tell: after a restart a replica has that of its
+    // checkpoint.
+    let knows = !names(&local.members, node) && leaders.members == local.members;
     let is_other = leaders.leader.is_some_and(|leader| leader != node);
     !is_vacant
         && is_other
@@ -120,6 +122,16 @@ mod tests {
         // It applied its own removal.
         let knows = retired_at(&leaders, &leaders);
         assert_eq!(knows, [RETIRE_AFTER_MS / 1_000]);
+    }
+
+    #[test]
+    fn a_replica_that_restarts_after_its_removal_is_retired() {
+        let leaders = view(&[1, 2, 4], 9);
+        let from_checkpoint = view(&[1, 2, 4], 11);
+        assert_eq!(
+            retired_at(&from_checkpoint, &leaders),
+            [RETIRE_AFTER_MS / 1_000]
+        );
     }
 
     #[test]

@@ -72,3 +72,8 @@ fn an_address_that_a_beacon_told_outlives_old_metadata() {
 fn a_group_does_not_wait_until_a_clock_that_was_set_back_is_there_again() {
     replays_clean("cluster-group-waits-out-a-clock-that-was-set-back");
 }
+
+#[test]
+fn a_replica_that_was_removed_before_a_restart_holds_no_log() {
+    replays_clean("cluster-removed-replica-holds-the-log");
+}
