@@ -14,10 +14,10 @@ const SIMULATIONS: [(u64, &[&str]); 2] = [
 
 /// Campaigns of real processes, with their options and limits in minutes.
 const CAMPAIGNS: [(&str, &[&str], u64); 6] = [
-    ("crash", &["--kills", "20", "--cuts", "20", "--quick"], 14),
+    ("crash", &["--kills", "20", "--cuts", "20", "--quick"], 20),
     ("clients", &["--quick"], 8),
     ("clients", &["--quick", "--nodes", "3", "--codec", "lz4"], 6),
-    ("suites", &["--quick"], 8),
+    ("suites", &["--quick"], 12),
     ("failover", &["--cycles", "5"], 5),
     ("grow", &[], 5),
 ];
