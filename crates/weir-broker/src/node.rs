@@ -155,7 +155,7 @@ impl Node {
 
     /// Another node was lost, or answers again.
     pub fn peer_changed(&self, node: NodeId, is_up: bool) {
-        self.views.health_changed(node, is_up);
+        self.views.health_changed(node, is_up, self.elapsed());
         for handle in &self.handles {
             handle.send(Input::PeerChanged { node, is_up });
         }

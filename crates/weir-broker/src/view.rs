@@ -15,6 +15,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use weir_log::Millis;
 use weir_model::{GroupId, NodeId, Term};
 use weir_raft::{FollowerView, GroupView, Members};
 
@@ -25,6 +26,9 @@ use crate::{
 };
 
 const VERSION: u8 = 1;
+/// Time after which a lost node is no broker any more, in ms (Kafka's
+/// `broker.session.timeout.ms`).
+const FENCED_AFTER_MS: u64 = 9_000;
 const GROUP_MIN_BYTES: usize = 4 + 8 + 8 + 8 + 4 * 4 + 1 + 4;
 const FOLLOWER_BYTES: usize = 8 + 8 + 1 + 1;
 /// Longest beacon that is read, in bytes.
@@ -44,6 +48,8 @@ pub struct NodeHealth {
 /// Groups by their leaders' own words, and nodes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClusterState {
+    /// When nodes that do not answer were lost, by the clock that never jumps.
+    lost_at: BTreeMap<NodeId, Millis>,
     /// What is known of each group.
     pub groups: BTreeMap<GroupId, Arc<GroupView>>,
     /// What is known of each node.
@@ -72,9 +78,14 @@ impl Views {
     }
 
     /// A lost node leads nothing any more.
-    pub(crate) fn health_changed(&self, node: NodeId, is_up: bool) {
+    pub(crate) fn health_changed(&self, node: NodeId, is_up: bool, now: Millis) {
         let mut others = self.lock();
-        Arc::make_mut(&mut others).health_changed(node, is_up);
+        let others = Arc::make_mut(&mut others);
+        others.health_changed(node, is_up);
+        match is_up {
+            true => others.lost_at.remove(&node),
+            false => others.lost_at.insert(node, now),
+        };
     }
 }
 
@@ -236,6 +247,13 @@ impl Node {
     pub(crate) fn is_down(&self, node: NodeId) -> bool {
         let others = self.views.lock();
         others.nodes.get(&node).is_some_and(|health| !health.is_up)
+    }
+
+    /// Whether the node has been lost for so long that clients are to forget it. Before that,
+    /// hearing that a leader is no broker, they would look for the next one less often.
+    pub(crate) fn is_fenced(&self, node: NodeId) -> bool {
+        let lost_at = self.views.lock().lost_at.get(&node).copied();
+        self.is_down(node) && lost_at.is_none_or(|at| self.elapsed().since(at) >= FENCED_AFTER_MS)
     }
 
     /// What all other nodes are told of this one, several times a second.

@@ -62,7 +62,7 @@ impl Node {
             host: node.kafka_host.clone(),
             port: node.kafka_port,
             rack: node.rack.clone(),
-            is_fenced: self.is_down(node.id),
+            is_fenced: self.is_fenced(node.id),
         })
     }
 

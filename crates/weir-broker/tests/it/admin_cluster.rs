@@ -5,8 +5,8 @@ use std::sync::Arc;
 use weir_broker::{
     Mailbox, Reply, Ticket,
     api::{
-        AckLevel, Backend, CreateTopics, Metadata, NewTopic, Outcome, Produce, ProducePartition,
-        Request, TopicRef,
+        AckLevel, Backend, ClusterMetadata, CreateTopics, Metadata, NewTopic, Outcome, Produce,
+        ProducePartition, Request, TopicRef,
         admin::{
             AlterConfigs, ConfigChange, ConfigOp, ConfigResource, DeleteRecords, DescribeConfigs,
             ElectLeaders, Manage, Managed, Moving, Reassign,
@@ -233,16 +233,29 @@ fn clients_are_told_which_nodes_and_replicas_are_down() {
     let mut cluster = three();
     create(&mut cluster, 1);
     cluster.set_up(NodeId(3), false);
-    let wanted = Metadata {
-        topics: Some(vec![topic()]),
-        auto_create: false,
+    let wanted = || {
+        Request::Metadata(Metadata {
+            topics: Some(vec![topic()]),
+            auto_create: false,
+        })
     };
-    let Outcome::Metadata(told) = ask(&mut cluster, 1, Request::Metadata(wanted)) else {
+    let fenced = |told: &ClusterMetadata| -> Vec<_> {
+        let brokers = told.brokers.iter();
+        brokers.map(|each| (each.node, each.is_fenced)).collect()
+    };
+    let Outcome::Metadata(told) = ask(&mut cluster, 1, wanted()) else {
         panic!("another answer");
     };
-    let brokers = told.brokers.iter();
-    let brokers: Vec<_> = brokers.map(|each| (each.node, each.is_fenced)).collect();
-    assert_eq!(brokers, [(1, false), (2, false), (3, true)]);
+    assert_eq!(fenced(&told), [(1, false), (2, false), (3, false)]);
+    let mut round_count = 0;
+    cluster.until("the lost node is fenced", |_| {
+        round_count += 1;
+        round_count > 500
+    });
+    let Outcome::Metadata(told) = ask(&mut cluster, 1, wanted()) else {
+        panic!("another answer");
+    };
+    assert_eq!(fenced(&told), [(1, false), (2, false), (3, true)]);
     let topic = told.topics[0].result.as_ref().unwrap();
     assert!(topic.partitions.iter().all(|each| each.offline == [3]));
 }
