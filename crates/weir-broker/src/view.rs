@@ -82,10 +82,12 @@ impl Views {
         let mut others = self.lock();
         let others = Arc::make_mut(&mut others);
         others.health_changed(node, is_up);
-        match is_up {
-            true => others.lost_at.remove(&node),
-            false => others.lost_at.insert(node, now),
-        };
+        if is_up {
+            others.lost_at.remove(&node);
+        } else if others.nodes.contains_key(&node) {
+            // Whoever finds it lost again does not make it younger.
+            others.lost_at.entry(node).or_insert(now);
+        }
     }
 }
 
