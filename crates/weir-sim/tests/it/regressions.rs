@@ -82,3 +82,8 @@ fn a_replica_that_was_removed_before_a_restart_holds_no_log() {
 fn a_clock_set_forward_does_not_make_a_new_leader_call_a_gap_the_clients_error() {
     replays_clean("cluster-wall-clock-ends-the-settling");
 }
+
+#[test]
+fn a_group_whose_leader_says_its_assignment_again_comes_to_have_all_partitions() {
+    replays_clean("cluster-assignment-shared-out-twice");
+}
