@@ -21,6 +21,7 @@ mod producer_ids;
 mod reassign;
 mod replicas;
 mod stored;
+mod successor;
 mod topics;
 pub(crate) mod transaction_calls;
 mod transaction_offsets;
@@ -159,6 +160,11 @@ impl Node {
         for handle in &self.handles {
             handle.send(Input::PeerChanged { node, is_up });
         }
+    }
+
+    /// The connection by which another node is told things was made, or that node has ended it.
+    pub fn link_changed(&self, node: NodeId, is_open: bool) {
+        self.views.link_changed(node, is_open, self.elapsed());
     }
 
     /// Whether the node is known to the cluster as it is, and knows who leads each group.

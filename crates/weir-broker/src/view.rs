@@ -29,6 +29,8 @@ const VERSION: u8 = 1;
 /// Time after which a lost node is no broker any more, in ms (Kafka's
 /// `broker.session.timeout.ms`).
 const FENCED_AFTER_MS: u64 = 9_000;
+/// Longest time that a node is doubted for, in ms: by then it is lost, or was heard of again.
+const DOUBT_MS: u64 = 1_000;
 const GROUP_MIN_BYTES: usize = 4 + 8 + 8 + 8 + 4 * 4 + 1 + 4;
 const FOLLOWER_BYTES: usize = 8 + 8 + 1 + 1;
 /// Longest beacon that is read, in bytes.
@@ -50,6 +52,8 @@ pub struct NodeHealth {
 pub struct ClusterState {
     /// When nodes that do not answer were lost, by the clock that never jumps.
     lost_at: BTreeMap<NodeId, Millis>,
+    /// Nodes whose connection has just ended, and when, by the same clock.
+    doubted_at: BTreeMap<NodeId, Millis>,
     /// What is known of each group.
     pub groups: BTreeMap<GroupId, Arc<GroupView>>,
     /// What is known of each node.
@@ -89,6 +93,25 @@ impl Views {
             others.lost_at.entry(node).or_insert(now);
         }
     }
+
+    /// When a node was last lost, or its connection ended, of those that are not back.
+    pub(crate) fn last_loss(&self) -> Option<Millis> {
+        let others = self.lock();
+        let lost = others.lost_at.values().chain(others.doubted_at.values());
+        lost.copied().max()
+    }
+
+    /// Whoever asks for a doubted node's groups is told that nobody leads them: that node's
+    /// clients notice its end as early as this node does, and must not be sent back to it.
+    pub(crate) fn link_changed(&self, node: NodeId, is_open: bool, now: Millis) {
+        let mut others = self.lock();
+        let others = Arc::make_mut(&mut others);
+        if is_open {
+            others.doubted_at.remove(&node);
+        } else if others.nodes.contains_key(&node) {
+            others.doubted_at.insert(node, now);
+        }
+    }
 }
 
 impl ClusterState {
@@ -97,6 +120,7 @@ impl ClusterState {
             return;
         }
         self.nodes.entry(node).or_default().is_up = is_up;
+        self.doubted_at.remove(&node);
         if !is_up {
             self.forget_leader(node, |_| true);
         }
@@ -133,6 +157,16 @@ impl ClusterState {
                 self.groups.insert(group, Arc::new(view));
             }
         }
+    }
+
+    /// Whether the node does not answer, or may not.
+    fn is_away(&self, node: NodeId, now: Millis) -> bool {
+        let is_down = self.nodes.get(&node).is_some_and(|health| !health.is_up);
+        is_down
+            || self
+                .doubted_at
+                .get(&node)
+                .is_some_and(|at| now < at.plus(DOUBT_MS))
     }
 
     /// Whether `own` and those that it hears of are less than half of `all`.
@@ -174,8 +208,7 @@ impl Node {
         };
         state.nodes.insert(self.id(), own);
         for group in (0..=self.config.shard_count).map(GroupId) {
-            let known = state.groups.get(&group);
-            let view = self.choose(group, known);
+            let view = self.choose(group, &state);
             if view.term > Term(0) {
                 state.groups.insert(group, view);
             }
@@ -187,7 +220,7 @@ impl Node {
     /// newer.
     pub fn view_of(&self, group: GroupId) -> Arc<GroupView> {
         let others = Arc::clone(&self.views.lock());
-        self.choose(group, others.groups.get(&group))
+        self.choose(group, &others)
     }
 
     /// Who leads the group, and in which term.
@@ -206,7 +239,20 @@ impl Node {
         in_sync(&self.view_of(group))
     }
 
-    fn choose(&self, group: GroupId, known: Option<&Arc<GroupView>>) -> Arc<GroupView> {
+    /// The newer of what this node's replica and what its leader say. A leader that is away leads
+    /// nobody here.
+    fn choose(&self, group: GroupId, others: &ClusterState) -> Arc<GroupView> {
+        let mut view = self.newest(group, others.groups.get(&group));
+        let is_away = |leader| leader != self.id() && others.is_away(leader, self.elapsed());
+        if view.leader.is_some_and(is_away) {
+            let view = Arc::make_mut(&mut view);
+            view.leader = None;
+            view.followers.clear();
+        }
+        view
+    }
+
+    fn newest(&self, group: GroupId, known: Option<&Arc<GroupView>>) -> Arc<GroupView> {
         let status = self.status(group);
         let (term, leader) = (status.term(), status.leader());
         let is_own = leader == Some(self.id());
@@ -221,9 +267,7 @@ impl Node {
                 if own.term != term || !is_own {
                     own.followers.clear();
                 }
-                // A leader that does not answer leads nobody here.
-                let is_lost = leader.is_some_and(|node| self.is_down(node));
-                (own.term, own.leader) = (term, leader.filter(|_| !is_lost));
+                (own.term, own.leader) = (term, leader);
                 if let Some(known) = known
                     && own.members.voters.is_empty()
                 {
@@ -272,7 +316,7 @@ impl Node {
         writer.count(led.len());
         for group in led {
             writer.u32(group.0);
-            write_view(&mut writer, &self.choose(group, None));
+            write_view(&mut writer, &self.newest(group, None));
         }
         writer.finish()
     }

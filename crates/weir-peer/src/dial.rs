@@ -142,14 +142,20 @@ pub(crate) async fn keep(dialer: Dialer, peer: Arc<Peer>, host: Arc<dyn PeerHost
             Ok(dialled) => {
                 info!(peer = %peer.id, %address, ?class, "connected");
                 let since = Instant::now();
+                if class == Class::Fast {
+                    host.link_changed(peer.id, true);
+                }
                 let ended = tokio::select! {
                     ended = outgoing::run(&dialer.hello, dialled, &peer, &*host) => ended,
                     _ = addresses.changed() => LinkError::Stale,
                     _ = losses.changed() => LinkError::Stale,
                 };
+                if class == Class::Fast && !matches!(ended, LinkError::Stale) {
+                    host.link_changed(peer.id, false);
+                }
                 info!(peer = %peer.id, %address, ?class, %ended, "connection ended");
                 was_connected = true;
-                if since.elapsed() >= Duration::from_millis(MAX_DIAL_PAUSE_MS) {
+                if since.elapsed() >= Duration::from_millis(MIN_DIAL_PAUSE_MS) {
                     tries_count = 0;
                     continue;
                 }
@@ -191,7 +197,7 @@ mod tests {
 
     #[test]
     fn pauses_grow_to_their_limit_and_stay_above_half() {
-        let longest_ms = [50, 100, 200, 400, 800, 1000, 1000];
+        let longest_ms = [20, 40, 80, 160, 320, 640, 1000, 1000];
         for (tries_count, longest_ms) in (0..).zip(longest_ms) {
             for _ in 0..100 {
                 let pause = pause(tries_count);

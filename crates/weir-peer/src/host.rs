@@ -22,6 +22,10 @@ pub trait PeerHost: Send + Sync + 'static {
     /// that was started anew without being missed is lost and back.
     fn peer_changed(&self, node: NodeId, is_up: bool);
 
+    /// The connection for messages to a peer was made, or has ended by no doing of this node's:
+    /// the peer may be gone, which is known a little later.
+    fn link_changed(&self, node: NodeId, is_open: bool);
+
     /// What all peers are told, every [`BEACON_INTERVAL_MS`](crate::limits::BEACON_INTERVAL_MS).
     fn beacon(&self) -> Bytes;
 
@@ -40,6 +44,10 @@ impl PeerHost for Arc<Node> {
 
     fn peer_changed(&self, node: NodeId, is_up: bool) {
         Node::peer_changed(self, node, is_up);
+    }
+
+    fn link_changed(&self, node: NodeId, is_open: bool) {
+        Node::link_changed(self, node, is_open);
     }
 
     fn beacon(&self) -> Bytes {

@@ -33,7 +33,7 @@ pub const WRITE_TIMEOUT_MS: u64 = 10_000;
 /// A call has no answer after this long.
 pub const CALL_TIMEOUT_MS: u64 = 10_000;
 /// First pause between two tries to connect; doubles with each.
-pub const MIN_DIAL_PAUSE_MS: u64 = 50;
+pub const MIN_DIAL_PAUSE_MS: u64 = 20;
 /// Longest pause between two tries to connect.
 pub const MAX_DIAL_PAUSE_MS: u64 = 1_000;
 /// Least room for one read, in bytes.

@@ -29,9 +29,12 @@ impl Node {
     pub(super) fn metadata(self: &Arc<Self>, wanted: Metadata, reply: Reply) {
         let absent = self.absent_topics(&wanted);
         if absent.is_empty() {
-            return reply.send(Outcome::Metadata(
-                self.describe(wanted.topics, &BTreeMap::new()),
-            ));
+            let node = Arc::clone(self);
+            let answer = move |topics| {
+                let metadata = node.describe(topics, &BTreeMap::new());
+                reply.send(Outcome::Metadata(metadata));
+            };
+            return self.await_successors(wanted.topics, Box::new(answer));
         }
         // Kafka answers with an error first and creates meanwhile; here the answer waits for
         // the topic, which saves the client a round.

@@ -95,6 +95,24 @@ fn a_lost_node_leads_nothing_until_it_is_back() {
 }
 
 #[test]
+fn a_node_whose_connection_ended_is_doubted_until_it_is_reached_or_time_has_passed() {
+    let views = Views::default();
+    let is_away = |at| views.lock().is_away(NodeId(2), Millis(0).plus(at));
+    views.link_changed(NodeId(2), false, Millis(10));
+    assert!(!is_away(10), "a node that was never heard of");
+    views.health_changed(NodeId(2), true, Millis(10));
+    views.link_changed(NodeId(2), false, Millis(10));
+    assert!(is_away(10) && is_away(9 + DOUBT_MS) && !is_away(10 + DOUBT_MS));
+    views.link_changed(NodeId(2), true, Millis(11));
+    assert!(!is_away(11));
+    views.link_changed(NodeId(2), false, Millis(12));
+    views.health_changed(NodeId(2), false, Millis(12));
+    assert!(is_away(12 + DOUBT_MS), "lost");
+    views.health_changed(NodeId(2), true, Millis(12));
+    assert!(!is_away(12), "back");
+}
+
+#[test]
 fn groups_and_nodes_past_the_limit_are_not_kept() {
     let mut state = ClusterState::default();
     state.merge(NodeId(2), beacon(vec![view(5, 6)]), GROUP.0 - 1);

@@ -62,11 +62,15 @@ fn create(cluster: &mut Cluster, node: u64) {
 
 /// Leaders of all partitions, as node 1 tells them; `None` where one has none, or the topic is not there.
 fn leaders(cluster: &mut Cluster) -> Option<Vec<(i32, Vec<i32>)>> {
+    leaders_by(cluster, 1)
+}
+
+fn leaders_by(cluster: &mut Cluster, node: u64) -> Option<Vec<(i32, Vec<i32>)>> {
     let wanted = Metadata {
         topics: Some(vec![topic()]),
         auto_create: false,
     };
-    let Outcome::Metadata(told) = ask(cluster, 1, Request::Metadata(wanted)) else {
+    let Outcome::Metadata(told) = ask(cluster, node, Request::Metadata(wanted)) else {
         panic!("another answer");
     };
     let description = told.topics[0].result.as_ref().ok()?;
@@ -229,6 +233,27 @@ fn an_election_makes_the_first_replica_of_each_partition_its_leader() {
 }
 
 #[test]
+fn metadata_that_is_asked_for_just_when_a_leader_is_lost_names_the_next_one() {
+    let mut cluster = three();
+    create(&mut cluster, 2);
+    produce(&mut cluster);
+    let is_led_by_1 = |told: Vec<(i32, Vec<i32>)>| told.iter().any(|(leader, _)| *leader == 1);
+    assert!(leaders_by(&mut cluster, 2).is_some_and(is_led_by_1));
+    cluster.set_up(NodeId(1), false);
+    let told = leaders_by(&mut cluster, 2).expect("the next leaders");
+    assert!(!is_led_by_1(told));
+}
+
+#[test]
+fn metadata_does_not_wait_for_long_where_nobody_can_be_elected() {
+    let mut cluster = three();
+    create(&mut cluster, 2);
+    cluster.set_up(NodeId(1), false);
+    cluster.set_up(NodeId(3), false);
+    assert_eq!(leaders_by(&mut cluster, 2), None);
+}
+
+#[test]
 fn clients_are_told_which_nodes_and_replicas_are_down() {
     let mut cluster = three();
     create(&mut cluster, 1);
@@ -243,15 +268,19 @@ fn clients_are_told_which_nodes_and_replicas_are_down() {
         let brokers = told.brokers.iter();
         brokers.map(|each| (each.node, each.is_fenced)).collect()
     };
+    let pass_rounds = |cluster: &mut Cluster, count| {
+        let mut round_count = 0;
+        cluster.until("time to have passed", |_| {
+            round_count += 1;
+            round_count > count
+        });
+    };
+    pass_rounds(&mut cluster, 50);
     let Outcome::Metadata(told) = ask(&mut cluster, 1, wanted()) else {
         panic!("another answer");
     };
     assert_eq!(fenced(&told), [(1, false), (2, false), (3, false)]);
-    let mut round_count = 0;
-    cluster.until("the lost node is fenced", |_| {
-        round_count += 1;
-        round_count > 500
-    });
+    pass_rounds(&mut cluster, 500);
     let Outcome::Metadata(told) = ask(&mut cluster, 1, wanted()) else {
         panic!("another answer");
     };

@@ -42,6 +42,13 @@ fn topic(replication_factor: Option<u16>) -> Request {
     })
 }
 
+fn all_topics() -> Request {
+    Request::Metadata(Metadata {
+        topics: None,
+        auto_create: false,
+    })
+}
+
 #[test]
 fn a_node_that_follows_sends_group_members_to_the_coordinator() {
     let mut cluster = Cluster::founded().with_joined();
@@ -84,11 +91,7 @@ fn a_topic_has_as_many_copies_as_there_are_nodes_at_most() {
         panic!("another answer");
     };
     assert_eq!(created[0].as_ref().unwrap().replication_factor, 2);
-    let all = Metadata {
-        topics: None,
-        auto_create: false,
-    };
-    let Outcome::Metadata(metadata) = ask(&mut cluster, 0, Request::Metadata(all)) else {
+    let Outcome::Metadata(metadata) = ask(&mut cluster, 0, all_topics()) else {
         panic!("another answer");
     };
     assert_eq!((metadata.controller, metadata.brokers.len()), (Some(1), 2));

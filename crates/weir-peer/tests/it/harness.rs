@@ -34,6 +34,8 @@ pub(crate) struct Host {
     node: NodeId,
     events: UnboundedSender<Event>,
     pub(crate) held: Mutex<Vec<Answer>>,
+    /// Connections made and ended, in order.
+    pub(crate) links: Mutex<Vec<(NodeId, bool)>>,
 }
 
 impl PeerHost for Host {
@@ -53,6 +55,10 @@ impl PeerHost for Host {
 
     fn peer_changed(&self, node: NodeId, is_up: bool) {
         let _ = self.events.send(Event::Changed(node, is_up));
+    }
+
+    fn link_changed(&self, node: NodeId, is_open: bool) {
+        self.links.lock().unwrap().push((node, is_open));
     }
 
     fn beacon(&self) -> Bytes {
@@ -89,6 +95,7 @@ impl Node {
             node: NodeId(id),
             events: sender,
             held: Mutex::default(),
+            links: Mutex::default(),
         });
         transport.attach(Arc::clone(&host) as Arc<dyn PeerHost>);
         Self {

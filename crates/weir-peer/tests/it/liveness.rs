@@ -19,6 +19,9 @@ async fn a_node_that_stops_is_lost_and_one_that_returns_is_back() {
     let address = second.address();
     second.transport.stop().await;
     assert_eq!(first.event().await, Event::Changed(NodeId(2), false));
+    // That its connection has ended is told before that it is lost.
+    let links = first.host.links.lock().unwrap().clone();
+    assert_eq!(links, [(NodeId(2), true), (NodeId(2), false)]);
     let again = Node::start_at(&address, 2, None).await;
     let addresses = BTreeMap::from([(NodeId(1), first.address())]);
     again.transport.set_addresses(&addresses);
