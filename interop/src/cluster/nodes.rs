@@ -216,11 +216,15 @@ impl Cluster {
     /// Waits until every started node sees all started nodes, every group led and every replica
     /// caught up.
     pub(crate) fn wait_until_whole(&mut self) -> Result<()> {
-        self.wait_until_whole_within(SETTLE_LIMIT)
+        self.wait_until_whole_within(SETTLE_LIMIT, POLL)
     }
 
-    /// The same, with another limit.
-    pub(crate) fn wait_until_whole_within(&mut self, limit: Duration) -> Result<()> {
+    /// The same, with another limit, and another time between two looks: each starts a process.
+    pub(crate) fn wait_until_whole_within(
+        &mut self,
+        limit: Duration,
+        poll: Duration,
+    ) -> Result<()> {
         let started: Vec<_> = self.started();
         // Two voters would be worse than one: both would have to be there.
         let voters = if started.len() < REPLICAS {
@@ -241,7 +245,7 @@ impl Cluster {
                     },
                     Err(error) => format!("node {}: {error:#}", index + 1),
                 };
-                stop::sleep(POLL)?;
+                stop::sleep(poll)?;
                 return Ok(None);
             }
             Ok(Some(()))
