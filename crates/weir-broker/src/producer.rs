@@ -259,7 +259,7 @@ impl Producer {
             .find(|batch| batch.first == first && batch.last == last);
         match repeat {
             Some(batch) if header.is_transactional() && !self.has_open(batch.base_offset) => {
-                Verdict::Refused(ErrorKind::OutOfOrderSequence)
+                Verdict::Refused(ErrorKind::UnknownProducer)
             }
             Some(batch) => Verdict::Duplicate {
                 base_offset: batch.base_offset,
@@ -275,7 +275,8 @@ impl Producer {
     /// Nobody ends a transaction before its batches have their answers, so that none of them is
     /// sent again by right. librdkafka drops what waits to be sent again when it aborts, and gives
     /// its sequences to other messages, without a new epoch: as repeats these would be lost. Told
-    /// of the wrong sequence, it aborts and takes the next epoch. Kafka calls them repeats.
+    /// that its producer is not known, it aborts and takes the next epoch. Kafka calls them
+    /// repeats.
     fn has_open(&self, offset: Offset) -> bool {
         self.open.is_some_and(|first| offset >= first)
     }

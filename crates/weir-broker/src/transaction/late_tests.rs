@@ -109,7 +109,7 @@ fn a_sequence_of_an_ended_transaction_is_no_repeat_in_the_next_one() {
     };
     assert_eq!(table.check(&batch(1), arrival), repeat);
     table.end(&marker(1, false), 5, NOW);
-    let refused = Verdict::Refused(ErrorKind::OutOfOrderSequence);
+    let refused = Verdict::Refused(ErrorKind::UnknownProducer);
     for sequence in [0, 1] {
         assert_eq!(table.check(&batch(sequence), arrival), refused);
     }
