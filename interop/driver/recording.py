@@ -46,6 +46,9 @@ READING = {
     "heartbeat.interval.ms": 500,
     "fetch.wait.max.ms": 100,
     "topic.metadata.refresh.interval.ms": 5000,
+    # Which node a partition is read from, and who is asked for what the group's members share.
+    "debug": "cgrp,broker,metadata,topic",
+    "log_level": 7,
 }
 # Errors after which a message is certainly not in the log; all others leave it open.
 NEVER_SENT = {KafkaError._PURGE_QUEUE, KafkaError.MSG_SIZE_TOO_LARGE}

@@ -258,6 +258,9 @@ impl Producer {
             .iter()
             .find(|batch| batch.first == first && batch.last == last);
         match repeat {
+            Some(batch) if header.is_transactional() && !self.has_open(batch.base_offset) => {
+                Verdict::Refused(ErrorKind::UnknownProducer)
+            }
             Some(batch) => Verdict::Duplicate {
                 base_offset: batch.base_offset,
             },
@@ -265,6 +268,17 @@ impl Producer {
             None if ahead_count < MAX_RUN_COUNT => Verdict::Refused(gap),
             None => Verdict::Refused(ErrorKind::OutOfOrderSequence),
         }
+    }
+
+    /// Whether what lies at an offset of the producer's is part of its open transaction.
+    ///
+    /// Nobody ends a transaction before its batches have their answers, so that none of them is
+    /// sent again by right. librdkafka drops what waits to be sent again when it aborts, and gives
+    /// its sequences to other messages, without a new epoch: as repeats these would be lost. Told
+    /// that its producer is not known, it aborts and takes the next epoch. Kafka calls them
+    /// repeats.
+    fn has_open(&self, offset: Offset) -> bool {
+        self.open.is_some_and(|first| offset >= first)
     }
 
     /// Whether all of the batch's sequences are stored, before the remembered batches. Clients

@@ -110,6 +110,8 @@ pub fn of(kind: ErrorKind, surface: Surface) -> i16 {
         E::UnsupportedFormat => same(43),
         E::MessageTooLarge => same(10),
         E::OutOfOrderSequence => same(45),
+        // After it all clients abort and take the next epoch; after 45 librdkafka gives up.
+        E::UnknownProducer => same(59),
         E::DuplicateSequence => same(46),
         E::InvalidProducerEpoch => same(47),
         E::TimedOut => (7, STORAGE, COORDINATOR_NOT_AVAILABLE),
@@ -245,6 +247,10 @@ mod tests {
             (
                 of(ErrorKind::OutOfOrderSequence, Surface::Write),
                 ResponseError::OutOfOrderSequenceNumber,
+            ),
+            (
+                of(ErrorKind::UnknownProducer, Surface::Write),
+                ResponseError::UnknownProducerId,
             ),
             (
                 of(ErrorKind::MemberIdRequired, Surface::Group),

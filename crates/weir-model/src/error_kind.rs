@@ -50,6 +50,8 @@ pub enum ErrorKind {
     NotEnoughReplicas,
     /// The producer's sequence number leaves a gap.
     OutOfOrderSequence,
+    /// The producer's sequence number is that of a batch whose transaction is over.
+    UnknownProducer,
     /// The producer's sequence number was seen, but outside the window that can answer it.
     DuplicateSequence,
     /// The producer's epoch is older than the one on record.
@@ -188,6 +190,7 @@ impl ErrorKind {
             | E::UnsupportedFormat
             | E::MessageTooLarge
             | E::OutOfOrderSequence
+            | E::UnknownProducer
             | E::DuplicateSequence
             | E::InvalidProducerEpoch
             | E::InvalidGroupId
@@ -263,6 +266,7 @@ impl ErrorKind {
             | E::UnsupportedFormat
             | E::MessageTooLarge
             | E::OutOfOrderSequence
+            | E::UnknownProducer
             | E::DuplicateSequence
             | E::InvalidProducerEpoch
             | E::InvalidGroupId
@@ -383,6 +387,7 @@ codes! {
     79 NonEmptyGroup,
     82 GroupSubscribed,
     83 UnknownNode,
+    84 UnknownProducer,
     100 FencedMemberEpoch,
     101 StaleMemberEpoch,
     102 UnreleasedInstance,
@@ -398,7 +403,7 @@ mod tests {
     #[test]
     fn every_code_names_one_error_and_no_other() {
         let named: Vec<ErrorKind> = (0..=u16::MAX).filter_map(ErrorKind::from_code).collect();
-        assert_eq!(named.len(), 67);
+        assert_eq!(named.len(), 68);
         for code in 0..=u16::MAX {
             let back = ErrorKind::from_code(code).map(ErrorKind::code);
             assert!(back.is_none_or(|back| back == code), "{code}");

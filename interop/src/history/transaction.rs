@@ -110,6 +110,7 @@ pub(super) fn check_whole(record: &Record, places: &Places, verdict: &mut Verdic
     }
     for (transaction, (seen, missing)) in record.transactions.iter().zip(parts) {
         verdict.committed += u64::from(transaction.is_committed());
+        verdict.rolled_back += u64::from(transaction.is_aborted());
         let is_decided = transaction.is_committed() || transaction.is_aborted();
         verdict.undecided += u64::from(!is_decided);
         if let (1.., Some(missing), false) = (seen, missing, transaction.is_aborted()) {

@@ -98,8 +98,13 @@ fn transactions_without_anomaly_are_clean() {
     let verdict = judged(|_, _| ());
     assert!(verdict.is_clean(), "{verdict:?}");
     assert_eq!(
-        (verdict.committed, verdict.undecided, verdict.copied),
-        (2, 0, 3)
+        (
+            verdict.committed,
+            verdict.rolled_back,
+            verdict.undecided,
+            verdict.copied
+        ),
+        (2, 1, 0, 3)
     );
 }
 

@@ -20,6 +20,8 @@ pub(crate) struct Verdict {
     pub present: u64,
     /// Transactions that were committed.
     pub committed: u64,
+    /// Transactions that were aborted.
+    pub rolled_back: u64,
     /// Transactions without an answer that says whether they were.
     pub undecided: u64,
     /// Copies made.
@@ -100,9 +102,12 @@ impl fmt::Display for Verdict {
             "{} sent, {} acked, {} unsure, {} polled, {} checked",
             self.sent, self.acked, self.unsure, self.polled, self.present
         )?;
-        if self.committed + self.undecided > 0 {
-            let (committed, undecided) = (self.committed, self.undecided);
-            write!(f, ", {committed} transactions, {undecided} undecided")?;
+        if self.committed + self.rolled_back + self.undecided > 0 {
+            write!(
+                f,
+                ", {} transactions committed, {} rolled back, {} undecided",
+                self.committed, self.rolled_back, self.undecided
+            )?;
         }
         if self.copied > 0 {
             write!(f, ", {} copied", self.copied)?;

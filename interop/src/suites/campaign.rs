@@ -9,10 +9,8 @@ use crate::place::{self, RunDirectory};
 use crate::stop;
 use crate::target::Target;
 use anyhow::{Context, Result, ensure};
-use std::cell::RefCell;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// What `cargo xtask clients` is asked for.
 #[derive(clap::Args)]
@@ -20,7 +18,7 @@ pub(crate) struct Options {
     /// Only suites that are quick to install and to run.
     #[arg(long)]
     quick: bool,
-    /// Nodes that each suite gets; some ask for more than one.
+    /// Nodes that each suite gets.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=9))]
     nodes: u8,
     /// These suites only.
@@ -55,7 +53,6 @@ pub(super) struct Ground<'a> {
     /// Where clients may talk.
     pub log: PathBuf,
     options: &'a Options,
-    nodes: RefCell<Option<Box<dyn Target>>>,
 }
 
 impl Ground<'_> {
@@ -72,26 +69,6 @@ impl Ground<'_> {
     /// Whether a case is asked for.
     pub(super) fn wants(&self, name: &str) -> bool {
         name.contains(self.part())
-    }
-
-    /// A topic of one partition, made by being asked for.
-    pub(super) fn create_topic(&self, name: &str) -> Result<()> {
-        let ask = || {
-            let mut command = Command::new("kcat");
-            command.args(["-L", "-m", "5", "-b", &self.bootstrap, "-t", name]);
-            let output = command.output().context("kcat")?;
-            let text = String::from_utf8_lossy(&output.stdout).into_owned();
-            Ok(text.contains("partition 0, leader").then_some(()))
-        };
-        stop::wait_for("a topic", Duration::from_secs(30), ask)
-    }
-
-    /// kill -9 of the node that leads a topic's first partition, and its return.
-    pub(super) fn kill_and_restart(&self, topic: &str) -> Result<()> {
-        let mut nodes = self.nodes.borrow_mut();
-        let nodes = nodes.as_mut().context("a broker outside is not killed")?;
-        nodes.kill(topic)?;
-        nodes.restart()
     }
 
     /// Whether each case is told as it ends.
@@ -189,11 +166,11 @@ fn run_suite(
 ) -> Result<(String, Judgement)> {
     let directory = run.join(suite.name);
     std::fs::create_dir_all(&directory)?;
+    // They end with the suite.
     let nodes = start(suite, options, weir, &directory)?;
     let outside = options.bootstrap.clone().unwrap_or_default();
     let ground = Ground {
         bootstrap: nodes.as_ref().map_or(outside, |nodes| nodes.address()),
-        nodes: RefCell::new(nodes),
         log: directory.join("client.log"),
         directory,
         options,
@@ -212,7 +189,7 @@ fn run_suite(
     let mut list = AllowList::load(&path)?;
     if options.bootstrap.is_some() {
         list.keep_what_fails_anywhere();
-    } else if count_of_nodes(suite, options) == 1 {
+    } else if options.nodes == 1 {
         list.keep_what_fails_on_one_node();
     }
     let ran = outcome
@@ -229,10 +206,6 @@ fn run_suite(
     Ok((outcome.version, judgement))
 }
 
-fn count_of_nodes(suite: &Suite, options: &Options) -> u8 {
-    options.nodes.max(suite.min_nodes)
-}
-
 fn start(
     suite: &Suite,
     options: &Options,
@@ -242,7 +215,7 @@ fn start(
     if options.bootstrap.is_some() {
         return Ok(None);
     }
-    let count = usize::from(count_of_nodes(suite, options));
+    let count = usize::from(options.nodes);
     let every: Vec<String> = suite.serve.iter().map(ToString::to_string).collect();
     if count == 1 {
         let data = directory.join(place::DATA);

@@ -2,7 +2,7 @@
 
 use super::campaign::Ground;
 use super::case::Outcome;
-use super::{faults, programs, tools, upstream};
+use super::{programs, tools, upstream};
 use crate::place;
 use anyhow::Result;
 
@@ -16,8 +16,6 @@ pub(super) struct Suite {
     pub is_quick: bool,
     /// Programs without which it is left out.
     pub needs: &'static [&'static str],
-    /// Nodes that it wants at least.
-    pub min_nodes: u8,
     /// Settings of nodes that it expects.
     pub serve: &'static [&'static str],
     /// Runs it.
@@ -31,7 +29,6 @@ pub(super) const SUITES: &[Suite] = &[
         about: "Kafka's command line tools, command by command",
         is_quick: true,
         needs: &[],
-        min_nodes: 1,
         serve: &[],
         run: |ground| {
             tools::run(
@@ -45,7 +42,6 @@ pub(super) const SUITES: &[Suite] = &[
         about: "our cases with confluent-kafka-python, on librdkafka",
         is_quick: true,
         needs: &[],
-        min_nodes: 1,
         serve: &[],
         run: |ground| programs::python("scenario_confluent.py", ground),
     },
@@ -54,7 +50,6 @@ pub(super) const SUITES: &[Suite] = &[
         about: "our cases with aiokafka",
         is_quick: false,
         needs: &[],
-        min_nodes: 1,
         serve: &[],
         run: |ground| programs::python("scenario_aiokafka.py", ground),
     },
@@ -63,7 +58,6 @@ pub(super) const SUITES: &[Suite] = &[
         about: "our cases with @platformatic/kafka",
         is_quick: false,
         needs: &["node", "npm"],
-        min_nodes: 1,
         serve: &[],
         run: |ground| programs::node("scenario-platformatic.js", ground),
     },
@@ -72,7 +66,6 @@ pub(super) const SUITES: &[Suite] = &[
         about: "our cases with kafkajs",
         is_quick: false,
         needs: &["node", "npm"],
-        min_nodes: 1,
         serve: &[],
         run: |ground| programs::node("scenario-kafkajs.js", ground),
     },
@@ -81,7 +74,6 @@ pub(super) const SUITES: &[Suite] = &[
         about: "our cases with Sarama",
         is_quick: false,
         needs: &["go"],
-        min_nodes: 1,
         serve: &[],
         run: |ground| programs::go("sarama", ground),
     },
@@ -90,7 +82,6 @@ pub(super) const SUITES: &[Suite] = &[
         about: "our cases with franz-go",
         is_quick: false,
         needs: &["go"],
-        min_nodes: 1,
         serve: &[],
         run: |ground| programs::go("franz", ground),
     },
@@ -99,7 +90,6 @@ pub(super) const SUITES: &[Suite] = &[
         about: "kafka-python's own integration tests",
         is_quick: false,
         needs: &[],
-        min_nodes: 1,
         serve: &["--default-partitions=4"],
         run: upstream::kafka_python,
     },
@@ -108,7 +98,6 @@ pub(super) const SUITES: &[Suite] = &[
         about: "rust-rdkafka's own integration tests",
         is_quick: false,
         needs: &["make"],
-        min_nodes: 1,
         serve: &["--default-partitions=3"],
         run: upstream::rdkafka,
     },
@@ -117,7 +106,6 @@ pub(super) const SUITES: &[Suite] = &[
         about: "rskafka's own integration tests",
         is_quick: false,
         needs: &["make", "java"],
-        min_nodes: 1,
         serve: &["--auto-create-topics=false"],
         run: upstream::rskafka,
     },
@@ -126,17 +114,7 @@ pub(super) const SUITES: &[Suite] = &[
         about: "Streams with exactly once, Connect, a table in a compacted topic; all killed and resumed",
         is_quick: false,
         needs: &[],
-        min_nodes: 1,
         serve: &[],
         run: |ground| programs::java("Apps", ground),
-    },
-    Suite {
-        name: "faults",
-        about: "Kafka's verifiable clients and transactional copier while leaders are killed",
-        is_quick: false,
-        needs: &["kcat"],
-        min_nodes: 3,
-        serve: &[],
-        run: faults::run,
     },
 ];

@@ -4,7 +4,6 @@
 mod allow;
 mod campaign;
 mod case;
-mod faults;
 mod install;
 mod lines;
 mod list;

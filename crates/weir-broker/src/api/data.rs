@@ -45,7 +45,8 @@ pub enum ReadFrom {
     Leader,
     /// Any replica that keeps up; the leader may name one that is nearer to the client (KIP-392).
     Any {
-        /// Where the client is.
+        /// Where the client is. Empty: it does not say, and a follower answers it only where its
+        /// leader epoch tells that it knows who leads.
         rack: String,
     },
 }

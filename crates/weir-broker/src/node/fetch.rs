@@ -96,6 +96,10 @@ impl Node {
         let group = route.as_ref().ok().map(|route| route.group);
         let may_follow = match from {
             ReadFrom::Leader => false,
+            // Without a rack, old metadata is why clients come, as a rule: they had better be told
+            // who leads. But when leadership moves back while librdkafka moves, its consumer stays
+            // with the node between, until the next leader: Kafka's followers serve it.
+            ReadFrom::Any { rack } if rack.is_empty() && partition.leader_epoch < 0 => false,
             ReadFrom::Any { .. } => group.is_some_and(|group| self.follows(group)),
         };
         let log = route.and_then(|route| self.readable_by(&route, partition, may_follow));

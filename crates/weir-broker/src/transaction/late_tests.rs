@@ -12,7 +12,10 @@ use super::{
     tests::{NOW, World, bring, ending, producer},
     *,
 };
-use crate::{api::TransactionState, producer::ProducerTable};
+use crate::{
+    api::TransactionState,
+    producer::{Arrival, ProducerTable, Verdict},
+};
 
 fn marker(ordinal: u64, commit: bool) -> Marker {
     Marker {
@@ -86,6 +89,37 @@ fn a_marker_that_is_heard_again_does_not_end_the_next_transaction_in_a_partition
     assert_eq!(table.check_end(&marker(0, false)), Ok(true));
     assert_eq!(table.end(&marker(0, false), 7, NOW), Some(Offset(14)));
     assert_eq!(table.check_end(&marker(2, true)), Ok(false));
+}
+
+/// librdkafka drops what waits to be sent again when it aborts, and numbers what comes next as if
+/// none of that had ever been stored. Told that it is stored already, it would take its new message
+/// for the old one, which nobody can read.
+#[test]
+fn a_sequence_of_an_ended_transaction_is_no_repeat_in_the_next_one() {
+    let mut table = ProducerTable::default();
+    let arrival = Arrival {
+        now: NOW,
+        is_settling: true,
+        verified: Some(5),
+    };
+    table.record(&batch(0), Offset(10), NOW);
+    table.record(&batch(1), Offset(11), NOW);
+    let repeat = Verdict::Duplicate {
+        base_offset: Offset(11),
+    };
+    assert_eq!(table.check(&batch(1), arrival), repeat);
+    table.end(&marker(1, false), 5, NOW);
+    let refused = Verdict::Refused(ErrorKind::UnknownProducer);
+    for sequence in [0, 1] {
+        assert_eq!(table.check(&batch(sequence), arrival), refused);
+    }
+    assert_eq!(table.check(&batch(2), arrival), Verdict::Append);
+    table.record(&batch(2), Offset(13), NOW);
+    assert_eq!(table.check(&batch(1), arrival), refused);
+    let repeat = Verdict::Duplicate {
+        base_offset: Offset(13),
+    };
+    assert_eq!(table.check(&batch(2), arrival), repeat);
 }
 
 #[test]

@@ -111,6 +111,18 @@ impl World {
     }
 
     fn fetch(&mut self, node: u64, offset: i64, last_epoch: i32, from: ReadFrom) -> Fetched {
+        self.fetch_knowing(-1, node, offset, last_epoch, from)
+    }
+
+    /// From a client that knows of a leader of that epoch.
+    fn fetch_knowing(
+        &mut self,
+        leader_epoch: i32,
+        node: u64,
+        offset: i64,
+        last_epoch: i32,
+        from: ReadFrom,
+    ) -> Fetched {
         let request = Request::Fetch(Fetch {
             committed_only: false,
             min_bytes: 0,
@@ -122,7 +134,7 @@ impl World {
                 index: 0,
                 offset,
                 max_bytes: 1 << 20,
-                leader_epoch: -1,
+                leader_epoch,
                 last_epoch,
             }],
         });
@@ -218,6 +230,38 @@ fn a_client_in_a_followers_rack_is_sent_there_and_served_there() {
     assert_eq!(hint.broker.node, i32::try_from(leader).unwrap());
     let rack = hint.broker.rack;
     assert_eq!(rack, Some(format!("rack-{leader}")));
+}
+
+/// Leadership moves to a node and back while librdkafka moves a consumer's partition there: it stays
+/// with that node, under the epoch of the one that leads.
+#[test]
+fn a_client_that_knows_who_leads_is_served_where_it_asks_and_another_is_told_who_leads() {
+    let mut world = World::new(&[]);
+    let (leader, epoch) = world.leader(1);
+    let follower = leader % 3 + 1;
+    assert!(
+        world
+            .produce(leader, AckLevel::Majority)
+            .base_offset
+            .is_ok()
+    );
+    for _ in 0..SETTLE_ROUNDS {
+        world.cluster.round();
+    }
+    let nowhere = || ReadFrom::Any {
+        rack: String::new(),
+    };
+    let served = world.fetch_knowing(epoch, follower, 0, -1, nowhere());
+    assert!(served.batches.unwrap().size_bytes > 0);
+    for (known, error) in [
+        (-1, ErrorKind::NotLeader),
+        (epoch - 1, ErrorKind::FencedLeaderEpoch),
+    ] {
+        let told = world.fetch_knowing(known, follower, 0, -1, nowhere());
+        assert_eq!(told.batches.unwrap_err(), error);
+        let instead = told.leader.unwrap().broker.node;
+        assert_eq!(instead, i32::try_from(leader).unwrap());
+    }
 }
 
 #[test]

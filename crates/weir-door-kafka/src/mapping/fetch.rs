@@ -190,9 +190,7 @@ struct Limits {
 
 impl Limits {
     fn of(head: &Head, request: &FetchRequest, client: &Client) -> Self {
-        // Kafka's followers serve clients without a rack, too. Those come only with old metadata:
-        // here they are told who leads.
-        let from = if head.version >= RACK_FROM && !request.rack_id.is_empty() {
+        let from = if head.version >= RACK_FROM {
             ReadFrom::Any {
                 rack: request.rack_id.to_string(),
             }

@@ -222,10 +222,11 @@ fn requests_of_a_large_session_count_for_what_they_read() {
 }
 
 #[test]
-fn a_client_that_does_not_say_where_it_is_reads_from_the_leader() {
+fn a_client_that_does_not_say_where_it_is_may_read_from_any_replica_that_serves_it() {
     let mut reader = Reader::new(12);
     reader.rack = "";
     reader.send(0, -1, &[(0, 0)], &[]);
     let (fetch, _) = reader.answer(vec![fetched(b"", 0)]);
-    assert_eq!(fetch.from, ReadFrom::Leader);
+    let rack = String::new();
+    assert_eq!(fetch.from, ReadFrom::Any { rack });
 }

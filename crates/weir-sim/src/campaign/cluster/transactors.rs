@@ -415,6 +415,7 @@ impl Cluster<'_> {
             ErrorKind::InvalidTxnState
             | ErrorKind::TransactionAbortable
             | ErrorKind::OutOfOrderSequence
+            | ErrorKind::UnknownProducer
             | ErrorKind::InvalidTimestamp => it.give_up_transaction(),
             _ => {}
         }
@@ -430,5 +431,6 @@ pub(super) fn is_told(error: ErrorKind) -> bool {
             | ErrorKind::InvalidProducerIdMapping
             | ErrorKind::InvalidTxnState
             | ErrorKind::TransactionAbortable
+            | ErrorKind::UnknownProducer
     )
 }
