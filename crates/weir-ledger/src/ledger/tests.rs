@@ -1,9 +1,10 @@
 use std::collections::BTreeMap;
 
-use proptest::prelude::*;
-
 use super::*;
 
+const RUN_COUNT: u64 = 200;
+const STEP_COUNT: u64 = 80;
+const OFFSET_COUNT: u64 = 60;
 const ANNA: OwnerId = OwnerId(1);
 const BORIS: OwnerId = OwnerId(2);
 
@@ -175,22 +176,40 @@ enum Step {
     Trim(u64),
 }
 
-fn step() -> impl Strategy<Value = Step> {
-    let owner = || (1..4_u64).prop_map(OwnerId);
-    let offset = || 0..60_u64;
-    let how = prop_oneof![Just(Release::Tried), Just(Release::Untouched)];
-    prop_oneof![
-        (0..60_u64).prop_map(Step::Extend),
-        (owner(), proptest::option::of(0..50_i64), 0..6_usize)
-            .prop_map(|(owner, until, limit)| Step::Acquire(owner, until, limit)),
-        (offset(), owner()).prop_map(|(offset, owner)| Step::Settle(offset, owner)),
-        (offset(), owner(), how).prop_map(|(offset, owner, how)| Step::Release(offset, owner, how)),
-        owner().prop_map(Step::ReleaseAll),
-        (0..50_i64).prop_map(Step::EndLocks),
-        Just(Step::DropFirst),
-        Just(Step::Purge),
-        (0..60_u64).prop_map(Step::Trim),
-    ]
+/// Numbers that follow from a seed.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+
+    fn time(&mut self) -> i64 {
+        i64::try_from(self.below(50)).unwrap()
+    }
+
+    fn step(&mut self) -> Step {
+        let owner = OwnerId(1 + self.below(3));
+        let offset = self.below(OFFSET_COUNT);
+        match self.below(10) {
+            0 | 1 => Step::Extend(offset),
+            2 | 3 => {
+                let until = (self.below(2) == 0).then(|| self.time());
+                Step::Acquire(owner, until, usize::try_from(self.below(6)).unwrap())
+            }
+            4 => Step::Settle(offset, owner),
+            5 if self.below(2) == 0 => Step::Release(offset, owner, Release::Tried),
+            5 => Step::Release(offset, owner, Release::Untouched),
+            6 => Step::ReleaseAll(owner),
+            7 => Step::EndLocks(self.time()),
+            8 if self.below(4) == 0 => Step::Purge,
+            8 => Step::DropFirst,
+            _ => Step::Trim(offset / 2),
+        }
+    }
 }
 
 /// A map with a state for each record that is not settled.
@@ -299,27 +318,35 @@ fn state_of(ledger: &Ledger, offset: u64) -> Option<State> {
         .then_some(State::Ready(0))
 }
 
-proptest! {
-    #[test]
-    fn the_ledger_says_what_a_plain_map_says(steps in proptest::collection::vec(step(), 0..80)) {
+#[test]
+fn the_ledger_says_what_a_plain_map_says() {
+    for seed in 1..=RUN_COUNT {
+        let mut chance = Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let mut ledger = Ledger::new(0);
         let mut plain = Plain::default();
-        for step in &steps {
-            take(&mut ledger, step);
-            plain.take(step);
-            for offset in 0..60 {
+        for _ in 0..STEP_COUNT {
+            let step = chance.step();
+            take(&mut ledger, &step);
+            plain.take(&step);
+            for offset in 0..OFFSET_COUNT {
                 let wanted = plain.records.get(&offset).copied();
-                prop_assert_eq!(state_of(&ledger, offset), wanted, "{} after {:?}", offset, step);
+                let found = state_of(&ledger, offset);
+                assert_eq!(found, wanted, "seed {seed}: {offset} after {step:?}");
             }
             let held = |state: &&State| matches!(state, State::Held(..));
             let acquired = plain.records.values().filter(held).count() as u64;
             let ready = plain.records.len() as u64 - acquired;
-            prop_assert_eq!(ledger.counts(), Counts { ready, acquired });
+            assert_eq!(ledger.counts(), Counts { ready, acquired }, "seed {seed}");
             let first_ready = plain.first_ready().map(|(offset, _)| offset);
-            prop_assert_eq!(ledger.first_ready(), first_ready);
+            assert_eq!(ledger.first_ready(), first_ready, "seed {seed}");
             let floor = plain.records.keys().next().copied();
-            prop_assert_eq!(ledger.floor(), floor.unwrap_or_else(|| ledger.end()));
-            prop_assert_eq!(Ledger::decode(&ledger.encode()), Ok(ledger.clone()));
+            let wanted = floor.unwrap_or_else(|| ledger.end());
+            assert_eq!(ledger.floor(), wanted, "seed {seed}");
+            assert_eq!(
+                Ledger::decode(&ledger.encode()),
+                Ok(ledger.clone()),
+                "seed {seed}"
+            );
         }
     }
 }
