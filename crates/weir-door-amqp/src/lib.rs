@@ -1,0 +1,6 @@
+//! The AMQP 0-9-1 door: RabbitMQ's dialect of the protocol.
+//!
+//! Charter: AMQP's wire protocol and nothing below it. Source: AMQP 0-9-1 (`amqp0-9-1.xml`) with
+//! RabbitMQ's extensions and its field table dialect.
+
+pub mod codec;
