@@ -1,7 +1,8 @@
+// Long: the one table of all methods.
 //! All methods, as one table: `u16` class, `u16` method, then the fields in order. Bits that
 //! follow each other share an octet. Source: `amqp0-9-1.xml` and RabbitMQ's extensions, which are
 //! `connection.blocked`, `connection.unblocked`, `connection.update-secret`, `exchange.bind`,
-//! `exchange.unbind`, `basic.nack` and the class `confirm`. Long: one table, and what reads it.
+//! `exchange.unbind`, `basic.nack` and the class `confirm`.
 
 use bytes::{Bytes, BytesMut};
 
