@@ -13,6 +13,10 @@ pub struct Applied {
     pub index: u64,
     /// Term of the entry.
     pub term: Term,
-    /// The proposing leader's clock when it built the bundle.
+    /// The proposing leader's wall clock when it built the bundle, which may jump: for what is
+    /// stored.
     pub now: Millis,
+    /// Its clock that never jumps, at the same moment: for how long something has lasted. Only
+    /// to be compared with that of entries of the same term.
+    pub elapsed: Millis,
 }

@@ -2,19 +2,20 @@
 //!
 //! | Offset | Field |
 //! |---|---|
-//! | 0 | version u8, 1 |
-//! | 1 | leader's time i64 little-endian, ms since 1970 |
-//! | 9 | per command: length u32 little-endian, bytes |
+//! | 0 | version u8, 2 |
+//! | 1 | leader's wall clock i64 little-endian, ms since 1970 |
+//! | 9 | leader's clock that never jumps i64 little-endian, ms since whenever |
+//! | 17 | per command: length u32 little-endian, bytes |
 
 use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes};
 use weir_log::Millis;
 
-use crate::{BufferPool, Command, Done};
+use crate::{BufferPool, Command, Done, Moment};
 
-const VERSION: u8 = 1;
-const HEADER_BYTES: usize = 9;
+const VERSION: u8 = 2;
+const HEADER_BYTES: usize = 17;
 const LENGTH_BYTES: usize = 4;
 
 /// A bundle takes no further command once it has this length, in bytes: large enough to make
@@ -26,6 +27,7 @@ pub(crate) const MAX_BUNDLE_BYTES: usize = 1 << 20;
 pub(crate) struct BundleBuilder<O> {
     buffers: Arc<BufferPool>,
     now: Millis,
+    elapsed: Millis,
     commands: Vec<Command>,
     size_bytes: usize,
     waiters: Vec<Option<Done<O>>>,
@@ -37,6 +39,7 @@ impl<O> BundleBuilder<O> {
         Self {
             buffers: Arc::clone(buffers),
             now: Millis(0),
+            elapsed: Millis(0),
             commands: Vec::new(),
             size_bytes: HEADER_BYTES,
             waiters: Vec::new(),
@@ -52,10 +55,10 @@ impl<O> BundleBuilder<O> {
         self.is_empty() || grown <= MAX_BUNDLE_BYTES
     }
 
-    /// Adds a command; the first one's time is the bundle's.
-    pub(crate) fn push(&mut self, now: Millis, command: Command, done: Option<Done<O>>) {
+    /// Adds a command; the first one's times are the bundle's.
+    pub(crate) fn push(&mut self, at: Moment, command: Command, done: Option<Done<O>>) {
         if self.is_empty() {
-            self.now = now;
+            (self.now, self.elapsed) = (at.now, at.elapsed());
         }
         self.size_bytes += LENGTH_BYTES + command.size_bytes();
         self.commands.push(command);
@@ -68,6 +71,7 @@ impl<O> BundleBuilder<O> {
         let bytes = buffer.memory();
         bytes.put_u8(VERSION);
         bytes.put_i64_le(self.now.0);
+        bytes.put_i64_le(self.elapsed.0);
         for command in self.commands.drain(..) {
             let length = u32::try_from(command.size_bytes()).expect("a command is below 4 GiB");
             bytes.put_u32_le(length);
@@ -95,6 +99,7 @@ impl<O> BundleBuilder<O> {
 #[derive(Debug)]
 pub(crate) struct BundleReader {
     now: Millis,
+    elapsed: Millis,
     rest: Bytes,
 }
 
@@ -109,12 +114,17 @@ impl BundleReader {
         }
         Ok(Self {
             now: Millis(bytes.get_i64_le()),
+            elapsed: Millis(bytes.get_i64_le()),
             rest: bytes,
         })
     }
 
     pub(crate) fn now(&self) -> Millis {
         self.now
+    }
+
+    pub(crate) fn elapsed(&self) -> Millis {
+        self.elapsed
     }
 
     pub(crate) fn next_command(&mut self) -> Result<Option<Bytes>, String> {
@@ -146,17 +156,24 @@ mod tests {
         }
     }
 
+    fn at(now_ms: i64, elapsed_ms: u64) -> Moment {
+        Moment {
+            now: Millis(now_ms),
+            elapsed_ms,
+        }
+    }
+
     fn bundle() -> Bytes {
         let mut builder = BundleBuilder::<()>::new(&Arc::default());
-        builder.push(Millis(7), command(b"a", b"bc"), None);
-        builder.push(Millis(9), command(b"d", b""), None);
+        builder.push(at(7, 70), command(b"a", b"bc"), None);
+        builder.push(at(9, 90), command(b"d", b""), None);
         builder.finish().0
     }
 
     #[test]
-    fn commands_come_back_in_order_with_the_first_ones_time() {
+    fn commands_come_back_in_order_with_the_first_ones_times() {
         let mut reader = BundleReader::new(bundle()).unwrap();
-        assert_eq!(reader.now(), Millis(7));
+        assert_eq!((reader.now(), reader.elapsed()), (Millis(7), Millis(70)));
         assert_eq!(reader.next_command().unwrap().unwrap(), &b"abc"[..]);
         assert_eq!(reader.next_command().unwrap().unwrap(), &b"d"[..]);
         assert_eq!(reader.next_command(), Ok(None));
@@ -186,7 +203,7 @@ mod tests {
             payload: vec![0; MAX_BUNDLE_BYTES + 1].into(),
         };
         assert!(builder.has_room_for(&big));
-        builder.push(Millis(0), big, None);
+        builder.push(at(0, 0), big, None);
         assert!(!builder.has_room_for(&command(b"x", b"")));
     }
 }

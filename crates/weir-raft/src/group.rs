@@ -185,12 +185,7 @@ impl<S: StateMachine> Group<S> {
         }
     }
 
-    pub(crate) fn propose(
-        &mut self,
-        now: Millis,
-        command: Command,
-        done: Option<Done<S::Outcome>>,
-    ) {
+    pub(crate) fn propose(&mut self, at: Moment, command: Command, done: Option<Done<S::Outcome>>) {
         if command.size_bytes() > Command::MAX_BYTES {
             return settle(done, NotCommitted::TooLarge);
         }
@@ -201,7 +196,7 @@ impl<S: StateMachine> Group<S> {
         if !self.bundle.has_room_for(&command) {
             self.propose_bundle();
         }
-        self.bundle.push(now, command, done);
+        self.bundle.push(at, command, done);
     }
 
     fn propose_bundle(&mut self) {
@@ -246,12 +241,12 @@ impl<S: StateMachine> Group<S> {
             proposals: &mut self.proposals,
         };
         visit(&mut self.machine, &mut context);
-        self.take_proposals(at.now);
+        self.take_proposals(at);
     }
 
-    fn take_proposals(&mut self, now: Millis) {
+    fn take_proposals(&mut self, at: Moment) {
         for (command, done) in std::mem::take(&mut self.proposals) {
-            self.propose(now, command, done);
+            self.propose(at, command, done);
         }
     }
 

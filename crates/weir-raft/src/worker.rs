@@ -245,7 +245,7 @@ impl<S: StateMachine> Worker<S> {
                 group,
                 command,
                 done,
-            } => self.propose(at.now, group, command, done),
+            } => self.propose(at, group, command, done),
             Input::Visit { group, visit } => {
                 if let Some(group) = self.touch(group) {
                     group.visit(at, visit);
@@ -304,13 +304,13 @@ impl<S: StateMachine> Worker<S> {
 
     fn propose(
         &mut self,
-        now: Millis,
+        at: Moment,
         group: GroupId,
         command: Command,
         done: Option<Done<S::Outcome>>,
     ) {
         if let Some(group) = self.touch(group) {
-            group.propose(now, command, done);
+            group.propose(at, command, done);
         } else if let Some(done) = done {
             done(Err(NotCommitted::NotLeader));
         }

@@ -287,9 +287,11 @@ public final class Apps {
             }
             int before = written;
             eventually("compaction", () -> {
-                // Something must follow: the last segment is never compacted.
+                // Something must follow: the last segment is never compacted, and so the ticks in it do not count.
                 producer.send(new ProducerRecord<>(topic, "tick", "tock")).get();
-                return read(topic, new StringDeserializer()).size() < before / 2;
+                return read(topic, new StringDeserializer()).stream()
+                        .filter(record -> !record.key().equals("tick"))
+                        .count() < before / 2;
             });
         }
         Map<String, String> found = new TreeMap<>();

@@ -3,7 +3,7 @@
 use super::producer::{Producer, Stream};
 use super::report::{Hold, Report};
 use super::suite::Pace;
-use crate::cluster::{Cluster, Ground, Load, Shape, now_ns};
+use crate::cluster::{Cluster, Ground, Load, ServeOptions, Shape, now_ns};
 use crate::stop;
 use anyhow::{Context, Result, ensure};
 use std::path::Path;
@@ -38,7 +38,7 @@ pub(super) fn measure(
 ) -> Result<()> {
     let path = directory.join("catch-up");
     std::fs::create_dir_all(&path)?;
-    let mut cluster = Cluster::lay_out(weir, &path, Ground::Loopback, 3, &[])?;
+    let mut cluster = Cluster::lay_out(weir, &path, Ground::Loopback, 3, ServeOptions::default())?;
     cluster.add(0)?;
     cluster.add(1)?;
     cluster.wait_until_whole()?;

@@ -3,7 +3,7 @@
 use super::report::{Hold, Report};
 use super::suite::Pace;
 use super::usage;
-use crate::cluster::{Cluster, Ground};
+use crate::cluster::{Cluster, Ground, ServeOptions};
 use crate::stop;
 use anyhow::Result;
 use std::path::Path;
@@ -27,8 +27,11 @@ pub(super) fn measure(
 ) -> Result<()> {
     let path = directory.join("idle");
     std::fs::create_dir_all(&path)?;
-    let options = ["--shards".to_owned(), SHARD_COUNT.to_string()];
-    let cluster = Cluster::start(weir, &path, Ground::Loopback, 3, &options)?;
+    let options = ServeOptions {
+        founder: vec!["--shards".to_owned(), SHARD_COUNT.to_string()],
+        ..ServeOptions::default()
+    };
+    let cluster = Cluster::start(weir, &path, Ground::Loopback, 3, options)?;
     stop::sleep(SETTLE)?;
     let before = cluster
         .pids()

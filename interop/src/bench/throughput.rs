@@ -4,7 +4,7 @@ use super::producer::{Producer, Stream};
 use super::report::{Hold, Report};
 use super::suite::Pace;
 use super::usage::Usage;
-use crate::cluster::{Cluster, Ground};
+use crate::cluster::{Cluster, Ground, ServeOptions};
 use crate::stop;
 use anyhow::Result;
 use std::path::Path;
@@ -38,7 +38,13 @@ pub(super) fn measure(
     let start = |name: &str, count| {
         let path = directory.join(name);
         std::fs::create_dir_all(&path)?;
-        Cluster::start(weir, &path, Ground::Loopback, count, &[])
+        Cluster::start(
+            weir,
+            &path,
+            Ground::Loopback,
+            count,
+            ServeOptions::default(),
+        )
     };
     let clusters = [start("one", 1)?, start("three", 3)?];
     for (at, (name, stream)) in SHAPES.into_iter().enumerate() {

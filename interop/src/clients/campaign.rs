@@ -1,7 +1,7 @@
 //! All clients times all codecs, and the figures.
 
 use super::trial::{self, Client, Trial};
-use crate::cluster::{Cluster, Ground, Leaderless};
+use crate::cluster::{Cluster, Ground, Leaderless, ServeOptions};
 use crate::corpus::Corpus;
 use crate::node::Node;
 use crate::place::RunDirectory;
@@ -56,7 +56,13 @@ pub(crate) fn run(options: &Options, weir: &Path) -> Result<bool> {
         )?),
         count => {
             let ground = Ground::Loopback;
-            let cluster = Cluster::start(weir, directory.path(), ground, count, &[])?;
+            let cluster = Cluster::start(
+                weir,
+                directory.path(),
+                ground,
+                count,
+                ServeOptions::default(),
+            )?;
             Box::new(Leaderless::new(cluster))
         }
     };

@@ -3,7 +3,7 @@
 use super::fault::{Fault, Wounds};
 use super::load::{Load, Shape};
 use super::network::Network;
-use super::nodes::{Cluster, Ground};
+use super::nodes::{Cluster, Ground, ServeOptions};
 use crate::history::Verdict;
 use crate::image::{self, FileSystem};
 use crate::moments::Moments;
@@ -324,8 +324,14 @@ impl Trial<'_> {
                 let nodes = self.directory.join(format!("nodes-{}", self.name()));
                 std::fs::create_dir_all(&nodes)?;
                 let ground = Ground::Apart(self.file_system);
-                let made = Cluster::start(self.weir, &nodes, ground, self.nodes, &[])
-                    .with_context(|| nodes.display().to_string())?;
+                let made = Cluster::start(
+                    self.weir,
+                    &nodes,
+                    ground,
+                    self.nodes,
+                    ServeOptions::default(),
+                )
+                .with_context(|| nodes.display().to_string())?;
                 cluster.insert(made)
             }
         };

@@ -1,7 +1,7 @@
 //! `weir-interop failover`: how long a client waits when the leader of its partition is gone.
 
 use super::load::{Load, Shape};
-use super::nodes::{Cluster, Ground};
+use super::nodes::{Cluster, Ground, ServeOptions};
 use crate::history::Verdict;
 use crate::moments::Moments;
 use crate::place::RunDirectory;
@@ -68,7 +68,13 @@ pub(crate) fn run(options: &Options, weir: &Path) -> Result<bool> {
     for way in &options.way {
         let nodes = directory.path().join(format!("nodes-{way}"));
         std::fs::create_dir_all(&nodes)?;
-        let mut cluster = Cluster::start(weir, &nodes, Ground::Loopback, NODES, &[])?;
+        let mut cluster = Cluster::start(
+            weir,
+            &nodes,
+            Ground::Loopback,
+            NODES,
+            ServeOptions::default(),
+        )?;
         let topic = format!("failover-{way}");
         let mut load = Load::start(&cluster, &topic, SHAPE, directory.path())?;
         let lost_at = lose_leaders(*way, options.cycles, &mut cluster, &mut load, &mut moments);

@@ -2,7 +2,7 @@
 //! are to notice nothing but a pause.
 
 use super::load::{Load, Shape};
-use super::nodes::{Cluster, Ground, SETTLE_LIMIT};
+use super::nodes::{Cluster, Ground, SETTLE_LIMIT, ServeOptions};
 use crate::place::RunDirectory;
 use crate::stop;
 use anyhow::{Context, Result, ensure};
@@ -52,7 +52,13 @@ pub(crate) fn run(options: &Options, weir: &Path) -> Result<bool> {
 }
 
 fn grow(weir: &Path, directory: &Path) -> Result<bool> {
-    let mut cluster = Cluster::lay_out(weir, directory, Ground::Loopback, NODES, &[])?;
+    let mut cluster = Cluster::lay_out(
+        weir,
+        directory,
+        Ground::Loopback,
+        NODES,
+        ServeOptions::default(),
+    )?;
     let grown = change(&mut cluster, directory);
     if grown.is_err() {
         cluster.describe_to(&directory.join("state.txt"));

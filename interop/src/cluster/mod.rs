@@ -20,4 +20,4 @@ pub(crate) use campaign::{Clients, Faults, Options, run};
 pub(crate) use failover::now_ns;
 pub(crate) use leaderless::Leaderless;
 pub(crate) use load::{Load, Shape};
-pub(crate) use nodes::{Cluster, Ground};
+pub(crate) use nodes::{Cluster, Ground, ServeOptions};

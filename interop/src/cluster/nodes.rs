@@ -32,13 +32,22 @@ pub(crate) enum Ground {
     Apart(FileSystem),
 }
 
+/// Options of `serve` beside those that make the cluster.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ServeOptions {
+    /// Of the node that founds the cluster, when it does; no other node may have them.
+    pub(crate) founder: Vec<String>,
+    /// Of each node, whenever it starts.
+    pub(crate) every: Vec<String>,
+}
+
 /// Running nodes; all that was made for them goes when it is dropped.
 pub(crate) struct Cluster {
     binary: PathBuf,
     // Before the network: a process keeps its namespace.
     pub(super) members: Vec<Member>,
     network: Option<Network>,
-    serve_options: Vec<String>,
+    serve_options: ServeOptions,
 }
 
 #[derive(Deserialize)]
@@ -72,7 +81,7 @@ impl Cluster {
         directory: &Path,
         ground: Ground,
         count: usize,
-        serve_options: &[String],
+        serve_options: ServeOptions,
     ) -> Result<Self> {
         let mut cluster = Self::lay_out(binary, directory, ground, count, serve_options)?;
         for index in 0..count {
@@ -88,7 +97,7 @@ impl Cluster {
         directory: &Path,
         ground: Ground,
         count: usize,
-        serve_options: &[String],
+        serve_options: ServeOptions,
     ) -> Result<Self> {
         let network = match ground {
             Ground::Loopback => None,
@@ -98,7 +107,7 @@ impl Cluster {
             binary: binary.to_owned(),
             members: Vec::new(),
             network,
-            serve_options: serve_options.to_owned(),
+            serve_options,
         };
         for index in 0..count {
             let name = format!("node-{}", index + 1);
@@ -132,7 +141,7 @@ impl Cluster {
         let mut more = vec![flag.to_owned()];
         match with {
             Some(address) => more.push(address),
-            None => more.extend(self.serve_options.clone()),
+            None => more.extend(self.serve_options.founder.clone()),
         }
         self.launch(index, &more)?;
         self.members[index].wait_until_ready()
@@ -319,6 +328,7 @@ impl Cluster {
         let member = &mut self.members[index];
         let peer = member.peer.clone();
         let mut options = vec!["--cluster", peer.as_str()];
+        options.extend(self.serve_options.every.iter().map(String::as_str));
         options.extend(more.iter().map(String::as_str));
         member.launch(&mut command, &options)
     }

@@ -7,6 +7,8 @@ use std::path::Path;
 
 /// Begin of a reason that has nothing to do with us; such a case may as well pass.
 const ANYWHERE: &str = "anywhere:";
+/// Begin of a reason that holds where there are several nodes; one alone has to pass.
+const SEVERAL_NODES: &str = "several nodes:";
 
 /// Known failures of one suite: a reason by the case's exact name.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -40,6 +42,12 @@ impl AllowList {
     /// What the original is allowed.
     pub(super) fn keep_what_fails_anywhere(&mut self) {
         self.0.retain(|_, reason| reason.starts_with(ANYWHERE));
+    }
+
+    /// What one node alone is allowed.
+    pub(super) fn keep_what_fails_on_one_node(&mut self) {
+        self.0
+            .retain(|_, reason| !reason.starts_with(SEVERAL_NODES));
     }
 
     /// Takes the lines out of a list whose cases have passed or are gone.
@@ -175,6 +183,18 @@ mod tests {
         assert!(list.judge(&outcome(cases), true).failures.is_empty());
         let passed = outcome(vec![Case::passed("a")]);
         assert!(list.judge(&passed, true).failures.is_empty());
+    }
+
+    #[test]
+    fn what_fails_on_several_nodes_is_neither_allowed_to_one_nor_stale_there() {
+        let text = "a | 2026-01-02 | several nodes: prints all replicas\n";
+        let mut list = AllowList::parse(text).unwrap();
+        let failed = outcome(vec![Case::failed("a", String::new())]);
+        assert_eq!(list.judge(&failed, true).allowed, 1);
+        list.keep_what_fails_on_one_node();
+        assert_eq!(list.judge(&failed, true).failures.len(), 1);
+        let passed = list.judge(&outcome(vec![Case::passed("a")]), true);
+        assert!(passed.failures.is_empty() && passed.stale.is_empty());
     }
 
     #[test]

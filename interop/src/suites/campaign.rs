@@ -3,7 +3,7 @@
 use super::allow::{AllowList, Judgement};
 use super::case::{Case, Ending, Outcome};
 use super::list::{SUITES, Suite};
-use crate::cluster::{Cluster, Ground as Loopback, Leaderless};
+use crate::cluster::{Cluster, Ground as Loopback, Leaderless, ServeOptions};
 use crate::node::Node;
 use crate::place::{self, RunDirectory};
 use crate::stop;
@@ -212,6 +212,8 @@ fn run_suite(
     let mut list = AllowList::load(&path)?;
     if options.bootstrap.is_some() {
         list.keep_what_fails_anywhere();
+    } else if count_of_nodes(suite, options) == 1 {
+        list.keep_what_fails_on_one_node();
     }
     let ran = outcome
         .cases
@@ -227,6 +229,10 @@ fn run_suite(
     Ok((outcome.version, judgement))
 }
 
+fn count_of_nodes(suite: &Suite, options: &Options) -> u8 {
+    options.nodes.max(suite.min_nodes)
+}
+
 fn start(
     suite: &Suite,
     options: &Options,
@@ -236,15 +242,18 @@ fn start(
     if options.bootstrap.is_some() {
         return Ok(None);
     }
-    let count = usize::from(options.nodes.max(suite.min_nodes));
-    let partitions = suite.default_partitions.to_string();
-    let serve = ["--default-partitions".to_owned(), partitions];
+    let count = usize::from(count_of_nodes(suite, options));
+    let every: Vec<String> = suite.serve.iter().map(ToString::to_string).collect();
     if count == 1 {
         let data = directory.join(place::DATA);
-        let node = Node::start_with(weir, &data, &directory.join("node.log"), &serve);
+        let node = Node::start_with(weir, &data, &directory.join("node.log"), &every);
         return Ok(Some(Box::new(node.context("a node")?)));
     }
-    let cluster = Cluster::start(weir, directory, Loopback::Loopback, count, &serve);
+    let serve = ServeOptions {
+        every,
+        ..ServeOptions::default()
+    };
+    let cluster = Cluster::start(weir, directory, Loopback::Loopback, count, serve);
     Ok(Some(Box::new(Leaderless::new(
         cluster.context("a cluster")?,
     ))))

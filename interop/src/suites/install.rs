@@ -93,8 +93,9 @@ pub(super) fn python_source(python: &Path, package: &str, version: &str) -> Resu
     Ok(unpacked)
 }
 
-/// The unpacked source of a crate, with its tests.
-pub(super) fn crate_source(name: &str, version: &str) -> Result<PathBuf> {
+/// The unpacked source of a crate, with its tests. `newer` are dependencies, and the versions that
+/// go before those of its lock file: today's compiler refuses some that it once took.
+pub(super) fn crate_source(name: &str, version: &str, newer: &[(&str, &str)]) -> Result<PathBuf> {
     let unpacked = place::kept()
         .join("source")
         .join(format!("{name}-{version}"));
@@ -136,6 +137,11 @@ pub(super) fn crate_source(name: &str, version: &str) -> Result<PathBuf> {
     let manifest = unpacked.join("Cargo.toml");
     let text = std::fs::read_to_string(&manifest)?;
     std::fs::write(&manifest, format!("{text}\n[workspace]\n"))?;
+    for (dependency, version) in newer {
+        let mut command = Command::new("cargo");
+        command.args(["update", "--quiet", "-p", dependency]);
+        place::run(command.args(["--precise", version]).current_dir(&unpacked))?;
+    }
     Ok(unpacked)
 }
 

@@ -18,8 +18,8 @@ pub(super) struct Suite {
     pub needs: &'static [&'static str],
     /// Nodes that it wants at least.
     pub min_nodes: u8,
-    /// Partitions that it expects of a topic that is made by being asked for.
-    pub default_partitions: u8,
+    /// Settings of nodes that it expects.
+    pub serve: &'static [&'static str],
     /// Runs it.
     pub run: fn(&Ground<'_>) -> Result<Outcome>,
 }
@@ -32,7 +32,7 @@ pub(super) const SUITES: &[Suite] = &[
         is_quick: true,
         needs: &[],
         min_nodes: 1,
-        default_partitions: 1,
+        serve: &[],
         run: |ground| {
             tools::run(
                 &place::root().join("interop/suites/kafka-tools.table"),
@@ -46,7 +46,7 @@ pub(super) const SUITES: &[Suite] = &[
         is_quick: true,
         needs: &[],
         min_nodes: 1,
-        default_partitions: 1,
+        serve: &[],
         run: |ground| programs::python("scenario_confluent.py", ground),
     },
     Suite {
@@ -55,7 +55,7 @@ pub(super) const SUITES: &[Suite] = &[
         is_quick: false,
         needs: &[],
         min_nodes: 1,
-        default_partitions: 1,
+        serve: &[],
         run: |ground| programs::python("scenario_aiokafka.py", ground),
     },
     Suite {
@@ -64,7 +64,7 @@ pub(super) const SUITES: &[Suite] = &[
         is_quick: false,
         needs: &["node", "npm"],
         min_nodes: 1,
-        default_partitions: 1,
+        serve: &[],
         run: |ground| programs::node("scenario-platformatic.js", ground),
     },
     Suite {
@@ -73,7 +73,7 @@ pub(super) const SUITES: &[Suite] = &[
         is_quick: false,
         needs: &["node", "npm"],
         min_nodes: 1,
-        default_partitions: 1,
+        serve: &[],
         run: |ground| programs::node("scenario-kafkajs.js", ground),
     },
     Suite {
@@ -82,7 +82,7 @@ pub(super) const SUITES: &[Suite] = &[
         is_quick: false,
         needs: &["go"],
         min_nodes: 1,
-        default_partitions: 1,
+        serve: &[],
         run: |ground| programs::go("sarama", ground),
     },
     Suite {
@@ -91,7 +91,7 @@ pub(super) const SUITES: &[Suite] = &[
         is_quick: false,
         needs: &["go"],
         min_nodes: 1,
-        default_partitions: 1,
+        serve: &[],
         run: |ground| programs::go("franz", ground),
     },
     Suite {
@@ -100,7 +100,7 @@ pub(super) const SUITES: &[Suite] = &[
         is_quick: false,
         needs: &[],
         min_nodes: 1,
-        default_partitions: 4,
+        serve: &["--default-partitions=4"],
         run: upstream::kafka_python,
     },
     Suite {
@@ -109,7 +109,7 @@ pub(super) const SUITES: &[Suite] = &[
         is_quick: false,
         needs: &["make"],
         min_nodes: 1,
-        default_partitions: 3,
+        serve: &["--default-partitions=3"],
         run: upstream::rdkafka,
     },
     Suite {
@@ -118,7 +118,7 @@ pub(super) const SUITES: &[Suite] = &[
         is_quick: false,
         needs: &["make", "java"],
         min_nodes: 1,
-        default_partitions: 1,
+        serve: &["--auto-create-topics=false"],
         run: upstream::rskafka,
     },
     Suite {
@@ -127,7 +127,7 @@ pub(super) const SUITES: &[Suite] = &[
         is_quick: false,
         needs: &[],
         min_nodes: 1,
-        default_partitions: 1,
+        serve: &[],
         run: |ground| programs::java("Apps", ground),
     },
     Suite {
@@ -136,7 +136,7 @@ pub(super) const SUITES: &[Suite] = &[
         is_quick: false,
         needs: &["kcat"],
         min_nodes: 3,
-        default_partitions: 1,
+        serve: &[],
         run: faults::run,
     },
 ];

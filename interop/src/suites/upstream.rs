@@ -58,7 +58,7 @@ pub(super) fn kafka_python(ground: &Ground<'_>) -> Result<Outcome> {
 
 /// rust-rdkafka's `tests/`.
 pub(super) fn rdkafka(ground: &Ground<'_>) -> Result<Outcome> {
-    let source = install::crate_source("rdkafka", RDKAFKA)?;
+    let source = install::crate_source("rdkafka", RDKAFKA, &[])?;
     let mut command = tests_of(&source, ground)?;
     command.env("RUST_LOG", "off");
     command.env("KAFKA_HOST", &ground.bootstrap);
@@ -69,7 +69,7 @@ pub(super) fn rdkafka(ground: &Ground<'_>) -> Result<Outcome> {
 /// rskafka's `tests/`. What wants a login or a bridge to Java returns at once where there is
 /// none, as if it had passed, and is left out.
 pub(super) fn rskafka(ground: &Ground<'_>) -> Result<Outcome> {
-    let source = install::crate_source("rskafka", RSKAFKA)?;
+    let source = install::crate_source("rskafka", RSKAFKA, &[("rsasl", "2.3.1")])?;
     let mut command = tests_of(&source, ground)?;
     command.args(["--skip", "_java_", "--skip", "test_sasl"]);
     command.env("TEST_INTEGRATION", "1");

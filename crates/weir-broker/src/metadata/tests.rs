@@ -29,6 +29,7 @@ const AT: Applied = Applied {
     index: 1,
     term: Term(1),
     now: Millis(5),
+    elapsed: Millis(5),
 };
 
 fn name(text: &str) -> TopicName {

@@ -1,9 +1,10 @@
 //! A shard's state as of one index: what a checkpoint holds, and what must be flushed for it.
 //!
-//! Encoded, version 2: `u8` version; the era: `u64` term, `i64` since in ms; bytes offset table; bytes
-//! group table; bytes pending offsets; bytes transactions; `u32` partitions in ascending order of
-//! id, each `u64` id, bytes manifest, bytes producer table, bytes leader epochs: `u32` count, each
-//! `i32` epoch, `u64` first offset; bytes aborted transactions.
+//! Encoded, version 2: `u8` version; the era: `u64` term, `i64` since in ms by its leader's clock
+//! that never jumps; bytes offset table; bytes group table; bytes pending offsets; bytes
+//! transactions; `u32` partitions in ascending order of id, each `u64` id, bytes manifest, bytes
+//! producer table, bytes leader epochs: `u32` count, each `i32` epoch, `u64` first offset; bytes
+//! aborted transactions.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

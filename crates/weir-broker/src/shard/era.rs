@@ -9,7 +9,8 @@ use crate::{
     producer::{Arrival, SETTLE_MS},
 };
 
-/// The newest term whose commands were applied, since when by those commands' time. Replicated.
+/// The newest term whose commands were applied, since when by the clock of its leader that never
+/// jumps: with the wall clock set forward, a leader of a moment would have led for long. Replicated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Era {
     term: Term,
@@ -20,7 +21,7 @@ impl Era {
     /// A command of a new term begins a new era.
     pub(super) fn pass(&mut self, at: &Applied) {
         if at.term != self.term {
-            (self.term, self.since) = (at.term, at.now);
+            (self.term, self.since) = (at.term, at.elapsed);
         }
     }
 
@@ -28,7 +29,7 @@ impl Era {
     pub(super) fn arrival(self, at: &Applied, verified: Option<u64>) -> Arrival {
         Arrival {
             now: at.now,
-            is_settling: at.now.since(self.since) < SETTLE_MS,
+            is_settling: at.elapsed.since(self.since) < SETTLE_MS,
             verified,
         }
     }
@@ -52,12 +53,13 @@ mod tests {
 
     use super::*;
 
-    fn at(term: u64, now_ms: i64) -> Applied {
+    fn at(term: u64, elapsed_ms: i64) -> Applied {
         Applied {
             group: GroupId(1),
             index: 1,
             term: Term(term),
-            now: Millis(now_ms),
+            now: Millis(1),
+            elapsed: Millis(elapsed_ms),
         }
     }
 
@@ -67,7 +69,7 @@ mod tests {
         let mut era = Era::default();
         era.pass(&at(3, 1_000));
         era.pass(&at(3, 2_000));
-        let is_settling = |era: Era, now_ms| era.arrival(&at(3, now_ms), None).is_settling;
+        let is_settling = |era: Era, elapsed_ms| era.arrival(&at(3, elapsed_ms), None).is_settling;
         assert!(is_settling(era, 1_000) && is_settling(era, 999 + settle_ms));
         assert!(!is_settling(era, 1_000 + settle_ms));
         era.pass(&at(4, 5_000 + settle_ms));
@@ -75,5 +77,19 @@ mod tests {
         let mut writer = Writer::new();
         era.write(&mut writer);
         assert_eq!(Era::read(&mut Reader::new(&writer.finish())), Ok(era));
+    }
+
+    #[test]
+    fn a_wall_clock_that_jumps_neither_ends_nor_prolongs_the_settling() {
+        let settle_ms = i64::try_from(SETTLE_MS).unwrap();
+        let mut era = Era::default();
+        era.pass(&at(3, 1_000));
+        let jumped = |elapsed_ms, now_ms| Applied {
+            now: Millis(now_ms),
+            ..at(3, elapsed_ms)
+        };
+        let is_settling = |applied| era.arrival(&applied, None).is_settling;
+        assert!(is_settling(jumped(1_001, 10 * settle_ms)));
+        assert!(!is_settling(jumped(1_000 + settle_ms, -10 * settle_ms)));
     }
 }

@@ -77,6 +77,7 @@ impl<S: StateMachine> Group<S> {
             index,
             term: Term(entry.term),
             now: reader.now(),
+            elapsed: reader.elapsed(),
         };
         let mut waiters = waiters.into_iter();
         while let Some(command) = reader.next_command().map_err(damaged)? {

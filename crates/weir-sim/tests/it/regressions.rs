@@ -77,3 +77,13 @@ fn a_group_does_not_wait_until_a_clock_that_was_set_back_is_there_again() {
 fn a_replica_that_was_removed_before_a_restart_holds_no_log() {
     replays_clean("cluster-removed-replica-holds-the-log");
 }
+
+#[test]
+fn a_clock_set_forward_does_not_make_a_new_leader_call_a_gap_the_clients_error() {
+    replays_clean("cluster-wall-clock-ends-the-settling");
+}
+
+#[test]
+fn a_group_whose_leader_says_its_assignment_again_comes_to_have_all_partitions() {
+    replays_clean("cluster-assignment-shared-out-twice");
+}

@@ -62,8 +62,10 @@ pub(super) struct Seat {
     pub(super) places: BTreeMap<Place, Option<u64>>,
     /// What it asks about these has no answer yet.
     pub(super) is_busy: bool,
-    /// Partitions that it shared out, where it leads: when there are more, it shares out anew.
-    shared_count: Option<usize>,
+    /// Partitions that it shared out, where it leads: the same ones however often it says so within
+    /// a generation, since what was said first may be stored. When there are more, it shares out
+    /// anew.
+    shared: Option<Vec<Place>>,
     /// Tells answers to an earlier assignment from those to this one.
     pub(super) tenure: u64,
 }
@@ -98,7 +100,7 @@ impl Seat {
         self.standing = Standing::Out;
         self.places.clear();
         self.is_busy = false;
-        self.shared_count = None;
+        self.shared = None;
         self.tenure += 1;
         if is_forgotten {
             self.member.clear();
@@ -175,9 +177,9 @@ impl Cluster<'_> {
         let Some(seat) = self.seat(client) else {
             return;
         };
-        let (is_copying, shared_count) = (seat.is_copying, seat.shared_count);
-        let count = self.places_of_group(is_copying).len();
-        if shared_count.is_some_and(|shared_count| shared_count != count) {
+        let (is_copying, shared) = (seat.is_copying, seat.shared.clone());
+        let places = self.places_of_group(is_copying);
+        if shared.is_some_and(|shared| shared != places) {
             self.lose_seat(client, false);
         }
     }
@@ -268,10 +270,11 @@ impl Cluster<'_> {
         let mut shares: Vec<Vec<Place>> = vec![Vec::new(); assigns.len()];
         if !assigns.is_empty() {
             let places = self.places_of_group(is_copying);
-            if let Some(seat) = self.seat(client) {
-                seat.shared_count = Some(places.len());
-            }
-            for (at, place) in places.into_iter().enumerate() {
+            let Some(seat) = self.seat(client) else {
+                return;
+            };
+            let shared = seat.shared.get_or_insert(places);
+            for (at, place) in shared.iter().copied().enumerate() {
                 shares[at % assigns.len()].push(place);
             }
         }
