@@ -250,6 +250,67 @@ def group_new_protocol():
     reader.close()
 
 
+def new_protocol_consumer(group):
+    settings = {
+        "bootstrap.servers": BOOTSTRAP,
+        "group.id": group,
+        "group.protocol": "consumer",
+        "auto.offset.reset": "earliest",
+        "enable.auto.commit": False,
+    }
+    return Consumer(settings)
+
+
+def rolling(before, after):
+    """Members are replaced one by one by those of the other protocol, while messages come."""
+    name, group = topic(4), name_of("group")
+    members, seen, sent = [], {}, 0
+
+    def read_on():
+        for member in members:
+            message = member.poll(0.05)
+            if message is not None:
+                assert message.error() is None, message.error()
+                seen[message.value()] = seen.get(message.value(), 0) + 1
+                member.commit(message)
+
+    def shared():
+        read_on()
+        owned = [(it.topic, it.partition) for member in members for it in member.assignment()]
+        return sorted(owned) == [(name, at) for at in range(4)] and all(
+            member.assignment() for member in members
+        )
+
+    def send_more():
+        nonlocal sent
+        for partition in range(4):
+            send(name, [b"%d" % (sent + number) for number in range(5)], partition)
+            sent += 5
+        eventually(lambda: (read_on(), len(seen) == sent)[1], 60, 0)
+
+    for make in (before, before, after, after):
+        if len(members) == 2:
+            members.pop(0).close()
+            eventually(shared, 60, 0)
+            send_more()
+        member = make(group)
+        member.subscribe([name])
+        members.append(member)
+        eventually(shared, 60, 0)
+        send_more()
+    for member in members:
+        member.close()
+    assert all(count == 1 for count in seen.values()), seen
+
+
+def group_rolling_upgrade():
+    rolling(consumer, new_protocol_consumer)
+
+
+def group_rolling_downgrade():
+    rolling(new_protocol_consumer, consumer)
+
+
 def static_member():
     name, group = topic(2), name_of("group")
     send(name, [b"a"])
@@ -409,6 +470,8 @@ run(
         ("group-two-members", two_members),
         ("group-cooperative", group_cooperative),
         ("group-new-protocol", group_new_protocol),
+        ("group-rolling-upgrade", group_rolling_upgrade),
+        ("group-rolling-downgrade", group_rolling_downgrade),
         ("group-static-member", static_member),
         ("group-admin", group_admin),
         ("idempotent-producer", idempotent_producer),

@@ -157,6 +157,8 @@ pub struct DescribedConsumer {
     pub rack: Option<String>,
     /// Its epoch.
     pub epoch: i32,
+    /// Whether it speaks the classic protocol.
+    pub is_classic: bool,
     /// What its client calls itself.
     pub client_id: String,
     /// Where its client connects from.

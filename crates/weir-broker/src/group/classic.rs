@@ -109,6 +109,25 @@ pub(super) fn metadata_bytes(protocols: &[(String, Bytes)]) -> usize {
     sizes.fold(0, usize::saturating_add)
 }
 
+/// The protocol with most votes of those that all members offer; each votes for its best.
+/// Of equals the first by name. `None` without members.
+pub(super) fn elected_protocol(offered: &[&[(String, Bytes)]]) -> Option<String> {
+    let offered: Vec<Vec<&str>> = offered
+        .iter()
+        .map(|own| own.iter().map(|(name, _)| name.as_str()).collect())
+        .collect();
+    let common = |name: &&&str| offered.iter().all(|own| own.contains(name));
+    let common: BTreeSet<&str> = offered.first()?.iter().filter(common).copied().collect();
+    let mut votes: BTreeMap<&str, usize> = BTreeMap::new();
+    for own in &offered {
+        if let Some(vote) = own.iter().find(|name| common.contains(*name)) {
+            *votes.entry(vote).or_default() += 1;
+        }
+    }
+    let winner = votes.iter().rev().max_by_key(|(_, count)| **count);
+    winner.map(|(name, _)| (*name).to_owned())
+}
+
 /// How long a rebalance waits for members.
 pub(super) struct JoinWait {
     pub(super) deadline: Millis,
@@ -162,7 +181,8 @@ impl<T> Group<T> {
         }
     }
 
-    /// A group from its record: stable, each member with a whole session before it.
+    /// A group from its record, each member with a whole session before it: stable, or waiting for
+    /// all to join again.
     pub(super) fn restore(record: &GroupRecord, now: Millis) -> Self {
         let mut group = Self::new(record.group.clone());
         group.generation = record.generation;
@@ -199,6 +219,14 @@ impl<T> Group<T> {
             }
             group.members.insert(stored.member.clone(), member);
         }
+        if record.must_rebalance {
+            group.state = GroupState::PreparingRebalance;
+            group.join_wait = Some(JoinWait {
+                deadline: now.plus(group.rebalance_timeout_ms()),
+                initial_remaining_ms: None,
+                has_newcomer: false,
+            });
+        }
         group
     }
 
@@ -227,6 +255,7 @@ impl<T> Group<T> {
             protocol_type: self.protocol_type.clone(),
             protocol: self.protocol.clone(),
             leader: self.leader.clone(),
+            must_rebalance: false,
             members: members.collect(),
         }
     }
@@ -251,25 +280,13 @@ impl<T> Group<T> {
         self.protocol_type == protocol_type && protocols.iter().any(|(name, _)| is_common(name))
     }
 
-    /// The protocol with most votes of those that all members offer; each votes for its best.
-    /// Of equals the first by name. `None` without members.
+    /// The protocol of a new generation; `None` without members.
     pub(super) fn elected_protocol(&self) -> Option<String> {
-        let first = self.members.values().next()?;
-        let common: BTreeSet<&str> = first
-            .protocols
-            .iter()
-            .map(|(name, _)| name.as_str())
-            .filter(|name| self.members.values().all(|member| member.offers(name)))
-            .collect();
-        let mut votes: BTreeMap<&str, usize> = BTreeMap::new();
-        for member in self.members.values() {
-            let mut offered = member.protocols.iter().map(|(name, _)| name.as_str());
-            if let Some(vote) = offered.find(|name| common.contains(name)) {
-                *votes.entry(vote).or_default() += 1;
-            }
-        }
-        let winner = votes.iter().rev().max_by_key(|(_, count)| **count);
-        winner.map(|(name, _)| (*name).to_owned())
+        let offered = self
+            .members
+            .values()
+            .map(|member| member.protocols.as_slice());
+        elected_protocol(&offered.collect::<Vec<_>>())
     }
 
     /// Whether `member` is who it says it is.

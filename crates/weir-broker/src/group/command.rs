@@ -11,12 +11,12 @@ use super::{
 };
 use crate::encoding::{DecodeError, Reader, Writer};
 
-// Tags are never used again for something else.
-const PUT_GROUP: u8 = 1;
+// Tags are never used again for something else: 1 and 5 were earlier forms.
 const COMMIT_OFFSETS: u8 = 2;
 const DELETE_GROUP: u8 = 3;
 const FORGET_OFFSETS: u8 = 4;
-const CHANGE_CONSUMERS: u8 = 5;
+const PUT_GROUP: u8 = 6;
+const CHANGE_CONSUMERS: u8 = 7;
 /// Least that an encoded place takes, in bytes.
 const PLACE_BYTES: usize = 8 + 8;
 

@@ -81,18 +81,28 @@ impl<T> Coordinator<T> {
     pub fn unload(&mut self, out: &mut Vec<Action<T>>) {
         self.deadlines.clear();
         for (_, group) in std::mem::take(&mut self.groups) {
-            for (id, member) in group.members {
-                if let Some(reply) = member.awaiting_join {
-                    let error = ErrorKind::NotCoordinator;
-                    out.push(Action::AnswerJoin(
-                        reply,
-                        Err(JoinRefused { error, member: id }),
-                    ));
-                }
-                if let Some(reply) = member.awaiting_sync {
-                    out.push(Action::AnswerSync(reply, Err(ErrorKind::NotCoordinator)));
-                }
+            group.dismiss(ErrorKind::NotCoordinator, out);
+        }
+    }
+
+    /// Takes up one more group that is not known here, as it was stored.
+    pub fn adopt(&mut self, now: Millis, record: &GroupRecord) {
+        assert!(
+            !self.groups.contains_key(&record.group),
+            "a group is not replaced by what was stored of it earlier"
+        );
+        self.groups
+            .insert(record.group.clone(), Group::restore(record, now));
+        self.reindex(&record.group);
+    }
+
+    /// Forgets a group that goes on as one of another kind: who waits is told to join again.
+    pub fn hand_over(&mut self, id: &str, out: &mut Vec<Action<T>>) {
+        if let Some(group) = self.groups.remove(id) {
+            if let Some(at) = group.indexed {
+                self.deadlines.remove(&(at, id.to_owned()));
             }
+            group.dismiss(ErrorKind::RebalanceInProgress, out);
         }
     }
 
@@ -231,6 +241,23 @@ impl<T> Coordinator<T> {
         }
         if group.is_blank() {
             self.groups.remove(id);
+        }
+    }
+}
+
+impl<T> Group<T> {
+    /// Tells everybody who waits why that is over.
+    fn dismiss(self, error: ErrorKind, out: &mut Vec<Action<T>>) {
+        for (member, waiting) in self.members {
+            if let Some(reply) = waiting.awaiting_join {
+                out.push(Action::AnswerJoin(
+                    reply,
+                    Err(JoinRefused { error, member }),
+                ));
+            }
+            if let Some(reply) = waiting.awaiting_sync {
+                out.push(Action::AnswerSync(reply, Err(error)));
+            }
         }
     }
 }

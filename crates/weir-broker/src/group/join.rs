@@ -15,7 +15,7 @@ use super::{
 use crate::api::{Join, JoinRefused};
 
 /// Longest wait that a client can ask for, in ms: what its wire format holds.
-const MAX_REBALANCE_TIMEOUT_MS: u64 = i32::MAX as u64;
+pub(super) const MAX_REBALANCE_TIMEOUT_MS: u64 = i32::MAX as u64;
 
 impl<T> Coordinator<T> {
     /// A member joins; the answer comes when the generation begins. `new_member_suffix` is
@@ -57,7 +57,7 @@ impl<T> Coordinator<T> {
     }
 }
 
-fn check_join(join: &Join, config: &GroupConfig) -> Result<(), ErrorKind> {
+pub(super) fn check_join(join: &Join, config: &GroupConfig) -> Result<(), ErrorKind> {
     let sessions = config.min_session_timeout_ms..=config.max_session_timeout_ms;
     if !sessions.contains(&join.session_timeout_ms) {
         return Err(ErrorKind::InvalidSessionTimeout);
@@ -115,12 +115,7 @@ impl<T> Group<T> {
     }
 
     fn join_unknown(&mut self, step: &mut Step<'_, T>, join: Join, reply: T, suffix: u128) {
-        let prefix = join.instance.as_deref().unwrap_or(&join.client_id);
-        let id = format!(
-            "{}-{}",
-            clipped(prefix),
-            uuid::Builder::from_random_bytes(suffix.to_be_bytes()).into_uuid()
-        );
+        let id = new_member_id(&join, suffix);
         if self.members.contains_key(&id) || self.pending.contains_key(&id) {
             // The source of randomness repeats itself; the client tries again.
             step.refuse_join(reply, ErrorKind::CoordinatorLoading, "");
@@ -275,8 +270,15 @@ impl<T> Group<T> {
     }
 }
 
+/// The id of a member that comes without one.
+pub(super) fn new_member_id(join: &Join, suffix: u128) -> String {
+    let prefix = join.instance.as_deref().unwrap_or(&join.client_id);
+    let unique = uuid::Builder::from_random_bytes(suffix.to_be_bytes()).into_uuid();
+    format!("{}-{unique}", clipped(prefix))
+}
+
 /// Copies out of the request's buffer, which would otherwise live as long as the member.
-fn kept(protocols: &[(String, Bytes)]) -> Vec<(String, Bytes)> {
+pub(super) fn kept(protocols: &[(String, Bytes)]) -> Vec<(String, Bytes)> {
     let copy =
         |(name, metadata): &(String, Bytes)| (name.clone(), Bytes::copy_from_slice(metadata));
     protocols.iter().map(copy).collect()

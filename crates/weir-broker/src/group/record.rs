@@ -1,9 +1,9 @@
 //! What outlives a restart of a group: one generation with its members and assignments.
 //!
 //! Encoded group: text id, `i32` generation, `i64` time in ms, text protocol type, optional texts protocol and
-//! leader, `u32` members, each text id, optional text instance, texts client id and host,
+//! leader, `u8` whether its members have to join again, `u32` members, each text id, optional text instance, texts client id and host,
 //! `u64` session and rebalance timeouts in ms, bytes metadata and assignment.
-//! Encoded table, version 3: `u8` version, `u32` groups in ascending order of id, each `u8` kind (1:
+//! Encoded table, version 4: `u8` version, `u32` groups in ascending order of id, each `u8` kind (1:
 //! classic, 2: consumer, see [`super::consumer::record`]) and the group.
 
 use std::collections::BTreeMap;
@@ -15,10 +15,10 @@ use super::consumer::{ConsumerChange, ConsumerRecord};
 use crate::encoding::{DecodeError, Reader, Writer};
 use weir_model::ErrorKind;
 
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 const CLASSIC: u8 = 1;
 const CONSUMER: u8 = 2;
-const GROUP_MIN_BYTES: usize = 1 + 4 + 4 + 8 + 4 + 1 + 1 + 4;
+const GROUP_MIN_BYTES: usize = 1 + 4 + 4 + 8 + 4 + 1 + 1 + 1 + 4;
 const MEMBER_MIN_BYTES: usize = 4 + 1 + 4 + 4 + 8 + 8 + 4 + 4;
 
 /// A group as it was when a generation became stable, or its members changed after that.
@@ -36,6 +36,8 @@ pub struct GroupRecord {
     pub protocol: Option<String>,
     /// The leading member; `None` without members.
     pub leader: Option<String>,
+    /// Its members have to join again: it was a consumer group, and what one had is nobody's.
+    pub must_rebalance: bool,
     /// The members in the order in which they joined.
     pub members: Vec<MemberRecord>,
 }
@@ -70,6 +72,7 @@ impl GroupRecord {
         writer.text(&self.protocol_type);
         writer.optional_text(self.protocol.as_deref());
         writer.optional_text(self.leader.as_deref());
+        writer.u8(u8::from(self.must_rebalance));
         writer.count(self.members.len());
         for member in &self.members {
             member.write(writer);
@@ -85,6 +88,11 @@ impl GroupRecord {
             protocol_type: reader.text()?.to_owned(),
             protocol: reader.optional_text()?.map(str::to_owned),
             leader: reader.optional_text()?.map(str::to_owned),
+            must_rebalance: match reader.u8()? {
+                0 => false,
+                1 => true,
+                tag => return Err(reader.unknown_tag("need of a rebalance", tag)),
+            },
             members: Vec::new(),
         };
         for _ in 0..reader.count(MEMBER_MIN_BYTES)? {

@@ -99,11 +99,7 @@ impl Node {
             reply,
             refuse,
             move |shard, context, reply| {
-                let mut actions = Vec::new();
-                shard
-                    .coordinator
-                    .sync(context.elapsed, sync, reply, &mut actions);
-                shard.act(actions, context);
+                shard.sync(sync, reply, context);
             },
         );
     }
@@ -115,8 +111,7 @@ impl Node {
             reply,
             refuse,
             move |shard, context, reply| {
-                let answer = shard.coordinator.heartbeat(context.elapsed, &heartbeat);
-                reply.send(Outcome::Heartbeat(answer));
+                shard.heartbeat(heartbeat, reply, context);
             },
         );
     }

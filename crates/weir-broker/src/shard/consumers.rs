@@ -1,5 +1,6 @@
 //! Consumer groups of a shard's leader: what they know of the cluster, and what becomes of their
-//! changes. A group is classic or not at any time; an empty one becomes what its first member is.
+//! changes. A group is classic or not at any time; an empty one becomes what its first member is, and
+//! one with members what their protocols make of it.
 
 use std::sync::Arc;
 
@@ -10,13 +11,12 @@ use weir_raft::{Context, Handle, Input, NotCommitted};
 use super::{Shard, ShardCommand};
 use crate::{
     api::{
-        ConsumerHeartbeat, DescribedConsumerGroup, GroupPhase, Join, JoinRefused, Leave,
-        OffsetCommit, Outcome, Refused,
+        ConsumerHeartbeat, DescribedConsumerGroup, GroupPhase, Heartbeat, Join, JoinRefused, Leave,
+        OffsetCommit, Outcome, Refused, Sync,
     },
     configs::group::GroupSettings,
     group::{
-        Action, Catalogue, ConsumerAction, ConsumerAnswer, ConsumerChange, GroupCommand,
-        GroupState, GroupTopic, StoreId,
+        Catalogue, ConsumerAction, ConsumerAnswer, GroupCommand, GroupState, GroupTopic, StoreId,
     },
     machine::Machine,
     mailbox::Reply,
@@ -98,8 +98,9 @@ impl Shard {
         reply: Reply,
         context: &mut ShardContext<'_>,
     ) {
-        if let Err(refused) = self.make_room_for_consumers(&beat) {
-            return reply.send(Outcome::ConsumerBeat(Err(refused)));
+        let id = &beat.group;
+        if !self.consumers.contains(id) && self.coordinator.state(id) != GroupState::Dead {
+            return self.upgrade(beat, reply, context);
         }
         let mut actions = Vec::new();
         let metadata = self.metadata();
@@ -115,28 +116,38 @@ impl Shard {
         self.act_for_consumers(actions, context);
     }
 
-    /// A classic group without members gives way.
-    fn make_room_for_consumers(&mut self, beat: &ConsumerHeartbeat) -> Result<(), Refused> {
-        let id = &beat.group;
-        if self.consumers.contains(id) || self.coordinator.state(id) == GroupState::Dead {
-            return Ok(());
-        }
-        let reason = if beat.epoch != 0 {
-            format!("Group {id} is not a consumer group.")
-        } else if self.coordinator.forget(id) {
-            return Ok(());
+    /// A classic group becomes a consumer group, with the members that it has.
+    fn upgrade(&mut self, beat: ConsumerHeartbeat, reply: Reply, context: &mut ShardContext<'_>) {
+        let (now, metadata) = (context.elapsed, self.metadata());
+        let upgraded = if beat.epoch == 0 {
+            let stored = self.groups.consumer(&beat.group);
+            self.coordinator
+                .upgraded(now, &metadata, &beat.group, stored)
         } else {
-            format!(
-                "Cannot upgrade classic group {id} to consumer group because online upgrade is disabled."
-            )
+            Err(Refused {
+                error: ErrorKind::GroupNotFound,
+                reason: format!("Group {} is not a consumer group.", beat.group),
+            })
         };
-        Err(Refused {
-            error: ErrorKind::GroupNotFound,
-            reason,
-        })
+        let checked = upgraded.and_then(|record| {
+            self.consumers
+                .check_upgrade(now, &metadata, &record, &beat)
+                .map(|()| record)
+        });
+        let record = match checked {
+            Ok(record) => record,
+            Err(refused) => return reply.send(Outcome::ConsumerBeat(Err(refused))),
+        };
+        let mut dismissed = Vec::new();
+        self.coordinator.hand_over(&beat.group, &mut dismissed);
+        self.act(dismissed, context);
+        let mut actions = Vec::new();
+        self.consumers
+            .upgrade(now, &metadata, record, (beat, reply), &mut actions);
+        self.act_for_consumers(actions, context);
     }
 
-    /// A member joins a classic group; a consumer group without members gives way.
+    /// A member joins by the classic protocol; a consumer group without members gives way.
     pub(crate) fn join(
         &mut self,
         join: Join,
@@ -144,29 +155,55 @@ impl Shard {
         new_member_suffix: u128,
         context: &mut ShardContext<'_>,
     ) {
-        let mut actions = Vec::new();
+        let now = context.elapsed;
         if self.consumers.forget(&join.group) {
+            let mut actions = Vec::new();
             let coordinator = &mut self.coordinator;
-            coordinator.join(
-                context.elapsed,
-                join,
-                reply,
-                new_member_suffix,
-                &mut actions,
-            );
-        } else {
-            let error = match self.consumers.phase(&join.group) {
-                // Its last member is about to be gone.
-                GroupPhase::Empty => ErrorKind::CoordinatorLoading,
-                _ => ErrorKind::InconsistentGroupProtocol,
-            };
-            let member = join.member;
-            actions.push(Action::AnswerJoin(
-                reply,
-                Err(JoinRefused { error, member }),
-            ));
+            coordinator.join(now, join, reply, new_member_suffix, &mut actions);
+            return self.act(actions, context);
         }
+        if self.consumers.phase(&join.group) == GroupPhase::Empty {
+            // Its last member is about to be gone.
+            let (error, member) = (ErrorKind::CoordinatorLoading, join.member);
+            return reply.send(Outcome::Join(Err(JoinRefused { error, member })));
+        }
+        let (mut actions, metadata) = (Vec::new(), self.metadata());
+        let asked = (join, new_member_suffix);
+        self.consumers
+            .join(now, &metadata, asked, reply, &mut actions);
+        self.act_for_consumers(actions, context);
+    }
+
+    /// A member asks for its assignment by the classic protocol.
+    pub(crate) fn sync(&mut self, sync: Sync, reply: Reply, context: &mut ShardContext<'_>) {
+        let now = context.elapsed;
+        if self.consumers.contains(&sync.group) {
+            let (mut actions, metadata) = (Vec::new(), self.metadata());
+            self.consumers
+                .sync(now, &metadata, sync, reply, &mut actions);
+            return self.act_for_consumers(actions, context);
+        }
+        let mut actions = Vec::new();
+        self.coordinator.sync(now, sync, reply, &mut actions);
         self.act(actions, context);
+    }
+
+    /// A member lives by the classic protocol.
+    pub(crate) fn heartbeat(
+        &mut self,
+        heartbeat: Heartbeat,
+        reply: Reply,
+        context: &mut ShardContext<'_>,
+    ) {
+        let now = context.elapsed;
+        if self.consumers.contains(&heartbeat.group) {
+            let (mut actions, metadata) = (Vec::new(), self.metadata());
+            self.consumers
+                .classic_heartbeat(now, &metadata, heartbeat, reply, &mut actions);
+            return self.act_for_consumers(actions, context);
+        }
+        let answer = self.coordinator.heartbeat(now, &heartbeat);
+        reply.send(Outcome::Heartbeat(answer));
     }
 
     /// Members leave a group of either kind.
@@ -201,7 +238,9 @@ impl Shard {
         } = commit;
         if self.consumers.contains(group) {
             self.consumers.check_commit(group, member, *generation)?;
-            return match commit.knows_epochs || is_transactional || *generation < 0 {
+            let is_classic = self.consumers.is_classic(group, member);
+            let knows_epochs = commit.knows_epochs || is_classic;
+            return match knows_epochs || is_transactional || *generation < 0 {
                 true => Ok(()),
                 false => Err(ErrorKind::UnsupportedVersion),
             };
@@ -276,27 +315,53 @@ impl Shard {
                     reply.send(match answer {
                         ConsumerAnswer::Beat(beat) => Outcome::ConsumerBeat(beat),
                         ConsumerAnswer::Left(left) => Outcome::Leave(left),
+                        ConsumerAnswer::Joined(joined) => Outcome::Join(joined),
+                        ConsumerAnswer::Synced(synced) => Outcome::Sync(synced),
+                        ConsumerAnswer::Lives(lives) => Outcome::Heartbeat(lives),
                     });
                 }
-                ConsumerAction::Store { store, change } => self.store(store, change, context),
+                ConsumerAction::Store { store, mut change } => {
+                    // The coordinator goes by a clock of this node alone.
+                    change.since = context.now;
+                    let group = change.group.clone();
+                    self.store(
+                        store,
+                        group,
+                        &GroupCommand::ChangeConsumers(change),
+                        context,
+                    );
+                }
+                ConsumerAction::Downgrade { store, mut record } => {
+                    record.since = context.now;
+                    let group = record.group.clone();
+                    self.store(store, group, &GroupCommand::PutGroup(record), context);
+                }
             }
+        }
+    }
+
+    /// A group that is no consumer group any more, or did not become one, is what is stored.
+    fn take_up_classic(&mut self, group: &str, context: &ShardContext<'_>) {
+        let is_known =
+            self.consumers.contains(group) || self.coordinator.state(group) != GroupState::Dead;
+        if let (false, true, Some(record)) = (is_known, context.leads, self.groups.get(group)) {
+            self.coordinator.adopt(context.elapsed, record);
         }
     }
 
     fn store(
         &mut self,
         store: StoreId,
-        mut change: ConsumerChange,
+        group: String,
+        command: &GroupCommand,
         context: &mut ShardContext<'_>,
     ) {
-        // The coordinator goes by a clock of this node alone.
-        change.since = context.now;
-        let group = change.group.clone();
-        let command = ShardCommand::group(&GroupCommand::ChangeConsumers(change));
+        let command = ShardCommand::group(command);
         let (shard, handle) = (self.id, self.env.handle.clone());
         let done = move |outcome: Result<AppliedOutcome, NotCommitted>| {
             let result = match outcome {
                 Ok(AppliedOutcome::Group(result)) => result,
+                Ok(AppliedOutcome::Done) => Ok(()),
                 Ok(_) => Err(ErrorKind::InvalidRequest),
                 Err(error) => Err(error.kind()),
             };
@@ -330,6 +395,7 @@ fn tell_stored(
                     &mut actions,
                 );
                 shard.act_for_consumers(actions, context);
+                shard.take_up_classic(&group, context);
             }
         },
     );

@@ -33,6 +33,8 @@ const OWN_ID_FROM: i16 = 1;
 const MEMBER_TYPE_FROM: i16 = 1;
 /// A member that speaks as these requests do.
 const CONSUMER_MEMBER: i8 = 1;
+/// The member type of those who speak the classic protocol.
+const CLASSIC_MEMBER: i8 = 0;
 
 fn code(kind: ErrorKind) -> i16 {
     wire_code::of(kind, Surface::Group)
@@ -170,6 +172,10 @@ fn described_group(head: &Head, response: WireGroup, group: DescribedConsumerGro
 }
 
 fn member(head: &Head, member: DescribedConsumer) -> WireMember {
+    let member_type = match member.is_classic {
+        true => CLASSIC_MEMBER,
+        false => CONSUMER_MEMBER,
+    };
     let names = member.topics.into_iter().map(|name| text(name).into());
     let response = WireMember::default()
         .with_member_id(text(member.member))
@@ -183,7 +189,7 @@ fn member(head: &Head, member: DescribedConsumer) -> WireMember {
         .with_assignment(assignment(member.assigned))
         .with_target_assignment(assignment(member.target));
     if head.version >= MEMBER_TYPE_FROM {
-        response.with_member_type(CONSUMER_MEMBER)
+        response.with_member_type(member_type)
     } else {
         response
     }

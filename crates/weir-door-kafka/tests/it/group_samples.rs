@@ -182,6 +182,7 @@ fn described_consumers() -> DescribedConsumerGroup {
             instance: Some("instance".into()),
             rack: None,
             epoch: 3,
+            is_classic: false,
             client_id: "client".into(),
             client_host: "/127.0.0.1".into(),
             topics: vec!["topic".into()],

@@ -135,7 +135,9 @@ impl Group {
         let presence = presence.or_insert(Presence {
             session_deadline,
             revoke_deadline: None,
+            call_deadline: None,
         });
+        presence.call_deadline = None;
         presence.session_deadline = session_deadline;
         self.note(session_deadline);
         let says_all = beat.rebalance_timeout_ms.is_some()
@@ -233,7 +235,7 @@ impl Group {
         match self.instances.get(instance) {
             // Its first answer was lost.
             Some(owner) if *owner == beat.member => Ok(None),
-            Some(owner) if self.record.members[owner].epoch == IS_AWAY => Ok(Some(owner.clone())),
+            Some(owner) if self.record.members[owner].is_replaceable() => Ok(Some(owner.clone())),
             Some(owner) => {
                 let reason = format!(
                     "Static member {} with instance id {instance} cannot join the group because the instance id is owned by {owner} member.",
@@ -286,16 +288,20 @@ impl Group {
         }
         let names = beat.topics.iter().flatten().map(String::len);
         let new_bytes = names.sum::<usize>() + beat.pattern.as_ref().map_or(0, String::len);
-        let old_bytes = before.map_or(0, ConsumerMember::subscription_bytes);
-        if (self.subscription_bytes + new_bytes).saturating_sub(old_bytes) > MAX_SUBSCRIPTION_BYTES
-        {
+        if !self.has_room_for(new_bytes, before) {
             let reason = "The group is subscribed to too many topics.";
             return Err(refused(ErrorKind::GroupMaxSizeReached, reason));
         }
         Ok(())
     }
 
-    fn add(&mut self, id: &str) {
+    /// Whether a member may bring so many bytes in the place of what it brought before.
+    pub(super) fn has_room_for(&self, bytes: usize, before: Option<&ConsumerMember>) -> bool {
+        let old_bytes = before.map_or(0, ConsumerMember::subscription_bytes);
+        (self.subscription_bytes + bytes).saturating_sub(old_bytes) <= MAX_SUBSCRIPTION_BYTES
+    }
+
+    pub(super) fn add(&mut self, id: &str) {
         self.put(ConsumerMember {
             member: id.to_owned(),
             instance: None,
@@ -306,6 +312,7 @@ impl Group {
             topics: Vec::new(),
             pattern: None,
             assignor: None,
+            classic: None,
             epoch: 0,
             previous_epoch: 0,
             assigned: Vec::new(),
@@ -317,7 +324,7 @@ impl Group {
     }
 
     /// A static member comes back under another id and takes its own place again.
-    fn replace(&mut self, old: &str, new: &str) {
+    pub(super) fn replace(&mut self, old: &str, new: &str) {
         if new != old {
             self.remove(new);
         }
@@ -344,7 +351,13 @@ impl Group {
         if says_nothing_new(before, beat) {
             return;
         }
-        let after = updated(before, beat);
+        self.take_over(updated(before, beat));
+    }
+
+    /// Puts a known member's new state in the place of the old one.
+    pub(super) fn take_over(&mut self, after: ConsumerMember) {
+        let id = after.member.clone();
+        let before = &self.record.members[&id];
         if after == *before {
             return;
         }
@@ -356,7 +369,7 @@ impl Group {
             self.instances.remove(&old);
         }
         if let Some(instance) = &after.instance {
-            self.instances.insert(instance.clone(), id.clone());
+            self.instances.insert(instance.clone(), id);
         }
         self.put(after);
         if has_new_topics {
@@ -373,18 +386,28 @@ fn says_nothing_new(before: &ConsumerMember, beat: &ConsumerHeartbeat) -> bool {
         && beat.assignor.is_none()
         && beat.rack.is_none()
         && beat.rebalance_timeout_ms.is_none()
+        && before.classic.is_none()
         && (beat.instance.is_none() || beat.instance == before.instance)
         && clipped(&beat.client_id) == before.client_id
         && clipped(&beat.client_host) == before.client_host
 }
 
 /// The first [`MAX_CLIENT_TEXT_BYTES`] of a client's own words.
-fn clipped(text: &str) -> &str {
+pub(super) fn clipped(text: &str) -> &str {
     &text[..text.floor_char_boundary(MAX_CLIENT_TEXT_BYTES)]
+}
+
+impl ConsumerMember {
+    /// Whether another member may take its instance id: it is away, or it cannot say that it goes
+    /// away and comes back.
+    fn is_replaceable(&self) -> bool {
+        self.epoch == IS_AWAY || self.classic.is_some()
+    }
 }
 
 fn updated(before: &ConsumerMember, beat: &ConsumerHeartbeat) -> ConsumerMember {
     let mut after = before.clone();
+    after.classic = None;
     clipped(&beat.client_id).clone_into(&mut after.client_id);
     clipped(&beat.client_host).clone_into(&mut after.client_host);
     if let Some(instance) = &beat.instance {

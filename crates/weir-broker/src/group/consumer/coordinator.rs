@@ -1,44 +1,31 @@
 //! All consumer groups that one shard coordinates: which heartbeats wait for which change, and
 //! when members are given up.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use weir_log::Millis;
 use weir_model::ErrorKind;
 
 use super::{
-    admission::{self, Admitted, Rules},
-    config::{BEHIND_PAUSE_MS, MAX_TURN_COUNT, MAX_WAITING_COUNT},
+    admission::{self, Rules},
+    config::MAX_WAITING_COUNT,
     group::Group,
     record::{ConsumerChange, ConsumerRecord},
     resolve::Catalogue,
+    turn::{Asked, ConsumerAnswer, Slot, Storing},
 };
 use crate::{
-    api::{ConsumerBeat, ConsumerHeartbeat, Leave, Refused},
-    group::config::{GroupConfig, MAX_GROUPS},
+    api::{ConsumerHeartbeat, Leave, Refused},
+    group::{
+        config::{GroupConfig, MAX_GROUPS},
+        record::GroupRecord,
+    },
 };
 
 /// Ties [`ConsumerCoordinator::stored`] to a [`ConsumerAction::Store`]. Never given out twice by
 /// one coordinator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StoreId(pub u64);
-
-/// What is answered.
-#[derive(Debug)]
-pub enum ConsumerAnswer {
-    /// A heartbeat.
-    Beat(Result<ConsumerBeat, Refused>),
-    /// Departures, one answer each.
-    Left(Result<Vec<Result<(), ErrorKind>>, ErrorKind>),
-}
-
-/// What is asked.
-#[derive(Debug)]
-enum Asked {
-    Beat(Box<ConsumerHeartbeat>),
-    /// Members with instance ids.
-    Leave(Vec<(String, Option<String>)>),
-}
 
 /// What the coordinator wants done.
 #[derive(Debug)]
@@ -53,19 +40,14 @@ pub enum ConsumerAction<T> {
         /// The command's content.
         change: ConsumerChange,
     },
-}
-
-/// A group, and who waits for it.
-struct Slot<T> {
-    group: Group,
-    waiting: VecDeque<(Asked, T)>,
-    /// The change that is being stored, and the answers that depend on it.
-    storing: Option<(StoreId, Vec<(T, ConsumerAnswer)>)>,
-    /// A deadline has passed.
-    is_due: bool,
-    /// The time under which the coordinator will look at the group again: no later than any
-    /// deadline.
-    indexed: Option<Millis>,
+    /// Replicate the record in the group's place: only members of the classic protocol are left.
+    /// Then as above; where the group is not known here after that, it goes on as what is stored.
+    Downgrade {
+        /// To say which.
+        store: StoreId,
+        /// The command's content.
+        record: GroupRecord,
+    },
 }
 
 /// The consumer groups of one shard, as its leader sees them. `T` is what answers a request; every
@@ -163,12 +145,13 @@ impl<T> ConsumerCoordinator<T> {
             return;
         }
         let id = beat.group.clone();
-        let slot = self
-            .groups
-            .get_mut(&id)
-            .expect("an admitted heartbeat has its group");
-        slot.waiting.push_back((Asked::Beat(Box::new(beat)), reply));
-        self.turn(now, catalogue, &id, out);
+        self.ask(
+            now,
+            catalogue,
+            &id,
+            (Asked::Beat(Box::new(beat)), reply),
+            out,
+        );
     }
 
     /// Members are taken out by somebody else, by id or instance id.
@@ -180,15 +163,34 @@ impl<T> ConsumerCoordinator<T> {
         reply: T,
         out: &mut Vec<ConsumerAction<T>>,
     ) {
-        let slot = self.groups.get_mut(&leave.group);
+        let id = leave.group;
+        self.ask(
+            now,
+            catalogue,
+            &id,
+            (Asked::Leave(leave.members), reply),
+            out,
+        );
+    }
+
+    /// Lets a request wait for its turn, which may be now.
+    pub(super) fn ask(
+        &mut self,
+        now: Millis,
+        catalogue: &impl Catalogue,
+        id: &str,
+        (asked, reply): (Asked, T),
+        out: &mut Vec<ConsumerAction<T>>,
+    ) {
+        let slot = self.groups.get_mut(id);
         let slot = slot.filter(|slot| slot.waiting.len() < MAX_WAITING_COUNT);
         let Some(slot) = slot else {
-            let answer = ConsumerAnswer::Left(Err(ErrorKind::Overloaded));
+            let answer = asked.refused(ErrorKind::Overloaded);
             out.push(ConsumerAction::Answer(reply, answer));
             return;
         };
-        slot.waiting.push_back((Asked::Leave(leave.members), reply));
-        self.turn(now, catalogue, &leave.group, out);
+        slot.waiting.push_back((asked, reply));
+        self.turn(now, catalogue, id, out);
     }
 
     /// Checks what the request says for itself and makes the group for a first member.
@@ -200,12 +202,8 @@ impl<T> ConsumerCoordinator<T> {
         beat: &ConsumerHeartbeat,
     ) -> Result<(), Refused> {
         admission::check(beat)?;
-        if let Some(slot) = self.groups.get(&beat.group) {
-            return if slot.waiting.len() < MAX_WAITING_COUNT {
-                Ok(())
-            } else {
-                Err(ErrorKind::Overloaded.into())
-            };
+        if self.groups.contains_key(&beat.group) {
+            return Ok(());
         }
         if beat.epoch != admission::JOINS {
             return Err(Refused {
@@ -231,15 +229,14 @@ impl<T> ConsumerCoordinator<T> {
         let record = record.unwrap_or_else(|| ConsumerRecord::new(id.to_owned()));
         let mut group = Group::new(record);
         group.begin_sessions(now, &catalogue.settings(id), &BTreeMap::new());
-        let slot = Slot {
-            group,
-            waiting: VecDeque::new(),
-            storing: None,
-            is_due: false,
-            indexed: None,
-        };
-        self.groups.insert(id.to_owned(), slot);
-        self.index(id);
+        self.take_up(group);
+    }
+
+    /// A group whose sessions have begun.
+    pub(super) fn take_up(&mut self, group: Group) {
+        let id = group.record.group.clone();
+        self.groups.insert(id.clone(), Slot::new(group));
+        self.index(&id);
     }
 
     /// The change `store` of `group` was applied, or not. `record` is what is stored of the group
@@ -256,20 +253,29 @@ impl<T> ConsumerCoordinator<T> {
         let Some(slot) = self.groups.get_mut(group) else {
             return;
         };
-        let Some((_, answers)) = slot.storing.take_if(|(known, _)| *known == store) else {
+        let Some(storing) = slot.storing.take_if(|it| it.store == store) else {
             return;
         };
-        for (reply, answer) in answers {
+        for (reply, answer) in storing.answers {
             let answer = match result {
                 Ok(()) => answer,
                 Err(error) => answer.refused(error),
             };
             out.push(ConsumerAction::Answer(reply, answer));
         }
-        if result.is_err() {
-            let record = record.cloned();
-            let record = record.unwrap_or_else(|| ConsumerRecord::new(group.to_owned()));
-            let mut again = Group::new(record);
+        let is_gone = match result {
+            Ok(()) => storing.is_downgrade,
+            // Whoever waits would begin anew where a classic group may still stand.
+            Err(_) => record.is_none(),
+        };
+        if is_gone {
+            if let Some(slot) = self.drop_slot(group) {
+                slot.refuse_all(ErrorKind::CoordinatorLoading, out);
+            }
+            return;
+        }
+        if let (Err(_), Some(record)) = (result, record) {
+            let mut again = Group::new(record.clone());
             let settings = catalogue.settings(group);
             again.begin_sessions(now, &settings, &slot.group.presence);
             slot.group = again;
@@ -289,12 +295,16 @@ impl<T> ConsumerCoordinator<T> {
         true
     }
 
-    fn drop_slot(&mut self, id: &str) {
-        if let Some(slot) = self.groups.remove(id)
-            && let Some(at) = slot.indexed
-        {
+    fn drop_slot(&mut self, id: &str) -> Option<Slot<T>> {
+        let slot = self.groups.remove(id)?;
+        if let Some(at) = slot.indexed {
             self.deadlines.remove(&(at, id.to_owned()));
         }
+        Some(slot)
+    }
+
+    pub(super) fn config(&self) -> &GroupConfig {
+        &self.config
     }
 
     pub(super) fn group(&self, id: &str) -> Option<&Group> {
@@ -328,15 +338,24 @@ impl<T> ConsumerCoordinator<T> {
                 settings: catalogue.settings(id),
             };
             let answers = slot.take_turn(rules, catalogue);
-            if let Some(change) = slot.group.take_change() {
-                let store = StoreId(self.next_store);
-                self.next_store += 1;
-                slot.storing = Some((store, answers));
+            let store = StoreId(self.next_store);
+            let is_downgrade = slot.group.is_all_classic();
+            if is_downgrade {
+                let record = slot.group.downgraded(now);
+                out.push(ConsumerAction::Downgrade { store, record });
+            } else if let Some(change) = slot.group.take_change() {
                 out.push(ConsumerAction::Store { store, change });
             } else {
                 let answer = |(reply, answer)| ConsumerAction::Answer(reply, answer);
                 out.extend(answers.into_iter().map(answer));
+                continue;
             }
+            self.next_store += 1;
+            slot.storing = Some(Storing {
+                store,
+                answers,
+                is_downgrade,
+            });
         }
         let is_blank = slot.is_idle() && slot.group.record.version == 0;
         if is_blank {
@@ -365,135 +384,5 @@ impl<T> ConsumerCoordinator<T> {
             self.deadlines.remove(&(old, id.to_owned()));
         }
         self.deadlines.insert((next, id.to_owned()));
-    }
-}
-
-impl<T> Slot<T> {
-    fn has_work(&self) -> bool {
-        self.storing.is_none() && (self.is_due || !self.waiting.is_empty())
-    }
-
-    fn is_idle(&self) -> bool {
-        self.storing.is_none() && self.waiting.is_empty()
-    }
-
-    /// Takes what waits all together: one new epoch, one assignment, one change.
-    fn take_turn(
-        &mut self,
-        rules: Rules<'_>,
-        catalogue: &impl Catalogue,
-    ) -> Vec<(T, ConsumerAnswer)> {
-        let count = self.waiting.len().min(MAX_TURN_COUNT);
-        let mut heard = Vec::with_capacity(count);
-        for (asked, reply) in self.waiting.drain(..count) {
-            heard.push((reply, self.group.hear(rules, asked)));
-        }
-        if std::mem::take(&mut self.is_due) {
-            self.group.give_up(rules.now);
-        }
-        self.group.settle(rules.now, catalogue);
-        let interval_ms = rules.settings.consumer_heartbeat_interval_ms;
-        let answers = heard.into_iter().map(|(reply, turn)| {
-            let answer = match turn {
-                Turn::Over(answer) => answer,
-                Turn::Goes(admitted) => {
-                    let beat = self.group.conclude(rules.now, &admitted, interval_ms);
-                    ConsumerAnswer::Beat(beat)
-                }
-            };
-            (reply, answer)
-        });
-        answers.collect()
-    }
-
-    /// The metadata here is behind: nobody is given up for that, and who asks comes again.
-    fn put_off(&mut self, now: Millis, out: &mut Vec<ConsumerAction<T>>) {
-        self.is_due = false;
-        for presence in self.group.presence.values_mut() {
-            let earliest = now.plus(BEHIND_PAUSE_MS);
-            presence.session_deadline = presence.session_deadline.max(earliest);
-            if let Some(revoke) = &mut presence.revoke_deadline {
-                *revoke = (*revoke).max(earliest);
-            }
-        }
-        for (asked, reply) in self.waiting.drain(..) {
-            let answer = asked.refused(ErrorKind::CoordinatorLoading);
-            out.push(ConsumerAction::Answer(reply, answer));
-        }
-    }
-
-    fn refuse_all(self, error: ErrorKind, out: &mut Vec<ConsumerAction<T>>) {
-        let storing = self.storing.into_iter().flat_map(|(_, answers)| answers);
-        let storing = storing.map(|(reply, answer)| (reply, answer.refused(error)));
-        let waiting = self.waiting.into_iter();
-        let waiting = waiting.map(|(asked, reply)| (reply, asked.refused(error)));
-        let answers = storing.chain(waiting);
-        out.extend(answers.map(|(reply, answer)| ConsumerAction::Answer(reply, answer)));
-    }
-}
-
-impl Asked {
-    fn refused(&self, error: ErrorKind) -> ConsumerAnswer {
-        match self {
-            Self::Beat(_) => ConsumerAnswer::Beat(Err(error.into())),
-            Self::Leave(_) => ConsumerAnswer::Left(Err(error)),
-        }
-    }
-}
-
-impl ConsumerAnswer {
-    /// What it is where its change was not stored.
-    fn refused(&self, error: ErrorKind) -> Self {
-        match self {
-            Self::Beat(_) => Self::Beat(Err(error.into())),
-            Self::Left(_) => Self::Left(Err(error)),
-        }
-    }
-}
-
-/// What a request came to.
-enum Turn {
-    /// The member goes on.
-    Goes(Admitted),
-    /// There is nothing more to do.
-    Over(ConsumerAnswer),
-}
-
-impl Group {
-    fn hear(&mut self, rules: Rules<'_>, asked: Asked) -> Turn {
-        let heard = match asked {
-            Asked::Beat(beat) if beat.epoch >= admission::JOINS => {
-                return match self.admit(rules, &beat) {
-                    Ok(admitted) => Turn::Goes(admitted),
-                    Err(refused) => Turn::Over(ConsumerAnswer::Beat(Err(refused))),
-                };
-            }
-            Asked::Beat(beat) => {
-                let left = self.leave(&beat);
-                ConsumerAnswer::Beat(left.map(|()| ConsumerBeat {
-                    member: beat.member,
-                    epoch: beat.epoch,
-                    interval_ms: 0,
-                    assignment: None,
-                }))
-            }
-            Asked::Leave(members) => {
-                let members = members.into_iter();
-                let left =
-                    members.map(|(member, instance)| self.take_out(&member, instance.as_deref()));
-                ConsumerAnswer::Left(Ok(left.collect()))
-            }
-        };
-        Turn::Over(heard)
-    }
-
-    /// Removes members whose time is up.
-    fn give_up(&mut self, now: Millis) {
-        let due = self.presence.iter().filter(|(_, it)| it.deadline() <= now);
-        let due: Vec<String> = due.map(|(id, _)| id.clone()).collect();
-        for id in due {
-            tracing::info!(group = self.record.group, member = id, "given up");
-            self.remove(&id);
-        }
     }
 }

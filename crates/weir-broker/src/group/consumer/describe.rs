@@ -51,9 +51,18 @@ impl<T> ConsumerCoordinator<T> {
         let group = self.group(group).ok_or(ErrorKind::GroupNotFound)?;
         match group.record.members.get(member) {
             None => Err(ErrorKind::UnknownMember),
-            Some(known) if known.epoch != epoch => Err(ErrorKind::StaleMemberEpoch),
-            Some(_) => Ok(()),
+            Some(known) if known.epoch == epoch => Ok(()),
+            Some(known) if known.classic.is_some() => Err(ErrorKind::IllegalGeneration),
+            Some(_) => Err(ErrorKind::StaleMemberEpoch),
         }
+    }
+
+    /// Whether the group has this member, and it speaks the classic protocol.
+    pub fn is_classic(&self, group: &str, member: &str) -> bool {
+        let member = self
+            .group(group)
+            .and_then(|it| it.record.members.get(member));
+        member.is_some_and(|it| it.classic.is_some())
     }
 }
 
@@ -79,6 +88,7 @@ impl Group {
             instance: member.instance.clone(),
             rack: member.rack.clone(),
             epoch: member.epoch,
+            is_classic: member.classic.is_some(),
             client_id: member.client_id.clone(),
             client_host: member.client_host.clone(),
             topics: member.topics.clone(),

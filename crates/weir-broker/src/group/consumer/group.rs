@@ -6,7 +6,7 @@ use weir_log::Millis;
 use weir_model::{PartitionId, TopicId};
 
 use super::record::{ConsumerChange, ConsumerMember, ConsumerRecord};
-use crate::{api::GroupPhase, configs::group::GroupSettings};
+use crate::{api::GroupPhase, configs::group::GroupSettings, group::classic::metadata_bytes};
 
 /// When a member is given up.
 #[derive(Clone, Copy, Debug)]
@@ -15,12 +15,24 @@ pub(super) struct Presence {
     pub(super) session_deadline: Millis,
     /// With partitions that it does not let go of.
     pub(super) revoke_deadline: Option<Millis>,
+    /// Without the join or the sync that it owes by the classic protocol.
+    pub(super) call_deadline: Option<Millis>,
 }
 
 impl Presence {
     pub(super) fn deadline(&self) -> Millis {
-        let revoke = self.revoke_deadline.unwrap_or(self.session_deadline);
-        self.session_deadline.min(revoke)
+        let others = self.revoke_deadline.into_iter().chain(self.call_deadline);
+        others.fold(self.session_deadline, Millis::min)
+    }
+
+    /// Puts everything off to `earliest`.
+    pub(super) fn put_off(&mut self, earliest: Millis) {
+        self.session_deadline = self.session_deadline.max(earliest);
+        let others = self
+            .revoke_deadline
+            .iter_mut()
+            .chain(&mut self.call_deadline);
+        others.for_each(|deadline| *deadline = (*deadline).max(earliest));
     }
 }
 
@@ -98,12 +110,12 @@ impl Group {
         settings: &GroupSettings,
         known: &BTreeMap<String, Presence>,
     ) {
-        let session_ms = settings.consumer_session_timeout_ms;
         for (id, member) in &self.record.members {
             let is_revoking = !member.revoking.is_empty();
             let presence = known.get(id).copied().unwrap_or_else(|| Presence {
-                session_deadline: now.plus(session_ms.into()),
+                session_deadline: now.plus(member.session_timeout_ms(settings)),
                 revoke_deadline: is_revoking.then(|| now.plus(member.rebalance_timeout_ms)),
+                call_deadline: None,
             });
             self.presence.insert(id.clone(), presence);
         }
@@ -174,6 +186,13 @@ impl Group {
         Some(member)
     }
 
+    /// All of it is to be stored.
+    pub(super) fn all_changed(&mut self) {
+        self.changes.members = self.record.members.keys().cloned().collect();
+        self.changes.topics = true;
+        self.changes.epochs = true;
+    }
+
     pub(super) fn topics_changed(&mut self) {
         self.changes.topics = true;
         self.reindex_topics();
@@ -240,6 +259,16 @@ impl ConsumerMember {
 
     pub(super) fn subscription_bytes(&self) -> usize {
         let names = self.topics.iter().map(String::len).sum::<usize>();
-        names + self.pattern.as_ref().map_or(0, String::len)
+        let classic = self.classic.as_ref();
+        names
+            + self.pattern.as_ref().map_or(0, String::len)
+            + classic.map_or(0, |it| metadata_bytes(&it.protocols))
+    }
+
+    pub(super) fn session_timeout_ms(&self, settings: &GroupSettings) -> u64 {
+        match &self.classic {
+            Some(classic) => classic.session_timeout_ms,
+            None => settings.consumer_session_timeout_ms.into(),
+        }
     }
 }

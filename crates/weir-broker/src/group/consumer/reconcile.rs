@@ -37,7 +37,7 @@ impl Group {
     }
 
     /// `owned`: what the member says that it has; `None`: as it said before.
-    fn reconcile(&mut self, now: Millis, id: &str, owned: Option<&[PartitionId]>) {
+    pub(super) fn reconcile(&mut self, now: Millis, id: &str, owned: Option<&[PartitionId]>) {
         let target_epoch = self.record.target_epoch;
         let member = &self.record.members[id];
         let owns = |partitions: &[PartitionId]| owned.is_none_or(|it| overlap(it, partitions));

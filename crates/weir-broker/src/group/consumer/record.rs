@@ -5,13 +5,15 @@
 //! name, `u32` partitions, `u8` whether it is read. Members: `u32` count, ascending by id, each
 //! texts id, client id and client host, optional texts instance and rack, `u64` rebalance timeout
 //! in ms, `u32` names, each text, optional text pattern, `u8` assignor (0: none, 1: uniform, 2:
-//! range), `i32` epoch and previous epoch, partitions assigned, being revoked and targeted, each
+//! range), `u8` 0 or 1 and what it is in the classic protocol (`u64` session timeout in ms, `u32`
+//! protocols, each text and bytes), `i32` epoch and previous epoch, partitions assigned, being revoked and targeted, each
 //! `u32` count and ascending `u64`s.
 //! Encoded change: text group, `u64` version it is based on, `i32` epoch and target epoch, `i64`
 //! since, `u8` 0 or 1 and topics, members, `u32` removed members, each text.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use weir_log::Millis;
 use weir_model::{ErrorKind, PartitionId, TopicId};
 
@@ -19,7 +21,8 @@ use super::assign::Assignor;
 use crate::encoding::{DecodeError, Reader, Writer};
 
 const TOPIC_MIN_BYTES: usize = 8 + 16 + 4 + 4 + 1;
-const MEMBER_MIN_BYTES: usize = 3 * 4 + 2 + 8 + 4 + 1 + 1 + 8 + 3 * 4;
+const MEMBER_MIN_BYTES: usize = 3 * 4 + 2 + 8 + 4 + 1 + 1 + 1 + 8 + 3 * 4;
+const PROTOCOL_MIN_BYTES: usize = 4 + 4;
 const TEXT_MIN_BYTES: usize = 4;
 const PARTITION_BYTES: usize = 8;
 
@@ -38,6 +41,15 @@ pub struct GroupTopic {
 
 /// Topics by serial number.
 pub type GroupTopics = BTreeMap<u64, GroupTopic>;
+
+/// What is known besides of a member that speaks the classic protocol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClassicMember {
+    /// Declared dead after this long without a heartbeat.
+    pub session_timeout_ms: u64,
+    /// Its protocols with their metadata, best first, never empty.
+    pub protocols: Vec<(String, Bytes)>,
+}
 
 /// One member. Lists of partitions are ascending.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +72,8 @@ pub struct ConsumerMember {
     pub pattern: Option<String>,
     /// The assignor that it asks for.
     pub assignor: Option<Assignor>,
+    /// Set where it speaks the classic protocol.
+    pub classic: Option<ClassicMember>,
     /// The assignment that it is at; -2: a static member that is away.
     pub epoch: i32,
     /// The one before.
@@ -307,6 +321,10 @@ impl ConsumerMember {
         }
         writer.optional_text(self.pattern.as_deref());
         writer.u8(self.assignor.map_or(0, Assignor::tag));
+        writer.u8(u8::from(self.classic.is_some()));
+        if let Some(classic) = &self.classic {
+            classic.write(writer);
+        }
         writer.i32(self.epoch);
         writer.i32(self.previous_epoch);
         for list in [&self.assigned, &self.revoking, &self.target] {
@@ -326,6 +344,7 @@ impl ConsumerMember {
             topics: Vec::new(),
             pattern: None,
             assignor: None,
+            classic: None,
             epoch: 0,
             previous_epoch: 0,
             assigned: Vec::new(),
@@ -342,6 +361,11 @@ impl ConsumerMember {
                 Some(Assignor::from_tag(tag).ok_or_else(|| reader.unknown_tag("assignor", tag))?)
             }
         };
+        member.classic = match reader.u8()? {
+            0 => None,
+            1 => Some(ClassicMember::read(reader)?),
+            tag => return Err(reader.unknown_tag("protocol of a member", tag)),
+        };
         member.epoch = reader.i32()?;
         member.previous_epoch = reader.i32()?;
         member.assigned = read_partitions(reader)?;
@@ -351,6 +375,33 @@ impl ConsumerMember {
             return Err(reader.invalid("member"));
         }
         Ok(member)
+    }
+}
+
+impl ClassicMember {
+    fn write(&self, writer: &mut Writer) {
+        writer.u64(self.session_timeout_ms);
+        writer.count(self.protocols.len());
+        for (name, metadata) in &self.protocols {
+            writer.text(name);
+            writer.bytes(metadata);
+        }
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let session_timeout_ms = reader.u64()?;
+        let mut protocols = Vec::new();
+        for _ in 0..reader.count(PROTOCOL_MIN_BYTES)? {
+            let name = reader.text()?.to_owned();
+            protocols.push((name, Bytes::copy_from_slice(reader.bytes()?)));
+        }
+        if protocols.is_empty() {
+            return Err(reader.invalid("protocols of a member"));
+        }
+        Ok(Self {
+            session_timeout_ms,
+            protocols,
+        })
     }
 }
 

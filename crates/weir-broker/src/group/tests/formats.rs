@@ -29,6 +29,7 @@ fn record(group: &str) -> GroupRecord {
         protocol_type: "consumer".to_owned(),
         protocol: Some("range".to_owned()),
         leader: Some("x".to_owned()),
+        must_rebalance: false,
         members: vec![member("z", Some("i")), member("x", None)],
     }
 }

@@ -30,8 +30,7 @@ fn changes_come_back_and_damage_is_an_error() {
     let one = Client::new("one", &["t"]);
     for beat in [one.full(), one.leaving(-1)] {
         world.send(beat);
-        let change = world.stores.front().unwrap().1.clone();
-        let command = GroupCommand::ChangeConsumers(change);
+        let command = world.stores.front().unwrap().1.clone();
         let bytes = command.encode();
         assert_eq!(GroupCommand::decode(&bytes), Ok(command));
         trial::damage(&bytes, GroupCommand::decode);
@@ -52,6 +51,7 @@ fn a_table_with_groups_of_both_kinds_comes_back_and_damage_is_an_error() {
         protocol_type: String::new(),
         protocol: None,
         leader: None,
+        must_rebalance: false,
         members: Vec::new(),
     });
     let bytes = table.encode();
@@ -92,6 +92,7 @@ fn a_group_is_of_one_kind_at_a_time() {
         protocol_type: "consumer".to_owned(),
         protocol: None,
         leader: None,
+        must_rebalance: false,
         members: Vec::new(),
     };
     table.apply(classic);

@@ -1,5 +1,8 @@
+mod classic_client;
 mod formats;
 mod limits;
+mod migration;
+mod mixed;
 mod random;
 mod rules;
 mod timing;

@@ -1,4 +1,5 @@
 use super::world::*;
+use crate::group::GroupCommand;
 use crate::group::GroupConfig;
 
 fn with_topic(partition_count: u32) -> World {
@@ -302,7 +303,9 @@ fn a_change_of_a_group_that_has_changed_since_is_refused_and_the_group_read_agai
     world.round(&mut one);
     world.stores_at_once = false;
     let token = world.send(Client::new("two", &["t"]).full());
-    let (_, change) = world.stores.front().unwrap().clone();
+    let Some((_, GroupCommand::ChangeConsumers(change))) = world.stores.front().cloned() else {
+        panic!("a change is to be stored");
+    };
     world.table.change(change).unwrap();
     world.stored(Ok(()));
     let error = world.answers[&token].as_ref().unwrap_err().error;

@@ -5,12 +5,15 @@ use std::collections::{BTreeMap, VecDeque};
 pub(super) use weir_log::Millis;
 pub(super) use weir_model::{ErrorKind, PartitionId, TopicId};
 
-pub(super) use crate::api::{ConsumerBeat, ConsumerHeartbeat, GroupPhase, Leave, Refused};
+pub(super) use crate::api::{
+    ConsumerBeat, ConsumerHeartbeat, GroupPhase, Heartbeat, Join, JoinRefused, Joined, Leave,
+    Refused, Sync, Synced,
+};
 use crate::{
     configs::group::GroupSettings,
     group::{
-        Catalogue, ConsumerAction, ConsumerAnswer, ConsumerChange, ConsumerCoordinator,
-        GroupConfig, GroupTable, GroupTopic, StoreId,
+        Catalogue, ConsumerAction, ConsumerAnswer, ConsumerCoordinator, Coordinator, GroupCommand,
+        GroupConfig, GroupState, GroupTable, GroupTopic, StoreId,
     },
 };
 
@@ -90,16 +93,21 @@ impl Catalogue for Topics {
 
 pub(super) struct World {
     pub(super) coordinator: ConsumerCoordinator<u64>,
+    /// The groups of the other kind.
+    pub(super) classic: Coordinator<u64>,
     pub(super) topics: Topics,
     pub(super) table: GroupTable,
     pub(super) now: Millis,
     pub(super) answers: BTreeMap<u64, Result<ConsumerBeat, Refused>>,
     pub(super) left: BTreeMap<u64, Result<Vec<Result<(), ErrorKind>>, ErrorKind>>,
-    pub(super) stores: VecDeque<(StoreId, ConsumerChange)>,
+    pub(super) joins: BTreeMap<u64, Result<Joined, JoinRefused>>,
+    pub(super) syncs: BTreeMap<u64, Result<Synced, ErrorKind>>,
+    pub(super) lives: BTreeMap<u64, Result<(), ErrorKind>>,
+    pub(super) stores: VecDeque<(StoreId, GroupCommand)>,
     /// Changes are stored at once.
     pub(super) stores_at_once: bool,
     pub(super) stored_count: usize,
-    next_token: u64,
+    pub(super) next_token: u64,
 }
 
 /// What a client remembers of itself.
@@ -198,11 +206,18 @@ impl World {
     pub(super) fn with(config: GroupConfig) -> Self {
         Self {
             coordinator: ConsumerCoordinator::new(config),
+            classic: Coordinator::new(GroupConfig {
+                initial_rebalance_delay_ms: 0,
+                ..config
+            }),
             topics: Topics::default(),
             table: GroupTable::default(),
             now: Millis(1_000_000),
             answers: BTreeMap::new(),
             left: BTreeMap::new(),
+            joins: BTreeMap::new(),
+            syncs: BTreeMap::new(),
+            lives: BTreeMap::new(),
             stores: VecDeque::new(),
             stores_at_once: true,
             stored_count: 0,
@@ -210,7 +225,7 @@ impl World {
         }
     }
 
-    fn take(&mut self, out: Vec<ConsumerAction<u64>>) {
+    pub(super) fn take(&mut self, out: Vec<ConsumerAction<u64>>) {
         for action in out {
             match action {
                 ConsumerAction::Answer(token, ConsumerAnswer::Left(left)) => {
@@ -222,7 +237,23 @@ impl World {
                         "answered twice"
                     );
                 }
-                ConsumerAction::Store { store, change } => self.stores.push_back((store, change)),
+                ConsumerAction::Answer(token, ConsumerAnswer::Joined(joined)) => {
+                    assert!(self.joins.insert(token, joined).is_none(), "answered twice");
+                }
+                ConsumerAction::Answer(token, ConsumerAnswer::Synced(synced)) => {
+                    assert!(self.syncs.insert(token, synced).is_none(), "answered twice");
+                }
+                ConsumerAction::Answer(token, ConsumerAnswer::Lives(lives)) => {
+                    assert!(self.lives.insert(token, lives).is_none(), "answered twice");
+                }
+                ConsumerAction::Store { store, change } => {
+                    let command = GroupCommand::ChangeConsumers(change);
+                    self.stores.push_back((store, command));
+                }
+                ConsumerAction::Downgrade { store, record } => {
+                    self.stores
+                        .push_back((store, GroupCommand::PutGroup(record)));
+                }
             }
         }
         assert!(self.stores.len() <= 1, "one change of a group at a time");
@@ -236,11 +267,18 @@ impl World {
 
     /// Stores the oldest change, or fails to.
     pub(super) fn stored(&mut self, result: Result<(), ErrorKind>) {
-        let (store, change) = self.stores.pop_front().unwrap();
-        let group = change.group.clone();
+        let (store, command) = self.stores.pop_front().unwrap();
+        let group = GROUP.to_owned();
         let result = result.and_then(|()| {
             self.stored_count += 1;
-            self.table.change(change)
+            match command {
+                GroupCommand::ChangeConsumers(change) => self.table.change(change),
+                GroupCommand::PutGroup(record) => {
+                    self.table.apply(record);
+                    Ok(())
+                }
+                other => panic!("{other:?}"),
+            }
         });
         let mut out = Vec::new();
         let record = self.table.consumer(&group);
@@ -253,12 +291,23 @@ impl World {
             &mut out,
         );
         self.take(out);
+        let is_known =
+            self.coordinator.contains(GROUP) || self.classic.state(GROUP) != GroupState::Dead;
+        if let (false, Some(record)) = (is_known, self.table.get(GROUP)) {
+            self.classic.adopt(self.now, record);
+        }
     }
 
     /// Sends; the answer comes under the token.
     pub(super) fn send(&mut self, beat: ConsumerHeartbeat) -> u64 {
         self.next_token += 1;
         let (token, mut out) = (self.next_token, Vec::new());
+        if !self.coordinator.contains(&beat.group)
+            && self.classic.state(&beat.group) != GroupState::Dead
+        {
+            self.upgrade(beat, token);
+            return token;
+        }
         let record = self.table.consumer(&beat.group);
         self.coordinator
             .heartbeat(self.now, &self.topics, record, beat, token, &mut out);
@@ -313,8 +362,9 @@ impl World {
 
     pub(super) fn pass(&mut self, count_ms: u64) {
         let end = self.now.plus(count_ms);
-        while let Some(at) = self.coordinator.next_deadline().filter(|at| *at <= end) {
+        while let Some(at) = self.next_deadline().filter(|at| *at <= end) {
             self.now = self.now.max(at);
+            self.pass_for_classic();
             let mut out = Vec::new();
             self.coordinator
                 .handle_timeout(self.now, &self.topics, &mut out);
@@ -331,5 +381,6 @@ impl World {
         self.take(out);
         self.coordinator
             .restore(self.now, &self.topics, self.table.consumers());
+        self.fail_over_classic();
     }
 }
