@@ -20,7 +20,7 @@ use crate::{
         classic::{self, elected_protocol},
         coordinator::Coordinator,
         record::{GroupRecord, MemberRecord},
-        subscription::{self, CONSUMER_TYPE, Named},
+        subscription::{self, CONSUMER_TYPE, Named, Subscription},
     },
 };
 
@@ -74,51 +74,16 @@ fn upgraded<T>(
     let mut held = BTreeSet::new();
     let mut claims = Vec::new();
     for (id, member) in members {
-        let chosen = group.protocol.as_deref().unwrap_or_default();
-        let own = member.protocols.iter();
-        let own = own
-            .clone()
-            .find(|(name, _)| name == chosen)
-            .or_else(|| own.clone().next());
-        let metadata = own.map(|(_, metadata)| metadata).ok_or(MALFORMED)?;
-        let subscription = subscription::read(metadata).ok_or(MALFORMED)?;
+        let subscription = subscription_of(group, member).ok_or(MALFORMED)?;
         let assignment = subscription::read_assignment(&member.assignment).ok_or(MALFORMED)?;
         if assignment.has_user_data {
             return Err("an unsupported custom assignor is in use");
         }
-        let assigned = take(
-            &mut record.topics,
-            &mut held,
-            catalogue,
-            &assignment.partitions,
-        );
-        claims.push((id.clone(), subscription.owned));
-        let mut topics = subscription.topics;
-        topics.sort_unstable();
-        topics.dedup();
-        record.members.insert(
-            id.clone(),
-            ConsumerMember {
-                member: id.clone(),
-                instance: member.instance.clone(),
-                rack: subscription.rack,
-                client_id: member.client_id.clone(),
-                client_host: member.client_host.clone(),
-                rebalance_timeout_ms: member.rebalance_timeout_ms,
-                topics,
-                pattern: None,
-                assignor: None,
-                classic: Some(ClassicMember {
-                    session_timeout_ms: member.session_timeout_ms,
-                    protocols: member.protocols.clone(),
-                }),
-                epoch: group.generation,
-                previous_epoch: group.generation,
-                assigned,
-                revoking: Vec::new(),
-                target: Vec::new(),
-            },
-        );
+        let named = &assignment.partitions;
+        let assigned = take(&mut record.topics, &mut held, catalogue, named);
+        claims.push((id.clone(), subscription.owned.clone()));
+        let upgraded = upgraded_member(group.generation, (id, member), subscription, assigned);
+        record.members.insert(id.clone(), upgraded);
     }
     // A member may still have what was taken from it: nobody gets that before it says otherwise.
     for (id, owned) in claims {
@@ -130,6 +95,51 @@ fn upgraded<T>(
         }
     }
     Ok(record)
+}
+
+/// What the member said in the group's protocol, or in its own first one.
+fn subscription_of<T>(
+    group: &classic::Group<T>,
+    member: &classic::Member<T>,
+) -> Option<Subscription> {
+    let chosen = group.protocol.as_deref().unwrap_or_default();
+    let mut own = member.protocols.iter();
+    let (_, metadata) = own
+        .clone()
+        .find(|(name, _)| name == chosen)
+        .or_else(|| own.next())?;
+    subscription::read(metadata)
+}
+
+fn upgraded_member<T>(
+    generation: i32,
+    (id, member): (&String, &classic::Member<T>),
+    subscription: Subscription,
+    assigned: Vec<PartitionId>,
+) -> ConsumerMember {
+    let mut topics = subscription.topics;
+    topics.sort_unstable();
+    topics.dedup();
+    ConsumerMember {
+        member: id.clone(),
+        instance: member.instance.clone(),
+        rack: subscription.rack,
+        client_id: member.client_id.clone(),
+        client_host: member.client_host.clone(),
+        rebalance_timeout_ms: member.rebalance_timeout_ms,
+        topics,
+        pattern: None,
+        assignor: None,
+        classic: Some(ClassicMember {
+            session_timeout_ms: member.session_timeout_ms,
+            protocols: member.protocols.clone(),
+        }),
+        epoch: generation,
+        previous_epoch: generation,
+        assigned,
+        revoking: Vec::new(),
+        target: Vec::new(),
+    }
 }
 
 /// The partitions that are there and nobody's yet, ascending.
