@@ -275,8 +275,7 @@ impl Producer {
     /// Nobody ends a transaction before its batches have their answers, so that none of them is
     /// sent again by right. librdkafka drops what waits to be sent again when it aborts, and gives
     /// its sequences to other messages, without a new epoch: as repeats these would be lost. Told
-    /// that its producer is not known, it aborts and takes the next epoch. Kafka calls them
-    /// repeats.
+    /// that its producer is not known, it aborts and takes the next epoch.
     fn has_open(&self, offset: Offset) -> bool {
         self.open.is_some_and(|first| offset >= first)
     }

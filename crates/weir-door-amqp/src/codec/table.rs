@@ -1,5 +1,5 @@
 //! Field tables in RabbitMQ's dialect (`rabbit_binary_parser.erl`), which differs from the
-//! specification's: `s` is a 16 bit integer and there are no `L` beside `l`, both are 64 bits.
+//! specification's: `s` is a 16 bit integer, and `L` the same signed 64 bit integer as `l`.
 //!
 //! A table: `u32` length in bytes, then for each field a short string and a value. A value: `u8`
 //! type tag, then what the tag says. Tags and order are kept, so that headers come back as sent.
@@ -27,16 +27,6 @@ impl ShortString {
     /// `None` where the text is too long.
     pub fn new(text: &str) -> Option<Self> {
         (text.len() <= MAX_SHORT_BYTES).then(|| Self(Bytes::copy_from_slice(text.as_bytes())))
-    }
-
-    /// One that is known when the program is built.
-    ///
-    /// # Panics
-    ///
-    /// Where the text is longer than 255 bytes.
-    pub const fn from_static(text: &'static str) -> Self {
-        assert!(text.len() <= MAX_SHORT_BYTES, "it is short");
-        Self(Bytes::from_static(text.as_bytes()))
     }
 
     /// `None` where it is not UTF-8 or too long.
