@@ -7,6 +7,7 @@
 pub mod admin;
 mod data;
 mod groups;
+pub mod queues;
 mod transactions;
 
 use bytes::Bytes;
@@ -93,6 +94,8 @@ pub enum Request {
     DescribeTransactions(Vec<String>),
     /// Answered by [`Outcome::ListTransactions`].
     ListTransactions(ListTransactions),
+    /// Exchanges and queues. Answered by [`Outcome::Queue`].
+    Queue(queues::QueueRequest),
 }
 
 /// What comes back.
@@ -155,6 +158,8 @@ pub enum Outcome {
     DescribeTransactions(Vec<Result<DescribedTransaction, ErrorKind>>),
     /// To [`Request::ListTransactions`]: those that this node coordinates.
     ListTransactions(Vec<ListedTransaction>),
+    /// To [`Request::Queue`].
+    Queue(queues::QueueOutcome),
 }
 
 /// Appends to partitions.

@@ -29,6 +29,7 @@ mod outcome;
 pub mod peer;
 pub mod producer;
 mod purgatory;
+mod queue;
 mod registry;
 mod seeded;
 mod shard;

@@ -6,6 +6,7 @@
 
 pub mod batch;
 pub mod error_kind;
+pub mod fields;
 pub mod figures;
 pub mod id;
 pub mod name;

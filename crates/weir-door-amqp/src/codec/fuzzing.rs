@@ -31,7 +31,7 @@ fn reread(frame: &Frame) -> Option<Bytes> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::{methods::tests::examples, properties::tests::full};
+    use crate::codec::{content::tests::full, methods::tests::examples};
 
     const MUTATIONS_COUNT: usize = 40_000;
     const MAX_BYTES: usize = 4 << 10;

@@ -6,12 +6,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::{
-    error::{DecodeError, Fault},
-    reader::Reader,
-    table::{FieldTable, ShortString},
-    writer::Writer,
-};
+use weir_model::fields::{DecodeError, Fault, FieldTable, Reader, ShortString, Writer};
 
 /// The only class whose methods carry content.
 pub(crate) const BASIC: u16 = 60;
@@ -661,7 +656,7 @@ pub(crate) mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::codec::table::tests::of_all_types;
+    use weir_model::fields::examples::of_all_types;
 
     fn short(text: &str) -> ShortString {
         ShortString::new(text).unwrap()

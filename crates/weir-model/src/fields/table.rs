@@ -30,7 +30,7 @@ impl ShortString {
     }
 
     /// `None` where it is not UTF-8 or too long.
-    pub(crate) fn from_wire(bytes: Bytes) -> Option<Self> {
+    pub fn from_wire(bytes: Bytes) -> Option<Self> {
         let is_text = bytes.len() <= MAX_SHORT_BYTES && std::str::from_utf8(&bytes).is_ok();
         is_text.then_some(Self(bytes))
     }
@@ -239,7 +239,7 @@ fn nested(reader: &mut Reader, field: &'static str, depth: usize) -> Result<Read
 }
 
 impl FieldTable {
-    pub(crate) fn read(
+    pub fn read(
         reader: &mut Reader,
         field: &'static str,
         depth: usize,
@@ -253,7 +253,7 @@ impl FieldTable {
         Ok(Self(fields))
     }
 
-    pub(crate) fn write(&self, writer: &mut Writer<'_>) {
+    pub fn write(&self, writer: &mut Writer<'_>) {
         writer.part(|writer| {
             for (name, value) in &self.0 {
                 writer.shortstr(name);
@@ -270,54 +270,14 @@ impl FieldTable {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use bytes::BytesMut;
 
     use super::*;
 
-    fn short(text: &str) -> ShortString {
-        ShortString::new(text).unwrap()
-    }
+    use crate::fields::examples::{of_all_types, short};
 
-    /// One field of each type, tables and arrays within each other.
-    pub(crate) fn of_all_types() -> FieldTable {
-        let inner = FieldTable(vec![(
-            short("deep"),
-            FieldValue::Array(vec![FieldValue::Void]),
-        )]);
-        let decimal = Decimal {
-            scale: 2,
-            value: 314,
-        };
-        let values = vec![
-            FieldValue::Boolean(true),
-            FieldValue::Int8(-1),
-            FieldValue::UInt8(200),
-            FieldValue::Int16(-300),
-            FieldValue::UInt16(60_000),
-            FieldValue::Int32(-70_000),
-            FieldValue::UInt32(4_000_000_000),
-            FieldValue::Int64(i64::MIN),
-            FieldValue::Int64Upper(-1),
-            FieldValue::Float32(1.5_f32.to_bits()),
-            FieldValue::Float64(f64::NAN.to_bits()),
-            FieldValue::Decimal(decimal),
-            FieldValue::LongString(Bytes::from_static(b"not \xff text")),
-            FieldValue::Bytes(Bytes::from_static(b"\x00\x01")),
-            FieldValue::Array(vec![FieldValue::Int8(1), FieldValue::Table(inner.clone())]),
-            FieldValue::Timestamp(u64::MAX),
-            FieldValue::Table(inner),
-            FieldValue::Void,
-        ];
-        let named = values.into_iter().enumerate();
-        FieldTable(
-            named
-                .map(|(at, value)| (short(&format!("n{at}")), value))
-                .collect(),
-        )
-    }
-
-    pub(crate) fn bytes_of(table: &FieldTable) -> Bytes {
+    fn bytes_of(table: &FieldTable) -> Bytes {
         let mut out = BytesMut::new();
         let mut writer = Writer::new(&mut out);
         writer.table(table);

@@ -6,38 +6,38 @@ use super::table::{FieldTable, ShortString};
 
 /// Appends fields. What is too long for its length field cannot be made: strings and tables are
 /// checked where they are.
-pub(crate) struct Writer<'a> {
+pub struct Writer<'a> {
     out: &'a mut BytesMut,
     /// Bits that wait for their octet, and how many there are.
     bits: (u8, u8),
 }
 
 impl<'a> Writer<'a> {
-    pub(crate) fn new(out: &'a mut BytesMut) -> Self {
+    pub fn new(out: &'a mut BytesMut) -> Self {
         Self { out, bits: (0, 0) }
     }
 
-    pub(crate) fn octet(&mut self, value: u8) {
+    pub fn octet(&mut self, value: u8) {
         self.flush();
         self.out.put_u8(value);
     }
 
-    pub(crate) fn short(&mut self, value: u16) {
+    pub fn short(&mut self, value: u16) {
         self.flush();
         self.out.put_u16(value);
     }
 
-    pub(crate) fn long(&mut self, value: u32) {
+    pub fn long(&mut self, value: u32) {
         self.flush();
         self.out.put_u32(value);
     }
 
-    pub(crate) fn longlong(&mut self, value: u64) {
+    pub fn longlong(&mut self, value: u64) {
         self.flush();
         self.out.put_u64(value);
     }
 
-    pub(crate) fn bit(&mut self, is_set: bool) {
+    pub fn bit(&mut self, is_set: bool) {
         if self.bits.1 == 8 {
             self.flush();
         }
@@ -45,27 +45,27 @@ impl<'a> Writer<'a> {
         self.bits.1 += 1;
     }
 
-    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
+    pub fn bytes(&mut self, bytes: &[u8]) {
         self.flush();
         self.out.put_slice(bytes);
     }
 
-    pub(crate) fn shortstr(&mut self, text: &ShortString) {
+    pub fn shortstr(&mut self, text: &ShortString) {
         let bytes = text.as_str().as_bytes();
         self.octet(u8::try_from(bytes.len()).expect("a short string has 255 bytes at most"));
         self.bytes(bytes);
     }
 
-    pub(crate) fn longstr(&mut self, bytes: &[u8]) {
+    pub fn longstr(&mut self, bytes: &[u8]) {
         self.part(|writer| writer.bytes(bytes));
     }
 
-    pub(crate) fn table(&mut self, table: &FieldTable) {
+    pub fn table(&mut self, table: &FieldTable) {
         table.write(self);
     }
 
     /// Writes a part with its length in front.
-    pub(crate) fn part(&mut self, write: impl FnOnce(&mut Self)) {
+    pub fn part(&mut self, write: impl FnOnce(&mut Self)) {
         self.long(0);
         let from = self.out.len();
         write(self);
@@ -75,7 +75,7 @@ impl<'a> Writer<'a> {
         self.out[from - 4..from].copy_from_slice(&size.to_be_bytes());
     }
 
-    pub(crate) fn finish(mut self) {
+    pub fn finish(mut self) {
         self.flush();
     }
 

@@ -1,11 +1,11 @@
-//! A content's header: `u16` class, `u16` weight, `u64` body size in bytes, `u16` flags, then the
-//! properties whose flags are set, in order (specification section 2.3.5.2).
+//! What a message says of itself: `u16` flags, then the properties whose flags are set, in order
+//! (AMQP 0-9-1, section 2.3.5.2).
 
+#[cfg(test)]
 use bytes::{Bytes, BytesMut};
 
 use super::{
     error::{DecodeError, Fault},
-    methods::BASIC,
     reader::Reader,
     table::{FieldTable, ShortString},
     writer::Writer,
@@ -48,51 +48,9 @@ pub struct BasicProperties {
     pub cluster_id: Option<ShortString>,
 }
 
-/// A content's header.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ContentHeader {
-    /// Bytes of the body that follows.
-    pub body_bytes: u64,
-    /// The properties.
-    pub properties: BasicProperties,
-}
-
-impl ContentHeader {
-    /// Reads the payload of a header frame.
-    pub fn decode(payload: Bytes) -> Result<Self, DecodeError> {
-        let mut reader = Reader::new(payload);
-        let class = reader.short("class-id")?;
-        if class != BASIC {
-            let fault = Fault::NoContent(class);
-            return Err(DecodeError {
-                at: 0,
-                field: "class-id",
-                fault,
-            });
-        }
-        // Must be zero by the specification; RabbitMQ does not look.
-        reader.short("weight")?;
-        let body_bytes = reader.longlong("body-size")?;
-        let properties = BasicProperties::read(reader)?;
-        Ok(Self {
-            body_bytes,
-            properties,
-        })
-    }
-
-    /// Appends the payload of a header frame.
-    pub fn encode(&self, out: &mut BytesMut) {
-        let mut writer = Writer::new(out);
-        writer.short(BASIC);
-        writer.short(0);
-        writer.longlong(self.body_bytes);
-        self.properties.write(&mut writer);
-        writer.finish();
-    }
-}
-
 impl BasicProperties {
-    fn read(mut reader: Reader) -> Result<Self, DecodeError> {
+    /// Reads the flags and all that is behind them.
+    pub fn read(mut reader: Reader) -> Result<Self, DecodeError> {
         let flags = reader.short("property-flags")?;
         if flags & !KNOWN_FLAGS != 0 {
             return Err(reader.error("property-flags", Fault::UnknownProperties(flags)));
@@ -151,7 +109,8 @@ impl BasicProperties {
         Ok(properties)
     }
 
-    fn write(&self, writer: &mut Writer<'_>) {
+    /// Writes flags and properties.
+    pub fn write(&self, writer: &mut Writer<'_>) {
         writer.short(self.flags());
         let text = |writer: &mut Writer<'_>, text: &Option<ShortString>| {
             if let Some(text) = text {
@@ -202,112 +161,64 @@ impl BasicProperties {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-    use crate::codec::table::{FieldValue, tests::of_all_types};
+    use crate::fields::{
+        FieldTable, FieldValue,
+        examples::{full, short},
+    };
 
-    fn short(text: &str) -> Option<ShortString> {
-        ShortString::new(text)
-    }
-
-    pub(crate) fn full() -> ContentHeader {
-        ContentHeader {
-            body_bytes: 1 << 40,
-            properties: BasicProperties {
-                content_type: short("text/plain"),
-                content_encoding: short(""),
-                headers: Some(of_all_types()),
-                delivery_mode: Some(2),
-                priority: Some(9),
-                correlation_id: short("c"),
-                reply_to: short("r"),
-                expiration: short("60000"),
-                message_id: short("m"),
-                timestamp: Some(u64::MAX),
-                kind: short("k"),
-                user_id: short("guest"),
-                app_id: short("a"),
-                cluster_id: short("x"),
-            },
-        }
-    }
-
-    fn bytes_of(header: &ContentHeader) -> Bytes {
+    fn bytes_of(properties: &BasicProperties) -> Bytes {
         let mut out = BytesMut::new();
-        header.encode(&mut out);
+        let mut writer = Writer::new(&mut out);
+        properties.write(&mut writer);
+        writer.finish();
         out.freeze()
+    }
+
+    fn read(bytes: Bytes) -> Result<BasicProperties, DecodeError> {
+        BasicProperties::read(Reader::new(bytes))
     }
 
     #[test]
     fn all_properties_and_none_come_back() {
-        for header in [full(), ContentHeader::default()] {
-            let bytes = bytes_of(&header);
-            assert_eq!(ContentHeader::decode(bytes), Ok(header));
+        for properties in [full(), BasicProperties::default()] {
+            assert_eq!(read(bytes_of(&properties)), Ok(properties));
         }
-    }
-
-    #[test]
-    fn each_property_alone_has_the_flag_of_the_specification() {
-        let mode = BasicProperties {
-            delivery_mode: Some(2),
-            ..BasicProperties::default()
-        };
-        let header = ContentHeader {
-            body_bytes: 5,
-            properties: mode,
-        };
-        let wanted = b"\x00\x3c\x00\x00\x00\x00\x00\x00\x00\x00\x00\x05\x10\x00\x02";
-        assert_eq!(bytes_of(&header), &wanted[..]);
-        assert_eq!(full().properties.flags(), KNOWN_FLAGS);
+        assert_eq!(full().flags(), KNOWN_FLAGS);
     }
 
     /// As pika 1.3.2 encodes `BasicProperties(delivery_mode=2, content_type="text/plain",
     /// headers={"x": 1, "s": "t", "l": [True, None]})`.
     #[test]
     fn properties_have_the_bytes_that_a_client_sends() {
-        let named = |name, value| (short(name).unwrap(), value);
         let list = vec![FieldValue::Boolean(true), FieldValue::Void];
         let properties = BasicProperties {
             delivery_mode: Some(2),
-            content_type: short("text/plain"),
+            content_type: Some(short("text/plain")),
             headers: Some(FieldTable(vec![
-                named("x", FieldValue::Int32(1)),
-                named("s", FieldValue::LongString(Bytes::from_static(b"t"))),
-                named("l", FieldValue::Array(list)),
+                (short("x"), FieldValue::Int32(1)),
+                (short("s"), FieldValue::LongString(Bytes::from_static(b"t"))),
+                (short("l"), FieldValue::Array(list)),
             ])),
             ..BasicProperties::default()
         };
-        let mut out = BytesMut::new();
-        let mut writer = Writer::new(&mut out);
-        properties.write(&mut writer);
-        writer.finish();
         let wanted = b"\xb0\x00\x0atext/plain\x00\x00\x00\x19\x01xI\x00\x00\x00\x01\x01sS\x00\x00\x00\x01t\x01lA\x00\x00\x00\x03t\x01V\x02";
-        assert_eq!(out, &wanted[..]);
-        let back = BasicProperties::read(Reader::new(out.freeze()));
-        assert_eq!(back, Ok(properties));
+        let bytes = bytes_of(&properties);
+        assert_eq!(bytes, &wanted[..]);
+        assert_eq!(read(bytes), Ok(properties));
     }
 
     #[test]
-    fn a_header_that_is_cut_anywhere_or_goes_on_is_refused() {
+    fn properties_that_are_cut_anywhere_or_go_on_are_refused() {
         let whole = bytes_of(&full());
         for length in 0..whole.len() {
-            assert!(ContentHeader::decode(whole.slice(..length)).is_err());
+            assert!(read(whole.slice(..length)).is_err());
         }
         let mut longer = BytesMut::from(&whole[..]);
         longer.extend_from_slice(b"\x00");
-        let error = ContentHeader::decode(longer.freeze()).unwrap_err();
-        assert_eq!(error.fault, Fault::Left(1));
-    }
-
-    #[test]
-    fn other_classes_and_more_flags_are_refused() {
-        let other = Bytes::from_static(b"\x00\x0a\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00");
-        assert_eq!(
-            ContentHeader::decode(other).unwrap_err().fault,
-            Fault::NoContent(10)
-        );
-        let more = Bytes::from_static(b"\x00\x3c\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01");
-        let error = ContentHeader::decode(more).unwrap_err();
-        assert_eq!(error.fault, Fault::UnknownProperties(1));
+        assert_eq!(read(longer.freeze()).unwrap_err().fault, Fault::Left(1));
+        let more = Bytes::from_static(b"\x00\x01");
+        assert_eq!(read(more).unwrap_err().fault, Fault::UnknownProperties(1));
     }
 }

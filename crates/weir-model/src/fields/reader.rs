@@ -8,7 +8,7 @@ use super::{
 };
 
 /// Reads one payload from its beginning to its end. Strings and tables are slices of it.
-pub(crate) struct Reader {
+pub struct Reader {
     rest: Bytes,
     at: usize,
     /// Bits of the octet that is being taken apart, and how many of them are left.
@@ -16,12 +16,12 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    pub(crate) fn new(payload: Bytes) -> Self {
+    pub fn new(payload: Bytes) -> Self {
         Self::within(payload, 0)
     }
 
     /// For what lies inside of a payload, from that position on.
-    pub(crate) fn within(part: Bytes, at: usize) -> Self {
+    pub fn within(part: Bytes, at: usize) -> Self {
         Self {
             rest: part,
             at,
@@ -29,15 +29,15 @@ impl Reader {
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
-    pub(crate) fn at(&self) -> usize {
+    pub fn at(&self) -> usize {
         self.at
     }
 
-    pub(crate) fn error(&self, field: &'static str, fault: Fault) -> DecodeError {
+    pub fn error(&self, field: &'static str, fault: Fault) -> DecodeError {
         DecodeError {
             at: self.at,
             field,
@@ -55,28 +55,28 @@ impl Reader {
         Ok(())
     }
 
-    pub(crate) fn octet(&mut self, field: &'static str) -> Result<u8, DecodeError> {
+    pub fn octet(&mut self, field: &'static str) -> Result<u8, DecodeError> {
         self.need(field, 1)?;
         Ok(self.rest.get_u8())
     }
 
-    pub(crate) fn short(&mut self, field: &'static str) -> Result<u16, DecodeError> {
+    pub fn short(&mut self, field: &'static str) -> Result<u16, DecodeError> {
         self.need(field, 2)?;
         Ok(self.rest.get_u16())
     }
 
-    pub(crate) fn long(&mut self, field: &'static str) -> Result<u32, DecodeError> {
+    pub fn long(&mut self, field: &'static str) -> Result<u32, DecodeError> {
         self.need(field, 4)?;
         Ok(self.rest.get_u32())
     }
 
-    pub(crate) fn longlong(&mut self, field: &'static str) -> Result<u64, DecodeError> {
+    pub fn longlong(&mut self, field: &'static str) -> Result<u64, DecodeError> {
         self.need(field, 8)?;
         Ok(self.rest.get_u64())
     }
 
     /// Bits that follow each other share an octet, the first one in its lowest bit.
-    pub(crate) fn bit(&mut self, field: &'static str) -> Result<bool, DecodeError> {
+    pub fn bit(&mut self, field: &'static str) -> Result<bool, DecodeError> {
         if self.bits.1 == 0 {
             self.bits = (self.octet(field)?, 8);
         }
@@ -85,16 +85,12 @@ impl Reader {
         Ok(is_set)
     }
 
-    pub(crate) fn bytes(
-        &mut self,
-        field: &'static str,
-        count: usize,
-    ) -> Result<Bytes, DecodeError> {
+    pub fn bytes(&mut self, field: &'static str, count: usize) -> Result<Bytes, DecodeError> {
         self.need(field, count)?;
         Ok(self.rest.split_to(count))
     }
 
-    pub(crate) fn shortstr(&mut self, field: &'static str) -> Result<ShortString, DecodeError> {
+    pub fn shortstr(&mut self, field: &'static str) -> Result<ShortString, DecodeError> {
         let count = usize::from(self.octet(field)?);
         let at = self.at;
         let bytes = self.bytes(field, count)?;
@@ -105,17 +101,17 @@ impl Reader {
         })
     }
 
-    pub(crate) fn longstr(&mut self, field: &'static str) -> Result<Bytes, DecodeError> {
+    pub fn longstr(&mut self, field: &'static str) -> Result<Bytes, DecodeError> {
         let count = self.length(field)?;
         self.bytes(field, count)
     }
 
-    pub(crate) fn table(&mut self, field: &'static str) -> Result<FieldTable, DecodeError> {
+    pub fn table(&mut self, field: &'static str) -> Result<FieldTable, DecodeError> {
         FieldTable::read(self, field, 0)
     }
 
     /// A part with its length in front.
-    pub(crate) fn part(&mut self, field: &'static str) -> Result<Self, DecodeError> {
+    pub fn part(&mut self, field: &'static str) -> Result<Self, DecodeError> {
         let count = self.length(field)?;
         let at = self.at;
         Ok(Self::within(self.bytes(field, count)?, at))
@@ -126,7 +122,7 @@ impl Reader {
         Ok(usize::try_from(count).unwrap_or(usize::MAX))
     }
 
-    pub(crate) fn finish(self, field: &'static str) -> Result<(), DecodeError> {
+    pub fn finish(self, field: &'static str) -> Result<(), DecodeError> {
         match self.rest.len() {
             0 => Ok(()),
             left => Err(self.error(field, Fault::Left(left))),
