@@ -5,11 +5,11 @@ use std::{collections::BTreeMap, sync::Arc};
 use weir_model::{ErrorKind, GroupId, NodeId, PartitionId, TopicId, TopicName};
 
 use super::{
-    chunked::Chunked,
     placed::Placement,
     record::{NodeRecord, TopicRecord},
     state::FIRST_SERIAL,
 };
+use crate::chunked::Chunked;
 use crate::api::{
     TopicRef,
     admin::{ConfigMap, ConfigResource},
