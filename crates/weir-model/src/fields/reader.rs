@@ -16,7 +16,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// A reader of a whole payload.
+    /// Reads from the first byte on.
     pub fn new(payload: Bytes) -> Self {
         Self::within(payload, 0)
     }
@@ -35,12 +35,12 @@ impl Reader {
         self.rest.is_empty()
     }
 
-    /// Bytes read so far, counted from the payload's beginning.
+    /// Position from the payload's beginning, in bytes.
     pub fn at(&self) -> usize {
         self.at
     }
 
-    /// That something is wrong here.
+    /// The error for something wrong at this position.
     pub fn error(&self, field: &'static str, fault: Fault) -> DecodeError {
         DecodeError {
             at: self.at,
@@ -59,25 +59,25 @@ impl Reader {
         Ok(())
     }
 
-    /// Reads a `u8`. `field` is its name, for errors; so everywhere.
+    /// Takes a `u8`.
     pub fn octet(&mut self, field: &'static str) -> Result<u8, DecodeError> {
         self.need(field, 1)?;
         Ok(self.rest.get_u8())
     }
 
-    /// Reads a `u16`.
+    /// Takes a `u16`.
     pub fn short(&mut self, field: &'static str) -> Result<u16, DecodeError> {
         self.need(field, 2)?;
         Ok(self.rest.get_u16())
     }
 
-    /// Reads a `u32`.
+    /// Takes a `u32`.
     pub fn long(&mut self, field: &'static str) -> Result<u32, DecodeError> {
         self.need(field, 4)?;
         Ok(self.rest.get_u32())
     }
 
-    /// Reads a `u64`.
+    /// Takes a `u64`.
     pub fn longlong(&mut self, field: &'static str) -> Result<u64, DecodeError> {
         self.need(field, 8)?;
         Ok(self.rest.get_u64())
@@ -93,13 +93,13 @@ impl Reader {
         Ok(is_set)
     }
 
-    /// Reads so many bytes.
+    /// Takes so many bytes.
     pub fn bytes(&mut self, field: &'static str, count: usize) -> Result<Bytes, DecodeError> {
         self.need(field, count)?;
         Ok(self.rest.split_to(count))
     }
 
-    /// Reads text with its length in one octet before it.
+    /// Takes a text with a `u8` length in front.
     pub fn shortstr(&mut self, field: &'static str) -> Result<ShortString, DecodeError> {
         let count = usize::from(self.octet(field)?);
         let at = self.at;
@@ -111,13 +111,13 @@ impl Reader {
         })
     }
 
-    /// Reads bytes with their length in four octets before them.
+    /// Takes bytes with a `u32` length in front.
     pub fn longstr(&mut self, field: &'static str) -> Result<Bytes, DecodeError> {
         let count = self.length(field)?;
         self.bytes(field, count)
     }
 
-    /// Reads a table.
+    /// Takes a table with its length in front.
     pub fn table(&mut self, field: &'static str) -> Result<FieldTable, DecodeError> {
         FieldTable::read(self, field, 0)
     }
@@ -134,7 +134,7 @@ impl Reader {
         Ok(usize::try_from(count).unwrap_or(usize::MAX))
     }
 
-    /// Refuses bytes that are left.
+    /// Whether nothing is left.
     pub fn finish(self, field: &'static str) -> Result<(), DecodeError> {
         match self.rest.len() {
             0 => Ok(()),

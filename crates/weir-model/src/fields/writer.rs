@@ -13,36 +13,36 @@ pub struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    /// A writer that appends to `out`.
+    /// Appends to `out`.
     pub fn new(out: &'a mut BytesMut) -> Self {
         Self { out, bits: (0, 0) }
     }
 
-    /// Writes a `u8`.
+    /// Appends a `u8`.
     pub fn octet(&mut self, value: u8) {
         self.flush();
         self.out.put_u8(value);
     }
 
-    /// Writes a `u16`.
+    /// Appends a `u16`.
     pub fn short(&mut self, value: u16) {
         self.flush();
         self.out.put_u16(value);
     }
 
-    /// Writes a `u32`.
+    /// Appends a `u32`.
     pub fn long(&mut self, value: u32) {
         self.flush();
         self.out.put_u32(value);
     }
 
-    /// Writes a `u64`.
+    /// Appends a `u64`.
     pub fn longlong(&mut self, value: u64) {
         self.flush();
         self.out.put_u64(value);
     }
 
-    /// Writes a bit: those that follow each other share an octet, the first one in its lowest bit.
+    /// Appends a bit; bits that follow each other share an octet.
     pub fn bit(&mut self, is_set: bool) {
         if self.bits.1 == 8 {
             self.flush();
@@ -51,25 +51,25 @@ impl<'a> Writer<'a> {
         self.bits.1 += 1;
     }
 
-    /// Writes bytes without their length.
+    /// Appends bytes as they are.
     pub fn bytes(&mut self, bytes: &[u8]) {
         self.flush();
         self.out.put_slice(bytes);
     }
 
-    /// Writes text with its length in one octet before it.
+    /// Appends a text with a `u8` length in front.
     pub fn shortstr(&mut self, text: &ShortString) {
         let bytes = text.as_str().as_bytes();
         self.octet(u8::try_from(bytes.len()).expect("a short string has 255 bytes at most"));
         self.bytes(bytes);
     }
 
-    /// Writes bytes with their length in four octets before them.
+    /// Appends bytes with a `u32` length in front.
     pub fn longstr(&mut self, bytes: &[u8]) {
         self.part(|writer| writer.bytes(bytes));
     }
 
-    /// Writes a table.
+    /// Appends a table with its length in front.
     pub fn table(&mut self, table: &FieldTable) {
         table.write(self);
     }
@@ -85,7 +85,7 @@ impl<'a> Writer<'a> {
         self.out[from - 4..from].copy_from_slice(&size.to_be_bytes());
     }
 
-    /// Writes bits that still wait for their octet.
+    /// Appends bits that wait for their octet.
     pub fn finish(mut self) {
         self.flush();
     }
