@@ -214,6 +214,10 @@ pub struct Produced {
     pub refusal: Option<Box<Refusal>>,
     /// Where to go instead.
     pub leader: Option<Box<Leader>>,
+    /// The partition's queue does not take the batch's records from this one on (`reject-publish`):
+    /// stored, as far as the producer's sequence goes, but nobody's. Of what doors of queueing
+    /// protocols put there alone: any other batch is taken or refused as a whole.
+    pub refused_from: Option<u32>,
 }
 
 /// Reads partitions, waiting until there is enough.

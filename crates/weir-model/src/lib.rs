@@ -5,10 +5,12 @@
 //! alone uses.
 
 pub mod batch;
+pub mod batch_builder;
 pub mod error_kind;
 pub mod fields;
 pub mod figures;
 pub mod id;
+pub mod message;
 pub mod name;
 pub mod record;
 

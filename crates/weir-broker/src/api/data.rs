@@ -137,6 +137,7 @@ impl Default for Produced {
             append_time_ms: None,
             refusal: None,
             leader: None,
+            refused_from: None,
         }
     }
 }

@@ -67,6 +67,22 @@ pub enum QueueRequest {
         /// The consumer; unknown ones are cancelled already.
         consumer: ConsumerTag,
     },
+    /// Another limit for a consumer that goes on: deliveries that it holds over it stay with it.
+    /// Answered by [`QueueOutcome::Done`].
+    Limit {
+        /// Who asks.
+        session: Arc<QueueSession>,
+        /// The consumer; unknown ones have no limit to change.
+        consumer: ConsumerTag,
+        /// As [`Consume::prefetch_count`].
+        prefetch_count: u16,
+    },
+    /// Ends the session before its last reference is gone. Answered by [`QueueOutcome::Done`] once
+    /// its exclusive queues are deleted and its deliveries are ready again.
+    End {
+        /// Which one. It may ask for nothing more.
+        session: Arc<QueueSession>,
+    },
     /// Answered by [`QueueOutcome::Got`].
     Get {
         /// Who asks.
@@ -314,6 +330,12 @@ pub enum Verdict {
     Refused(Refused),
 }
 
+/// The queue that is none: who consumes from it gets what is published to the default exchange
+/// with [`QueueSession::reply_address`] as its routing key, from whichever node. Nothing of that is
+/// stored: it goes to the session's node at once, and where the session or consumer is gone nobody
+/// takes it. A passive declaration of such an address tells whether its consumer is there.
+pub const REPLY_QUEUE: &str = "amq.rabbitmq.reply-to";
+
 /// Begins to consume.
 #[derive(Clone, Debug)]
 pub struct Consume {
@@ -321,7 +343,7 @@ pub struct Consume {
     pub session: Arc<QueueSession>,
     /// The consumer's number.
     pub consumer: ConsumerTag,
-    /// The queue.
+    /// The queue, or [`REPLY_QUEUE`].
     pub name: ShortString,
     /// Messages are settled as they go.
     pub no_ack: bool,

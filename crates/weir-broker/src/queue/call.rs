@@ -83,6 +83,10 @@ pub(crate) enum QueueAnswer {
     Got(Option<(Delivered, u64)>),
     /// To [`QueueCall::Figures`].
     Figures(QueueFigures),
+    /// To [`QueueCall::Attach`]: another consumer excludes this one, or would be excluded.
+    InExclusiveUse,
+    /// The partition is no queue: [`QueueCall::Configure`] first.
+    NotAQueue,
     /// It is not so.
     Refused(Refused),
 }

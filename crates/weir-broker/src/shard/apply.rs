@@ -29,7 +29,8 @@ impl Shard {
         })?;
         self.era.pass(at);
         Ok(match command {
-            ShardCommand::Append { partition, batch } => {
+            ShardCommand::Append { partition, batch }
+            | ShardCommand::Enqueue { partition, batch } => {
                 AppliedOutcome::Appended(self.append(at, partition, batch, None))
             }
             ShardCommand::AppendVerified {

@@ -10,6 +10,7 @@
 //! | 5 | marker | see [`crate::transaction::Marker`] |
 //! | 6 | transaction | see [`crate::transaction::TransactionCommand`] |
 //! | 7 | offsets of a transaction | see [`crate::transaction::pending::BringOffsets`] |
+//! | 8 | enqueue | partition u64, record batch |
 //!
 //! Numbers are little-endian. Tags are never used again for something else.
 
@@ -33,12 +34,18 @@ const APPEND_VERIFIED: u8 = 4;
 const MARK: u8 = 5;
 const TRANSACTION: u8 = 6;
 const BRING_OFFSETS: u8 = 7;
+const ENQUEUE: u8 = 8;
 
 /// A change of a shard.
 #[derive(Debug)]
 pub(crate) enum ShardCommand {
     /// Append a batch that the leader has checked.
     Append {
+        partition: PartitionId,
+        batch: Bytes,
+    },
+    /// The same for a queue, which may take some of the records only.
+    Enqueue {
         partition: PartitionId,
         batch: Bytes,
     },
@@ -72,13 +79,13 @@ pub(crate) enum ShardCommand {
 impl ShardCommand {
     /// An append that leaves the batch where it is.
     pub(crate) fn append(partition: PartitionId, batch: Bytes) -> Command {
-        let mut head = BytesMut::with_capacity(9);
-        head.put_u8(APPEND);
-        head.put_u64_le(partition.0);
-        Command {
-            head: head.freeze(),
-            payload: batch,
-        }
+        of_batch(APPEND, partition, batch)
+    }
+
+    /// An append to a queue, of messages that its doors took one by one: a queue that is full
+    /// refuses those that are too many ([`crate::api::Produced::refused_from`]).
+    pub(crate) fn enqueue(partition: PartitionId, batch: Bytes) -> Command {
+        of_batch(ENQUEUE, partition, batch)
     }
 
     /// An append that leaves the batch where it is.
@@ -147,6 +154,13 @@ impl ShardCommand {
                     batch: bytes,
                 });
             }
+            ENQUEUE => {
+                let partition = PartitionId(bytes.try_get_u64_le().map_err(ended)?);
+                return Ok(Self::Enqueue {
+                    partition,
+                    batch: bytes,
+                });
+            }
             GROUP => {
                 let command = GroupCommand::decode(&bytes).map_err(|error| error.to_string())?;
                 return Ok(Self::Group(command));
@@ -183,6 +197,16 @@ impl ShardCommand {
         } else {
             Err(format!("{} bytes left over behind a command", bytes.len()))
         }
+    }
+}
+
+fn of_batch(tag: u8, partition: PartitionId, batch: Bytes) -> Command {
+    let mut head = BytesMut::with_capacity(9);
+    head.put_u8(tag);
+    head.put_u64_le(partition.0);
+    Command {
+        head: head.freeze(),
+        payload: batch,
     }
 }
 

@@ -5,12 +5,14 @@
 mod error;
 #[doc(hidden)]
 pub mod examples;
+mod glance;
 mod properties;
 mod reader;
 mod table;
 mod writer;
 
 pub use error::{DecodeError, Fault};
+pub use glance::Glance;
 pub use properties::BasicProperties;
 pub use reader::Reader;
 pub use table::{Decimal, FieldTable, FieldValue, MAX_TABLE_DEPTH, ShortString};

@@ -16,6 +16,7 @@ pub struct Reader {
 }
 
 impl Reader {
+    /// Reads from the first byte on.
     pub fn new(payload: Bytes) -> Self {
         Self::within(payload, 0)
     }
@@ -29,14 +30,17 @@ impl Reader {
         }
     }
 
+    /// Whether everything was read.
     pub fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
+    /// Position from the payload's beginning, in bytes.
     pub fn at(&self) -> usize {
         self.at
     }
 
+    /// The error for something wrong at this position.
     pub fn error(&self, field: &'static str, fault: Fault) -> DecodeError {
         DecodeError {
             at: self.at,
@@ -55,21 +59,25 @@ impl Reader {
         Ok(())
     }
 
+    /// Takes a `u8`.
     pub fn octet(&mut self, field: &'static str) -> Result<u8, DecodeError> {
         self.need(field, 1)?;
         Ok(self.rest.get_u8())
     }
 
+    /// Takes a `u16`.
     pub fn short(&mut self, field: &'static str) -> Result<u16, DecodeError> {
         self.need(field, 2)?;
         Ok(self.rest.get_u16())
     }
 
+    /// Takes a `u32`.
     pub fn long(&mut self, field: &'static str) -> Result<u32, DecodeError> {
         self.need(field, 4)?;
         Ok(self.rest.get_u32())
     }
 
+    /// Takes a `u64`.
     pub fn longlong(&mut self, field: &'static str) -> Result<u64, DecodeError> {
         self.need(field, 8)?;
         Ok(self.rest.get_u64())
@@ -85,11 +93,13 @@ impl Reader {
         Ok(is_set)
     }
 
+    /// Takes so many bytes.
     pub fn bytes(&mut self, field: &'static str, count: usize) -> Result<Bytes, DecodeError> {
         self.need(field, count)?;
         Ok(self.rest.split_to(count))
     }
 
+    /// Takes a text with a `u8` length in front.
     pub fn shortstr(&mut self, field: &'static str) -> Result<ShortString, DecodeError> {
         let count = usize::from(self.octet(field)?);
         let at = self.at;
@@ -101,11 +111,13 @@ impl Reader {
         })
     }
 
+    /// Takes bytes with a `u32` length in front.
     pub fn longstr(&mut self, field: &'static str) -> Result<Bytes, DecodeError> {
         let count = self.length(field)?;
         self.bytes(field, count)
     }
 
+    /// Takes a table with its length in front.
     pub fn table(&mut self, field: &'static str) -> Result<FieldTable, DecodeError> {
         FieldTable::read(self, field, 0)
     }
@@ -122,6 +134,7 @@ impl Reader {
         Ok(usize::try_from(count).unwrap_or(usize::MAX))
     }
 
+    /// Whether nothing is left.
     pub fn finish(self, field: &'static str) -> Result<(), DecodeError> {
         match self.rest.len() {
             0 => Ok(()),

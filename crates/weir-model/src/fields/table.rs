@@ -244,6 +244,7 @@ fn nested(reader: &mut Reader, field: &'static str, depth: usize) -> Result<Read
 }
 
 impl FieldTable {
+    /// Takes a table that lies in `depth` others.
     pub fn read(
         reader: &mut Reader,
         field: &'static str,
@@ -258,6 +259,7 @@ impl FieldTable {
         Ok(Self(fields))
     }
 
+    /// Appends the table with its length in front.
     pub fn write(&self, writer: &mut Writer<'_>) {
         writer.part(|writer| {
             for (name, value) in &self.0 {

@@ -13,30 +13,36 @@ pub struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
+    /// Appends to `out`.
     pub fn new(out: &'a mut BytesMut) -> Self {
         Self { out, bits: (0, 0) }
     }
 
+    /// Appends a `u8`.
     pub fn octet(&mut self, value: u8) {
         self.flush();
         self.out.put_u8(value);
     }
 
+    /// Appends a `u16`.
     pub fn short(&mut self, value: u16) {
         self.flush();
         self.out.put_u16(value);
     }
 
+    /// Appends a `u32`.
     pub fn long(&mut self, value: u32) {
         self.flush();
         self.out.put_u32(value);
     }
 
+    /// Appends a `u64`.
     pub fn longlong(&mut self, value: u64) {
         self.flush();
         self.out.put_u64(value);
     }
 
+    /// Appends a bit; bits that follow each other share an octet.
     pub fn bit(&mut self, is_set: bool) {
         if self.bits.1 == 8 {
             self.flush();
@@ -45,21 +51,25 @@ impl<'a> Writer<'a> {
         self.bits.1 += 1;
     }
 
+    /// Appends bytes as they are.
     pub fn bytes(&mut self, bytes: &[u8]) {
         self.flush();
         self.out.put_slice(bytes);
     }
 
+    /// Appends a text with a `u8` length in front.
     pub fn shortstr(&mut self, text: &ShortString) {
         let bytes = text.as_str().as_bytes();
         self.octet(u8::try_from(bytes.len()).expect("a short string has 255 bytes at most"));
         self.bytes(bytes);
     }
 
+    /// Appends bytes with a `u32` length in front.
     pub fn longstr(&mut self, bytes: &[u8]) {
         self.part(|writer| writer.bytes(bytes));
     }
 
+    /// Appends a table with its length in front.
     pub fn table(&mut self, table: &FieldTable) {
         table.write(self);
     }
@@ -75,6 +85,7 @@ impl<'a> Writer<'a> {
         self.out[from - 4..from].copy_from_slice(&size.to_be_bytes());
     }
 
+    /// Appends bits that wait for their octet.
     pub fn finish(mut self) {
         self.flush();
     }

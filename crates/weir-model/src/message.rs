@@ -1,0 +1,252 @@
+//! Messages with an exchange, a routing key and properties, as records.
+//!
+//! The record's value is the body, its key the header `weir-key` where there is one. Of the record's
+//! headers the first, `weir-amqp`, has all that is not body: `u8` 1, then exchange and routing key
+//! as short strings (`u8` length, UTF-8), then the properties as on the wire of AMQP 0-9-1. The
+//! others repeat for readers of other protocols what the application may look for: its headers and
+//! most properties, as text. A record without `weir-amqp` was written by another protocol and becomes
+//! a message by its headers' names. The tables are in `docs/mapping.md`.
+
+mod foreign;
+mod text;
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use crate::{
+    fields::{BasicProperties, DecodeError, FieldValue, Glance, Reader, ShortString, Writer},
+    record::{Record, RecordError, Records, write_varint},
+};
+
+/// The header with exchange, routing key and properties.
+const ENVELOPE: &str = "weir-amqp";
+/// The application's header that is the record's key, and the other way round.
+const KEY: &str = "weir-key";
+/// Layout of the envelope.
+const VERSION: u8 = 1;
+/// Longest varints of a record, in bytes: of 32 and of 64 bits.
+const MAX_VARINT_BYTES: usize = 5;
+const MAX_VARLONG_BYTES: usize = 10;
+
+/// A message's key and headers, ready to be written into any number of batches. To be used again
+/// for the next message: its memory stays.
+#[derive(Debug, Default)]
+pub struct MessageForm {
+    key: Option<Bytes>,
+    /// The headers of the record.
+    headers: BytesMut,
+    header_count: i64,
+    /// For a value before its length is known.
+    value: BytesMut,
+}
+
+impl MessageForm {
+    /// Takes the form of another message.
+    pub fn set(
+        &mut self,
+        exchange: &ShortString,
+        routing_key: &ShortString,
+        properties: &BasicProperties,
+    ) {
+        self.headers.clear();
+        self.header_count = 0;
+        self.key = None;
+        self.value.clear();
+        let mut writer = Writer::new(&mut self.value);
+        writer.octet(VERSION);
+        writer.shortstr(exchange);
+        writer.shortstr(routing_key);
+        properties.write(&mut writer);
+        writer.finish();
+        self.put(ENVELOPE, true);
+        let headers = properties.headers.iter().flat_map(|table| &table.0);
+        for (name, value) in headers {
+            match value {
+                FieldValue::LongString(key) | FieldValue::Bytes(key) if name.as_str() == KEY => {
+                    self.key = Some(key.clone());
+                }
+                // Nobody but the broker writes an envelope.
+                _ if name.as_str() == ENVELOPE => {}
+                value => {
+                    self.value.clear();
+                    let has_value = text::write(value, &mut self.value);
+                    self.put(name.as_str(), has_value);
+                }
+            }
+        }
+        for (name, value) in foreign::named(properties) {
+            self.value.clear();
+            self.value.put_slice(value.as_str().as_bytes());
+            self.put(name, true);
+        }
+        if let Some(priority) = properties.priority {
+            self.value.clear();
+            text::number(priority, &mut self.value);
+            self.put(foreign::PRIORITY, true);
+        }
+    }
+
+    /// Appends a header with the value that was written down.
+    fn put(&mut self, name: &str, has_value: bool) {
+        self.header_count += 1;
+        put_varint(length(name.len()), &mut self.headers);
+        self.headers.put_slice(name.as_bytes());
+        let value = has_value.then_some(&self.value[..]);
+        put_varint(
+            value.map_or(-1, |value| length(value.len())),
+            &mut self.headers,
+        );
+        self.headers.put_slice(value.unwrap_or_default());
+    }
+
+    /// Most bytes that a record takes with this body.
+    pub fn max_record_bytes(&self, body: &[u8]) -> usize {
+        let key_bytes = self.key.as_ref().map_or(0, Bytes::len);
+        1 + MAX_VARLONG_BYTES + 5 * MAX_VARINT_BYTES + key_bytes + body.len() + self.headers.len()
+    }
+
+    /// Appends the message as a record.
+    pub fn write(&self, body: &[u8], delta_ms: i64, offset_delta: u32, out: &mut Vec<u8>) {
+        let key_length = self.key.as_ref().map_or(-1, |key| length(key.len()));
+        let (body_length, offset_delta) = (length(body.len()), i64::from(offset_delta));
+        let numbers = [
+            delta_ms,
+            offset_delta,
+            key_length,
+            body_length,
+            self.header_count,
+        ];
+        let numbers_bytes: usize = numbers.into_iter().map(varint_bytes).sum();
+        let key = self.key.as_deref().unwrap_or_default();
+        let total = 1 + numbers_bytes + key.len() + body.len() + self.headers.len();
+        out.reserve(MAX_VARINT_BYTES + total);
+        write_varint(length(total), out);
+        out.push(0);
+        write_varint(delta_ms, out);
+        write_varint(offset_delta, out);
+        write_varint(key_length, out);
+        out.extend_from_slice(key);
+        write_varint(body_length, out);
+        out.extend_from_slice(body);
+        write_varint(self.header_count, out);
+        out.extend_from_slice(&self.headers);
+    }
+}
+
+/// What a record says of itself as a message, borrowed from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Envelope<'a> {
+    /// The exchange that it was published to.
+    pub exchange: &'a str,
+    /// Its routing key.
+    pub routing_key: &'a str,
+    /// Its properties as on the wire: sound, as far as [`BasicProperties`] looks.
+    pub properties: &'a [u8],
+    /// What brokers act on.
+    pub glance: Glance<'a>,
+}
+
+impl<'a> Envelope<'a> {
+    /// `None` where the record has none that is sound: another protocol's.
+    pub fn of(record: &Record<'a>) -> Option<Self> {
+        let mut headers = record.headers();
+        let (_, value) = headers.find(|(name, _)| *name == ENVELOPE.as_bytes())?;
+        let (version, rest) = value?.split_first()?;
+        if *version != VERSION {
+            return None;
+        }
+        let (exchange, rest) = short(rest)?;
+        let (routing_key, properties) = short(rest)?;
+        let glance = Glance::at(properties)?;
+        Some(Self {
+            exchange,
+            routing_key,
+            properties,
+            glance,
+        })
+    }
+}
+
+fn short(bytes: &[u8]) -> Option<(&str, &[u8])> {
+    let (length, rest) = bytes.split_first()?;
+    let (text, rest) = rest.split_at_checked(usize::from(*length))?;
+    Some((std::str::from_utf8(text).ok()?, rest))
+}
+
+/// A message read from a record, whoever wrote it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredMessage {
+    /// The exchange that it was published to.
+    pub exchange: ShortString,
+    /// Its routing key.
+    pub routing_key: ShortString,
+    /// Its properties, flags included, as on the wire of AMQP 0-9-1: to be sent as they are.
+    pub raw_properties: Bytes,
+    /// The body.
+    pub body: Bytes,
+    /// The record's key.
+    pub key: Option<Bytes>,
+}
+
+impl StoredMessage {
+    /// Reads a whole record, its length included. `timestamp_ms` is the record's time and `queue` the
+    /// queue that it lies in: what another protocol's record has as time and routing key.
+    pub fn read(
+        record: &Bytes,
+        timestamp_ms: i64,
+        queue: &ShortString,
+    ) -> Result<Self, RecordError> {
+        let read = Records::new(record, 1).next();
+        let read = read.ok_or(RecordError::Truncated { at: 0 })??;
+        let body = read
+            .value
+            .map_or_else(Bytes::new, |body| record.slice_ref(body));
+        let key = read.key.map(|key| record.slice_ref(key));
+        let text = |text: &str| ShortString::from_wire(record.slice_ref(text.as_bytes()));
+        let own = Envelope::of(&read).and_then(|own| {
+            let (exchange, routing_key) = (text(own.exchange)?, text(own.routing_key)?);
+            Some((exchange, routing_key, record.slice_ref(own.properties)))
+        });
+        let (exchange, routing_key, raw_properties) = own.unwrap_or_else(|| {
+            let properties = foreign::properties(record, &read, timestamp_ms);
+            let mut raw = BytesMut::new();
+            let mut writer = Writer::new(&mut raw);
+            properties.write(&mut writer);
+            writer.finish();
+            (ShortString::default(), queue.clone(), raw.freeze())
+        });
+        Ok(Self {
+            exchange,
+            routing_key,
+            raw_properties,
+            body,
+            key,
+        })
+    }
+
+    /// Its properties.
+    pub fn properties(&self) -> Result<BasicProperties, DecodeError> {
+        BasicProperties::read(Reader::new(self.raw_properties.clone()))
+    }
+}
+
+fn length(length: usize) -> i64 {
+    i64::try_from(length).expect("a length fits in i64")
+}
+
+fn varint_bytes(value: i64) -> usize {
+    let zigzag = ((value << 1) ^ (value >> 63)).cast_unsigned();
+    let bits = 64 - (zigzag | 1).leading_zeros();
+    usize::try_from(bits.div_ceil(7)).expect("ten at most")
+}
+
+fn put_varint(value: i64, out: &mut BytesMut) {
+    let mut rest = ((value << 1) ^ (value >> 63)).cast_unsigned();
+    while rest >= 0x80 {
+        out.put_u8(rest.to_le_bytes()[0] | 0x80);
+        rest >>= 7;
+    }
+    out.put_u8(rest.to_le_bytes()[0]);
+}
+
+#[cfg(test)]
+mod tests;
