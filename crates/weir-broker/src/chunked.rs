@@ -58,11 +58,16 @@ impl<K: Ord + Clone, V: Clone> Chunked<K, V> {
     }
 
     /// Entries from `key` on, ascending.
-    pub(crate) fn range_from(&self, key: &K) -> impl Iterator<Item = (&K, &V)> {
+    pub(crate) fn range_from<'a>(
+        &'a self,
+        key: &K,
+    ) -> impl Iterator<Item = (&'a K, &'a V)> + use<'a, K, V> {
         let chunk_at = self.chunk_of(key);
         let first = self.chunks.get(chunk_at);
         let at = first.map_or(0, |chunk| chunk.partition_point(|(k, _)| k < key));
-        let first = first.into_iter().flat_map(move |chunk| chunk.iter().skip(at));
+        let first = first
+            .into_iter()
+            .flat_map(move |chunk| chunk.iter().skip(at));
         let later = self.chunks.iter().skip(chunk_at + 1);
         let later = later.flat_map(|chunk| chunk.iter());
         first.chain(later).map(|(key, value)| (key, value))

@@ -37,10 +37,7 @@ use weir_raft::{Done, GroupStatus, Handle, Input};
 
 use self::{identity::Known, producer_ids::ProducerIds};
 use crate::{
-    api::{
-        Backend, Outcome, Request, TopicRef,
-        queues::{QueueOutcome, Refused},
-    },
+    api::{Backend, Request, TopicRef},
     catch_up::Offers,
     config::NodeConfig,
     identity::Identity,
@@ -319,9 +316,7 @@ impl Backend for Arc<Node> {
             Request::DescribeProducers(wanted) => self.describe_producers(wanted, reply),
             Request::DescribeTransactions(wanted) => self.describe_transactions(wanted, reply),
             Request::ListTransactions(wanted) => self.list_transactions(wanted, reply),
-            Request::Queue(_) => reply.send(Outcome::Queue(QueueOutcome::Refused(
-                Refused::Failed(ErrorKind::UnsupportedVersion),
-            ))),
+            Request::Queue(request) => self.queue_request(request, reply),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! beside the partition, in the same group.
 
 pub(crate) mod call;
+pub(crate) mod refused;
 pub(crate) mod settings;
 
 pub(crate) use call::{Attach, ConsumerKey, QueueAnswer, QueueCall, QueueFigures, SessionKey};

@@ -69,9 +69,10 @@ impl Routing {
     }
 
     fn exchange_lost_a_binding(&mut self, id: ExchangeId) {
-        let is_done = self.by_exchange.get(&id).is_some_and(|exchange| {
-            exchange.record.is_auto_delete && exchange.binding_count == 0
-        });
+        let is_done = self
+            .by_exchange
+            .get(&id)
+            .is_some_and(|exchange| exchange.record.is_auto_delete && exchange.binding_count == 0);
         if is_done {
             self.remove_exchange(id);
         }
@@ -87,7 +88,10 @@ impl Routing {
             let record = exchange.record;
             self.exchanges.remove(&(record.vhost, record.name.clone()));
             self.transient_exchanges.remove(&id);
-            let from: Vec<BindingKey> = self.bindings_from(id).map(|binding| binding.key()).collect();
+            let from: Vec<BindingKey> = self
+                .bindings_from(id)
+                .map(|binding| binding.key())
+                .collect();
             for key in from {
                 self.take_binding(&key);
             }
@@ -96,7 +100,7 @@ impl Routing {
     }
 
     /// Takes a queue away. Its topic is the caller's business.
-    pub(super) fn remove_queue(&mut self, id: QueueId) -> Option<Arc<QueueRecord>> {
+    pub(crate) fn remove_queue(&mut self, id: QueueId) -> Option<Arc<QueueRecord>> {
         let record = self.by_queue.remove(&id)?;
         self.queues.remove(&(record.vhost, record.name.clone()));
         self.by_session.remove(&(record.session, id));
@@ -109,7 +113,10 @@ impl Routing {
     /// Takes bindings away that lead there. Exchanges that go with their last binding, and have
     /// lost it.
     fn unbind_target(&mut self, target: Target) -> Vec<ExchangeId> {
-        let to: Vec<BindingKey> = self.bindings_to(target).map(|binding| binding.key()).collect();
+        let to: Vec<BindingKey> = self
+            .bindings_to(target)
+            .map(|binding| binding.key())
+            .collect();
         let mut empty = Vec::new();
         for key in to {
             self.take_binding(&key);

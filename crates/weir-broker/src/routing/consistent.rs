@@ -6,7 +6,7 @@ use super::record::Target;
 pub(super) const MAX_WEIGHT: u32 = 1_000_000;
 
 /// A hash of which every bit counts.
-pub(super) fn hash(bytes: &[u8]) -> u64 {
+pub(crate) fn hash(bytes: &[u8]) -> u64 {
     let mut mixed = crate::encoding::fingerprint(bytes);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -55,8 +55,8 @@ fn jump(mut key: u64, count: u64) -> u64 {
         bucket = next;
         key = key.wrapping_mul(2_862_933_555_777_941_757).wrapping_add(1);
         let divisor = (key >> 33) + 1;
-        next = u64::try_from((u128::from(bucket + 1) << 31) / u128::from(divisor))
-            .unwrap_or(u64::MAX);
+        next =
+            u64::try_from((u128::from(bucket + 1) << 31) / u128::from(divisor)).unwrap_or(u64::MAX);
     }
     bucket
 }

@@ -74,7 +74,11 @@ pub(crate) fn exchange(
         return Err(subject.differ("type", format!("'{new}'"), format!("'{old}'")));
     }
     subject.flag("durable", received.is_durable, current.is_durable)?;
-    subject.flag("auto_delete", received.is_auto_delete, current.is_auto_delete)?;
+    subject.flag(
+        "auto_delete",
+        received.is_auto_delete,
+        current.is_auto_delete,
+    )?;
     subject.flag("internal", received.is_internal, current.is_internal)?;
     for name in EXCHANGE_ARGUMENTS {
         let (new, old) = (received.arguments.get(name), current.arguments.get(name));
@@ -114,7 +118,11 @@ pub(crate) fn queue(
         vhost,
     };
     subject.flag("durable", received.is_durable, current.is_durable)?;
-    subject.flag("auto_delete", received.is_auto_delete, current.is_auto_delete)?;
+    subject.flag(
+        "auto_delete",
+        received.is_auto_delete,
+        current.is_auto_delete,
+    )?;
     for name in compared {
         let (new, old) = (received.arguments.get(name), current.arguments.get(name));
         if *name == QUEUE_TYPE && received.kind == current.kind {
@@ -134,7 +142,11 @@ fn typed(value: Option<&FieldValue>) -> String {
     let Some(value) = value else {
         return "none".to_owned();
     };
-    format!("the value '{}' of type '{}'", plain(value), type_name(value))
+    format!(
+        "the value '{}' of type '{}'",
+        plain(value),
+        type_name(value)
+    )
 }
 
 /// A value for people.

@@ -107,19 +107,39 @@ mod tests {
             ("x-c", FieldValue::Boolean(true)),
         ]);
         let cases = [
-            ("all", vec![("a", FieldValue::Int8(1)), ("b", string("two"))], true),
-            ("all", vec![("a", FieldValue::Int8(1)), ("b", string("no"))], false),
-            ("any", vec![("a", FieldValue::Int8(7)), ("b", string("two"))], true),
+            (
+                "all",
+                vec![("a", FieldValue::Int8(1)), ("b", string("two"))],
+                true,
+            ),
+            (
+                "all",
+                vec![("a", FieldValue::Int8(1)), ("b", string("no"))],
+                false,
+            ),
+            (
+                "any",
+                vec![("a", FieldValue::Int8(7)), ("b", string("two"))],
+                true,
+            ),
             ("any", vec![("a", FieldValue::Int8(7))], false),
             ("any", vec![], false),
             ("all", vec![], true),
             ("all", vec![("x-c", FieldValue::Boolean(false))], true),
-            ("all-with-x", vec![("x-c", FieldValue::Boolean(false))], false),
+            (
+                "all-with-x",
+                vec![("x-c", FieldValue::Boolean(false))],
+                false,
+            ),
             ("any", vec![("x-c", FieldValue::Boolean(true))], false),
             ("any-with-x", vec![("x-c", FieldValue::Boolean(true))], true),
             ("all", vec![("b", FieldValue::Void)], true),
             ("all", vec![("d", FieldValue::Void)], false),
-            ("all", vec![("b", FieldValue::Bytes(Bytes::from_static(b"two")))], false),
+            (
+                "all",
+                vec![("b", FieldValue::Bytes(Bytes::from_static(b"two")))],
+                false,
+            ),
         ];
         for (mode, mut wanted, is_match) in cases {
             wanted.push(("x-match", string(mode)));

@@ -5,8 +5,8 @@ mod apply;
 mod change;
 mod checkpoint;
 pub(crate) mod command;
-mod consistent;
-mod equivalence;
+pub(crate) mod consistent;
+pub(crate) mod equivalence;
 pub(crate) mod fields;
 mod headers;
 mod index;
@@ -14,11 +14,12 @@ pub(crate) mod outcome;
 pub(crate) mod record;
 pub(crate) mod route;
 pub(crate) mod settings;
-mod state;
+pub(crate) mod state;
 #[cfg(test)]
 mod tests;
 mod topic_trie;
 
+pub(crate) use apply::check_access;
 pub use command::RoutingCommand;
 pub use outcome::RoutingOutcome;
 pub(crate) use state::Routing;

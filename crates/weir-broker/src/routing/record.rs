@@ -10,7 +10,9 @@ use weir_model::{
 };
 
 use super::{
-    fields::{read_flag, read_short, read_table, table_bytes, write_flag, write_short, write_table},
+    fields::{
+        read_flag, read_short, read_table, table_bytes, write_flag, write_short, write_table,
+    },
     headers::HeaderMatch,
 };
 use crate::{

@@ -55,10 +55,7 @@ impl TopicTrie {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.words.is_empty()
-            && self.one.is_none()
-            && self.any.is_none()
-            && self.targets.is_empty()
+        self.words.is_empty() && self.one.is_none() && self.any.is_none() && self.targets.is_empty()
     }
 
     fn child_or_new(&mut self, word: &str) -> &mut Arc<Self> {
@@ -86,7 +83,10 @@ impl TopicTrie {
                 if *may_stay {
                     next.push((*node, true));
                 }
-                if let Some(child) = node.words.find(|known| known.as_bytes().cmp(word.as_bytes())) {
+                if let Some(child) = node
+                    .words
+                    .find(|known| known.as_bytes().cmp(word.as_bytes()))
+                {
                     child.enter(&mut next);
                 }
                 if let Some(child) = &node.one {
@@ -203,7 +203,11 @@ mod tests {
                     matches(&pattern, &key)
                 });
                 let expected: BTreeSet<Target> = expected.map(|(_, id)| queue(id)).collect();
-                assert_eq!(route(&trie, &key.join(".")), expected, "{patterns:?} {key:?}");
+                assert_eq!(
+                    route(&trie, &key.join(".")),
+                    expected,
+                    "{patterns:?} {key:?}"
+                );
             }
             for (pattern, id) in patterns.iter().zip(0..) {
                 trie.remove(pattern, queue(id));
