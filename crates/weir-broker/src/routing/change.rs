@@ -156,7 +156,8 @@ impl Routing {
     }
 
     /// A node has begun another run. Transient exchanges go once every node that was there when
-    /// they were declared has done so: before that, part of the cluster has gone on all the time.
+    /// they were declared has done so: before that, part of the cluster has gone on all the time. A
+    /// run that declares some before its start is known here keeps them.
     pub(super) fn node_started(&mut self, node: NodeId, boot: u64) {
         let known = self.starts.get(&node);
         if known.is_some_and(|(_, known)| *known == boot) {
@@ -171,7 +172,11 @@ impl Routing {
             .keys()
             .filter(|id| {
                 let exchange = self.by_exchange.get(id);
-                exchange.is_some_and(|exchange| exchange.record.after_start < earliest)
+                exchange.is_some_and(|Exchange { record, .. }| {
+                    let (node, boot) = record.declared_by;
+                    let run = self.starts.get(&node).map(|(_, run)| *run);
+                    record.after_start < earliest && run != Some(boot)
+                })
             })
             .copied()
             .collect();

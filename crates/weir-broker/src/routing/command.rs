@@ -135,6 +135,7 @@ pub struct DeclareQueueCommand {
 }
 
 impl RoutingCommand {
+    // Table: one command a row.
     pub(crate) fn write(&self, writer: &mut Writer) {
         match self {
             Self::DeclareExchange { vhost, exchange } => {

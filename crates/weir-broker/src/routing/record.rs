@@ -88,6 +88,8 @@ pub struct ExchangeRecord {
     pub is_internal: bool,
     /// More.
     pub arguments: FieldTable,
+    /// The run of a node in which it was declared: the node, and the run's number.
+    pub declared_by: (NodeId, u64),
     /// Starts of nodes that came before it: see [`super::Routing::node_started`].
     pub after_start: u64,
 }
@@ -336,7 +338,7 @@ impl VhostRecord {
 
 /// The fields in the order of their declaration.
 impl ExchangeRecord {
-    pub(crate) const MIN_BYTES: usize = 8 + 8 + 4 + 1 + 4 + 4 + 8;
+    pub(crate) const MIN_BYTES: usize = 8 + 8 + 4 + 1 + 4 + 4 + 16 + 8;
 
     pub(crate) fn write(&self, writer: &mut Writer) {
         writer.u64(self.id.0);
@@ -348,6 +350,8 @@ impl ExchangeRecord {
         write_flag(writer, self.is_auto_delete);
         write_flag(writer, self.is_internal);
         write_table(writer, &self.arguments);
+        writer.u64(self.declared_by.0.0);
+        writer.u64(self.declared_by.1);
         writer.u64(self.after_start);
     }
 
@@ -362,6 +366,7 @@ impl ExchangeRecord {
             is_auto_delete: read_flag(reader)?,
             is_internal: read_flag(reader)?,
             arguments: read_table(reader)?,
+            declared_by: (NodeId(reader.u64()?), reader.u64()?),
             after_start: reader.u64()?,
         })
     }

@@ -118,6 +118,7 @@ impl Routing {
                 is_auto_delete: false,
                 is_internal,
                 arguments: weir_model::fields::FieldTable::default(),
+                declared_by: (NodeId(0), 0),
                 after_start: 0,
             });
         }

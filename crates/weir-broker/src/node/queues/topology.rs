@@ -98,6 +98,7 @@ impl Node {
             is_auto_delete: declare.is_auto_delete,
             is_internal: declare.is_internal,
             arguments: declare.arguments,
+            declared_by: (declare.session.key.node, declare.session.key.boot),
             after_start: 0,
         };
         match known {

@@ -132,6 +132,7 @@ impl World {
             is_auto_delete: false,
             is_internal: false,
             arguments: FieldTable::default(),
+            declared_by: (NodeId(1), 7),
             after_start: 0,
         };
         change(&mut exchange);
