@@ -14,6 +14,7 @@ use super::{
     fields::table_bytes,
     headers,
     outcome::RoutingOutcome,
+    policy::{MAX_PATTERN_BYTES, MAX_POLICIES, MAX_POLICY_NAME_BYTES, Policy, PolicyRecord},
     record::{
         Binding, ExchangeId, ExchangeRecord, QueueId, QueueRecord, Target, VhostId, VhostRecord,
     },
@@ -83,6 +84,14 @@ impl MetadataState {
                 self.routing_mut().create_vhost(vhost)
             }
             RoutingCommand::DeleteVhost { name } => Ok(self.delete_vhost(&name)),
+            RoutingCommand::PutPolicy { vhost, policy } => {
+                self.routing_mut().put_policy(&vhost, policy)
+            }
+            RoutingCommand::DeletePolicy {
+                vhost,
+                is_operator,
+                name,
+            } => self.routing_mut().delete_policy(&vhost, is_operator, name),
         };
         decided.unwrap_or_else(RoutingOutcome::Refused)
     }
@@ -337,6 +346,31 @@ impl Routing {
         Ok(RoutingOutcome::Done)
     }
 
+    fn put_policy(&mut self, vhost: &str, mut policy: PolicyRecord) -> Decided {
+        policy.vhost = self.vhost_of(vhost)?.id;
+        check_arguments(&policy.definition)?;
+        let is_fit = policy.pattern.len() <= MAX_PATTERN_BYTES
+            && (1..=MAX_POLICY_NAME_BYTES).contains(&policy.name.len());
+        if !is_fit {
+            return Err(Refused::Failed(ErrorKind::InvalidRequest));
+        }
+        let key = (policy.vhost, policy.is_operator, policy.name.clone());
+        if self.policies.get(&key).is_none() && self.policies.len() >= MAX_POLICIES {
+            return Err(Refused::Failed(ErrorKind::Overloaded));
+        }
+        self.policies.insert(key, Policy::new(policy));
+        self.policy_revision += 1;
+        Ok(RoutingOutcome::Done)
+    }
+
+    fn delete_policy(&mut self, vhost: &str, is_operator: bool, name: String) -> Decided {
+        let vhost = self.vhost_of(vhost)?.id;
+        if self.policies.remove(&(vhost, is_operator, name)).is_some() {
+            self.policy_revision += 1;
+        }
+        Ok(RoutingOutcome::Done)
+    }
+
     /// Takes what is left of a virtual host away, or some of it: then there is more.
     fn remove_from_vhost(&mut self, vhost: VhostId, name: &str) -> bool {
         let exchanges = self.exchanges_of(vhost).map(|exchange| exchange.record.id);
@@ -347,6 +381,10 @@ impl Routing {
             self.remove_exchange(exchange);
         }
         if !has_more {
+            let policies: Vec<_> = self.policies_of(vhost).map(|policy| policy.key()).collect();
+            for policy in policies {
+                self.policies.remove(&policy);
+            }
             self.vhosts.remove(&name.to_owned());
         }
         has_more

@@ -1,12 +1,14 @@
 //! What routes, as part of group 0's checkpoint: `u64` next virtual host, exchange and binding, `u64`
+//! changes of policies, `u64`
 //! starts of nodes, `u32` count and for each node its `u64` id, `u64` start and `u64` boot; then `u32`
-//! count and the records of virtual hosts, exchanges, queues and bindings, each in order.
+//! count and the records of virtual hosts, exchanges, queues, bindings and policies, each in order.
 
 use std::sync::Arc;
 
 use weir_model::NodeId;
 
 use super::{
+    policy::{Policy, PolicyRecord},
     record::{Binding, ExchangeRecord, QueueRecord, Target, VhostRecord},
     state::Routing,
 };
@@ -18,6 +20,7 @@ impl Routing {
             self.next_vhost,
             self.next_exchange,
             self.next_binding,
+            self.policy_revision,
             self.start_count,
         ] {
             writer.u64(number);
@@ -39,6 +42,9 @@ impl Routing {
         writer.count(self.bindings.len());
         let bindings = self.bindings.values();
         bindings.for_each(|binding| binding.write(writer));
+        writer.count(self.policies.len());
+        let policies = self.policies.values();
+        policies.for_each(|policy| policy.record.write(writer));
     }
 
     /// What [`Self::write`] wrote. `has_topic`: whether there is a topic with that serial number.
@@ -50,6 +56,7 @@ impl Routing {
         routing.next_vhost = reader.u64()?;
         routing.next_exchange = reader.u64()?;
         routing.next_binding = reader.u64()?;
+        routing.policy_revision = reader.u64()?;
         routing.start_count = reader.u64()?;
         for _ in 0..reader.count(8 + 8 + 8)? {
             let node = NodeId(reader.u64()?);
@@ -84,6 +91,14 @@ impl Routing {
         for _ in 0..reader.count(Binding::MIN_BYTES)? {
             let binding = Binding::read(reader)?;
             routing.read_binding(binding, reader)?;
+        }
+        for _ in 0..reader.count(PolicyRecord::MIN_BYTES)? {
+            let policy = Policy::new(PolicyRecord::read(reader)?);
+            let key = policy.key();
+            if routing.policies.get(&key).is_some() {
+                return Err(reader.invalid("policy"));
+            }
+            routing.policies.insert(key, policy);
         }
         Ok(routing)
     }

@@ -8,6 +8,7 @@ use weir_model::{
 
 use super::{
     fields::{read_flag, read_short, read_table, write_flag, write_short, write_table},
+    policy::PolicyRecord,
     record::{ExchangeId, ExchangeRecord, QueueId, QueueType, read_session, write_session},
 };
 use crate::{
@@ -28,6 +29,8 @@ const END_SESSION: u8 = 7;
 const NODE_STARTED: u8 = 8;
 const CREATE_VHOST: u8 = 9;
 const DELETE_VHOST: u8 = 10;
+const PUT_POLICY: u8 = 11;
+const DELETE_POLICY: u8 = 12;
 
 /// A change of what routes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,6 +92,22 @@ pub enum RoutingCommand {
     },
     /// Take a virtual host away, or some of what is in it.
     DeleteVhost {
+        /// Its name.
+        name: String,
+    },
+    /// Set a policy.
+    PutPolicy {
+        /// Where.
+        vhost: String,
+        /// What it is to be. The virtual host's number is given to it.
+        policy: PolicyRecord,
+    },
+    /// Take a policy away.
+    DeletePolicy {
+        /// Where.
+        vhost: String,
+        /// It is an operator's.
+        is_operator: bool,
         /// Its name.
         name: String,
     },
@@ -208,6 +227,21 @@ impl RoutingCommand {
                 writer.u8(DELETE_VHOST);
                 writer.text(name);
             }
+            Self::PutPolicy { vhost, policy } => {
+                writer.u8(PUT_POLICY);
+                writer.text(vhost);
+                policy.write(writer);
+            }
+            Self::DeletePolicy {
+                vhost,
+                is_operator,
+                name,
+            } => {
+                writer.u8(DELETE_POLICY);
+                writer.text(vhost);
+                write_flag(writer, *is_operator);
+                writer.text(name);
+            }
         }
     }
 
@@ -249,6 +283,15 @@ impl RoutingCommand {
                 },
             },
             DELETE_VHOST => Self::DeleteVhost {
+                name: reader.text()?.to_owned(),
+            },
+            PUT_POLICY => Self::PutPolicy {
+                vhost: reader.text()?.to_owned(),
+                policy: PolicyRecord::read(reader)?,
+            },
+            DELETE_POLICY => Self::DeletePolicy {
+                vhost: reader.text()?.to_owned(),
+                is_operator: read_flag(reader)?,
                 name: reader.text()?.to_owned(),
             },
             tag => return Err(reader.unknown_tag("routing command", tag)),

@@ -11,6 +11,7 @@ pub(crate) mod fields;
 mod headers;
 mod index;
 pub(crate) mod outcome;
+pub(crate) mod policy;
 pub(crate) mod record;
 pub(crate) mod route;
 pub(crate) mod settings;

@@ -171,7 +171,12 @@ impl Routing {
     /// Where messages go that an exchange has nothing for.
     pub(crate) fn alternate(&self, exchange: &Exchange) -> Option<ExchangeId> {
         let record = &exchange.record;
-        let name = text(record.arguments.get("alternate-exchange")?)?;
+        let own = record.arguments.get("alternate-exchange");
+        let of_policy = || {
+            let policy = self.exchange_policy(record)?;
+            policy.record.definition.get("alternate-exchange")
+        };
+        let name = text(own.or_else(of_policy)?)?;
         let other = self.exchange(record.vhost, &ShortString::new(name)?)?;
         Some(other.record.id)
     }

@@ -5,6 +5,7 @@ use weir_model::fields::{FieldTable, FieldValue, ShortString};
 use super::{
     equivalence::{plain, type_name},
     record::{QueueRecord, QueueType, text},
+    state::Routing,
 };
 use crate::{
     api::queues::Refused,
@@ -268,58 +269,114 @@ pub(crate) fn number(arguments: &FieldTable, name: &str) -> Option<u64> {
     u64::try_from(value).ok()
 }
 
-fn short(arguments: &FieldTable, name: &str) -> Option<ShortString> {
-    ShortString::new(text(arguments.get(name)?)?)
-}
-
-/// How a queue behaves.
-pub(crate) fn settings(queue: &QueueRecord) -> QueueSettings {
-    let arguments = &queue.arguments;
-    let overflow = match arguments.get("x-overflow").and_then(text) {
-        Some("reject-publish") => Overflow::RejectPublish,
-        Some("reject-publish-dlx") => Overflow::RejectPublishDeadLetter,
-        Some(_) | None => Overflow::DropHead,
-    };
-    let dead_letter = short(arguments, "x-dead-letter-exchange");
-    let dead_letter =
-        dead_letter.map(|exchange| (exchange, short(arguments, "x-dead-letter-routing-key")));
-    let retries = text_of(arguments, "x-delayed-retry-type").is_some_and(|kind| kind != "disabled");
-    let retry_delay_ms = retries.then(|| {
-        let shortest = number(arguments, "x-delayed-retry-min").unwrap_or_default();
-        let longest = number(arguments, "x-delayed-retry-max").unwrap_or(shortest);
-        (shortest, longest.max(shortest))
-    });
-    QueueSettings {
-        message_ttl_ms: number(arguments, "x-message-ttl"),
-        max_length_count: number(arguments, "x-max-length"),
-        max_length_bytes: number(arguments, "x-max-length-bytes"),
-        overflow,
-        dead_letter,
-        delivery_limit_count: delivery_limit(queue),
-        priority_count: priorities(queue),
-        is_single_active: matches!(
-            arguments.get("x-single-active-consumer"),
-            Some(FieldValue::Boolean(true))
-        ),
-        retry_delay_ms,
-        replay_ms: None,
-        dedup_ms: None,
-    }
-}
-
 pub(crate) fn text_of<'a>(arguments: &'a FieldTable, name: &str) -> Option<&'a str> {
     arguments.get(name).and_then(text)
 }
 
-fn delivery_limit(queue: &QueueRecord) -> Option<u32> {
-    if queue.kind != QueueType::Quorum {
-        return None;
+/// A queue's arguments, its policy, and its operator's.
+struct Layers<'a> {
+    arguments: &'a FieldTable,
+    policy: Option<&'a FieldTable>,
+    operator: Option<&'a FieldTable>,
+}
+
+impl<'a> Layers<'a> {
+    fn of(routing: &'a Routing, queue: &'a QueueRecord) -> Self {
+        let definition = |is_operator| {
+            let policy = routing.queue_policy(queue, is_operator);
+            policy.map(|policy| &policy.record.definition)
+        };
+        Self {
+            arguments: &queue.arguments,
+            policy: definition(false),
+            operator: definition(true),
+        }
     }
-    let Some(limit) = queue.arguments.get("x-delivery-limit") else {
-        return Some(QUORUM_DELIVERY_LIMIT_COUNT);
-    };
-    let limit = u64::try_from(limit.as_int()?).ok()?;
-    Some(u32::try_from(limit).unwrap_or(u32::MAX))
+
+    /// The lowest of all.
+    fn lowest(&self, argument: &str) -> Option<u64> {
+        let setting = argument.strip_prefix("x-").unwrap_or(argument);
+        let of_policies = [self.policy, self.operator].into_iter().flatten();
+        let of_policies = of_policies.filter_map(|definition| number(definition, setting));
+        of_policies.chain(number(self.arguments, argument)).min()
+    }
+
+    /// The argument, else what policies say: the operator's first.
+    fn text(&self, argument: &str) -> Option<&'a str> {
+        let setting = argument.strip_prefix("x-").unwrap_or(argument);
+        let of_policies = [self.operator, self.policy].into_iter().flatten();
+        let mut of_policies = of_policies.filter_map(|definition| text_of(definition, setting));
+        text_of(self.arguments, argument).or_else(|| of_policies.next())
+    }
+
+    fn short(&self, argument: &str) -> Option<ShortString> {
+        ShortString::new(self.text(argument)?)
+    }
+
+    /// An argument may lift it altogether; policies cap it.
+    fn delivery_limit(&self, kind: QueueType) -> Option<u32> {
+        if kind != QueueType::Quorum {
+            return None;
+        }
+        let of_policies = [self.policy, self.operator].into_iter().flatten();
+        let of_policies = of_policies.filter_map(|definition| number(definition, "delivery-limit"));
+        let own = self.arguments.get("x-delivery-limit");
+        let own = own.and_then(FieldValue::as_int);
+        let is_lifted = own.is_some_and(|limit| limit < 0);
+        let own = own.and_then(|limit| u64::try_from(limit).ok());
+        let limit = of_policies.chain(own).min();
+        match limit {
+            Some(limit) => Some(u32::try_from(limit).unwrap_or(u32::MAX)),
+            None => (!is_lifted).then_some(QUORUM_DELIVERY_LIMIT_COUNT),
+        }
+    }
+
+    fn retry_delay_ms(&self) -> Option<(u64, u64)> {
+        let kind = self.text("x-delayed-retry-type")?;
+        if kind == "disabled" {
+            return None;
+        }
+        let shortest = self.lowest("x-delayed-retry-min").unwrap_or_default();
+        let longest = self.lowest("x-delayed-retry-max").unwrap_or(shortest);
+        Some((shortest, longest.max(shortest)))
+    }
+}
+
+impl Routing {
+    /// How a queue behaves.
+    pub(crate) fn settings(&self, queue: &QueueRecord) -> QueueSettings {
+        let layers = Layers::of(self, queue);
+        let overflow = match layers.text("x-overflow") {
+            Some("reject-publish") => Overflow::RejectPublish,
+            Some("reject-publish-dlx") => Overflow::RejectPublishDeadLetter,
+            Some(_) | None => Overflow::DropHead,
+        };
+        let dead_letter = layers.short("x-dead-letter-exchange");
+        let dead_letter =
+            dead_letter.map(|exchange| (exchange, layers.short("x-dead-letter-routing-key")));
+        let keeps_all = queue.kind == QueueType::Stream;
+        let limit = |argument| layers.lowest(argument).filter(|_| !keeps_all);
+        QueueSettings {
+            message_ttl_ms: limit("x-message-ttl"),
+            max_length_count: limit("x-max-length"),
+            max_length_bytes: limit("x-max-length-bytes"),
+            overflow,
+            dead_letter,
+            delivery_limit_count: layers.delivery_limit(queue.kind),
+            priority_count: priorities(queue),
+            is_single_active: matches!(
+                queue.arguments.get("x-single-active-consumer"),
+                Some(FieldValue::Boolean(true))
+            ),
+            retry_delay_ms: layers.retry_delay_ms(),
+            ..QueueSettings::default()
+        }
+    }
+
+    /// How long a queue is there that nobody uses, in ms.
+    pub(crate) fn expires_ms(&self, queue: &QueueRecord) -> Option<u64> {
+        Layers::of(self, queue).lowest("x-expires")
+    }
 }
 
 fn priorities(queue: &QueueRecord) -> u8 {

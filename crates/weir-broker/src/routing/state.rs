@@ -6,6 +6,7 @@ use weir_model::{NodeId, fields::ShortString};
 
 use super::{
     index::Exchange,
+    policy::Policy,
     record::{
         Binding, BindingKey, ExchangeId, ExchangeRecord, QueueId, QueueRecord, Target, VhostId,
         VhostRecord,
@@ -53,6 +54,10 @@ pub(crate) struct Routing {
     pub(super) transient_exchanges: Chunked<ExchangeId, ()>,
     pub(super) bindings: Chunked<BindingKey, Arc<Binding>>,
     pub(super) by_target: Chunked<(Target, u64), Arc<Binding>>,
+    /// By virtual host, whether operators set them, and name.
+    pub(super) policies: Chunked<(VhostId, bool, String), Arc<Policy>>,
+    /// Counts changes of policies.
+    pub(super) policy_revision: u64,
     /// The last start of each node, counted over all nodes, and its run's number.
     pub(super) starts: Arc<BTreeMap<NodeId, (u64, u64)>>,
     pub(super) start_count: u64,
@@ -83,6 +88,8 @@ impl Routing {
             transient_exchanges: Chunked::default(),
             bindings: Chunked::default(),
             by_target: Chunked::default(),
+            policies: Chunked::default(),
+            policy_revision: 0,
             starts: Arc::default(),
             start_count: 0,
             next_vhost: 1,

@@ -26,7 +26,7 @@ use crate::{
         RoutingCommand, RoutingOutcome,
         command::DeclareQueueCommand,
         record::{QueueId, QueueType, VhostRecord},
-        settings::{self, Wanted, settings},
+        settings::{self, Wanted},
         state::FIRST_VHOST,
     },
 };
@@ -189,7 +189,7 @@ impl Node {
         found: FoundQueue,
         done: impl FnOnce(Declared) + Send + 'static,
     ) {
-        let settings = settings(&found.queue);
+        let settings = self.topology.load().routing().settings(&found.queue);
         let call = QueueCall::Configure(Box::new(settings));
         let name = found.queue.name.clone();
         self.ask_partitions(&found, &call, move |answers| {
