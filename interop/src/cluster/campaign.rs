@@ -221,7 +221,8 @@ impl Faults {
 #[derive(Default)]
 struct Totals {
     faults: u32,
-    dirty: u32,
+    /// Faults with findings, with what ended them early.
+    dirty: Vec<String>,
     cycles: u32,
     acked: u64,
 }
@@ -262,12 +263,14 @@ pub(crate) fn run(options: &Options, weir: &Path) -> Result<bool> {
             Ok(verdict) => {
                 totals.cycles += cycles;
                 totals.acked += verdict.acked;
-                totals.dirty += u32::from(!verdict.is_clean());
+                if !verdict.is_clean() {
+                    totals.dirty.push(format!("{faults}: {verdict}"));
+                }
             }
             Err(error) => {
                 stop::check()?;
                 println!("{faults}: {error:#}");
-                totals.dirty += 1;
+                totals.dirty.push(format!("{faults}: {error:#}"));
                 cluster = None;
             }
         }
@@ -276,7 +279,7 @@ pub(crate) fn run(options: &Options, weir: &Path) -> Result<bool> {
         }
     }
     drop(cluster);
-    if totals.dirty == 0 && !options.keep {
+    if totals.dirty.is_empty() && !options.keep {
         directory.clean();
     }
     println!(
@@ -285,9 +288,12 @@ pub(crate) fn run(options: &Options, weir: &Path) -> Result<bool> {
         totals.cycles,
         started.elapsed().as_secs_f64(),
         totals.acked,
-        totals.dirty
+        totals.dirty.len()
     );
-    Ok(totals.dirty == 0)
+    for dirty in &totals.dirty {
+        println!("    {dirty}");
+    }
+    Ok(totals.dirty.is_empty())
 }
 
 /// One fault, or one pair, `cycles` times.
