@@ -35,7 +35,11 @@ use weir_log::{Clock, Disk, Entropy, Millis, PartitionManifest, partition::Parti
 use weir_model::{ErrorKind, GroupId, NodeId, PartitionId};
 use weir_raft::{Done, GroupStatus, Handle, Input};
 
-use self::{identity::Known, producer_ids::ProducerIds};
+use self::{
+    identity::Known,
+    producer_ids::ProducerIds,
+    queues::{Lanes, Sessions},
+};
 use crate::{
     api::{Backend, Request, TopicRef},
     catch_up::Offers,
@@ -76,6 +80,8 @@ pub struct Node {
     pub(crate) views: Views,
     /// A mutex: taken once per new producer.
     pub(crate) producer_ids: Mutex<ProducerIds>,
+    pub(crate) sessions: Sessions,
+    pub(crate) lanes: Lanes,
 }
 
 /// Where a partition lives.
@@ -118,6 +124,7 @@ impl Node {
         peers.set_addresses(&identity.addresses);
         let known = Mutex::new(Known::new(&identity));
         let of_shards = Arc::clone(&env.node);
+        let sessions = Sessions::new(config.node, entropy.next_u64());
         let node = Arc::new(Self {
             config,
             disk,
@@ -136,6 +143,8 @@ impl Node {
             purgatory: Arc::default(),
             steward: StewardState::default(),
             producer_ids: Mutex::default(),
+            sessions,
+            lanes: Lanes::default(),
         });
         of_shards.get_or_init(|| Arc::downgrade(&node));
         node

@@ -10,7 +10,8 @@ use weir_model::{ErrorKind, TopicId, TopicName, fields::ShortString};
 
 use super::{
     QueueSession,
-    route::FoundQueue,
+    ask::Patience,
+    target::FoundQueue,
     topology::{answer, refuse_reserved},
 };
 use crate::{
@@ -68,7 +69,7 @@ impl Node {
     fn plan_queue(&self, declare: DeclareQueue) -> Result<Plan, Refused> {
         let session = &declare.session;
         if declare.is_passive {
-            let found = self.find_queue(session, &declare.name)?;
+            let found = self.find_queue(&session.vhost, session.key, &declare.name)?;
             return Ok(Plan::Known(found));
         }
         let topology = self.topology.load();
@@ -176,7 +177,7 @@ impl Node {
             if let Err(refused) = outcome {
                 return done(Err(refused));
             }
-            match node.find_queue_for(&vhost, session, &name) {
+            match node.find_queue(&vhost, session, &name) {
                 Ok(found) => node.configure(found, done),
                 Err(refused) => done(Err(refused)),
             }
@@ -252,10 +253,10 @@ impl Node {
             answers: Mutex::new(Ok(Vec::new())),
             done: Mutex::new(Some(Box::new(done))),
         });
-        for (partition, group) in partitions {
+        for (group, partition) in partitions {
             let asked = Arc::clone(&asked);
             let done = Box::new(move |answer| asked.answered(answer));
-            self.lead_queue_call(group, partition, call.clone(), done);
+            self.ask_queue(group, partition, call.clone(), Patience::OfAClient, done);
         }
     }
 
@@ -266,7 +267,7 @@ impl Node {
         (if_unused, if_empty): (bool, bool),
         reply: Reply,
     ) {
-        let found = match self.find_queue(session, &name) {
+        let found = match self.find_queue(&session.vhost, session.key, &name) {
             Ok(found) => found,
             Err(Refused::NoQueue { .. }) => return answer(reply, QueueOutcome::Counted(0)),
             Err(refused) => return answer(reply, QueueOutcome::Refused(refused)),

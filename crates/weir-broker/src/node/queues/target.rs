@@ -1,4 +1,4 @@
-//! Which partitions a message goes to, and which a queue has, by what this node knows.
+//! Which queues and partitions a name, a partition or a message means, by what this node knows.
 
 use std::sync::Arc;
 
@@ -8,22 +8,19 @@ use super::QueueSession;
 use crate::{
     Node,
     api::queues::{Message, Refused},
-    metadata::TopicRecord,
-    queue::SessionKey,
+    metadata::{TopicRecord, Topology},
+    queue::{QueueSettings, SessionKey},
     routing::{
-        check_access, consistent,
+        check_access,
         record::{QueueId, QueueRecord},
         route::{Addressed, Surroundings},
     },
 };
 
-/// Where a message goes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Routed {
-    /// One partition of each queue; empty where no queue takes it.
-    pub(crate) targets: Vec<(PartitionId, GroupId)>,
-    /// How long it waits before it is ready, in ms.
-    pub(crate) delay_ms: u64,
+/// A queue's partitions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct QueueTarget {
+    pub(super) partitions: Vec<(GroupId, PartitionId)>,
 }
 
 /// A queue and the topic below it.
@@ -35,45 +32,28 @@ pub(crate) struct FoundQueue {
 
 impl FoundQueue {
     /// Its partitions with the groups that carry them.
-    pub(crate) fn partitions(&self) -> impl Iterator<Item = (PartitionId, GroupId)> {
+    pub(crate) fn partitions(&self) -> impl Iterator<Item = (GroupId, PartitionId)> {
         let serial = self.topic.serial;
         let groups = self.topic.partitions.iter().zip(0..);
-        groups.map(move |(group, index)| (PartitionId::new(serial, index), *group))
+        groups.map(move |(group, index)| (*group, PartitionId::new(serial, index)))
     }
 }
 
 impl Node {
-    /// Where a client's message goes: each queue once.
-    pub(crate) fn route_message(&self, vhost: &str, message: &Message) -> Result<Routed, Refused> {
-        let topology = self.topology.load();
-        let routing = topology.routing();
-        let found = routing.vhost(vhost);
-        let vhost = found.ok_or_else(|| Refused::NoVhost(vhost.to_owned()))?;
-        let addressed = Addressed {
-            exchange: &message.exchange,
-            routing_key: &message.routing_key,
-            properties: &message.properties,
-        };
-        let to = routing.route(vhost, &addressed, self)?;
-        let topics = to.queues.iter();
-        let topics = topics.filter_map(|queue| topology.by_serial(queue.0));
-        let targets = topics.filter_map(|topic| partition_for(topic, &message.routing_key));
-        Ok(Routed {
-            targets: targets.collect(),
-            delay_ms: to.delay_ms,
+    /// The queue that a session means.
+    pub(super) fn queue_for(
+        &self,
+        session: &QueueSession,
+        name: &ShortString,
+    ) -> Result<QueueTarget, Refused> {
+        let found = self.find_queue(&session.vhost, session.key, name)?;
+        Ok(QueueTarget {
+            partitions: found.partitions().collect(),
         })
     }
 
     /// The queue of that name, where the session may use it.
     pub(crate) fn find_queue(
-        &self,
-        session: &QueueSession,
-        name: &ShortString,
-    ) -> Result<FoundQueue, Refused> {
-        self.find_queue_for(&session.vhost, session.key, name)
-    }
-
-    pub(super) fn find_queue_for(
         &self,
         vhost: &str,
         session: SessionKey,
@@ -105,17 +85,37 @@ impl Node {
             topic: Arc::clone(topology.by_serial(serial)?),
         })
     }
-}
 
-/// The partition of a queue that messages with this key go to: of one key always the same, so that
-/// their order is kept.
-fn partition_for(topic: &TopicRecord, routing_key: &ShortString) -> Option<(PartitionId, GroupId)> {
-    let count = u64::try_from(topic.partitions.len()).ok()?;
-    let index = match count {
-        1 => 0,
-        count => consistent::hash(routing_key.as_bytes()).checked_rem(count)?,
-    };
-    topic.partition(i32::try_from(index).ok()?)
+    /// How a partition's queue behaves.
+    pub(super) fn settings_of(&self, partition: PartitionId) -> QueueSettings {
+        let topology = self.topology.load();
+        let routing = topology.routing();
+        let queue = routing.queue_by_id(QueueId(partition.topic_serial()));
+        queue.map_or_else(QueueSettings::default, |queue| routing.settings(queue))
+    }
+
+    /// Calls `found` for each queue that takes a message.
+    pub(super) fn route_message(
+        &self,
+        topology: &Topology,
+        session: &QueueSession,
+        message: &Message,
+        found: impl FnMut(&Arc<TopicRecord>),
+    ) -> Result<(), Refused> {
+        let routing = topology.routing();
+        let vhost = routing.vhost(&session.vhost);
+        let vhost = vhost.ok_or_else(|| Refused::NoVhost(session.vhost.clone()))?;
+        let addressed = Addressed {
+            exchange: &message.exchange,
+            routing_key: &message.routing_key,
+            properties: &message.properties,
+        };
+        let to = routing.route(vhost, &addressed, self)?;
+        let topics = to.queues.iter();
+        let topics = topics.filter_map(|queue| topology.by_serial(queue.0));
+        topics.for_each(found);
+        Ok(())
+    }
 }
 
 impl Surroundings for Node {
