@@ -7,11 +7,11 @@
 
 mod arrival;
 pub(crate) mod call;
-pub(crate) mod refused;
 mod command;
 mod consumers;
 mod dead;
 mod limits;
+pub(crate) mod refused;
 mod sessions;
 pub(crate) mod settings;
 mod settle;
