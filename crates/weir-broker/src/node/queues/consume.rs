@@ -17,7 +17,9 @@ use crate::{
     Node,
     api::{
         Outcome,
-        queues::{Consume, ConsumerTag, DeliveryId, QueueOutcome, Refused, Settlement},
+        queues::{
+            Consume, ConsumerTag, DeliveryId, QueueOutcome, REPLY_QUEUE, Refused, Settlement,
+        },
     },
     mailbox::Reply,
     queue::{Attach, ConsumerKey, QueueAnswer, QueueCall},
@@ -109,6 +111,9 @@ impl Trouble {
 impl Node {
     pub(super) fn consume(self: &Arc<Self>, consume: Consume, reply: Reply) {
         let session = Arc::clone(&consume.session);
+        if consume.name.as_str() == REPLY_QUEUE {
+            return Self::consume_replies(&session, &consume, reply);
+        }
         let queue = match self.queue_for(&session, &consume.name) {
             Ok(queue) => queue,
             Err(refused) => return refuse(reply, refused),

@@ -10,6 +10,7 @@ mod lead;
 mod lines;
 mod order;
 mod publish;
+mod replies;
 mod request;
 mod serve;
 mod session;
