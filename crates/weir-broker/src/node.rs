@@ -37,7 +37,10 @@ use weir_raft::{Done, GroupStatus, Handle, Input};
 
 use self::{identity::Known, producer_ids::ProducerIds};
 use crate::{
-    api::{Backend, Request, TopicRef},
+    api::{
+        Backend, Outcome, Request, TopicRef,
+        queues::{QueueOutcome, Refused},
+    },
     catch_up::Offers,
     config::NodeConfig,
     identity::Identity,
@@ -316,7 +319,9 @@ impl Backend for Arc<Node> {
             Request::DescribeProducers(wanted) => self.describe_producers(wanted, reply),
             Request::DescribeTransactions(wanted) => self.describe_transactions(wanted, reply),
             Request::ListTransactions(wanted) => self.list_transactions(wanted, reply),
-            Request::Queue(request) => self.queue_request(request, reply),
+            Request::Queue(_) => reply.send(Outcome::Queue(QueueOutcome::Refused(
+                Refused::Failed(ErrorKind::UnsupportedVersion),
+            ))),
         }
     }
 }

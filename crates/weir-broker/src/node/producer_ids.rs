@@ -83,8 +83,7 @@ impl Node {
             | MetadataOutcome::TopicDeleted(_)
             | MetadataOutcome::ConfigsAltered
             | MetadataOutcome::PartitionsCreated
-            | MetadataOutcome::GroupPlaced
-            | MetadataOutcome::Routing(_) => Err(ErrorKind::InvalidRequest),
+            | MetadataOutcome::GroupPlaced => Err(ErrorKind::InvalidRequest),
         }
     }
 }

@@ -7,13 +7,13 @@ use crate::api::queues::{ConsumerTag, Delivered, DeliveryId, Refused, Settlement
 
 /// A session in the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SessionKey {
+pub(crate) struct SessionKey {
     /// The node where its connection is.
-    pub node: NodeId,
+    pub(crate) node: NodeId,
     /// Tells one run of the node from the next.
-    pub boot: u64,
+    pub(crate) boot: u64,
     /// Its number in that run.
-    pub number: u64,
+    pub(crate) number: u64,
 }
 
 /// A consumer in the cluster.
