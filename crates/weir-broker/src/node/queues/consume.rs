@@ -142,7 +142,7 @@ impl Node {
         let then = move |result: Result<u64, Trouble>| match result {
             Ok(_) => asked.told.begin(attach.consumer.tag, reply),
             Err(trouble) => {
-                node.detach(&asked, attach.consumer.tag, || ());
+                node.end_consumer(&asked, attach.consumer.tag, || ());
                 refuse(reply, trouble.refused(&consume.name, &asked.vhost));
             }
         };
@@ -155,7 +155,7 @@ impl Node {
         consumer: ConsumerTag,
         reply: Reply,
     ) {
-        self.detach(session, consumer, move || {
+        self.end_consumer(session, consumer, move || {
             reply.send(Outcome::Queue(QueueOutcome::Done));
         });
     }
@@ -178,7 +178,7 @@ impl Node {
     }
 
     /// Ends a consumer; `then` is called after the last message of it.
-    fn detach(
+    fn end_consumer(
         self: &Arc<Self>,
         session: &Arc<QueueSession>,
         tag: ConsumerTag,

@@ -19,6 +19,7 @@ mod target;
 mod told;
 mod wire;
 
+pub(crate) use deliver::Handed;
 pub(crate) use lanes::Lanes;
 pub(crate) use lead::QueueCallDone;
 pub(crate) use serve::serve;
