@@ -293,7 +293,9 @@ pub(crate) fn reread_call(body: &[u8]) -> Option<Bytes> {
 /// An answer as it is understood, written again.
 pub(crate) fn reread_answer(answer: &[u8]) -> Option<Bytes> {
     let answer = Bytes::copy_from_slice(answer);
-    read_answer(&answer).ok().map(|answer| write_answer(&answer))
+    read_answer(&answer)
+        .ok()
+        .map(|answer| write_answer(&answer))
 }
 
 #[cfg(test)]

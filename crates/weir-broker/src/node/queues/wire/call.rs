@@ -1,7 +1,5 @@
 //! A call to a partition's leader: `u8` tag, then its fields in the order of their declaration.
 
-use weir_model::fields::ShortString;
-
 use super::{read_flag, read_session, write_session};
 use crate::{
     api::queues::{ConsumerTag, Settlement},
