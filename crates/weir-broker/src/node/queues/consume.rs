@@ -17,7 +17,9 @@ use crate::{
     Node,
     api::{
         Outcome,
-        queues::{Consume, ConsumerTag, DeliveryId, QueueOutcome, Refused, Settlement},
+        queues::{
+            Consume, ConsumerTag, DeliveryId, QueueOutcome, REPLY_QUEUE, Refused, Settlement,
+        },
     },
     mailbox::Reply,
     queue::{Attach, ConsumerKey, QueueAnswer, QueueCall},
@@ -109,6 +111,9 @@ impl Trouble {
 impl Node {
     pub(super) fn consume(self: &Arc<Self>, consume: Consume, reply: Reply) {
         let session = Arc::clone(&consume.session);
+        if consume.name.as_str() == REPLY_QUEUE {
+            return Self::consume_replies(&session, &consume, reply);
+        }
         let queue = match self.queue_for(&session, &consume.name) {
             Ok(queue) => queue,
             Err(refused) => return refuse(reply, refused),
@@ -137,7 +142,7 @@ impl Node {
         let then = move |result: Result<u64, Trouble>| match result {
             Ok(_) => asked.told.begin(attach.consumer.tag, reply),
             Err(trouble) => {
-                node.detach(&asked, attach.consumer.tag, || ());
+                node.end_consumer(&asked, attach.consumer.tag, || ());
                 refuse(reply, trouble.refused(&consume.name, &asked.vhost));
             }
         };
@@ -150,7 +155,7 @@ impl Node {
         consumer: ConsumerTag,
         reply: Reply,
     ) {
-        self.detach(session, consumer, move || {
+        self.end_consumer(session, consumer, move || {
             reply.send(Outcome::Queue(QueueOutcome::Done));
         });
     }
@@ -173,7 +178,7 @@ impl Node {
     }
 
     /// Ends a consumer; `then` is called after the last message of it.
-    fn detach(
+    fn end_consumer(
         self: &Arc<Self>,
         session: &Arc<QueueSession>,
         tag: ConsumerTag,

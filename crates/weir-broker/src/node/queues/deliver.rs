@@ -148,6 +148,9 @@ impl Node {
                     if handed.is_full && !sessions.full.contains(&key) {
                         sessions.full.push(key);
                     }
+                    if handed.is_nobodys {
+                        sessions.ended.push(key);
+                    }
                     self.settle_for(&session, handed.settled);
                 }
                 (Some(_) | None, _) if sessions.ended.contains(&key) => {}
@@ -198,7 +201,7 @@ pub(super) fn by_partition(
     partitions
 }
 
-fn read(
+pub(super) fn read(
     to: NodeId,
     answer: Result<Bytes, crate::peer::CallFailed>,
 ) -> Result<wire::Sessions, ErrorKind> {

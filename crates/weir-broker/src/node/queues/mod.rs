@@ -10,6 +10,7 @@ mod lead;
 mod lines;
 mod order;
 mod publish;
+mod replies;
 mod request;
 mod serve;
 mod session;
@@ -18,6 +19,7 @@ mod target;
 mod told;
 mod wire;
 
+pub(crate) use deliver::Handed;
 pub(crate) use lanes::Lanes;
 pub(crate) use lead::QueueCallDone;
 pub(crate) use serve::serve;

@@ -15,6 +15,7 @@ use super::{
     consume::refuse,
     lane::{Filling, Lane},
     order::Turn,
+    session::addressed,
 };
 use crate::{
     Node,
@@ -24,6 +25,7 @@ use crate::{
     },
     mailbox::Reply,
     metadata::TopicRecord,
+    queue::ConsumerKey,
 };
 
 /// Most bytes of one partition's messages that are stored all or none.
@@ -61,8 +63,14 @@ enum MessageFate {
 /// Which message goes where.
 struct Route {
     message: u32,
-    group: GroupId,
-    partition: PartitionId,
+    to: RouteTo,
+}
+
+#[derive(Clone, Copy)]
+enum RouteTo {
+    Lane(GroupId, PartitionId),
+    /// To a consumer of replies.
+    Consumer(ConsumerKey),
 }
 
 impl Publishing {
@@ -200,12 +208,18 @@ impl Node {
         let mut routes = Vec::with_capacity(messages.len());
         let fates = (0..).zip(messages).map(|(at, message)| {
             let before_count = routes.len();
+            if let Some(consumer) = reply_address(message) {
+                let to = RouteTo::Consumer(consumer);
+                routes.push(Route { message: at, to });
+                return MessageFate::Routed {
+                    wanted_count: 1,
+                    stored_count: 0,
+                };
+            }
             let found = |topic: &Arc<TopicRecord>| {
-                routes.extend(self.pick(topic, message).map(|(group, partition)| Route {
-                    message: at,
-                    group,
-                    partition,
-                }));
+                let picked = self.pick(topic, message);
+                let lane = picked.map(|(group, partition)| RouteTo::Lane(group, partition));
+                routes.extend(lane.map(|to| Route { message: at, to }));
             };
             match Self::route_message(&topology, session, message, found) {
                 Ok(()) => MessageFate::Routed {
@@ -245,10 +259,17 @@ impl Node {
                 of_form = Some(route.message);
                 form.set(&message.exchange, &message.routing_key, &message.properties);
             }
-            let lane = lanes
-                .entry(route.partition)
-                .or_insert_with(|| self.lanes.get(route.group, route.partition));
-            lane.push(publishing, route.message, &form, now_ms);
+            match route.to {
+                RouteTo::Lane(group, partition) => {
+                    let lane = lanes
+                        .entry(partition)
+                        .or_insert_with(|| self.lanes.get(group, partition));
+                    lane.push(publishing, route.message, &form, now_ms);
+                }
+                RouteTo::Consumer(consumer) => {
+                    self.send_reply(publishing, route.message, &form, consumer);
+                }
+            }
         }
         lanes.values().for_each(|lane| lane.drive(self));
     }
@@ -261,9 +282,16 @@ impl Node {
         for route in routes {
             let message = publishing.message(route.message);
             form.set(&message.exchange, &message.routing_key, &message.properties);
-            let new = || (route.group, Filling::new(BatchBuilder::new(0)));
-            let (_, filling) = batches.entry(route.partition).or_insert_with(new);
-            filling.push(publishing, route.message, &form, now_ms);
+            match route.to {
+                RouteTo::Lane(group, partition) => {
+                    let new = || (group, Filling::new(BatchBuilder::new(0)));
+                    let (_, filling) = batches.entry(partition).or_insert_with(new);
+                    filling.push(publishing, route.message, &form, now_ms);
+                }
+                RouteTo::Consumer(consumer) => {
+                    self.send_reply(publishing, route.message, &form, consumer);
+                }
+            }
         }
         for (partition, (group, filling)) in batches {
             let lane = self.lanes.get(group, partition);
@@ -276,7 +304,10 @@ impl Node {
 fn check_size(messages: &[Message], routes: &[Route]) -> Result<(), Refused> {
     let mut sizes: BTreeMap<PartitionId, usize> = BTreeMap::new();
     for route in routes {
-        let size_bytes = sizes.entry(route.partition).or_default();
+        let RouteTo::Lane(_, partition) = route.to else {
+            continue;
+        };
+        let size_bytes = sizes.entry(partition).or_default();
         *size_bytes += messages[index(route.message)].body.len();
         if *size_bytes > MAX_ATOMIC_BYTES {
             return Err(Refused::Precondition(format!(
@@ -285,6 +316,14 @@ fn check_size(messages: &[Message], routes: &[Route]) -> Result<(), Refused> {
         }
     }
     Ok(())
+}
+
+/// The consumer of replies that a message is for.
+fn reply_address(message: &Message) -> Option<ConsumerKey> {
+    match message.exchange.is_empty() {
+        true => addressed(message.routing_key.as_str()),
+        false => None,
+    }
 }
 
 /// Takes routing keys away that nobody is to see.

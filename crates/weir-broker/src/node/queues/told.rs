@@ -27,10 +27,13 @@ const MAX_UNSENT_BYTES: u64 = 2 << 20;
 /// Consumers that are gone whose serials are remembered.
 const MAX_PAST_COUNT: usize = 1_000;
 
+/// Where replies lie that were never stored.
+pub(super) const NO_PARTITION: PartitionId = PartitionId(u64::MAX);
+
 /// A consumer of this session.
 #[derive(Clone, Debug)]
 pub(super) struct Consumer {
-    /// Where its messages come from.
+    /// Where its messages come from; none: a consumer of replies.
     pub(super) partitions: Vec<(GroupId, PartitionId)>,
     /// How it was attached; its limit is that of one partition.
     pub(super) attach: Attach,
@@ -76,6 +79,8 @@ pub(super) struct HandedOver {
     pub(super) settled: Vec<(DeliveryId, Settlement)>,
     /// There is no room for more.
     pub(super) is_full: bool,
+    /// A reply was for a consumer that is gone.
+    pub(super) is_nobodys: bool,
 }
 
 impl Told {
@@ -164,13 +169,22 @@ impl Told {
         let mut handed = HandedOver::default();
         let mut tidings = Vec::new();
         for (tag, delivered) in deliveries {
-            state.sort(tag, delivered, &mut tidings, &mut handed.settled);
+            if delivered.id.partition == NO_PARTITION {
+                handed.is_nobodys |= !state.reply(tag, delivered, &mut tidings);
+            } else {
+                state.sort(tag, delivered, &mut tidings, &mut handed.settled);
+            }
         }
         if !tidings.is_empty() {
             self.tell(tidings);
         }
         handed.is_full = self.is_full(&state);
         Some(handed)
+    }
+
+    /// Whether the session has this consumer of replies.
+    pub(super) fn is_for_replies(&self, tag: ConsumerTag) -> bool {
+        self.lock().is_for_replies(tag)
     }
 
     /// Whether the session has room for more; `None` where it has ended.
@@ -236,6 +250,21 @@ impl Told {
 }
 
 impl State {
+    /// Gives a consumer of replies one of them. `false`: there is no such consumer.
+    fn reply(&mut self, tag: ConsumerTag, reply: Delivered, tidings: &mut Vec<Tiding>) -> bool {
+        let is_there = self.is_for_replies(tag);
+        if is_there {
+            self.told_bytes += reply.record.len() as u64;
+            tidings.push(Tiding::Delivered(tag, reply));
+        }
+        is_there
+    }
+
+    fn is_for_replies(&self, tag: ConsumerTag) -> bool {
+        let known = self.consumers.get(&tag);
+        known.is_some_and(|known| known.consumer.partitions.is_empty())
+    }
+
     /// Puts a delivery where it belongs.
     fn sort(
         &mut self,

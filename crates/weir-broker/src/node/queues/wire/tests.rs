@@ -77,6 +77,10 @@ fn calls_come_back_and_damage_is_an_error() {
             (SESSION, ConsumerTag(2), delivered(b"")),
         ]),
         Call::Room(vec![SESSION]),
+        Call::ReplyConsumer(ConsumerKey {
+            session: SESSION,
+            tag: ConsumerTag(8),
+        }),
     ];
     for call in asked.chain(others) {
         let bytes = call.encode();
