@@ -204,9 +204,7 @@ impl AmqpSession {
                         Some(Slot::Open(channel)) => {
                             channel.told(&mut self.link, consumer, delivered);
                         }
-                        Some(Slot::Dropped) | None => self
-                            .link
-                            .give_back(vec![(delivered.id, Settlement::Requeue)]),
+                        Some(Slot::Dropped) | None => self.link.return_delivered(&delivered),
                     }
                 }
                 Tiding::Cancelled(consumer) => {

@@ -190,6 +190,21 @@ fn a_connection_closes_once_all_before_is_done_and_the_session_has_ended() {
 }
 
 #[test]
+fn a_node_that_goes_down_says_so_once_all_before_is_done() {
+    let mut client = Client::open();
+    client.raw(&crate::client::message_bytes(1, "q", false, "a"));
+    client.session.go_down(client.now);
+    assert!(client.said().is_empty() && !client.session.wants_read());
+    client.answer_next(stored(1));
+    let Method::ConnectionClose(close) = client.one() else {
+        panic!("no close");
+    };
+    let text = "CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'";
+    assert_eq!((close.reply_code, close.reply_text.as_str()), (320, text));
+    assert_eq!(client.session.in_flight_count(), 0);
+}
+
+#[test]
 fn a_secret_is_renewed_and_a_pause_is_told() {
     let mut client = Client::open();
     let update = method::ConnectionUpdateSecret {
