@@ -92,7 +92,7 @@ fn a_dead_letter_that_comes_twice_is_there_once() {
 
 #[test]
 fn a_message_of_a_name_that_was_there_is_none_within_the_window() {
-    let named = |id| BasicProperties {
+    let named = |id: &str| BasicProperties {
         message_id: Some(short(id)),
         ..BasicProperties::default()
     };
