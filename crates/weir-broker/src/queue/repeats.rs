@@ -42,10 +42,11 @@ impl Hops {
             source.floor = hop.floor;
             source.serials = source.serials.split_off(&hop.floor);
         }
-        if source.serials.len() >= MAX_SERIALS_COUNT {
+        let is_new = source.serials.insert(hop.serial);
+        if source.serials.len() > MAX_SERIALS_COUNT {
             source.serials.pop_first();
         }
-        source.serials.insert(hop.serial)
+        is_new
     }
 
     /// `u32` queues, ascending, each `u64` partition, `u64` floor, `u32` serials, ascending, each
@@ -169,10 +170,10 @@ mod tests {
     #[test]
     fn what_is_remembered_is_bounded() {
         let mut hops = Hops::default();
-        for serial in 0..=MAX_SERIALS_COUNT as u64 {
-            assert!(hops.note(hop(serial, 0)));
-        }
-        assert!(!hops.note(hop(1, 0)));
+        let count = MAX_SERIALS_COUNT as u64;
+        assert!((0..count).all(|serial| hops.note(hop(serial, 0))));
+        assert!(!hops.note(hop(0, 0)));
+        assert!(hops.note(hop(count, 0)));
         assert!(hops.note(hop(0, 0)), "forgotten");
         for source in 0..=MAX_SOURCES_COUNT as u64 {
             let source = PartitionId(10 + source);
