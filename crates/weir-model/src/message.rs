@@ -49,7 +49,7 @@ impl MessageForm {
     ) {
         self.headers.clear();
         self.header_count = 0;
-        self.key = None;
+        self.key = Self::key_of(properties).cloned();
         self.value.clear();
         let mut writer = Writer::new(&mut self.value);
         writer.octet(VERSION);
@@ -61,9 +61,7 @@ impl MessageForm {
         let headers = properties.headers.iter().flat_map(|table| &table.0);
         for (name, value) in headers {
             match value {
-                FieldValue::LongString(key) | FieldValue::Bytes(key) if name.as_str() == KEY => {
-                    self.key = Some(key.clone());
-                }
+                FieldValue::LongString(_) | FieldValue::Bytes(_) if name.as_str() == KEY => {}
                 // Nobody but the broker writes an envelope.
                 _ if name.as_str() == ENVELOPE => {}
                 value => {
@@ -83,6 +81,18 @@ impl MessageForm {
             text::number(priority, &mut self.value);
             self.put(foreign::PRIORITY, true);
         }
+    }
+
+    /// The key of the record that a message with these properties becomes.
+    pub fn key_of(properties: &BasicProperties) -> Option<&Bytes> {
+        let headers = properties.headers.iter().flat_map(|table| &table.0);
+        let mut keys = headers.filter_map(|(name, value)| match value {
+            FieldValue::LongString(key) | FieldValue::Bytes(key) if name.as_str() == KEY => {
+                Some(key)
+            }
+            _ => None,
+        });
+        keys.next_back()
     }
 
     /// Appends a header with the value that was written down.

@@ -6,7 +6,9 @@
 //! answer: `u16` 0 and `u32` the first record that the queue does not take, or 2^32 - 1; or the
 //! `u16` code of an error. Kind 3, deliveries for sessions: `u32` count, and for each session,
 //! consumer and delivery. Kind 4, whether sessions have room: `u32` count and sessions. The answer of
-//! both: `u32` count and sessions that are gone, `u32` count and sessions that have no room.
+//! both: `u32` count and sessions that are gone, `u32` count and sessions that have no room. Kind 5,
+//! whether a consumer of replies is there: session, `u64` consumer. Its answer is the same: its
+//! session counts as gone where it is not.
 
 mod answer;
 mod call;
@@ -19,7 +21,7 @@ use crate::{
     api::queues::{ConsumerTag, Delivered, DeliveryId},
     call::QUEUE,
     encoding::{DecodeError, Reader, Writer},
-    queue::{QueueAnswer, QueueCall, SessionKey},
+    queue::{ConsumerKey, QueueAnswer, QueueCall, SessionKey},
 };
 
 // Kinds are never used again for something else.
@@ -27,6 +29,7 @@ const ASK: u8 = 1;
 const APPEND: u8 = 2;
 const DELIVER: u8 = 3;
 const ROOM: u8 = 4;
+const REPLY_CONSUMER: u8 = 5;
 
 const NO_ERROR: u16 = 0;
 const NONE_REFUSED: u32 = u32::MAX;
@@ -48,6 +51,7 @@ pub(super) enum Call {
     },
     Deliver(Vec<(SessionKey, ConsumerTag, Delivered)>),
     Room(Vec<SessionKey>),
+    ReplyConsumer(ConsumerKey),
 }
 
 /// What became of a batch: the first record that its queue does not take.
@@ -98,6 +102,10 @@ impl Call {
                 writer.u8(ROOM);
                 write_sessions(&mut writer, sessions);
             }
+            Self::ReplyConsumer(consumer) => {
+                writer.u8(REPLY_CONSUMER);
+                write_consumer(&mut writer, consumer);
+            }
         }
         writer.finish()
     }
@@ -135,6 +143,7 @@ impl Call {
                 Self::Deliver(deliveries.collect::<Result<_, _>>()?)
             }
             ROOM => Self::Room(read_sessions(&mut reader)?),
+            REPLY_CONSUMER => Self::ReplyConsumer(read_consumer(&mut reader)?),
             kind => return Err(reader.unknown_tag("call about queues", kind)),
         };
         reader.finish()?;
@@ -255,6 +264,18 @@ fn read_session(reader: &mut Reader<'_>) -> Result<SessionKey, DecodeError> {
     })
 }
 
+fn write_consumer(writer: &mut Writer, consumer: &ConsumerKey) {
+    write_session(writer, &consumer.session);
+    writer.u64(consumer.tag.0);
+}
+
+fn read_consumer(reader: &mut Reader<'_>) -> Result<ConsumerKey, DecodeError> {
+    Ok(ConsumerKey {
+        session: read_session(reader)?,
+        tag: ConsumerTag(reader.u64()?),
+    })
+}
+
 fn write_delivered(writer: &mut Writer, delivered: &Delivered) {
     writer.u64(delivered.id.partition.0);
     writer.u64(delivered.id.offset);
@@ -293,7 +314,9 @@ pub(crate) fn reread_call(body: &[u8]) -> Option<Bytes> {
 /// An answer as it is understood, written again.
 pub(crate) fn reread_answer(answer: &[u8]) -> Option<Bytes> {
     let answer = Bytes::copy_from_slice(answer);
-    read_answer(&answer).ok().map(|answer| write_answer(&answer))
+    read_answer(&answer)
+        .ok()
+        .map(|answer| write_answer(&answer))
 }
 
 #[cfg(test)]

@@ -1,12 +1,10 @@
 //! A call to a partition's leader: `u8` tag, then its fields in the order of their declaration.
 
-use weir_model::fields::ShortString;
-
-use super::{read_flag, read_session, write_session};
+use super::{read_consumer, read_flag, read_session, write_consumer, write_session};
 use crate::{
-    api::queues::{ConsumerTag, Settlement},
+    api::queues::Settlement,
     encoding::{DecodeError, Reader, Writer},
-    queue::{Attach, ConsumerKey, QueueCall, QueueSettings},
+    queue::{Attach, QueueCall, QueueSettings},
 };
 
 // Tags are never used again for something else.
@@ -96,18 +94,6 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Result<QueueCall, DecodeError> {
         PURGE => QueueCall::Purge,
         FIGURES => QueueCall::Figures,
         tag => return Err(reader.unknown_tag("call to a queue", tag)),
-    })
-}
-
-fn write_consumer(writer: &mut Writer, consumer: &ConsumerKey) {
-    write_session(writer, &consumer.session);
-    writer.u64(consumer.tag.0);
-}
-
-fn read_consumer(reader: &mut Reader<'_>) -> Result<ConsumerKey, DecodeError> {
-    Ok(ConsumerKey {
-        session: read_session(reader)?,
-        tag: ConsumerTag(reader.u64()?),
     })
 }
 
