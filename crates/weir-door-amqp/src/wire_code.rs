@@ -3,7 +3,7 @@
 use std::fmt;
 
 use weir_broker::api::queues::Refused;
-use weir_model::{ErrorKind, fields::ShortString};
+use weir_model::{Blame, ErrorKind, fields::ShortString};
 
 use crate::codec::MethodId;
 
@@ -180,15 +180,16 @@ pub fn of(refused: &Refused) -> ReplyCode {
     }
 }
 
-/// The code of what this node or cluster cannot do at the moment. All of them end the connection:
-/// that is what clients recover from, by connecting again.
+/// The code of what this node or cluster cannot do at the moment: it ends the connection, which is
+/// what clients recover from, by connecting again.
 fn of_kind(kind: ErrorKind) -> ReplyCode {
-    match kind {
-        ErrorKind::ShuttingDown => ReplyCode::ConnectionForced,
-        ErrorKind::StorageFull | ErrorKind::Overloaded => ReplyCode::ResourceError,
-        ErrorKind::MessageTooLarge => ReplyCode::PreconditionFailed,
-        kind if kind.retriable() => ReplyCode::ConnectionForced,
-        _ => ReplyCode::InternalError,
+    if matches!(kind, ErrorKind::StorageFull | ErrorKind::Overloaded) {
+        return ReplyCode::ResourceError;
+    }
+    match (kind.blame(), kind.retriable()) {
+        (Blame::Client, _) => ReplyCode::PreconditionFailed,
+        (Blame::Us, true) => ReplyCode::ConnectionForced,
+        (Blame::Us, false) => ReplyCode::InternalError,
     }
 }
 

@@ -214,7 +214,7 @@ impl Channel {
     /// A message for a consumer: sent, or held back for now.
     pub(super) fn deliver(&mut self, link: &mut Link, number: ConsumerTag, delivered: Delivered) {
         let Some(consumer) = self.consumers.get(number) else {
-            link.give_back(vec![(delivered.id, Settlement::Requeue)]);
+            link.return_delivered(&delivered);
             return;
         };
         let is_full = !consumer.no_ack

@@ -55,6 +55,14 @@ impl Link {
         self.asks.ask((0, 0), request, 0, then);
     }
 
+    /// Gives a message back whose consumer is gone.
+    pub(super) fn return_delivered(&mut self, delivered: &Delivered) {
+        if let Some(session) = &self.asks.session {
+            session.note_sent(delivered.record.len());
+        }
+        self.give_back(vec![(delivered.id, Settlement::Requeue)]);
+    }
+
     /// Gives messages back that have no consumer any more.
     pub(super) fn give_back(&mut self, deliveries: Vec<(DeliveryId, Settlement)>) {
         if let Some(session) = self.asks.session.clone()
@@ -416,7 +424,7 @@ impl Channel {
     /// A message for a consumer of this channel.
     pub(super) fn told(&mut self, link: &mut Link, consumer: ConsumerTag, delivered: Delivered) {
         if self.is_leaving {
-            link.give_back(vec![(delivered.id, Settlement::Requeue)]);
+            link.return_delivered(&delivered);
         } else {
             self.deliver(link, consumer, delivered);
         }

@@ -80,13 +80,14 @@ impl AmqpSession {
                 return Err(Failure::new(ReplyCode::UnexpectedFrame, text));
             }
         };
+        let id = method.id();
         match method {
             Method::ChannelOpen(_) => {}
             // Both sides have closed it at the same time.
             Method::ChannelCloseOk(_) => return Ok(()),
-            method => {
+            _ => {
                 let failure = Failure::new(ReplyCode::ChannelError, "expected 'channel.open'");
-                return Err(failure.of(method.id()));
+                return Err(failure.of(id));
             }
         }
         if number > self.channel_max {
@@ -94,7 +95,7 @@ impl AmqpSession {
                 "channel id {number} is higher than the negotiated channel_max ({})",
                 self.channel_max
             );
-            return Err(Failure::new(ReplyCode::NotAllowed, text));
+            return Err(Failure::new(ReplyCode::NotAllowed, text).of(id));
         }
         let channel = Channel::new(number, self.link.asks.number());
         channel.say(&mut self.link, method::ChannelOpenOk::default());
@@ -203,9 +204,7 @@ impl AmqpSession {
                         Some(Slot::Open(channel)) => {
                             channel.told(&mut self.link, consumer, delivered);
                         }
-                        Some(Slot::Dropped) | None => self
-                            .link
-                            .give_back(vec![(delivered.id, Settlement::Requeue)]),
+                        Some(Slot::Dropped) | None => self.link.return_delivered(&delivered),
                     }
                 }
                 Tiding::Cancelled(consumer) => {

@@ -65,6 +65,8 @@ pub(super) enum Stage {
     Leaving,
     /// Nothing: the node ends the session.
     Ending,
+    /// Nothing: the node goes down, and what was asked for before is done.
+    Stopping,
     /// `connection.close-ok`
     Closing,
     /// Nothing: it was refused.
@@ -130,7 +132,9 @@ impl AmqpSession {
         let takes = match self.stage {
             Stage::Header | Stage::Start | Stage::Tune | Stage::Open | Stage::Running => true,
             Stage::Closing => return self.closed.is_none(),
-            Stage::Opening | Stage::Leaving | Stage::Ending | Stage::Silent => false,
+            Stage::Opening | Stage::Leaving | Stage::Ending | Stage::Stopping | Stage::Silent => {
+                false
+            }
         };
         takes
             && self.closed.is_none()
@@ -242,11 +246,15 @@ impl AmqpSession {
             Slot::Open(channel) => channel.is_idle(),
             Slot::Dropped => true,
         };
-        if self.stage != Stage::Leaving
+        if !matches!(self.stage, Stage::Leaving | Stage::Stopping)
             || self.link.asks.count() > 0
             || !self.channels.values().all(are_idle)
         {
             return;
+        }
+        if self.stage == Stage::Stopping {
+            let text = "broker forced connection closure with reason 'shutdown'";
+            return self.fail(Failure::new(ReplyCode::ConnectionForced, text));
         }
         self.stage = Stage::Ending;
         if let Some(session) = self.link.asks.session.take() {
@@ -405,6 +413,14 @@ impl Session for AmqpSession {
         }
         if self.closed.is_none() {
             self.beat();
+        }
+    }
+
+    fn go_down(&mut self, now: Millis) {
+        self.now = now;
+        if self.stage == Stage::Running {
+            self.stage = Stage::Stopping;
+            self.advance();
         }
     }
 
