@@ -16,6 +16,8 @@ pub(crate) mod settings;
 mod settle;
 mod snapshot;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use arrival::Arrived;
 pub(crate) use call::{Attach, ConsumerKey, QueueAnswer, QueueCall, QueueFigures, SessionKey};
