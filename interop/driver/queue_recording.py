@@ -56,8 +56,16 @@ class Nodes:
         )
 
 
+last_error = None
+
+
 def tell_error(what, error):
-    print("%.3f %s: %r" % (time.monotonic(), what, error), file=sys.stderr, flush=True)
+    """Writes an error to the log, unless the last one was the same."""
+    global last_error
+    text = "%s: %r" % (what, error)
+    if text != last_error:
+        last_error = text
+        print("%.3f %s" % (time.monotonic(), text), file=sys.stderr, flush=True)
 
 
 def headers_of(value, fate):

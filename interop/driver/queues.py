@@ -35,7 +35,7 @@ def arguments():
     parser.add_argument("--value-bytes", type=int, default=200)
     parser.add_argument("--queues", default="", help="to consume; all if none is named")
     parser.add_argument("--gets", default="", help="of them those that are asked for each message")
-    parser.add_argument("--limit-seconds", type=float, default=120.0)
+    parser.add_argument("--limit-seconds", type=float, default=60.0)
     return parser.parse_args()
 
 

@@ -13,7 +13,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// Time in which the queues are made.
-const SET_UP_LIMIT: Duration = Duration::from_secs(60);
+const SET_UP_LIMIT: Duration = Duration::from_secs(90);
 /// Time within which every publisher must have new confirms of every address, once all is healed.
 const PROGRESS_LIMIT: Duration = Duration::from_secs(60);
 /// Time within which every queue's consumers must get new messages once the cluster is whole.
