@@ -11,6 +11,7 @@ mod command;
 mod consumers;
 mod dead;
 mod limits;
+pub(crate) mod refused;
 mod repeats;
 mod sessions;
 pub(crate) mod settings;
