@@ -12,11 +12,14 @@ mod consumers;
 mod dead;
 mod limits;
 pub(crate) mod refused;
+mod repeats;
 mod sessions;
 pub(crate) mod settings;
 mod settle;
 mod snapshot;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use arrival::Arrived;
 pub(crate) use call::{Attach, ConsumerKey, QueueAnswer, QueueCall, QueueFigures, SessionKey};

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use weir_ledger::{Counts, Ledger, Lock, OwnerId, Release};
 use weir_log::Millis;
-use weir_model::ProducerId;
+use weir_model::{NodeId, ProducerId};
 
 use super::{
     Attach, ConsumerKey, QueueCommand, QueueFigures, QueueSettings, Removed, SessionKey,
@@ -12,6 +12,7 @@ use super::{
     consumers::{Consumers, NotAttached},
     dead::{DELAYED, DeadLetter, Reason},
     limits::Sizes,
+    repeats::{Hops, MessageIds},
     sessions::LastGet,
 };
 use crate::api::queues::ConsumerTag;
@@ -36,6 +37,8 @@ pub(crate) struct Queue {
     /// Batches of which the queue did not take all, the latest ones: base offset and the first record
     /// that it refused.
     pub(super) refusals: VecDeque<(u64, u32)>,
+    pub(super) hops: Hops,
+    pub(super) ids: MessageIds,
     /// Some message has a time to live of its own.
     pub(super) has_expirations: bool,
 }
@@ -89,6 +92,8 @@ impl Queue {
             is_behind: log.stable_end < log.end,
             sizes: Sizes::default(),
             refusals: VecDeque::new(),
+            hops: Hops::default(),
+            ids: MessageIds::default(),
             has_expirations: false,
         }
     }
@@ -129,6 +134,9 @@ impl Queue {
         }
         if settings.max_length_bytes.is_none() {
             self.sizes = Sizes::default();
+        }
+        if settings.dedup_ms.is_none() {
+            self.ids.clear();
         }
         self.settings = settings;
     }
@@ -382,9 +390,29 @@ impl Queue {
         all
     }
 
-    /// Sessions that have something here, one or more times.
-    pub(crate) fn sessions(&self) -> impl Iterator<Item = SessionKey> {
-        self.consumers.sessions().chain(self.gets.keys().copied())
+    /// Runs of nodes whose sessions have something here.
+    pub(crate) fn boots(&self) -> impl Iterator<Item = (NodeId, u64)> {
+        let mut from = Some(SessionKey {
+            node: NodeId(0),
+            boot: 0,
+            number: 0,
+        });
+        std::iter::from_fn(move || {
+            let start = from?;
+            let got = self.gets.range(start..).next().map(|(session, _)| *session);
+            let next = self
+                .consumers
+                .next_session(start)
+                .into_iter()
+                .chain(got)
+                .min()?;
+            from = next.boot.checked_add(1).map(|boot| SessionKey {
+                boot,
+                number: 0,
+                ..next
+            });
+            Some((next.node, next.boot))
+        })
     }
 
     pub(crate) fn figures(&self) -> QueueFigures {
