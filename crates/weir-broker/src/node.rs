@@ -38,7 +38,7 @@ use weir_raft::{Done, GroupStatus, Handle, Input};
 use self::{
     identity::Known,
     producer_ids::ProducerIds,
-    queues::{Lanes, Sessions},
+    queues::{Lanes, Run, Sessions},
 };
 use crate::{
     api::{Backend, Request, TopicRef},
@@ -81,6 +81,7 @@ pub struct Node {
     /// A mutex: taken once per new producer.
     pub(crate) producer_ids: Mutex<ProducerIds>,
     pub(crate) sessions: Sessions,
+    pub(crate) run: Run,
     pub(crate) lanes: Lanes,
 }
 
@@ -144,9 +145,11 @@ impl Node {
             steward: StewardState::default(),
             producer_ids: Mutex::default(),
             sessions,
+            run: Run::default(),
             lanes: Lanes::default(),
         });
         of_shards.get_or_init(|| Arc::downgrade(&node));
+        node.topology.belongs_to(Arc::downgrade(&node));
         node
     }
 

@@ -11,6 +11,7 @@ use weir_model::{ErrorKind, TopicId, TopicName, fields::ShortString};
 use super::{
     QueueSession,
     ask::Patience,
+    session::addressed,
     target::FoundQueue,
     topology::{answer, refuse_reserved},
 };
@@ -18,7 +19,7 @@ use crate::{
     Node,
     api::{
         admin::ConfigMap,
-        queues::{DeclareQueue, DeclaredQueue, QueueOutcome, Refused},
+        queues::{DeclareQueue, DeclaredQueue, QueueOutcome, REPLY_QUEUE, Refused},
     },
     mailbox::Reply,
     metadata::{CreateTopic, Topology, placement, reserved},
@@ -59,10 +60,37 @@ impl Node {
                 },
             );
         };
+        if declare.name.as_str().starts_with(REPLY_QUEUE) {
+            return self.declare_replies(declare, done);
+        }
         match self.plan_queue(declare) {
             Ok(Plan::Known(found)) => self.count(found, done),
             Ok(Plan::Make(command)) => self.make_queue(*command, done),
             Err(refused) => done(Err(refused)),
+        }
+    }
+
+    /// The address of a consumer of replies is there as long as the consumer is.
+    fn declare_replies(
+        self: &Arc<Self>,
+        declare: DeclareQueue,
+        done: impl FnOnce(Declared) + Send + 'static,
+    ) {
+        let name = declare.name;
+        let vhost = declare.session.vhost.clone();
+        let answered = move |is_there: bool, name: ShortString| match is_there {
+            true => done(Ok(DeclaredQueue {
+                name,
+                message_count: 0,
+                consumer_count: 1,
+            })),
+            false => done(Err(Refused::NoQueue { name, vhost })),
+        };
+        match addressed(name.as_str()) {
+            Some(consumer) => self.reply_consumer(consumer, move |is_there| {
+                answered(is_there, name);
+            }),
+            None => answered(name.as_str() == REPLY_QUEUE, name),
         }
     }
 
@@ -178,6 +206,11 @@ impl Node {
                 return done(Err(refused));
             }
             match node.find_queue(&vhost, session, &name) {
+                Ok(found) if found.queue.is_exclusive && node.sessions.get(session).is_none() => {
+                    // The session has ended meanwhile, and what it owned is gone but for this.
+                    let refused = Refused::Failed(ErrorKind::ShuttingDown);
+                    node.delete_exclusive_queues(session, Box::new(move || done(Err(refused))));
+                }
                 Ok(found) => node.configure(found, done),
                 Err(refused) => done(Err(refused)),
             }
@@ -204,7 +237,7 @@ impl Node {
 
     fn count(self: &Arc<Self>, found: FoundQueue, done: impl FnOnce(Declared) + Send + 'static) {
         let (node, name) = (Arc::clone(self), found.queue.name.clone());
-        self.figures_of(&found.clone(), move |figures| match figures {
+        self.figures_of(&found.clone(), true, move |figures| match figures {
             Ok(Some(figures)) => done(Ok(DeclaredQueue {
                 name,
                 message_count: figures.ready_count,
@@ -216,15 +249,20 @@ impl Node {
         });
     }
 
-    /// What a queue's partitions hold together; `None`: not all of them are queues yet.
+    /// What a queue's partitions hold together; `None`: not all of them are queues yet. `is_use`:
+    /// the queue counts as used by it.
     pub(crate) fn figures_of(
         self: &Arc<Self>,
         found: &FoundQueue,
+        is_use: bool,
         done: impl FnOnce(Result<Option<QueueFigures>, Refused>) + Send + 'static,
     ) {
-        self.ask_partitions(found, &QueueCall::Figures, move |answers| {
+        self.ask_partitions(found, &QueueCall::Figures { is_use }, move |answers| {
             done(answers.map(|answers| {
-                let mut sum = QueueFigures::default();
+                let mut sum = QueueFigures {
+                    idle_ms: u64::MAX,
+                    ..QueueFigures::default()
+                };
                 for answer in answers {
                     let QueueAnswer::Figures(one) = answer else {
                         return None;
@@ -234,6 +272,7 @@ impl Node {
                     sum.delayed_count += one.delayed_count;
                     // A consumer takes from all partitions.
                     sum.consumer_count = sum.consumer_count.max(one.consumer_count);
+                    sum.idle_ms = sum.idle_ms.min(one.idle_ms);
                 }
                 Some(sum)
             }));
@@ -274,7 +313,7 @@ impl Node {
         };
         let (node, session) = (Arc::clone(self), Arc::clone(session));
         let id = found.queue.id;
-        self.figures_of(&found, move |figures| {
+        self.figures_of(&found, false, move |figures| {
             let figures = figures.map(Option::unwrap_or_default);
             let vhost = session.vhost.clone();
             let refused = match &figures {
