@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -13,7 +13,6 @@ use bytes::Bytes;
 use weir_raft::{Applied, ApplyError, Command};
 
 use crate::{
-    Node,
     encoding::DecodeError,
     forward::{Decided, Place},
     metadata::{MetadataCommand, MetadataOutcome, MetadataState, Topology},
@@ -35,8 +34,6 @@ pub(crate) struct MetadataView {
     revision: AtomicU64,
     /// A mutex: taken once per command of group 0.
     progress: Mutex<Progress>,
-    /// Whose it is; set once the node is put together.
-    node: OnceLock<Weak<Node>>,
 }
 
 #[derive(Default)]
@@ -53,14 +50,6 @@ pub(crate) type WaiterKey = (Place, u64);
 impl MetadataView {
     pub(crate) fn load(&self) -> Guard<Arc<Topology>> {
         self.topology.load()
-    }
-
-    pub(crate) fn belongs_to(&self, node: Weak<Node>) {
-        self.node.get_or_init(|| node);
-    }
-
-    fn node(&self) -> Option<Arc<Node>> {
-        self.node.get().and_then(Weak::upgrade)
     }
 
     /// Changes whenever the topology does, no earlier than that.
@@ -173,43 +162,15 @@ impl MetadataHost {
         };
         if has_changed {
             self.show();
-            self.tell_of_removed(&outcome);
         }
         let place = self.view.advance(at.index);
         self.view.wake(place);
         Ok(AppliedOutcome::Metadata(Decided { place, outcome }))
     }
 
-    fn tell_of_removed(&self, outcome: &MetadataOutcome) {
-        let serials: Vec<u64> = match outcome {
-            MetadataOutcome::TopicDeleted(topic) => vec![topic.serial],
-            MetadataOutcome::Routing(RoutingOutcome::Removed { queues, .. }) => {
-                queues.iter().map(|queue| queue.0).collect()
-            }
-            MetadataOutcome::ClusterNamed(_)
-            | MetadataOutcome::NodeRegistered(_)
-            | MetadataOutcome::NodeAdmitted(_)
-            | MetadataOutcome::NodeStateSet(_)
-            | MetadataOutcome::NodeRemoved(_)
-            | MetadataOutcome::TopicCreated(_)
-            | MetadataOutcome::ConfigsAltered
-            | MetadataOutcome::PartitionsCreated
-            | MetadataOutcome::GroupPlaced
-            | MetadataOutcome::ProducerIds { .. }
-            | MetadataOutcome::Routing(_)
-            | MetadataOutcome::Refused(_) => return,
-        };
-        if let Some(node) = self.view.node() {
-            node.queues_removed(&serials);
-        }
-    }
-
     pub(crate) fn restore(&mut self, body: &[u8]) -> Result<(), DecodeError> {
         self.state = MetadataState::decode(body)?;
         self.show();
-        if let Some(node) = self.view.node() {
-            node.queues_replaced();
-        }
         Ok(())
     }
 

@@ -149,7 +149,6 @@ impl Node {
             lanes: Lanes::default(),
         });
         of_shards.get_or_init(|| Arc::downgrade(&node));
-        node.topology.belongs_to(Arc::downgrade(&node));
         node
     }
 

@@ -23,7 +23,6 @@ use crate::{
     },
     mailbox::Reply,
     queue::{Attach, ConsumerKey, QueueAnswer, QueueCall},
-    routing::record::QueueId,
 };
 
 /// Answers of all partitions to one request.
@@ -138,11 +137,6 @@ impl Node {
             attach,
         };
         session.told.add(consume.consumer, consumer.clone());
-        if !self.know_consumer(&session, &consumer) {
-            session.told.remove(consume.consumer);
-            let (name, vhost) = (consume.name, session.vhost.clone());
-            return refuse(reply, Refused::NoQueue { name, vhost });
-        }
         let node = Arc::clone(self);
         let asked = Arc::clone(&session);
         let then = move |result: Result<u64, Trouble>| match result {
@@ -193,18 +187,12 @@ impl Node {
         let Some(consumer) = session.told.consumer(tag) else {
             return then();
         };
-        self.forget_consumer(session, &consumer);
-        let queue = consumer.serial();
-        let queue = queue.and_then(|serial| self.queue_by_id(QueueId(serial)));
         let (node, asked) = (Arc::clone(self), Arc::clone(session));
         let gone = move |_: Result<u64, Trouble>| {
             let untold = asked.told.remove(tag);
             let back = untold.into_iter().map(|id| (id, Settlement::Requeue));
             node.settle_for(&asked, back.collect());
-            match queue {
-                Some(queue) => node.delete_if_unused(queue, Box::new(then)),
-                None => then(),
-            }
+            then();
         };
         let answers = Answers::new(consumer.partitions.len(), gone);
         for (group, partition) in consumer.partitions {

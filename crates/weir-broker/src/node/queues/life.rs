@@ -8,7 +8,7 @@ use std::sync::{
 
 use weir_model::{GroupId, NodeId, PartitionId};
 
-use super::{QueueSession, lines::Then, target::FoundQueue, told::Consumer};
+use super::{lines::Then, target::FoundQueue};
 use crate::{
     Node,
     queue::SessionKey,
@@ -143,44 +143,6 @@ impl Node {
             queue: Arc::clone(topology.routing().queue_by_id(id)?),
             topic: Arc::clone(topology.by_serial(id.0)?),
         })
-    }
-
-    /// A consumer hears when its queue is gone. `false`: it is gone already.
-    pub(super) fn know_consumer(&self, session: &QueueSession, consumer: &Consumer) -> bool {
-        let Some(serial) = consumer.serial() else {
-            return true;
-        };
-        let tag = consumer.attach.consumer.tag;
-        self.sessions.add_consumer(serial, session.key, tag);
-        let is_there = self.queue_by_id(QueueId(serial)).is_some();
-        if !is_there {
-            self.sessions.remove_consumer(serial, session.key, tag);
-        }
-        is_there
-    }
-
-    pub(super) fn forget_consumer(&self, session: &QueueSession, consumer: &Consumer) {
-        if let Some(serial) = consumer.serial() {
-            let tag = consumer.attach.consumer.tag;
-            self.sessions.remove_consumer(serial, session.key, tag);
-        }
-    }
-
-    /// Queues are gone, or topics that were queues: tells their consumers here.
-    pub(crate) fn queues_removed(&self, serials: &[u64]) {
-        for serial in serials {
-            for (session, tag) in self.sessions.take_consumers(*serial) {
-                session.told.cancel(tag);
-            }
-        }
-    }
-
-    /// The metadata is another one: tells consumers of what is no more.
-    pub(crate) fn queues_replaced(&self) {
-        let topology = self.topology.load_full();
-        let mut gone = self.sessions.consumed();
-        gone.retain(|serial| topology.is_deleted(*serial));
-        self.queues_removed(&gone);
     }
 
     /// Lets the group's queues behave by today's policies.

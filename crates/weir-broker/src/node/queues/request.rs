@@ -73,9 +73,7 @@ impl Node {
     /// Ends a session before its last reference is gone.
     fn end_session(self: &Arc<Self>, session: &QueueSession, reply: Option<Reply>) {
         self.sessions.remove(session.key);
-        for consumer in session.told.end() {
-            self.forget_consumer(session, &consumer);
-        }
+        session.told.end();
         // Answered by the one of the two that ends last.
         let (last, is_half) = (
             Arc::new(Mutex::new(reply)),

@@ -1,7 +1,7 @@
 //! The sessions of this node.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -11,7 +11,7 @@ use std::{
 use weir_model::NodeId;
 
 use super::QueueSession;
-use crate::{api::queues::ConsumerTag, queue::SessionKey};
+use crate::queue::SessionKey;
 
 /// Parts of the registry, each with a lock of its own: deliveries to different sessions seldom meet
 /// there.
@@ -25,10 +25,6 @@ pub(crate) struct Sessions {
     boot: u64,
     next_number: AtomicU64,
     parts: [Mutex<Part>; PARTS_COUNT],
-    /// Topic's serial number, session and tag of each consumer.
-    ///
-    /// A mutex: taken when a consumer begins or ends, and when a queue is deleted.
-    consumers: Mutex<BTreeSet<(u64, u64, ConsumerTag)>>,
 }
 
 impl Sessions {
@@ -39,7 +35,6 @@ impl Sessions {
             boot,
             next_number: AtomicU64::new(1),
             parts: Default::default(),
-            consumers: Mutex::default(),
         }
     }
 
@@ -74,47 +69,10 @@ impl Sessions {
         self.part(key.number).get(&key.number)?.upgrade()
     }
 
-    /// A consumer of a queue: the serial number of its topic.
-    pub(super) fn add_consumer(&self, serial: u64, session: SessionKey, tag: ConsumerTag) {
-        lock(&self.consumers).insert((serial, session.number, tag));
-    }
-
-    pub(super) fn remove_consumer(&self, serial: u64, session: SessionKey, tag: ConsumerTag) {
-        lock(&self.consumers).remove(&(serial, session.number, tag));
-    }
-
-    /// Consumers of a queue that is no more.
-    pub(super) fn take_consumers(&self, serial: u64) -> Vec<(Arc<QueueSession>, ConsumerTag)> {
-        let taken: Vec<_> = {
-            let mut consumers = lock(&self.consumers);
-            let range = (serial, 0, ConsumerTag(0))..=(serial, u64::MAX, ConsumerTag(u64::MAX));
-            let taken: Vec<_> = consumers.range(range).copied().collect();
-            for consumer in &taken {
-                consumers.remove(consumer);
-            }
-            taken
-        };
-        let sessions = taken.into_iter().filter_map(|(_, number, tag)| {
-            let session = self.part(number).get(&number)?.upgrade()?;
-            Some((session, tag))
-        });
-        sessions.collect()
-    }
-
-    /// Serial numbers of the topics that have consumers here.
-    pub(super) fn consumed(&self) -> Vec<u64> {
-        let consumers = lock(&self.consumers);
-        let mut serials: Vec<u64> = consumers.iter().map(|(serial, ..)| *serial).collect();
-        serials.dedup();
-        serials
-    }
-
     fn part(&self, number: u64) -> MutexGuard<'_, Part> {
         let at = usize::try_from(number % PARTS_COUNT as u64).expect("few parts");
-        lock(&self.parts[at])
+        self.parts[at]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

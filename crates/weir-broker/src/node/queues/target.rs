@@ -76,6 +76,16 @@ impl Node {
         })
     }
 
+    /// The queue that the partition belongs to; `None` where it belongs to none (any more).
+    pub(crate) fn queue_of(&self, partition: PartitionId) -> Option<FoundQueue> {
+        let topology = self.topology.load();
+        let serial = partition.topic_serial();
+        Some(FoundQueue {
+            queue: Arc::clone(topology.routing().queue_by_id(QueueId(serial))?),
+            topic: Arc::clone(topology.by_serial(serial)?),
+        })
+    }
+
     /// How a partition's queue behaves.
     pub(super) fn settings_of(&self, partition: PartitionId) -> QueueSettings {
         let topology = self.topology.load();

@@ -39,14 +39,6 @@ pub(super) struct Consumer {
     pub(super) attach: Attach,
 }
 
-impl Consumer {
-    /// The serial number of its queue's topic; `None`: a consumer of replies.
-    pub(super) fn serial(&self) -> Option<u64> {
-        let (_, first) = self.partitions.first()?;
-        Some(first.topic_serial())
-    }
-}
-
 /// One session's ear.
 ///
 /// A mutex: taken by whoever delivers to one session, and by its requests about consumers.

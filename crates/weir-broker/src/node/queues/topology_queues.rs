@@ -11,7 +11,6 @@ use weir_model::{ErrorKind, TopicId, TopicName, fields::ShortString};
 use super::{
     QueueSession,
     ask::Patience,
-    session::addressed,
     target::FoundQueue,
     topology::{answer, refuse_reserved},
 };
@@ -19,7 +18,7 @@ use crate::{
     Node,
     api::{
         admin::ConfigMap,
-        queues::{DeclareQueue, DeclaredQueue, QueueOutcome, REPLY_QUEUE, Refused},
+        queues::{DeclareQueue, DeclaredQueue, QueueOutcome, Refused},
     },
     mailbox::Reply,
     metadata::{CreateTopic, Topology, placement, reserved},
@@ -60,37 +59,10 @@ impl Node {
                 },
             );
         };
-        if declare.name.as_str().starts_with(REPLY_QUEUE) {
-            return self.declare_replies(declare, done);
-        }
         match self.plan_queue(declare) {
             Ok(Plan::Known(found)) => self.count(found, done),
             Ok(Plan::Make(command)) => self.make_queue(*command, done),
             Err(refused) => done(Err(refused)),
-        }
-    }
-
-    /// The address of a consumer of replies is there as long as the consumer is.
-    fn declare_replies(
-        self: &Arc<Self>,
-        declare: DeclareQueue,
-        done: impl FnOnce(Declared) + Send + 'static,
-    ) {
-        let name = declare.name;
-        let vhost = declare.session.vhost.clone();
-        let answered = move |is_there: bool, name: ShortString| match is_there {
-            true => done(Ok(DeclaredQueue {
-                name,
-                message_count: 0,
-                consumer_count: 1,
-            })),
-            false => done(Err(Refused::NoQueue { name, vhost })),
-        };
-        match addressed(name.as_str()) {
-            Some(consumer) => self.reply_consumer(consumer, move |is_there| {
-                answered(is_there, name);
-            }),
-            None => answered(name.as_str() == REPLY_QUEUE, name),
         }
     }
 
