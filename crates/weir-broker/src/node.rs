@@ -124,7 +124,7 @@ impl Node {
         peers.set_addresses(&identity.addresses);
         let known = Mutex::new(Known::new(&identity));
         let of_shards = Arc::clone(&env.node);
-        let sessions = Sessions::new(config.node, entropy.next_u64());
+        let sessions = Sessions::new(config.node, entropy.next_u64().max(1));
         let node = Arc::new(Self {
             config,
             disk,

@@ -13,6 +13,7 @@ mod lead;
 mod pump;
 mod queue_times;
 mod queues;
+mod session_watch;
 mod sweep;
 mod transactions;
 mod window;

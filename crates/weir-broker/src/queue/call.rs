@@ -7,13 +7,13 @@ use crate::api::queues::{ConsumerTag, Delivered, DeliveryId, Refused, Settlement
 
 /// A session in the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct SessionKey {
+pub struct SessionKey {
     /// The node where its connection is.
-    pub(crate) node: NodeId,
+    pub node: NodeId,
     /// Tells one run of the node from the next.
-    pub(crate) boot: u64,
+    pub boot: u64,
     /// Its number in that run.
-    pub(crate) number: u64,
+    pub number: u64,
 }
 
 /// A consumer in the cluster.

@@ -192,9 +192,10 @@ impl Consumers {
         meant.map(|(_, owner)| *owner).collect()
     }
 
-    /// Every session that has something here, once or more.
-    pub(super) fn sessions(&self) -> impl Iterator<Item = SessionKey> {
-        self.by_session.iter().map(|(session, _)| *session)
+    /// The first session from that one on that has something here.
+    pub(super) fn next_session(&self, from: SessionKey) -> Option<SessionKey> {
+        let mut rest = self.by_session.range((from, OwnerId(0))..);
+        rest.next().map(|(session, _)| *session)
     }
 
     /// One at a time from now on, or all.

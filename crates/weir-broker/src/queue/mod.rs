@@ -11,11 +11,14 @@ mod command;
 mod consumers;
 mod dead;
 mod limits;
+pub(crate) mod refused;
 mod sessions;
 pub(crate) mod settings;
 mod settle;
 mod snapshot;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use arrival::Arrived;
 pub(crate) use call::{Attach, ConsumerKey, QueueAnswer, QueueCall, QueueFigures, SessionKey};

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use weir_ledger::{Counts, Ledger, Lock, OwnerId, Release};
 use weir_log::Millis;
-use weir_model::ProducerId;
+use weir_model::{NodeId, ProducerId};
 
 use super::{
     Attach, ConsumerKey, QueueCommand, QueueFigures, QueueSettings, Removed, SessionKey,
@@ -382,9 +382,29 @@ impl Queue {
         all
     }
 
-    /// Sessions that have something here, one or more times.
-    pub(crate) fn sessions(&self) -> impl Iterator<Item = SessionKey> {
-        self.consumers.sessions().chain(self.gets.keys().copied())
+    /// Runs of nodes whose sessions have something here.
+    pub(crate) fn boots(&self) -> impl Iterator<Item = (NodeId, u64)> {
+        let mut from = Some(SessionKey {
+            node: NodeId(0),
+            boot: 0,
+            number: 0,
+        });
+        std::iter::from_fn(move || {
+            let start = from?;
+            let got = self.gets.range(start..).next().map(|(session, _)| *session);
+            let next = self
+                .consumers
+                .next_session(start)
+                .into_iter()
+                .chain(got)
+                .min()?;
+            from = next.boot.checked_add(1).map(|boot| SessionKey {
+                boot,
+                number: 0,
+                ..next
+            });
+            Some((next.node, next.boot))
+        })
     }
 
     pub(crate) fn figures(&self) -> QueueFigures {

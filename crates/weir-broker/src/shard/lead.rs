@@ -62,6 +62,7 @@ impl Shard {
         self.sweep_if_due(context);
         self.abort_overdue(context);
         self.pass_queue_time(context);
+        self.watch_sessions(context);
         self.run_pump(context);
     }
 

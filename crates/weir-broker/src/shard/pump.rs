@@ -16,6 +16,7 @@ use weir_raft::{Context, Input, Moment};
 use super::{
     Shard, ShardCommand,
     queue_times::QueueTimes,
+    session_watch::SessionWatch,
     window::{Found, Window, Windows},
 };
 use crate::{
@@ -65,6 +66,7 @@ pub(super) struct Pump {
     /// Queues that have changed.
     changed: BTreeSet<PartitionId>,
     pub(super) times: QueueTimes,
+    pub(super) watch: SessionWatch,
     is_scheduled: bool,
     /// Tells what was begun under an earlier leadership.
     era: u64,
@@ -139,7 +141,11 @@ impl Pump {
     /// When something that was put off is due, by the clock that never jumps.
     pub(super) fn next_deadline(&self, at: Moment) -> Option<Millis> {
         let paused = self.paused.first().map(|(until, _)| *until);
-        paused.into_iter().chain(self.times.next_deadline(at)).min()
+        paused
+            .into_iter()
+            .chain(self.times.next_deadline(at))
+            .chain(self.watch.next_deadline())
+            .min()
     }
 }
 
@@ -202,6 +208,7 @@ impl Shard {
     pub(super) fn run_pump(&mut self, context: &mut ShardContext<'_>) {
         for id in std::mem::take(&mut self.pump.changed) {
             self.look_after(id, context);
+            self.watch_sessions_of(id, context);
         }
         self.pump.end_pauses(context.elapsed);
         for key in std::mem::take(&mut self.pump.due) {

@@ -17,6 +17,8 @@ mod session;
 mod sessions;
 mod target;
 mod told;
+mod topology;
+mod topology_queues;
 mod wire;
 
 pub(crate) use deliver::Handed;

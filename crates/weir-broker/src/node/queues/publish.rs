@@ -221,7 +221,7 @@ impl Node {
                 let lane = picked.map(|(group, partition)| RouteTo::Lane(group, partition));
                 routes.extend(lane.map(|to| Route { message: at, to }));
             };
-            match Self::route_message(&topology, session, message, found) {
+            match self.route_message(&topology, session, message, found) {
                 Ok(()) => MessageFate::Routed {
                     wanted_count: u32::try_from(routes.len() - before_count)
                         .expect("queues are far fewer"),

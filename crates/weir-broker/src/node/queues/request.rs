@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use weir_model::ErrorKind;
-
 use super::{QueueSession, consume::refuse};
 use crate::{
     Node,
@@ -38,19 +36,28 @@ impl Node {
                 deliveries,
             } => self.settle(&session, deliveries, reply),
             QueueRequest::Purge { session, name } => self.purge(&session, name, reply),
-            QueueRequest::DeclareExchange(_)
-            | QueueRequest::DeleteExchange { .. }
-            | QueueRequest::Bind(_)
-            | QueueRequest::Unbind(_)
-            | QueueRequest::DeclareQueue(_)
-            | QueueRequest::DeleteQueue { .. } => {
-                let refused = Refused::Failed(ErrorKind::UnsupportedVersion);
-                refuse(reply, refused);
-            }
+            QueueRequest::DeclareExchange(declare) => self.declare_exchange(declare, reply),
+            QueueRequest::DeleteExchange {
+                session,
+                name,
+                if_unused,
+            } => self.delete_exchange(&session, name, if_unused, reply),
+            QueueRequest::Bind(bind) => self.bind(bind, reply),
+            QueueRequest::Unbind(bind) => self.unbind(bind, reply),
+            QueueRequest::DeclareQueue(declare) => self.declare_queue(declare, reply),
+            QueueRequest::DeleteQueue {
+                session,
+                name,
+                if_unused,
+                if_empty,
+            } => self.delete_queue(&session, name, (if_unused, if_empty), reply),
         }
     }
 
     fn open_session(self: &Arc<Self>, open: OpenSession, reply: Reply) {
+        if self.topology.load().routing().vhost(&open.vhost).is_none() {
+            return refuse(reply, Refused::NoVhost(open.vhost));
+        }
         let key = self.sessions.next_key();
         let session = QueueSession::new(self, key, open, reply.sink());
         self.sessions.insert(&session);

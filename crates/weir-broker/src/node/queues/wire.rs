@@ -12,7 +12,6 @@
 
 mod answer;
 mod call;
-mod refused;
 
 use bytes::Bytes;
 use weir_model::{ErrorKind, GroupId, NodeId, PartitionId};

@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 
-use super::{read_delivered, read_flag, refused, write_delivered};
+use super::{read_delivered, read_flag, write_delivered};
 use crate::{
     encoding::{DecodeError, Reader, Writer},
-    queue::{QueueAnswer, QueueFigures},
+    queue::{QueueAnswer, QueueFigures, refused},
 };
 
 // Tags are never used again for something else.
@@ -43,7 +43,7 @@ pub(super) fn write(writer: &mut Writer, answer: &QueueAnswer) {
         QueueAnswer::NotAQueue => writer.u8(NOT_A_QUEUE),
         QueueAnswer::Refused(refused) => {
             writer.u8(REFUSED);
-            refused::write(writer, refused);
+            refused::write(refused, writer);
         }
     }
 }

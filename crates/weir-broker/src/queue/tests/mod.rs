@@ -1,0 +1,6 @@
+//! The rules of a queue, one by one and at random.
+
+mod bench;
+mod limits;
+mod random;
+mod rules;
