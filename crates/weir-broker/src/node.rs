@@ -38,7 +38,7 @@ use weir_raft::{Done, GroupStatus, Handle, Input};
 use self::{
     identity::Known,
     producer_ids::ProducerIds,
-    queues::{Lanes, Run, Sessions},
+    queues::{Lanes, Run, Sessions, Watchers},
 };
 use crate::{
     api::{Backend, Request, TopicRef},
@@ -83,6 +83,7 @@ pub struct Node {
     pub(crate) sessions: Sessions,
     pub(crate) run: Run,
     pub(crate) lanes: Lanes,
+    pub(crate) watchers: Watchers,
 }
 
 /// Where a partition lives.
@@ -147,8 +148,10 @@ impl Node {
             sessions,
             run: Run::default(),
             lanes: Lanes::default(),
+            watchers: Watchers::default(),
         });
         of_shards.get_or_init(|| Arc::downgrade(&node));
+        node.topology.set_node(&node);
         node
     }
 

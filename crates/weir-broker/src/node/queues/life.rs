@@ -12,10 +12,7 @@ use super::{lines::Then, target::FoundQueue};
 use crate::{
     Node,
     queue::SessionKey,
-    routing::{
-        RoutingCommand, RoutingOutcome,
-        record::{QueueId, QueueRecord},
-    },
+    routing::{RoutingCommand, RoutingOutcome, record::QueueRecord},
 };
 
 /// Whether what ended with this node's earlier runs is gone. Until then no session begins: it could
@@ -117,7 +114,7 @@ impl Node {
 
     /// A queue's leader has seen its last consumer go.
     pub(crate) fn queue_lost_consumers(self: &Arc<Self>, partition: PartitionId) {
-        if let Some(found) = self.queue_by_id(QueueId(partition.topic_serial())) {
+        if let Some(found) = self.queue_of(partition) {
             self.delete_if_unused(found, Box::new(|| ()));
         }
     }
@@ -134,15 +131,6 @@ impl Node {
             }
             Ok(_) | Err(_) => done(),
         });
-    }
-
-    /// The queue with that number.
-    pub(super) fn queue_by_id(&self, id: QueueId) -> Option<FoundQueue> {
-        let topology = self.topology.load();
-        Some(FoundQueue {
-            queue: Arc::clone(topology.routing().queue_by_id(id)?),
-            topic: Arc::clone(topology.by_serial(id.0)?),
-        })
     }
 
     /// Lets the group's queues behave by today's policies.

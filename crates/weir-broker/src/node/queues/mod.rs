@@ -21,6 +21,7 @@ mod target;
 mod told;
 mod topology;
 mod topology_queues;
+mod watchers;
 mod wire;
 
 pub(crate) use deliver::Handed;
@@ -31,4 +32,5 @@ pub(crate) use life::Run;
 pub(crate) use serve::serve;
 pub use session::QueueSession;
 pub(crate) use sessions::Sessions;
+pub(crate) use watchers::Watchers;
 pub(crate) use wire::{reread_answer, reread_call};
