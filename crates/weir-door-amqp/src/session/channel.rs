@@ -393,9 +393,8 @@ impl Channel {
             let request = QueueRequest::Cancel { session, consumer };
             self.ask_beside(link, request, 0, Then::Noted(CLOSE));
         }
-        self.consumers = Consumers::default();
-        self.settled.extend(self.unacked.give_back_all());
         self.roll_back_all(link);
+        self.consumers = Consumers::default();
         self.flush(link)
     }
 
@@ -413,8 +412,7 @@ impl Channel {
             link.ask_aside(QueueRequest::Cancel { session, consumer });
         }
         self.roll_back_all(link);
-        let mut back = std::mem::take(&mut self.settled);
-        back.extend(self.unacked.give_back_all());
+        let back = std::mem::take(&mut self.settled);
         link.give_back(back);
         let mut pending = pending.iter();
         self.is_leaving
