@@ -387,6 +387,9 @@ impl Channel {
     /// The client closes it: what it holds goes back, and then it is told.
     fn leave(&mut self, link: &mut Link) -> Result<(), Failure> {
         self.is_leaving = true;
+        // Whatever came behind is nobody's.
+        let pending = std::mem::take(&mut self.pending);
+        link.pending_bytes -= pending.iter().map(Incoming::held_bytes).sum::<usize>();
         let session = link.session()?;
         for consumer in self.consumers.numbers() {
             let session = Arc::clone(&session);
