@@ -4,7 +4,7 @@ use crate::stop;
 use anyhow::{Context, Result, bail};
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc;
@@ -20,6 +20,7 @@ pub(crate) struct Node {
     log: PathBuf,
     options: Vec<String>,
     address: Option<SocketAddr>,
+    amqp: String,
     process: Option<Child>,
     restarts: Vec<Duration>,
 }
@@ -43,6 +44,7 @@ impl Node {
             log: log.to_owned(),
             options: options.to_vec(),
             address: None,
+            amqp: free_address()?,
             process: None,
             restarts: Vec::new(),
         };
@@ -55,6 +57,11 @@ impl Node {
         self.address
             .expect("a started node has said where it listens")
             .to_string()
+    }
+
+    /// Where it serves AMQP.
+    pub(crate) fn amqp(&self) -> &str {
+        &self.amqp
     }
 
     /// SIGKILL.
@@ -103,7 +110,8 @@ impl Node {
             .address
             .map_or_else(|| "127.0.0.1:0".to_owned(), |at| at.to_string());
         let mut process = Command::new(&self.binary)
-            .args(["serve", "--kafka", &kafka, "--cluster", "127.0.0.1:0"])
+            .args(["serve", "--kafka", &kafka, "--amqp", &self.amqp])
+            .args(["--cluster", "127.0.0.1:0"])
             .arg("--data-dir")
             .arg(&self.data)
             .args(&self.options)
@@ -135,6 +143,11 @@ impl Drop for Node {
             eprintln!("node: {error}");
         }
     }
+}
+
+/// A loopback port that is free at the moment.
+pub(crate) fn free_address() -> Result<String> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
 }
 
 /// A log, to go on writing it.

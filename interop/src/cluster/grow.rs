@@ -227,7 +227,7 @@ fn drain(cluster: &mut Cluster, _load: &mut Load) -> Result<()> {
 
 fn id_of(cluster: &Cluster, index: usize) -> Result<u64> {
     let status = cluster.status_of(cluster.started()[0])?;
-    let peer = &cluster.members[index].peer;
+    let peer = &cluster.members[index].at.peer;
     let node = status
         .node_at(peer)
         .with_context(|| format!("{peer} is a member"))?;

@@ -13,12 +13,20 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+/// Where a node listens.
+pub(super) struct Addresses {
+    /// For Kafka's clients.
+    pub(super) kafka: String,
+    /// For clients of AMQP.
+    pub(super) amqp: String,
+    /// For nodes; also its name in the status.
+    pub(super) peer: String,
+}
+
 /// A node that may run.
 pub(super) struct Member {
-    /// Address for clients.
-    pub(super) kafka: String,
-    /// Address for nodes; also its name in the status.
-    pub(super) peer: String,
+    /// Where it listens.
+    pub(super) at: Addresses,
     data: PathBuf,
     log: PathBuf,
     image: Option<Image>,
@@ -35,17 +43,10 @@ struct Launch {
 
 impl Member {
     /// A node that has not been started. Its data lie on `image` if there is one.
-    pub(super) fn new(
-        directory: &Path,
-        name: &str,
-        kafka: String,
-        peer: String,
-        image: Option<Image>,
-    ) -> Self {
+    pub(super) fn new(directory: &Path, name: &str, at: Addresses, image: Option<Image>) -> Self {
         let parent = image.as_ref().map_or(directory, Image::mount_point);
         Self {
-            kafka,
-            peer,
+            at,
             data: parent.join(format!("{}-{name}", place::DATA)),
             log: directory.join(format!("{name}.log")),
             image,
@@ -58,7 +59,8 @@ impl Member {
     /// Starts it by `command`, which names the binary. It may not be ready without others.
     pub(super) fn launch(&mut self, command: &mut Command, more: &[&str]) -> Result<()> {
         let mut process = command
-            .args(["serve", "--kafka", &self.kafka, "--data-dir"])
+            .args(["serve", "--kafka", &self.at.kafka, "--amqp", &self.at.amqp])
+            .arg("--data-dir")
             .arg(&self.data)
             .args(more)
             .stdin(Stdio::null())

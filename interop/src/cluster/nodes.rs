@@ -1,15 +1,15 @@
 //! A cluster under test: several nodes of one binary, and the questions a campaign has for them.
 
-use super::member::Member;
+use super::member::{Addresses, Member};
 use super::network::Network;
 use super::status::Status;
 use crate::image::{FileSystem, Image};
+use crate::node::free_address;
 use crate::place;
 use crate::stop;
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use std::ffi::OsStr;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -20,6 +20,7 @@ const POLL: Duration = Duration::from_millis(50);
 /// Every group has this many replicas, where there are as many nodes.
 const REPLICAS: usize = 3;
 const KAFKA_PORT: u16 = 9092;
+const AMQP_PORT: u16 = 5672;
 const PEER_PORT: u16 = 9192;
 const STATUS_LIMIT: Duration = Duration::from_secs(5);
 
@@ -111,21 +112,20 @@ impl Cluster {
         };
         for index in 0..count {
             let name = format!("node-{}", index + 1);
-            let (kafka, peer) = match ground {
-                Ground::Loopback => (free_address()?, free_address()?),
-                Ground::Apart(_) => {
-                    let host = Network::host(index);
-                    (
-                        format!("{host}:{KAFKA_PORT}"),
-                        format!("{host}:{PEER_PORT}"),
-                    )
-                }
+            let at = |port: u16| match ground {
+                Ground::Loopback => free_address(),
+                Ground::Apart(_) => Ok(format!("{}:{port}", Network::host(index))),
+            };
+            let addresses = Addresses {
+                kafka: at(KAFKA_PORT)?,
+                amqp: at(AMQP_PORT)?,
+                peer: at(PEER_PORT)?,
             };
             let image = match ground {
                 Ground::Loopback => None,
                 Ground::Apart(file_system) => Some(Image::create(file_system, directory, &name)?),
             };
-            let member = Member::new(directory, &name, kafka, peer, image);
+            let member = Member::new(directory, &name, addresses, image);
             cluster.members.push(member);
         }
         Ok(cluster)
@@ -136,7 +136,7 @@ impl Cluster {
         let founder = self.members.iter().find(|member| member.is_started());
         let (flag, with) = match founder {
             None => ("--init", None),
-            Some(member) => ("--join", Some(member.peer.clone())),
+            Some(member) => ("--join", Some(member.at.peer.clone())),
         };
         let mut more = vec![flag.to_owned()];
         match with {
@@ -160,8 +160,13 @@ impl Cluster {
 
     /// Addresses for clients.
     pub(crate) fn bootstrap(&self) -> String {
-        let addresses: Vec<_> = self.members.iter().map(|m| m.kafka.as_str()).collect();
+        let addresses: Vec<_> = self.members.iter().map(|m| m.at.kafka.as_str()).collect();
         addresses.join(",")
+    }
+
+    /// Addresses for clients of AMQP, one a node.
+    pub(crate) fn amqp(&self) -> Vec<String> {
+        self.members.iter().map(|m| m.at.amqp.clone()).collect()
     }
 
     /// A program where clients run.
@@ -210,7 +215,7 @@ impl Cluster {
     pub(super) fn admin(&self, index: usize, words: &[&str]) -> Result<Vec<u8>> {
         let mut command = self.client(self.binary.as_os_str());
         command.arg("cluster").args(words);
-        command.args(["--json", "--node", &self.members[index].peer]);
+        command.args(["--json", "--node", &self.members[index].at.peer]);
         let output = super::run::output(&mut command, STATUS_LIMIT)?;
         ensure!(
             output.status.success(),
@@ -314,7 +319,11 @@ impl Cluster {
             .context("the partition is known")?;
         let broker = metadata.brokers.iter().find(|broker| broker.id == leader);
         let name = &broker.context("its leader is known")?.name;
-        match self.members.iter().position(|member| member.kafka == *name) {
+        match self
+            .members
+            .iter()
+            .position(|member| member.at.kafka == *name)
+        {
             Some(index) => Ok(index),
             None => bail!("{name} is no node of ours"),
         }
@@ -326,17 +335,12 @@ impl Cluster {
             None => Command::new(&self.binary),
         };
         let member = &mut self.members[index];
-        let peer = member.peer.clone();
+        let peer = member.at.peer.clone();
         let mut options = vec!["--cluster", peer.as_str()];
         options.extend(self.serve_options.every.iter().map(String::as_str));
         options.extend(more.iter().map(String::as_str));
         member.launch(&mut command, &options)
     }
-}
-
-/// A loopback port that is free at the moment.
-fn free_address() -> Result<String> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
 }
 
 /// Python with librdkafka, running one of our drivers where clients run.

@@ -75,7 +75,7 @@ pub(super) fn python_source(python: &Path, package: &str, version: &str) -> Resu
             "-q",
             "--no-deps",
             "--no-binary",
-            ":all:",
+            package,
         ]);
         command.arg("-d").arg(&directory);
         place::run(command.arg(format!("{package}=={version}")))?;
@@ -87,8 +87,6 @@ pub(super) fn python_source(python: &Path, package: &str, version: &str) -> Resu
                 .arg(archive)
                 .current_dir(&directory),
         )?;
-        // Without it `test` would be Python's own package of that name.
-        std::fs::write(unpacked.join("test/__init__.py"), "")?;
     }
     Ok(unpacked)
 }
@@ -143,6 +141,33 @@ pub(super) fn crate_source(name: &str, version: &str, newer: &[(&str, &str)]) ->
         place::run(command.args(["--precise", version]).current_dir(&unpacked))?;
     }
     Ok(unpacked)
+}
+
+/// Puts other text into a crate's files, once: `changes` are what stands there and what shall.
+pub(super) fn replace(source: &Path, changes: &[(&str, &str)]) -> Result<()> {
+    for entry in std::fs::read_dir(source)? {
+        let entry = entry?;
+        let path = entry.path();
+        if entry.file_type()?.is_dir() {
+            if entry.file_name() != "target" {
+                replace(&path, changes)?;
+            }
+            continue;
+        }
+        if path.extension().is_none_or(|extension| extension != "rs") {
+            continue;
+        }
+        let before = std::fs::read_to_string(&path)?;
+        let mut after = before.clone();
+        for (from, to) in changes {
+            after = after.replace(from, to);
+        }
+        // A file that is written is built again.
+        if after != before {
+            std::fs::write(&path, after)?;
+        }
+    }
+    Ok(())
 }
 
 #[derive(Deserialize)]

@@ -41,5 +41,6 @@ pub(super) fn java(class: &str, ground: &Ground<'_>) -> Result<Outcome> {
 
 fn run(command: &mut Command, ground: &Ground<'_>) -> Result<Outcome> {
     command.arg(&ground.bootstrap).env("CASE", ground.part());
+    command.env("AMQP", &ground.amqp);
     lines::run(command, ground, LIMIT)
 }
