@@ -14,6 +14,7 @@ fn play<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> (String, Vec<u8>, boo
     let connection = Connection {
         peer: ([127, 0, 0, 1], 5).into(),
         local: ([127, 0, 0, 1], 9092).into(),
+        number: 0,
     };
     let mut session = KafkaSession::new(connection, KafkaConfig::default());
     for chunk in chunks {

@@ -65,7 +65,7 @@ class Consuming:
                 if message.error() is not None:
                     continue
                 partition = message.partition()
-                self.history.write("ok", "poll", partition, value_of(message), message.offset())
+                self.history.write("ok", "poll", partition, value_of(message.value()), message.offset())
                 self.positions[partition] = message.offset() + 1
             now = time.monotonic()
             if self.positions and now >= next_commit:

@@ -71,7 +71,7 @@ def read_everything(options):
         for message in consumer.consume(1000, 0.2):
             partition = message.partition()
             if message.error() is None:
-                history.write("ok", action, partition, value_of(message), message.offset())
+                history.write("ok", action, partition, value_of(message.value()), message.offset())
                 got[partition] = message.offset()
                 ended.discard(partition)
             elif message.error().code() == KafkaError._PARTITION_EOF:

@@ -71,9 +71,9 @@ def hash_of(value):
     return state
 
 
-def value_of(message):
+def value_of(body):
     """What was sent, or words for bytes that nobody sent."""
-    text = (message.value() or b"").decode("utf-8", "replace")
+    text = (body or b"").decode("utf-8", "replace")
     value, _, filler = text.partition(" ")
     if filler and payload(value, len(filler)).decode() == text:
         return value

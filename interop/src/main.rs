@@ -14,6 +14,7 @@ mod image;
 mod moments;
 mod node;
 mod place;
+mod queue_history;
 mod stop;
 mod suites;
 mod target;
@@ -55,6 +56,9 @@ enum Campaign {
     Check {
         /// Directory of `PROCESS.jsonl` files.
         history: PathBuf,
+        /// It is one of clients of queues.
+        #[arg(long)]
+        queues: bool,
     },
 }
 
@@ -70,7 +74,10 @@ fn main() -> ExitCode {
             Campaign::Failover(options) => cluster::failover::run(&options, &weir),
             Campaign::Grow(options) => cluster::grow::run(&options, &weir),
             Campaign::Bench(options) => bench::run(&options, &weir),
-            Campaign::Check { history } => history::judge(&history),
+            Campaign::Check { history, queues } => match queues {
+                true => queue_history::judge(&history),
+                false => history::judge(&history),
+            },
         }
     });
     match outcome {

@@ -2,7 +2,9 @@
 
 use crate::{delegate, lint, process, setup};
 use anyhow::Result;
+use std::collections::VecDeque;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Seeds of the simulation with the campaigns they go through: of one node in under a minute on
@@ -34,6 +36,9 @@ const CAMPAIGNS: [(&str, &[&str], u64); 6] = [
     ("failover", &["--cycles", "5"], 5),
     ("grow", &[], 5),
 ];
+
+/// Lines of a step that fell short that are told again.
+const LAST_LINES_COUNT: usize = 8;
 
 /// What the steps amounted to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -95,6 +100,9 @@ pub(crate) fn run() -> Result<bool> {
         let mut command = delegate::interop_command(name, &words);
         tally.add(campaign(name, &mut command, minutes(limit))?);
     }
+    for line in fallen_short() {
+        println!("{line}");
+    }
     println!("test: {} s in all", started.elapsed().as_secs());
     println!(
         "{} passed, {} failed, {} skipped",
@@ -124,6 +132,7 @@ fn cargo_test(arguments: &[&str]) -> Result<Tally> {
     let mut command = process::cargo();
     command.arg("test").args(arguments);
     let mut tally = Tally::default();
+    let mut failed = Vec::new();
     let watched = process::watch(&mut command, minutes(25), |line| {
         if let Some(counted) = Tally::of_test_line(line) {
             tally.add(counted);
@@ -131,7 +140,13 @@ fn cargo_test(arguments: &[&str]) -> Result<Tally> {
         if !line.ends_with("... ok") && !line.is_empty() {
             println!("{line}");
         }
+        if line.ends_with("... FAILED") {
+            failed.push(line.to_owned());
+        }
     })?;
+    if !watched.passed {
+        note_short("cargo test", failed);
+    }
     if watched.timed_out {
         println!("test: the unit tests took longer than their limit");
     }
@@ -145,12 +160,20 @@ fn cargo_test(arguments: &[&str]) -> Result<Tally> {
 fn campaign(name: &str, command: &mut Command, limit: Duration) -> Result<Tally> {
     step_begins(name);
     let mut skipped = 0;
+    let mut last = VecDeque::new();
     let watched = process::watch(command, limit, |line| {
         if line.starts_with("skipped:") {
             skipped += 1;
         }
         println!("{line}");
+        last.push_back(line.to_owned());
+        if last.len() > LAST_LINES_COUNT {
+            last.pop_front();
+        }
     })?;
+    if !watched.passed {
+        note_short(name, last);
+    }
     if watched.timed_out {
         println!(
             "test: {name} took longer than {} s and was ended",
@@ -158,6 +181,19 @@ fn campaign(name: &str, command: &mut Command, limit: Duration) -> Result<Tally>
         );
     }
     Ok(campaign_tally(watched.passed, skipped))
+}
+
+/// Long output is often cut in its middle: what fell short is told again at the end.
+static SHORT: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+fn note_short(name: &str, lines: impl IntoIterator<Item = String>) {
+    let mut short = SHORT.lock().unwrap_or_else(PoisonError::into_inner);
+    short.push(format!("== {name} fell short, and said at last:"));
+    short.extend(lines);
+}
+
+fn fallen_short() -> Vec<String> {
+    std::mem::take(&mut SHORT.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 fn campaign_tally(passed: bool, skipped: u64) -> Tally {

@@ -20,6 +20,8 @@ pub(crate) const STEP: u8 = 4;
 pub(crate) const ADMIN: u8 = 5;
 /// A question to a transaction's coordinator, or a transaction's end: `node/transaction_calls`.
 pub(crate) const TRANSACTION: u8 = 6;
+/// Queues: a call to a partition's leader, a batch, deliveries: `node/queues`.
+pub(crate) const QUEUE: u8 = 7;
 
 impl Node {
     /// Answers another node's call; what is not understood has no answer. `from` is 0 where the
@@ -33,6 +35,7 @@ impl Node {
             METADATA | JOIN => forward::serve(self, from, tag, &request, answer),
             STEP | ADMIN => steward::serve(self, from, tag, &request, answer),
             TRANSACTION => node::transaction_calls::serve(self, from, &request, answer),
+            QUEUE => node::queues::serve(self, from, &request, answer),
             tag => tracing::warn!(%from, tag, "a call that this version does not know"),
         }
     }

@@ -111,6 +111,7 @@ impl Node {
                     | AppliedOutcome::Transaction(_)
                     | AppliedOutcome::Marked(_)
                     | AppliedOutcome::Group(_)
+                    | AppliedOutcome::Queue(_)
                     | AppliedOutcome::Done,
                 ) => Err(ErrorKind::InvalidRequest),
                 Err(error) => Err(error.kind()),

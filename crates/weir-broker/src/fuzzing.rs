@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use crate::{
-    call::{ADMIN, JOIN, METADATA, READ_BATCHES, STEP, TRANSACTION},
+    call::{ADMIN, JOIN, METADATA, QUEUE, READ_BATCHES, STEP, TRANSACTION},
     catch_up, forward,
     identity::Identity,
     join, node, steward, view,
@@ -19,6 +19,7 @@ pub fn call(bytes: &[u8]) -> Option<Bytes> {
         JOIN => join::reread_call(body),
         tag @ (STEP | ADMIN) => steward::reread_call(tag, body),
         TRANSACTION => node::transaction_calls::reread_call(body),
+        QUEUE => node::queues::reread_call(body),
         _ => None,
     }
 }
@@ -31,6 +32,11 @@ pub fn range_answer(bytes: &[u8]) -> Option<Bytes> {
 /// An answer to a command for the metadata group.
 pub fn metadata_answer(bytes: &[u8]) -> Option<Bytes> {
     forward::reread_answer(bytes)
+}
+
+/// An answer of a queue's leader.
+pub fn queue_answer(bytes: &[u8]) -> Option<Bytes> {
+    node::queues::reread_answer(bytes)
 }
 
 /// Whether the bytes are a beacon.

@@ -128,6 +128,7 @@ pub(crate) fn serve(node: &Arc<Node>, request: &Bytes, answer: Answer) {
                 | MetadataOutcome::ConfigsAltered
                 | MetadataOutcome::PartitionsCreated
                 | MetadataOutcome::GroupPlaced
+                | MetadataOutcome::Routing(_)
                 | MetadataOutcome::ProducerIds { .. },
             ) => refusal("the node is not admitted: the answer is another command's"),
         });

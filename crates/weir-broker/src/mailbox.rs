@@ -1,6 +1,6 @@
 //! Where answers to one connection's requests arrive, whichever thread gives them.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::api::Outcome;
 
@@ -67,6 +67,41 @@ impl Reply {
     /// Answers.
     pub fn send(self, outcome: Outcome) {
         self.mailbox.put(self.ticket, outcome);
+    }
+
+    /// A way to say more under the same ticket, after the answer.
+    pub fn sink(&self) -> Sink {
+        Sink {
+            mailbox: Arc::downgrade(&self.mailbox),
+            ticket: self.ticket,
+        }
+    }
+}
+
+/// The right to say things under the ticket of a request that is answered: for whoever bounds what
+/// is said and not taken yet. Does not keep the mailbox.
+#[derive(Clone)]
+pub struct Sink {
+    mailbox: Weak<Mailbox>,
+    ticket: Ticket,
+}
+
+impl Sink {
+    /// Says something. `false`: nobody listens any more.
+    pub fn tell(&self, outcome: Outcome) -> bool {
+        match self.mailbox.upgrade() {
+            Some(mailbox) => {
+                mailbox.put(self.ticket, outcome);
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+impl std::fmt::Debug for Sink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Sink").field(&self.ticket).finish()
     }
 }
 

@@ -17,6 +17,7 @@ use crate::{
     forward::{Decided, Place},
     metadata::{MetadataCommand, MetadataOutcome, MetadataState, Topology},
     outcome::AppliedOutcome,
+    routing::RoutingOutcome,
 };
 
 /// Most who wait for a command to be applied here; more do not wait.
@@ -149,8 +150,15 @@ impl MetadataHost {
             | MetadataOutcome::TopicDeleted(_)
             | MetadataOutcome::ConfigsAltered
             | MetadataOutcome::PartitionsCreated
-            | MetadataOutcome::GroupPlaced => true,
-            MetadataOutcome::ProducerIds { .. } | MetadataOutcome::Refused(_) => false,
+            | MetadataOutcome::GroupPlaced
+            | MetadataOutcome::Routing(
+                RoutingOutcome::Done
+                | RoutingOutcome::QueueDeclared(_)
+                | RoutingOutcome::Removed { .. },
+            ) => true,
+            MetadataOutcome::ProducerIds { .. }
+            | MetadataOutcome::Routing(RoutingOutcome::Refused(_))
+            | MetadataOutcome::Refused(_) => false,
         };
         if has_changed {
             self.show();

@@ -35,12 +35,13 @@ use weir_log::{Clock, Disk, Entropy, Millis, PartitionManifest, partition::Parti
 use weir_model::{ErrorKind, GroupId, NodeId, PartitionId};
 use weir_raft::{Done, GroupStatus, Handle, Input};
 
-use self::{identity::Known, producer_ids::ProducerIds};
+use self::{
+    identity::Known,
+    producer_ids::ProducerIds,
+    queues::{Lanes, Sessions},
+};
 use crate::{
-    api::{
-        Backend, Outcome, Request, TopicRef,
-        queues::{QueueOutcome, Refused},
-    },
+    api::{Backend, Request, TopicRef},
     catch_up::Offers,
     config::NodeConfig,
     identity::Identity,
@@ -79,6 +80,8 @@ pub struct Node {
     pub(crate) views: Views,
     /// A mutex: taken once per new producer.
     pub(crate) producer_ids: Mutex<ProducerIds>,
+    pub(crate) sessions: Sessions,
+    pub(crate) lanes: Lanes,
 }
 
 /// Where a partition lives.
@@ -121,6 +124,7 @@ impl Node {
         peers.set_addresses(&identity.addresses);
         let known = Mutex::new(Known::new(&identity));
         let of_shards = Arc::clone(&env.node);
+        let sessions = Sessions::new(config.node, entropy.next_u64().max(1));
         let node = Arc::new(Self {
             config,
             disk,
@@ -139,6 +143,8 @@ impl Node {
             purgatory: Arc::default(),
             steward: StewardState::default(),
             producer_ids: Mutex::default(),
+            sessions,
+            lanes: Lanes::default(),
         });
         of_shards.get_or_init(|| Arc::downgrade(&node));
         node
@@ -319,9 +325,7 @@ impl Backend for Arc<Node> {
             Request::DescribeProducers(wanted) => self.describe_producers(wanted, reply),
             Request::DescribeTransactions(wanted) => self.describe_transactions(wanted, reply),
             Request::ListTransactions(wanted) => self.list_transactions(wanted, reply),
-            Request::Queue(_) => reply.send(Outcome::Queue(QueueOutcome::Refused(
-                Refused::Failed(ErrorKind::UnsupportedVersion),
-            ))),
+            Request::Queue(request) => self.queue_request(request, reply),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use weir_model::ErrorKind;
 
-use crate::{api::Produced, forward::Decided, transaction::TransactionAnswer};
+use crate::{api::Produced, forward::Decided, queue::QueueApplied, transaction::TransactionAnswer};
 
 /// The answer of either state machine.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub(crate) enum AppliedOutcome {
     Transaction(TransactionAnswer),
     /// A transaction was ended in a partition, or not.
     Marked(Result<(), ErrorKind>),
+    /// What became of a change of a queue.
+    Queue(QueueApplied),
     /// The change cannot fail.
     Done,
 }

@@ -6,11 +6,17 @@ mod command;
 mod consumers;
 mod era;
 mod forget;
+mod gets;
 mod groups;
 mod hold;
 mod lead;
+mod pump;
+mod queue_times;
+mod queues;
+mod session_watch;
 mod sweep;
 mod transactions;
+mod window;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -31,7 +37,7 @@ pub(crate) use self::{
     groups::place,
     sweep::Sweep,
 };
-use self::{era::Era, hold::Holding};
+use self::{era::Era, hold::Holding, pump::Pump};
 use crate::{
     checkpointer::CheckpointState,
     group::{ConsumerCoordinator, Coordinator, GroupConfig, GroupTable, OffsetTable},
@@ -40,6 +46,7 @@ use crate::{
     metadata_host::MetadataView,
     node::Node,
     producer::ProducerTable,
+    queue::Queue,
     registry::{PartitionRegistry, ViewRegistry},
     seeded::Seeded,
     transaction::{
@@ -69,6 +76,8 @@ struct Partition {
     producers: ProducerTable,
     /// Where its transactions stand, once it has had one.
     view: Option<Arc<TransactionView>>,
+    /// What a queue makes of it, where it is one.
+    queue: Option<Box<Queue>>,
 }
 
 /// The state machine of one shard, with the coordinator of its consumer groups beside it.
@@ -101,4 +110,6 @@ pub(crate) struct Shard {
     consumers: ConsumerCoordinator<Reply>,
     /// Volatile, the leader's own.
     sweep: Sweep,
+    /// Messages on their way to sessions. Volatile, the leader's own.
+    pump: Pump,
 }

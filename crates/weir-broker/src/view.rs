@@ -2,7 +2,7 @@
 //! in their beacons, so that a node also knows the groups that it does not carry.
 //!
 //! A beacon: `u8` version, `u8` whether the sender's disk is slow, `u64` what it applied of group 0,
-//! `u32` count and for each group that it leads: `u32` group, `u64` term, `u64` index of the last
+//! `u64` what tells this run of it from others, text its address, `u32` count and for each group that it leads: `u32` group, `u64` term, `u64` index of the last
 //! change of members, `u64` last index, the members as four lists (`u32` count, `u64` nodes) and `u8`
 //! auto-leave, `u32` count and for each follower `u64` node, `u64` matched, `u8` active, `u8` behind.
 
@@ -25,7 +25,7 @@ use crate::{
     metadata::{Topology, state::MAX_NODES},
 };
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// Time after which a lost node is no broker any more, in ms (Kafka's
 /// `broker.session.timeout.ms`).
 const FENCED_AFTER_MS: u64 = 9_000;
@@ -45,6 +45,8 @@ pub struct NodeHealth {
     pub is_slow: bool,
     /// Last entry of group 0 that it applied, as it says.
     pub metadata_applied: u64,
+    /// What tells this run of it from others, as it says; 0: it has not said anything yet.
+    pub boot: u64,
 }
 
 /// Groups by their leaders' own words, and nodes.
@@ -71,6 +73,7 @@ pub(crate) struct Views {
 struct Beacon {
     is_slow: bool,
     metadata_applied: u64,
+    boot: u64,
     /// Where the sender's peer port is reached.
     address: String,
     groups: Vec<(GroupId, GroupView)>,
@@ -134,6 +137,7 @@ impl ClusterState {
             Some(health) => {
                 health.is_slow = beacon.is_slow;
                 health.metadata_applied = beacon.metadata_applied;
+                health.boot = beacon.boot;
             }
             None if !has_room => return,
             None => {
@@ -141,6 +145,7 @@ impl ClusterState {
                     is_up: true,
                     is_slow: beacon.is_slow,
                     metadata_applied: beacon.metadata_applied,
+                    boot: beacon.boot,
                 };
                 self.nodes.insert(from, health);
             }
@@ -205,6 +210,7 @@ impl Node {
             is_up: true,
             is_slow: self.views.is_slow.load(Ordering::Relaxed),
             metadata_applied: self.applied(GroupId::METADATA),
+            boot: self.sessions.boot(),
         };
         state.nodes.insert(self.id(), own);
         for group in (0..=self.config.shard_count).map(GroupId) {
@@ -290,6 +296,16 @@ impl Node {
         others.hears_few(self.id(), topology.nodes().keys())
     }
 
+    /// What tells the node's run from others, where it answers and has said so.
+    pub(crate) fn boot_of(&self, node: NodeId) -> Option<u64> {
+        if node == self.id() {
+            return Some(self.sessions.boot());
+        }
+        let others = self.views.lock();
+        let health = others.nodes.get(&node).filter(|health| health.is_up)?;
+        Some(health.boot).filter(|boot| *boot != 0)
+    }
+
     pub(crate) fn is_down(&self, node: NodeId) -> bool {
         let others = self.views.lock();
         others.nodes.get(&node).is_some_and(|health| !health.is_up)
@@ -312,6 +328,7 @@ impl Node {
         writer.u8(VERSION);
         writer.u8(u8::from(self.views.is_slow.load(Ordering::Relaxed)));
         writer.u64(self.applied(GroupId::METADATA));
+        writer.u64(self.sessions.boot());
         writer.text(self.own_address());
         writer.count(led.len());
         for group in led {
@@ -387,6 +404,7 @@ fn read_beacon(bytes: &[u8]) -> Result<Beacon, DecodeError> {
     let mut beacon = Beacon {
         is_slow: reader.u8()? != 0,
         metadata_applied: reader.u64()?,
+        boot: reader.u64()?,
         address: reader.text()?.to_owned(),
         groups: Vec::new(),
     };

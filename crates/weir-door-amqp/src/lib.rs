@@ -4,3 +4,9 @@
 //! RabbitMQ's extensions and its field table dialect.
 
 pub mod codec;
+pub mod door;
+pub mod session;
+pub mod wire_code;
+
+pub use door::{AmqpConfig, AmqpDoor};
+pub use session::connection::{AmqpClose, AmqpSession};

@@ -148,7 +148,7 @@ impl<S: Session> Driver<S> {
             }
             // The wait below sees the shutdown only when nothing else is ready.
             if self.drain_due.is_none() && is_down(&mut shutdown) {
-                self.drain_due = Some(Instant::now() + self.limits.drain);
+                self.go_down();
                 continue;
             }
             self.arm(alarm.as_mut());
@@ -168,7 +168,7 @@ impl<S: Session> Driver<S> {
                 Event::Written(Ok(count)) => self.note_written(count),
                 Event::Read(Err(error)) | Event::Written(Err(error)) => return Ended::Io(error),
                 Event::Claimed => self.frame_due = None,
-                Event::Shutdown => self.drain_due = Some(Instant::now() + self.limits.drain),
+                Event::Shutdown => self.go_down(),
                 Event::Turn => {}
             }
         }
@@ -205,6 +205,11 @@ impl<S: Session> Driver<S> {
             () = alarm => Event::Turn,
             () = tokio::task::yield_now(), if more => Event::Turn,
         }
+    }
+
+    fn go_down(&mut self) {
+        self.drain_due = Some(Instant::now() + self.limits.drain);
+        self.session.go_down(self.now());
     }
 
     /// Everything that needs no waiting. Returns whether there is more of it.

@@ -54,12 +54,17 @@ pub struct Listener {
 impl Listener {
     /// Listens on `addresses`, see [`Sockets::bind`], with default limits and a budget of its own.
     pub async fn bind(addresses: &[String]) -> Result<Self, ListenerError> {
-        Ok(Self {
-            sockets: Sockets::bind(addresses).await?,
+        Ok(Self::on(Sockets::bind(addresses).await?))
+    }
+
+    /// Listens on ports that are open already.
+    pub fn on(sockets: Sockets) -> Self {
+        Self {
+            sockets,
             limits: Limits::default(),
             budget: Budget::new(MAX_NODE_REQUEST_BYTES),
             counters: None,
-        })
+        }
     }
 
     /// Other limits.

@@ -91,6 +91,10 @@ pub trait Session: Send {
     /// Tells that the time of [`Session::poll_timeout`] has come.
     fn handle_timeout(&mut self, now: Millis);
 
+    /// Tells that the node goes down: nothing more is received, and the connection ends once
+    /// everything is answered and sent.
+    fn go_down(&mut self, _now: Millis) {}
+
     /// Whether more bytes may be received. `false` is back-pressure: the driver stops reading.
     fn wants_read(&self) -> bool;
 

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::ledger::Tries;
+
 /// Who has records: a consumer, or a member of a group. Given by whoever keeps the ledger, and
 /// never twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,14 +25,18 @@ pub struct Acquired {
     /// On what terms.
     pub lock: Lock,
     /// How often it was delivered, this time included.
-    pub delivery_count: u32,
+    pub tries: Tries,
+    /// The level at which it is ready again.
+    pub level: u8,
+    /// Counts what was acquired in the ledger: tells this time from others.
+    pub serial: u64,
 }
 
 /// By offset, by owner, and by the time at which a lock ends.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct AcquiredMap {
     by_offset: BTreeMap<u64, Acquired>,
-    by_owner: BTreeSet<(OwnerId, u64)>,
+    by_owner: BTreeMap<OwnerId, BTreeSet<u64>>,
     by_end: BTreeSet<(i64, u64)>,
 }
 
@@ -38,14 +44,21 @@ impl AcquiredMap {
     pub(crate) fn insert(&mut self, offset: u64, acquired: Acquired) {
         let earlier = self.by_offset.insert(offset, acquired);
         assert!(earlier.is_none(), "a record has one owner");
-        self.by_owner.insert((acquired.lock.owner, offset));
+        let of_owner = self.by_owner.entry(acquired.lock.owner).or_default();
+        of_owner.insert(offset);
         let end = acquired.lock.until_ms.map(|until_ms| (until_ms, offset));
         self.by_end.extend(end);
     }
 
     pub(crate) fn remove(&mut self, offset: u64) -> Option<Acquired> {
         let acquired = self.by_offset.remove(&offset)?;
-        self.by_owner.remove(&(acquired.lock.owner, offset));
+        let owner = acquired.lock.owner;
+        if let Some(of_owner) = self.by_owner.get_mut(&owner) {
+            of_owner.remove(&offset);
+            if of_owner.is_empty() {
+                self.by_owner.remove(&owner);
+            }
+        }
         if let Some(until_ms) = acquired.lock.until_ms {
             self.by_end.remove(&(until_ms, offset));
         }
@@ -57,18 +70,18 @@ impl AcquiredMap {
     }
 
     /// What the owner has, in order.
-    pub(crate) fn of(&self, owner: OwnerId) -> Vec<u64> {
-        let range = (owner, 0)..=(owner, u64::MAX);
-        self.by_owner
-            .range(range)
-            .map(|(_, offset)| *offset)
-            .collect()
+    pub(crate) fn of(&self, owner: OwnerId) -> impl Iterator<Item = u64> {
+        self.by_owner.get(&owner).into_iter().flatten().copied()
+    }
+
+    pub(crate) fn count_of(&self, owner: OwnerId) -> usize {
+        self.by_owner.get(&owner).map_or(0, BTreeSet::len)
     }
 
     /// What is held until `now_ms` or less, the longest overdue first.
-    pub(crate) fn ended(&self, now_ms: i64, limit: usize) -> Vec<u64> {
+    pub(crate) fn ended(&self, now_ms: i64) -> impl Iterator<Item = u64> {
         let ended = self.by_end.range(..=(now_ms, u64::MAX));
-        ended.map(|(_, offset)| *offset).take(limit).collect()
+        ended.map(|(_, offset)| *offset)
     }
 
     /// When the next lock ends.
@@ -87,10 +100,6 @@ impl AcquiredMap {
 
     pub(crate) fn first(&self) -> Option<u64> {
         self.by_offset.first_key_value().map(|(offset, _)| *offset)
-    }
-
-    pub(crate) fn last(&self) -> Option<u64> {
-        self.by_offset.last_key_value().map(|(offset, _)| *offset)
     }
 
     pub(crate) fn count(&self) -> u64 {

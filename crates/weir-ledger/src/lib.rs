@@ -6,8 +6,8 @@
 //!
 //! A record is *ready* until somebody *acquires* it, for a while or for as long as its owner lives.
 //! Its owner *settles* it, and it is done with, or *releases* it, and it is ready again in its old
-//! place. Memory follows what is acquired and what was released, not what is stored: records that
-//! nobody has acquired yet are one range, however many there are.
+//! place and at its old level. Memory follows what is acquired and what was released, not what is
+//! stored: records of level 0 that nobody has acquired yet are one range, however many there are.
 
 mod acquired;
 mod ledger;
@@ -15,5 +15,5 @@ mod returned;
 mod snapshot;
 
 pub use acquired::{Acquired, Lock, OwnerId};
-pub use ledger::{Counts, Delivery, Ledger, NotHeld, Release};
+pub use ledger::{Counts, Delivery, Ledger, NotHeld, Release, Tries};
 pub use snapshot::SnapshotError;

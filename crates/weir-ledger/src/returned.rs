@@ -1,80 +1,139 @@
-//! Records that were acquired and are ready again.
+//! Records that are ready one by one: they were acquired before, or are ready at another level
+//! than the rest.
 
 use std::collections::BTreeMap;
 
 use roaring::RoaringTreemap;
 
-/// Offsets, each with how often it was delivered. One bit each where they lie dense; more only for
-/// those that were delivered twice or more.
+use crate::ledger::Tries;
+
+const ONCE: Tries = Tries {
+    delivery_count: 1,
+    failed_count: 0,
+};
+const FAILED_ONCE: Tries = Tries {
+    delivery_count: 1,
+    failed_count: 1,
+};
+
+/// Offsets, each with how often it was delivered. Some bits each where they lie dense; more only
+/// for those that were delivered twice or more.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Returned {
     offsets: RoaringTreemap,
-    /// Of those whose count is not 1.
-    counts: BTreeMap<u64, u32>,
+    /// Of those, the ones that were never delivered.
+    untouched: RoaringTreemap,
+    /// The ones that were delivered once, and failed.
+    failed_once: RoaringTreemap,
+    /// The ones that were delivered in any other way than once without failing.
+    tries: BTreeMap<u64, Tries>,
+    count: u64,
 }
 
 impl Returned {
-    pub(crate) fn insert(&mut self, offset: u64, delivery_count: u32) {
+    pub(crate) fn insert(&mut self, offset: u64, tries: Tries) {
         let is_new = self.offsets.insert(offset);
         assert!(is_new, "a record is returned by whoever had it");
-        if delivery_count != 1 {
-            self.counts.insert(offset, delivery_count);
+        self.count += 1;
+        if tries == Tries::default() {
+            self.untouched.insert(offset);
+        } else if tries == FAILED_ONCE {
+            self.failed_once.insert(offset);
+        } else if tries != ONCE {
+            self.tries.insert(offset, tries);
         }
     }
 
-    /// Takes the lowest one out, with its count.
-    pub(crate) fn pop_first(&mut self) -> Option<(u64, u32)> {
+    /// Takes the lowest one out.
+    pub(crate) fn pop_first(&mut self) -> Option<(u64, Tries)> {
         let first = self.offsets.min()?;
-        let count = self.remove(first)?;
-        Some((first, count))
+        let tries = self.remove(first)?;
+        Some((first, tries))
     }
 
-    /// Takes it out, with its count.
-    pub(crate) fn remove(&mut self, offset: u64) -> Option<u32> {
-        let is_here = self.offsets.remove(offset);
-        is_here.then(|| self.counts.remove(&offset).unwrap_or(1))
+    pub(crate) fn remove(&mut self, offset: u64) -> Option<Tries> {
+        if !self.offsets.remove(offset) {
+            return None;
+        }
+        self.count -= 1;
+        let tries = self.tries_of(offset);
+        self.untouched.remove(offset);
+        self.failed_once.remove(offset);
+        self.tries.remove(&offset);
+        Some(tries)
+    }
+
+    fn tries_of(&self, offset: u64) -> Tries {
+        if self.untouched.contains(offset) {
+            return Tries::default();
+        }
+        if self.failed_once.contains(offset) {
+            return FAILED_ONCE;
+        }
+        self.tries.get(&offset).copied().unwrap_or(ONCE)
+    }
+
+    /// How often it was delivered, where it is here.
+    pub(crate) fn get(&self, offset: u64) -> Option<Tries> {
+        let is_here = self.offsets.contains(offset);
+        is_here.then(|| self.tries_of(offset))
     }
 
     /// Takes all that are lower than `offset` out; says how many there were.
     pub(crate) fn remove_below(&mut self, offset: u64) -> u64 {
-        self.counts = self.counts.split_off(&offset);
-        self.offsets.remove_range(..offset)
-    }
-
-    pub(crate) fn clear(&mut self) {
-        *self = Self::default();
+        self.tries = self.tries.split_off(&offset);
+        self.untouched.remove_range(..offset);
+        self.failed_once.remove_range(..offset);
+        let removed_count = self.offsets.remove_range(..offset);
+        self.count -= removed_count;
+        removed_count
     }
 
     pub(crate) fn first(&self) -> Option<u64> {
         self.offsets.min()
     }
 
-    pub(crate) fn last(&self) -> Option<u64> {
-        self.offsets.max()
-    }
-
-    pub(crate) fn contains(&self, offset: u64) -> bool {
-        self.offsets.contains(offset)
+    pub(crate) fn iter(&self) -> impl Iterator<Item = u64> {
+        self.offsets.iter()
     }
 
     pub(crate) fn count(&self) -> u64 {
-        self.offsets.len()
+        self.count
     }
 
-    pub(crate) fn offsets(&self) -> &RoaringTreemap {
-        &self.offsets
+    pub(crate) fn is_empty(&self) -> bool {
+        self.count == 0
     }
 
-    pub(crate) fn counts(&self) -> &BTreeMap<u64, u32> {
-        &self.counts
+    /// All offsets, those that were never delivered, those that failed once.
+    pub(crate) fn bitmaps(&self) -> [&RoaringTreemap; 3] {
+        [&self.offsets, &self.untouched, &self.failed_once]
     }
 
-    /// `None` where a count belongs to no offset, or is one that is not written down.
-    pub(crate) fn from_parts(offsets: RoaringTreemap, counts: BTreeMap<u64, u32>) -> Option<Self> {
-        let is_sound = |(offset, count): (&u64, &u32)| offsets.contains(*offset) && *count != 1;
-        counts
-            .iter()
-            .all(is_sound)
-            .then_some(Self { offsets, counts })
+    pub(crate) fn tries(&self) -> &BTreeMap<u64, Tries> {
+        &self.tries
+    }
+
+    /// `None` where something belongs to no offset or is said twice.
+    pub(crate) fn from_parts(
+        [offsets, untouched, failed_once]: [RoaringTreemap; 3],
+        tries: BTreeMap<u64, Tries>,
+    ) -> Option<Self> {
+        let is_sound = |(offset, each): (&u64, &Tries)| {
+            let is_plain = [ONCE, FAILED_ONCE, Tries::default()].contains(each);
+            let is_twice = untouched.contains(*offset) || failed_once.contains(*offset);
+            offsets.contains(*offset) && !is_plain && !is_twice
+        };
+        let is_sound = tries.iter().all(is_sound)
+            && untouched.is_subset(&offsets)
+            && failed_once.is_subset(&offsets)
+            && untouched.is_disjoint(&failed_once);
+        is_sound.then(|| Self {
+            count: offsets.len(),
+            offsets,
+            untouched,
+            failed_once,
+            tries,
+        })
     }
 }

@@ -1,9 +1,11 @@
 //! A ledger as bytes, for checkpoints; all numbers little-endian.
 //!
-//! `u8` version; `u64` fresh from; `u64` end; `u64` length and a roaring treemap in its portable
-//! format: returned records; `u64` count and for each `u64` offset, `u32` deliveries: returned
-//! records that were not delivered once; `u64` count and for each `u64` offset, `u64` owner, `u8`
-//! whether its lock ends and `i64` when, in ms, `u32` deliveries: acquired records.
+//! `u8` version; `u64` fresh from; `u64` end; `u64` next serial; withheld offsets as a treemap: `u64`
+//! length and a roaring treemap in its portable format; `u8` count and for each lane, ascending,
+//! `u8` level, three treemaps (all offsets, those never delivered, those that failed once) and
+//! `u64` count and for each other one that was not delivered once `u64` offset, `u32` deliveries,
+//! `u32` failures; `u64` count and for each acquired record `u64` offset, `u64` owner, `u8` whether its
+//! lock ends and `i64` when, in ms, `u32` deliveries, `u32` failures, `u8` level, `u64` serial.
 
 use std::collections::BTreeMap;
 
@@ -11,11 +13,11 @@ use roaring::RoaringTreemap;
 
 use crate::{
     acquired::{Acquired, AcquiredMap, Lock, OwnerId},
-    ledger::Ledger,
+    ledger::{Ledger, Tries},
     returned::Returned,
 };
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Why bytes are no ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -76,33 +78,65 @@ impl<'a> Reader<'a> {
         SnapshotError::Unsound { at: self.at, what }
     }
 
-    fn returned(&mut self) -> Result<Returned, SnapshotError> {
+    fn treemap(&mut self) -> Result<RoaringTreemap, SnapshotError> {
         let count = usize::try_from(self.u64()?).unwrap_or(usize::MAX);
-        let offsets = RoaringTreemap::deserialize_from(self.take(count)?)
-            .map_err(|_| self.unsound("offsets that are no treemap"))?;
-        let mut counts = BTreeMap::new();
-        for _ in 0..self.u64()? {
-            counts.insert(self.u64()?, self.u32()?);
-        }
-        let unsound = self.unsound("deliveries of a record that was not returned");
-        Returned::from_parts(offsets, counts).ok_or(unsound)
+        RoaringTreemap::deserialize_from(self.take(count)?)
+            .map_err(|_| self.unsound("offsets that are no treemap"))
     }
 
-    fn acquired(&mut self) -> Result<AcquiredMap, SnapshotError> {
+    fn tries(&mut self) -> Result<Tries, SnapshotError> {
+        Ok(Tries {
+            delivery_count: self.u32()?,
+            failed_count: self.u32()?,
+        })
+    }
+
+    fn lane(&mut self) -> Result<Returned, SnapshotError> {
+        let bitmaps = [self.treemap()?, self.treemap()?, self.treemap()?];
+        let mut tries = BTreeMap::new();
+        for _ in 0..self.u64()? {
+            tries.insert(self.u64()?, self.tries()?);
+        }
+        let unsound = self.unsound("deliveries of a record that was not returned");
+        let lane = Returned::from_parts(bitmaps, tries).ok_or(unsound)?;
+        if lane.is_empty() {
+            return Err(self.unsound("an empty lane"));
+        }
+        Ok(lane)
+    }
+
+    fn lanes(&mut self) -> Result<BTreeMap<u8, Returned>, SnapshotError> {
+        let mut lanes = BTreeMap::new();
+        for _ in 0..self.u8()? {
+            let level = self.u8()?;
+            let is_next = lanes.last_key_value().is_none_or(|(last, _)| *last < level);
+            if !is_next {
+                return Err(self.unsound("lanes that do not ascend"));
+            }
+            lanes.insert(level, self.lane()?);
+        }
+        Ok(lanes)
+    }
+
+    fn acquired(&mut self, next_serial: u64) -> Result<AcquiredMap, SnapshotError> {
         let mut map = AcquiredMap::default();
         for _ in 0..self.u64()? {
             let offset = self.u64()?;
             let owner = OwnerId(self.u64()?);
             let ends = self.u8()? != 0;
             let until_ms = self.u64()?.cast_signed();
-            let delivery_count = self.u32()?;
-            if map.get(offset).is_some() || delivery_count == 0 {
+            let tries = self.tries()?;
+            let level = self.u8()?;
+            let serial = self.u64()?;
+            if map.get(offset).is_some() || tries.delivery_count == 0 || serial >= next_serial {
                 return Err(self.unsound("a record that is held twice or was never delivered"));
             }
             let until_ms = ends.then_some(until_ms);
             let acquired = Acquired {
                 lock: Lock { owner, until_ms },
-                delivery_count,
+                tries,
+                level,
+                serial,
             };
             map.insert(offset, acquired);
         }
@@ -110,33 +144,51 @@ impl<'a> Reader<'a> {
     }
 }
 
+fn put(out: &mut Vec<u8>, value: u64) {
+    out.extend(value.to_le_bytes());
+}
+
+fn put_tries(out: &mut Vec<u8>, tries: Tries) {
+    out.extend(tries.delivery_count.to_le_bytes());
+    out.extend(tries.failed_count.to_le_bytes());
+}
+
+fn put_treemap(out: &mut Vec<u8>, offsets: &RoaringTreemap) {
+    put(out, offsets.serialized_size() as u64);
+    let written = offsets.serialize_into(out);
+    written.expect("a vector takes all bytes");
+}
+
 impl Ledger {
     /// The ledger as bytes.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = vec![VERSION];
-        let put = |out: &mut Vec<u8>, value: u64| out.extend(value.to_le_bytes());
         put(&mut out, self.fresh_from);
         put(&mut out, self.end);
-        let offsets = self.returned.offsets();
-        put(&mut out, offsets.serialized_size() as u64);
-        offsets
-            .serialize_into(&mut out)
-            .expect("a vector takes all bytes");
-        put(&mut out, self.returned.counts().len() as u64);
-        for (offset, count) in self.returned.counts() {
-            put(&mut out, *offset);
-            out.extend(count.to_le_bytes());
+        put(&mut out, self.next_serial);
+        put_treemap(&mut out, &self.withheld);
+        out.push(u8::try_from(self.lanes.len()).expect("there are few levels"));
+        for (level, lane) in &self.lanes {
+            out.push(*level);
+            for bitmap in lane.bitmaps() {
+                put_treemap(&mut out, bitmap);
+            }
+            put(&mut out, lane.tries().len() as u64);
+            for (offset, tries) in lane.tries() {
+                put(&mut out, *offset);
+                put_tries(&mut out, *tries);
+            }
         }
         put(&mut out, self.acquired.count());
         for (offset, acquired) in self.acquired.iter() {
             put(&mut out, offset);
             put(&mut out, acquired.lock.owner.0);
-            out.push(u8::from(acquired.lock.until_ms.is_some()));
-            put(
-                &mut out,
-                acquired.lock.until_ms.unwrap_or(0).cast_unsigned(),
-            );
-            out.extend(acquired.delivery_count.to_le_bytes());
+            let until_ms = acquired.lock.until_ms;
+            out.push(u8::from(until_ms.is_some()));
+            put(&mut out, until_ms.unwrap_or(0).cast_unsigned());
+            put_tries(&mut out, acquired.tries);
+            out.push(acquired.level);
+            put(&mut out, acquired.serial);
         }
         out
     }
@@ -148,22 +200,43 @@ impl Ledger {
             VERSION => {}
             other => return Err(SnapshotError::UnknownVersion(other)),
         }
-        let (fresh_from, end) = (reader.u64()?, reader.u64()?);
-        let returned = reader.returned()?;
-        let acquired = reader.acquired()?;
-        let is_below = |last: Option<u64>| last.is_none_or(|last| last < fresh_from);
-        let is_ordered =
-            fresh_from <= end && is_below(returned.last()) && is_below(acquired.last());
-        let is_both = acquired.iter().any(|(offset, _)| returned.contains(offset));
-        if !is_ordered || is_both || reader.at != bytes.len() {
-            return Err(reader.unsound("records in two states, or bytes that are left"));
-        }
-        Ok(Self {
+        let (fresh_from, end, next_serial) = (reader.u64()?, reader.u64()?, reader.u64()?);
+        let withheld = reader.treemap()?;
+        let lanes = reader.lanes()?;
+        let acquired = reader.acquired(next_serial)?;
+        let ledger = Self {
             fresh_from,
             end,
-            returned,
+            withheld_count: withheld.len(),
+            withheld,
+            lanes,
             acquired,
-        })
+            next_serial,
+        };
+        if !ledger.is_sound() || reader.at != bytes.len() {
+            return Err(reader.unsound("records in two states, or bytes that are left"));
+        }
+        Ok(ledger)
+    }
+
+    /// Whether every record is in one state.
+    fn is_sound(&self) -> bool {
+        let is_single = |offset: u64| {
+            let in_lanes = self
+                .lanes
+                .values()
+                .filter(|lane| lane.get(offset).is_some());
+            let states = in_lanes.count() + usize::from(self.acquired.get(offset).is_some());
+            let is_fresh = offset >= self.fresh_from && !self.withheld.contains(offset);
+            states == 1 && !is_fresh && offset < self.end
+        };
+        let bounds = [self.withheld.min(), self.withheld.max()];
+        let mut bounds = bounds.into_iter().flatten();
+        let mut in_lanes = self.lanes.values().flat_map(Returned::iter);
+        self.fresh_from <= self.end
+            && bounds.all(|at| at > self.fresh_from && at < self.end)
+            && in_lanes.all(is_single)
+            && self.acquired.iter().all(|(offset, _)| is_single(offset))
     }
 }
 
@@ -179,11 +252,27 @@ mod tests {
             owner: OwnerId(owner),
             until_ms,
         };
-        ledger.acquire(lock(1, None), 50);
-        ledger.acquire(lock(2, Some(-7)), 50);
-        ledger.release_all(OwnerId(1), Release::Tried);
-        ledger.acquire(lock(3, None), 5);
-        ledger.release_all(OwnerId(3), Release::Tried);
+        for offset in [4, 50, 70_000, 70_001, 70_005] {
+            ledger.withhold(offset);
+        }
+        ledger.admit(70_001, 7);
+        for at in 0..60_u64 {
+            let owner = 1 + at % 3;
+            let until_ms = (owner == 2).then_some(-7);
+            ledger.acquire(lock(owner, until_ms)).unwrap();
+        }
+        for (owner, how) in [(1, Release::Failed), (3, Release::Returned)] {
+            let held: Vec<u64> = ledger.held_by(OwnerId(owner)).map(|(at, _)| at).collect();
+            for offset in held {
+                ledger.release(offset, OwnerId(owner), how).unwrap();
+            }
+        }
+        for _ in 0..5 {
+            let again = ledger.acquire(lock(4, None)).unwrap();
+            ledger
+                .release(again.offset, OwnerId(4), Release::Failed)
+                .unwrap();
+        }
         ledger
     }
 
@@ -207,7 +296,7 @@ mod tests {
             Err(SnapshotError::UnknownVersion(9))
         );
         let mut huge = lively().encode();
-        huge[17..25].fill(0xff);
+        huge[25..33].fill(0xff);
         assert!(matches!(
             Ledger::decode(&huge),
             Err(SnapshotError::Short { .. })
@@ -230,8 +319,9 @@ mod tests {
                 damaged[at] ^= 1 << bit;
                 if let Ok(mut ledger) = Ledger::decode(&damaged) {
                     let counts = ledger.counts();
-                    assert!(ledger.purge() == counts.ready, "byte {at}, bit {bit}");
-                    ledger.end_locks(i64::MAX, usize::MAX);
+                    let taken = ledger.drop_first().is_some();
+                    let left = counts.ready - u64::from(taken);
+                    assert!(ledger.purge() == left, "byte {at}, bit {bit}");
                     ledger.trim(u64::MAX);
                     assert_eq!(ledger.counts(), crate::Counts::default());
                 }

@@ -21,6 +21,7 @@ mod segment;
 pub mod tail;
 #[cfg(test)]
 mod testing;
+pub mod thread_priority;
 pub mod wal;
 
 pub use checkpoint::{Checkpoint, CheckpointError, CheckpointStore};

@@ -98,17 +98,25 @@ impl BatchBuilder {
         bytes[23..27].copy_from_slice(&(count - 1).to_be_bytes());
         bytes[27..35].copy_from_slice(&self.base_timestamp_ms.to_be_bytes());
         bytes[35..43].copy_from_slice(&self.max_timestamp_ms.to_be_bytes());
-        let (producer, epoch, first) = match sequence {
-            Some(sequence) => (sequence.producer.0, sequence.epoch, sequence.first),
-            None => (-1, -1, -1),
-        };
-        bytes[43..51].copy_from_slice(&producer.to_be_bytes());
-        bytes[51..53].copy_from_slice(&epoch.to_be_bytes());
-        bytes[53..57].copy_from_slice(&first.to_be_bytes());
         bytes[57..61].copy_from_slice(&count.to_be_bytes());
-        mend_crc(&mut bytes);
+        set_sequence(
+            &mut bytes,
+            sequence.unwrap_or(Sequence {
+                producer: ProducerId(-1),
+                epoch: -1,
+                first: -1,
+            }),
+        );
         bytes.into()
     }
+}
+
+/// Gives a whole batch another place in a producer's sequence, and mends its checksum.
+pub fn set_sequence(batch: &mut [u8], sequence: Sequence) {
+    batch[43..51].copy_from_slice(&sequence.producer.0.to_be_bytes());
+    batch[51..53].copy_from_slice(&sequence.epoch.to_be_bytes());
+    batch[53..57].copy_from_slice(&sequence.first.to_be_bytes());
+    mend_crc(batch);
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ pub mod figures;
 pub mod id;
 pub mod message;
 pub mod name;
+pub mod partitioner;
 pub mod record;
 
 pub use error_kind::{Blame, ErrorKind};

@@ -8,9 +8,13 @@
 //! a message by its headers' names. The tables are in `docs/mapping.md`.
 
 mod foreign;
+mod marks;
 mod text;
 
 use bytes::{BufMut, Bytes, BytesMut};
+
+use self::marks::MARKS;
+pub use self::marks::{Hop, Marks};
 
 use crate::{
     fields::{BasicProperties, DecodeError, FieldValue, Glance, Reader, ShortString, Writer},
@@ -49,7 +53,7 @@ impl MessageForm {
     ) {
         self.headers.clear();
         self.header_count = 0;
-        self.key = None;
+        self.key = Self::key_of(properties).cloned();
         self.value.clear();
         let mut writer = Writer::new(&mut self.value);
         writer.octet(VERSION);
@@ -61,11 +65,9 @@ impl MessageForm {
         let headers = properties.headers.iter().flat_map(|table| &table.0);
         for (name, value) in headers {
             match value {
-                FieldValue::LongString(key) | FieldValue::Bytes(key) if name.as_str() == KEY => {
-                    self.key = Some(key.clone());
-                }
+                FieldValue::LongString(_) | FieldValue::Bytes(_) if name.as_str() == KEY => {}
                 // Nobody but the broker writes an envelope.
-                _ if name.as_str() == ENVELOPE => {}
+                _ if matches!(name.as_str(), ENVELOPE | MARKS) => {}
                 value => {
                     self.value.clear();
                     let has_value = text::write(value, &mut self.value);
@@ -82,6 +84,27 @@ impl MessageForm {
             self.value.clear();
             text::number(priority, &mut self.value);
             self.put(foreign::PRIORITY, true);
+        }
+    }
+
+    /// The key of the record that a message with these properties becomes.
+    pub fn key_of(properties: &BasicProperties) -> Option<&Bytes> {
+        let headers = properties.headers.iter().flat_map(|table| &table.0);
+        let mut keys = headers.filter_map(|(name, value)| match value {
+            FieldValue::LongString(key) | FieldValue::Bytes(key) if name.as_str() == KEY => {
+                Some(key)
+            }
+            _ => None,
+        });
+        keys.next_back()
+    }
+
+    /// Notes down on the message that was set what its queue is to know.
+    pub fn mark(&mut self, marks: &Marks) {
+        if !marks.is_empty() {
+            self.value.clear();
+            marks.write(&mut self.value);
+            self.put(MARKS, true);
         }
     }
 

@@ -10,14 +10,18 @@ use weir_peer::PeerTls;
 use crate::{
     exit_code::Usage,
     host_port::HostPort,
-    settings::{AdminAt, ServeConfig},
+    settings::{ListenAt, ServeConfig},
 };
+
+/// As good as for ever.
+const MAX_SILENCE: Duration = Duration::from_hours(24 * 365 * 30);
 
 /// All ports, taken and not yet served.
 pub(crate) struct Doors {
     pub(crate) kafka: Listener,
     /// Where clients are told to connect.
     pub(crate) kafka_advertised: HostPort,
+    pub(crate) amqp: Option<Listener>,
     pub(crate) cluster: TcpListener,
     /// Where the other nodes are told to connect.
     pub(crate) cluster_advertised: HostPort,
@@ -33,10 +37,19 @@ impl Doors {
             idle: Duration::from_millis(config.connection_idle_ms),
             ..Limits::default()
         };
+        let budget = Budget::new(config.request_memory_bytes);
         let kafka = Listener::bind(&config.kafka).await?;
-        let kafka = kafka
-            .with_limits(limits)
-            .with_budget(Budget::new(config.request_memory_bytes));
+        let kafka = kafka.with_limits(limits).with_budget(budget.clone());
+        // Its clients may be silent for as long as they like: heartbeats tell whether they are there.
+        let limits = Limits {
+            idle: MAX_SILENCE,
+            ..limits
+        };
+        let amqp = bind_or_free(&config.amqp, "amqp").await?;
+        let amqp = amqp.map(|sockets| {
+            let listener = Listener::on(sockets);
+            listener.with_limits(limits).with_budget(budget)
+        });
         let given = config.kafka_advertise.as_ref();
         let told = spoken(&config.kafka, &kafka.addresses());
         let kafka_advertised = advertised(given, told, "kafka")?;
@@ -54,26 +67,27 @@ impl Doors {
         Ok(Self {
             kafka,
             kafka_advertised,
+            amqp,
             cluster,
             cluster_advertised,
-            admin: bind_admin(&config.admin).await?,
+            admin: bind_or_free(&config.admin, "admin").await?,
             tls,
         })
     }
 }
 
-async fn bind_admin(at: &AdminAt) -> anyhow::Result<Option<Sockets>> {
+async fn bind_or_free(at: &ListenAt, setting: &str) -> anyhow::Result<Option<Sockets>> {
     let addresses = match at {
-        AdminAt::Off => return Ok(None),
-        AdminAt::Set(addresses) => return Ok(Some(Sockets::bind(addresses).await?)),
-        AdminAt::Default(addresses) => addresses,
+        ListenAt::Off => return Ok(None),
+        ListenAt::Set(addresses) => return Ok(Some(Sockets::bind(addresses).await?)),
+        ListenAt::Default(addresses) => addresses,
     };
     match Sockets::bind(addresses).await {
         Ok(sockets) => Ok(Some(sockets)),
         // Another node on this machine, most likely: no reason to refuse a second one.
         Err(error) => {
             let error = anyhow::Error::from(error);
-            warn!("{error:#}; the admin port is a free one, since none was set");
+            warn!("{error:#}; the {setting} port is a free one, since none was set");
             let free = [format!("{LOCALHOST}:0")];
             Ok(Some(Sockets::bind(&free).await?))
         }

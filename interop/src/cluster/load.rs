@@ -1,13 +1,13 @@
 //! Steady load by real clients that write a history, and its verdict.
 
 use super::nodes::Cluster;
+use super::process::Positions;
 use super::verifiable::Verifiable;
-use super::worker::{Lane, Positions, Role, Worker, final_reader};
-use crate::client::Guarded;
+use super::worker::{self, Lane, Role, Worker};
 use crate::history::{self, Record, Verdict};
 use crate::moments::Moments;
 use crate::stop;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -190,15 +190,17 @@ impl Load {
         let targets: Vec<_> = senders
             .iter()
             .map(|worker| match worker.role {
-                Role::Transact => worker.acked() + 1,
-                Role::Produce | Role::Consume | Role::Follow | Role::Copy => worker.acked() + count,
+                Role::Transact => worker.process.acked() + 1,
+                Role::Produce | Role::Consume | Role::Follow | Role::Copy => {
+                    worker.process.acked() + count
+                }
             })
             .collect();
         for (worker, target) in senders.into_iter().zip(targets) {
             let what = format!("acknowledgements for {:?}", worker.role);
             stop::wait_for(&what, PROGRESS_LIMIT, || {
-                worker.ensure_alive()?;
-                Ok((worker.acked() >= target).then_some(()))
+                worker.process.ensure_alive()?;
+                Ok((worker.process.acked() >= target).then_some(()))
             })?;
         }
         match &mut self.verifiable {
@@ -240,7 +242,7 @@ impl Load {
             .filter(|index| self.workers[*index].role.may_be_killed())
             .collect();
         match moments.pick(&mortal) {
-            Some(index) => self.workers[index].kill_and_return(cluster, &self.directory),
+            Some(index) => self.workers[index].kill_and_return(cluster),
             None => Ok(()),
         }
     }
@@ -250,15 +252,15 @@ impl Load {
     pub(crate) fn finish(&mut self) -> Result<u64> {
         let mut in_doubt = 0;
         for worker in self.workers.iter_mut().filter(|it| it.role.is_sender()) {
-            worker.finish(FINISH_LIMIT)?;
-            in_doubt += worker.in_doubt();
+            worker.process.finish(FINISH_LIMIT)?;
+            in_doubt += worker.process.in_doubt();
         }
         if let Some(verifiable) = &mut self.verifiable {
             in_doubt += verifiable.finish_sending(FINISH_LIMIT)?;
         }
         self.wait_for_readers()?;
         for worker in self.workers.iter_mut().filter(|it| !it.role.is_sender()) {
-            worker.finish(FINISH_LIMIT)?;
+            worker.process.finish(FINISH_LIMIT)?;
         }
         if let Some(verifiable) = &mut self.verifiable {
             verifiable.finish_reading(FINISH_LIMIT)?;
@@ -269,7 +271,11 @@ impl Load {
     /// Calls of transactional clients that failed for good, and runs of Kafka's copier that did.
     pub(crate) fn errors(&self) -> u64 {
         let verifiable = self.verifiable.as_ref().map_or(0, Verifiable::errors);
-        self.workers.iter().map(Worker::errors).sum::<u64>() + verifiable
+        self.workers
+            .iter()
+            .map(|it| it.process.errors())
+            .sum::<u64>()
+            + verifiable
     }
 
     /// Reads everything from the beginning and judges the history.
@@ -308,14 +314,10 @@ impl Load {
         name: &str,
         options: &[String],
     ) -> Result<()> {
-        let mut command = final_reader(cluster, &self.directory, lane, name, options)?;
-        command.args(["--limit-seconds", &READ_LIMIT_S.to_string()]);
-        let mut reader = Guarded::start(&mut command)?;
+        let limit_s = ["--limit-seconds".to_owned(), READ_LIMIT_S.to_string()];
+        let options = [options, &limit_s].concat();
         let limit = Duration::from_secs(READ_LIMIT_S) + FINISH_LIMIT;
-        let status = reader.wait(name, limit)?;
-        let log = self.directory.join(format!("{name}.log"));
-        ensure!(status.success(), "{name}: {status}; see {}", log.display());
-        Ok(())
+        worker::read_all(cluster, &self.directory, lane, name, (&options, limit))
     }
 
     /// What the clients wrote down.
@@ -325,7 +327,7 @@ impl Load {
 
     fn ensure_readers_alive(&mut self) -> Result<()> {
         let mut readers = self.workers.iter_mut().filter(|it| !it.role.is_sender());
-        readers.try_for_each(Worker::ensure_alive)
+        readers.try_for_each(|it| it.process.ensure_alive())
     }
 
     /// Groups, and readers without one.
@@ -333,14 +335,14 @@ impl Load {
         let mut sides = Vec::new();
         for (role, name) in [(Role::Consume, "the group"), (Role::Copy, "the copy loop")] {
             let members = self.workers.iter().filter(|worker| worker.role == role);
-            let members: Vec<_> = members.map(|worker| &worker.positions).collect();
+            let members: Vec<_> = members.map(|worker| &worker.process.positions).collect();
             sides.push(Side::new(name, &self.lane, members));
         }
         for worker in self.workers.iter().filter(|it| it.role == Role::Follow) {
             sides.push(Side::new(
                 "a follower",
                 &worker.lane,
-                vec![&worker.positions],
+                vec![&worker.process.positions],
             ));
         }
         if let Some(verifiable) = &self.verifiable {

@@ -4,7 +4,8 @@
 use super::copier::Copier;
 use super::failover::now_ns;
 use super::nodes::Cluster;
-use super::worker::{Lane, Positions};
+use super::process::Positions;
+use super::worker::Lane;
 use crate::client::Guarded;
 use crate::place;
 use crate::stop;

@@ -167,7 +167,7 @@ pub struct DeliveryId {
 }
 
 /// A message as it is delivered.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivered {
     /// Which delivery it is.
     pub id: DeliveryId,

@@ -8,7 +8,7 @@ use std::{
 };
 
 use weir_log::{
-    Millis,
+    Millis, thread_priority,
     wal::{GroupCommit, SpareMaker, Wal},
 };
 use weir_model::GroupId;
@@ -128,6 +128,7 @@ impl Engine {
             checkpointer.run().map_err(failed).ok()
         })?;
         let catch_up_thread = spawn("weir-catch-up", on_failure, move |guard| {
+            thread_priority::lower();
             if let Err(error) = catch_up.run() {
                 (guard.on_failure)(error.into());
             }

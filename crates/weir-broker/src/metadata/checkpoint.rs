@@ -1,7 +1,7 @@
-//! The whole state as bytes, version 3: `u8` version, `u64` next serial, `u64` next node id, `i64`
+//! The whole state as bytes, version 4: `u8` version, `u64` next serial, `u64` next node id, `i64`
 //! next producer id, text cluster id, `u32` nodes by id, `u32` topics by serial, each `u64` serial and the fields
 //! of its creating command, `u32` resources in order, each with `u32` count and two texts for each
-//! setting, `u32` placements by group (`placed`).
+//! setting, `u32` placements by group (`placed`), then what routes (`routing/checkpoint`).
 
 use std::sync::Arc;
 
@@ -15,8 +15,9 @@ use super::{
 };
 use crate::api::admin::ConfigMap;
 use crate::encoding::{DecodeError, Reader, Writer, fingerprint};
+use crate::routing::Routing;
 
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 const NODE_MIN_BYTES: usize = 8 + 16 + 4 + 4 + 2 + 1;
 const PLACEMENT_MIN_BYTES: usize = 4 + 4 + 8 + 4;
 const TOPIC_MIN_BYTES: usize = 8 + 4 + 16 + 4 + 2 + 4 + 8;
@@ -51,6 +52,7 @@ impl MetadataState {
         for (group, placement) in self.topology.placements.iter() {
             placed::write(&mut writer, *group, placement);
         }
+        self.topology.routing.write(&mut writer);
         writer.finish()
     }
 
@@ -98,6 +100,8 @@ impl MetadataState {
         for _ in 0..reader.count(PLACEMENT_MIN_BYTES)? {
             state.read_placement(&mut reader)?;
         }
+        let has_topic = |serial| state.topology.by_serial(serial).is_some();
+        state.topology.routing = Routing::read(&mut reader, has_topic)?;
         reader.finish()?;
         Ok(state)
     }

@@ -1,6 +1,7 @@
 //! The commands of group 0: `u8` tag, then the command's fields in the order of their
 //! declaration. A topic: text name, `u128` id, `u32` count and a `u32` group for each
-//! partition, `u16` copies, `u32` count and two texts for each setting, `i64` time in ms.
+//! partition, `u16` copies, `u32` count and two texts for each setting, `i64` time in ms. What
+//! changes exchanges and queues: see [`RoutingCommand`].
 
 use std::collections::BTreeMap;
 
@@ -15,7 +16,10 @@ use super::{
     placed::PlaceGroup,
     record::{NodeRecord, NodeState},
 };
-use crate::encoding::{DecodeError, Reader, Writer};
+use crate::{
+    encoding::{DecodeError, Reader, Writer},
+    routing::RoutingCommand,
+};
 
 // Tags are never used again for something else.
 const NAME_CLUSTER: u8 = 1;
@@ -29,6 +33,7 @@ const REMOVE_NODE: u8 = 8;
 const ALTER_CONFIGS: u8 = 20;
 const CREATE_PARTITIONS: u8 = 21;
 const PLACE_GROUP: u8 = 22;
+const ROUTING: u8 = 30;
 
 /// A change of the cluster's metadata.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +89,8 @@ pub enum MetadataCommand {
         /// How many.
         count: u32,
     },
+    /// Change exchanges, bindings, queues, or what they are in.
+    Routing(RoutingCommand),
 }
 
 /// A new topic with everything that its proposer chose for it.
@@ -162,6 +169,10 @@ impl MetadataCommand {
                 writer.u64(node.0);
                 writer.u32(*count);
             }
+            Self::Routing(command) => {
+                writer.u8(ROUTING);
+                command.write(&mut writer);
+            }
         }
         writer.finish()
     }
@@ -198,6 +209,7 @@ impl MetadataCommand {
                 node: NodeId(reader.u64()?),
                 count: reader.u32()?,
             },
+            ROUTING => Self::Routing(RoutingCommand::read(&mut reader)?),
             tag => return Err(reader.unknown_tag("metadata command", tag)),
         };
         reader.finish()?;
@@ -206,7 +218,7 @@ impl MetadataCommand {
 }
 
 impl CreateTopic {
-    pub(super) fn write(&self, writer: &mut Writer) {
+    pub(crate) fn write(&self, writer: &mut Writer) {
         writer.text(self.name.as_str());
         writer.u128(self.id.0.as_u128());
         writer.count(self.partitions.len());
@@ -222,7 +234,7 @@ impl CreateTopic {
         writer.i64(self.created.0);
     }
 
-    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let name = TopicName::new(reader.text()?).map_err(|_| reader.invalid("topic name"))?;
         let id = TopicId(Uuid::from_u128(reader.u128()?));
         let mut partitions = Vec::new();

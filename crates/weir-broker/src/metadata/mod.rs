@@ -1,7 +1,6 @@
 //! Group 0: the cluster's nodes, topics, placement and producer id blocks.
 
 mod checkpoint;
-mod chunked;
 pub mod command;
 pub mod config_command;
 pub mod grow;

@@ -7,7 +7,10 @@ use std::sync::Arc;
 use weir_model::{ErrorKind, NodeId, ProducerId};
 
 use super::record::TopicRecord;
-use crate::encoding::{DecodeError, Reader, Writer};
+use crate::{
+    encoding::{DecodeError, Reader, Writer},
+    routing::RoutingOutcome,
+};
 
 // Tags are never used again for something else.
 const CLUSTER_NAMED: u8 = 1;
@@ -22,6 +25,7 @@ const REFUSED: u8 = 9;
 const CONFIGS_ALTERED: u8 = 20;
 const PARTITIONS_CREATED: u8 = 21;
 const GROUP_PLACED: u8 = 22;
+const ROUTING: u8 = 30;
 
 /// What a command did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +59,8 @@ pub enum MetadataOutcome {
         /// How many.
         count: u32,
     },
+    /// To a change of what routes.
+    Routing(RoutingOutcome),
     /// Nothing changed.
     Refused(ErrorKind),
 }
@@ -90,6 +96,10 @@ impl MetadataOutcome {
             Self::ConfigsAltered => writer.u8(CONFIGS_ALTERED),
             Self::PartitionsCreated => writer.u8(PARTITIONS_CREATED),
             Self::GroupPlaced => writer.u8(GROUP_PLACED),
+            Self::Routing(outcome) => {
+                writer.u8(ROUTING);
+                outcome.write(writer);
+            }
             Self::Refused(error) => {
                 writer.u8(REFUSED);
                 writer.u16(error.code());
@@ -114,6 +124,7 @@ impl MetadataOutcome {
             CONFIGS_ALTERED => Self::ConfigsAltered,
             PARTITIONS_CREATED => Self::PartitionsCreated,
             GROUP_PLACED => Self::GroupPlaced,
+            ROUTING => Self::Routing(RoutingOutcome::read(reader)?),
             REFUSED => {
                 let error = ErrorKind::from_code(reader.u16()?);
                 Self::Refused(error.ok_or_else(|| reader.invalid("error code"))?)

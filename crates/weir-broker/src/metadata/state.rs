@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use weir_model::{ErrorKind, NodeId, PartitionId, ProducerId};
+use weir_model::{ErrorKind, NodeId, PartitionId, ProducerId, TopicId};
 
 use super::{
     command::{CreateTopic, MetadataCommand},
@@ -12,6 +12,7 @@ use super::{
     topic_config::TopicConfig,
     topology::Topology,
 };
+use crate::routing::{Routing, record::QueueId};
 use weir_raft::Applied;
 
 /// Most nodes of a cluster.
@@ -85,15 +86,14 @@ impl MetadataState {
             MetadataCommand::SetNodeState { node, state } => self.set_node_state(node, state),
             MetadataCommand::RemoveNode { node } => self.remove_node(node),
             MetadataCommand::CreateTopic(topic) => self.create_topic(topic),
-            MetadataCommand::DeleteTopic { id } => self
-                .topology
-                .remove(id)
-                .map(MetadataOutcome::TopicDeleted)
-                .ok_or(ErrorKind::UnknownTopicId),
+            MetadataCommand::DeleteTopic { id } => self.delete_topic(id),
             MetadataCommand::AlterConfigs(change) => self.alter_configs(change),
             MetadataCommand::CreatePartitions(more) => self.create_partitions(&more),
             MetadataCommand::PlaceGroup(place) => self.place_group(place),
             MetadataCommand::AllocateProducerIds { node, count } => self.allocate(node, count),
+            MetadataCommand::Routing(command) => {
+                Ok(MetadataOutcome::Routing(self.change_routing(at, command)))
+            }
         };
         result.unwrap_or_else(MetadataOutcome::Refused)
     }
@@ -121,6 +121,11 @@ impl MetadataState {
         if self.topology.collision(&topic.name).is_some() {
             return Err(ErrorKind::InvalidTopic);
         }
+        self.check_new_topic(topic)
+    }
+
+    /// Whether there can be one more topic, whatever its name.
+    fn check_new_topic(&self, topic: &CreateTopic) -> Result<TopicConfig, ErrorKind> {
         if topic.id.0.is_nil() || self.topology.by_id(topic.id).is_some() {
             return Err(ErrorKind::InvalidRequest);
         }
@@ -147,6 +152,21 @@ impl MetadataState {
             return Ok(MetadataOutcome::TopicCreated(Arc::clone(known)));
         }
         let settings = self.check_topic(&topic)?;
+        let topic = self.add_topic(topic, settings);
+        Ok(MetadataOutcome::TopicCreated(topic))
+    }
+
+    /// A topic for a queue: its name may be one that users cannot give, and may look like another
+    /// to Kafka's metrics.
+    pub(crate) fn create_queue_topic(
+        &mut self,
+        topic: CreateTopic,
+    ) -> Result<Arc<TopicRecord>, ErrorKind> {
+        let settings = self.check_new_topic(&topic)?;
+        Ok(self.add_topic(topic, settings))
+    }
+
+    fn add_topic(&mut self, topic: CreateTopic, settings: TopicConfig) -> Arc<TopicRecord> {
         let serial = self.next_serial;
         self.next_serial += 1;
         self.topology.next_serial = self.next_serial;
@@ -160,7 +180,33 @@ impl MetadataState {
             settings,
             created: topic.created,
         };
-        Ok(MetadataOutcome::TopicCreated(self.topology.add(record)))
+        self.topology.add(record)
+    }
+
+    /// A queue goes with its topic.
+    fn delete_topic(&mut self, id: TopicId) -> Result<MetadataOutcome, ErrorKind> {
+        let topic = self.topology.remove(id).ok_or(ErrorKind::UnknownTopicId)?;
+        self.topology.routing.remove_queue(QueueId(topic.serial));
+        Ok(MetadataOutcome::TopicDeleted(topic))
+    }
+
+    /// The topic of a queue that is gone.
+    pub(crate) fn remove_topic_of_queue(&mut self, serial: u64) {
+        let topic = self.topology.by_serial(serial).map(|topic| topic.id);
+        topic.and_then(|id| self.topology.remove(id));
+    }
+
+    pub(crate) fn routing(&self) -> &Routing {
+        &self.topology.routing
+    }
+
+    pub(crate) fn routing_mut(&mut self) -> &mut Routing {
+        &mut self.topology.routing
+    }
+
+    /// What is known so far, without a copy.
+    pub(crate) fn known(&self) -> &Topology {
+        &self.topology
     }
 
     fn allocate(&mut self, node: NodeId, count: u32) -> Result<MetadataOutcome, ErrorKind> {

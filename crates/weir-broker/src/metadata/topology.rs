@@ -5,7 +5,6 @@ use std::{collections::BTreeMap, sync::Arc};
 use weir_model::{ErrorKind, GroupId, NodeId, PartitionId, TopicId, TopicName};
 
 use super::{
-    chunked::Chunked,
     placed::Placement,
     record::{NodeRecord, TopicRecord},
     state::FIRST_SERIAL,
@@ -14,6 +13,7 @@ use crate::api::{
     TopicRef,
     admin::{ConfigMap, ConfigResource},
 };
+use crate::{chunked::Chunked, routing::Routing};
 
 /// One state of the metadata. A clone shares nodes and topics; a change after it copies a few
 /// hundred references.
@@ -30,6 +30,7 @@ pub struct Topology {
     pub(super) configs: Chunked<ConfigResource, Arc<ConfigMap>>,
     pub(super) load: Arc<BTreeMap<GroupId, u64>>,
     pub(super) placements: Arc<BTreeMap<GroupId, Placement>>,
+    pub(super) routing: Routing,
     /// The next topic's serial number.
     pub(super) next_serial: u64,
 }
@@ -122,13 +123,20 @@ impl Topology {
         self.placements.get(&group)
     }
 
+    /// Virtual hosts, exchanges, bindings and queues.
+    pub(crate) fn routing(&self) -> &Routing {
+        &self.routing
+    }
+
     pub(super) fn add(&mut self, topic: TopicRecord) -> Arc<TopicRecord> {
         let topic = Arc::new(topic);
         self.carry_more(&topic.partitions);
         self.by_name.insert(topic.name.clone(), topic.clone());
         self.by_id.insert(topic.id, topic.clone());
         self.by_serial.insert(topic.serial, topic.clone());
-        if let Some(folded) = folded(&topic.name) {
+        if let Some(folded) = folded(&topic.name)
+            && self.by_folded.get(&folded).is_none()
+        {
             self.by_folded.insert(folded, topic.name.clone());
         }
         self.assert_sound();
@@ -155,7 +163,9 @@ impl Topology {
         let topic = self.by_id.remove(&id)?;
         self.by_name.remove(&topic.name);
         self.by_serial.remove(&topic.serial);
-        if let Some(folded) = folded(&topic.name) {
+        if let Some(folded) = folded(&topic.name)
+            && self.by_folded.get(&folded) == Some(&topic.name)
+        {
             self.by_folded.remove(&folded);
         }
         let load = Arc::make_mut(&mut self.load);

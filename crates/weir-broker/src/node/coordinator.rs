@@ -166,6 +166,7 @@ pub(super) fn transaction_result(
             | AppliedOutcome::Offsets(_)
             | AppliedOutcome::Marked(_)
             | AppliedOutcome::Group(_)
+            | AppliedOutcome::Queue(_)
             | AppliedOutcome::Done,
         ) => Err(ErrorKind::InvalidRequest),
         Err(error) => Err(error.kind()),

@@ -171,7 +171,7 @@ impl Node {
         })
     }
 
-    pub(super) fn shards(&self) -> BTreeSet<GroupId> {
+    pub(in crate::node) fn shards(&self) -> BTreeSet<GroupId> {
         (1..=self.config.shard_count).map(GroupId).collect()
     }
 

@@ -98,6 +98,7 @@ impl Node {
                 Ok(
                     AppliedOutcome::Metadata(_)
                     | AppliedOutcome::Group(_)
+                    | AppliedOutcome::Queue(_)
                     | AppliedOutcome::Appended(_)
                     | AppliedOutcome::Offsets(_)
                     | AppliedOutcome::Transaction(_)

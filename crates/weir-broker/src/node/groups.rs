@@ -381,6 +381,7 @@ pub(super) fn propose_offsets(
                 | AppliedOutcome::Transaction(_)
                 | AppliedOutcome::Marked(_)
                 | AppliedOutcome::Group(_)
+                | AppliedOutcome::Queue(_)
                 | AppliedOutcome::Done,
             ) => Err(ErrorKind::InvalidRequest),
             Err(error) => Err(error.kind()),

@@ -204,6 +204,7 @@ pub(super) fn refused(outcome: &Result<MetadataOutcome, ErrorKind>) -> Refusal {
             | MetadataOutcome::ConfigsAltered
             | MetadataOutcome::PartitionsCreated
             | MetadataOutcome::GroupPlaced
+            | MetadataOutcome::Routing(_)
             | MetadataOutcome::ProducerIds { .. },
         ) => ErrorKind::InvalidRequest.into(),
     }

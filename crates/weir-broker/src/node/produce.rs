@@ -128,6 +128,7 @@ impl Node {
                 | AppliedOutcome::Transaction(_)
                 | AppliedOutcome::Marked(_)
                 | AppliedOutcome::Group(_)
+                | AppliedOutcome::Queue(_)
                 | AppliedOutcome::Done,
             ) => failed(ErrorKind::InvalidRequest),
             Err(error) if error.kind() == ErrorKind::NotLeader => self.not_leader(group),

@@ -83,7 +83,8 @@ impl Node {
             | MetadataOutcome::TopicDeleted(_)
             | MetadataOutcome::ConfigsAltered
             | MetadataOutcome::PartitionsCreated
-            | MetadataOutcome::GroupPlaced => Err(ErrorKind::InvalidRequest),
+            | MetadataOutcome::GroupPlaced
+            | MetadataOutcome::Routing(_) => Err(ErrorKind::InvalidRequest),
         }
     }
 }

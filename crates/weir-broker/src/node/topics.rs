@@ -18,7 +18,11 @@ use crate::{
         TopicMetadata, TopicRef,
     },
     mailbox::Reply,
-    metadata::{TopicRecord, Topology, placed::Placement, reserved::is_reserved},
+    metadata::{
+        TopicRecord, Topology,
+        placed::Placement,
+        reserved::{is_hidden, is_reserved},
+    },
     view,
 };
 
@@ -108,6 +112,7 @@ impl Node {
             Some(topics) => topics.into_iter().map(describe_one).collect(),
             None => topology
                 .topics()
+                .filter(|topic| !is_hidden(topic.name.as_str()))
                 .map(|topic| describe_one(TopicRef::Name(topic.name.clone())))
                 .collect(),
         };

@@ -7,13 +7,13 @@ use crate::api::queues::{ConsumerTag, Delivered, DeliveryId, Refused, Settlement
 
 /// A session in the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct SessionKey {
+pub struct SessionKey {
     /// The node where its connection is.
-    pub(crate) node: NodeId,
+    pub node: NodeId,
     /// Tells one run of the node from the next.
-    pub(crate) boot: u64,
+    pub boot: u64,
     /// Its number in that run.
-    pub(crate) number: u64,
+    pub number: u64,
 }
 
 /// A consumer in the cluster.
@@ -45,9 +45,11 @@ pub(crate) struct Attach {
 pub(crate) enum QueueCall {
     /// Makes a queue of the partition, or changes how it behaves.
     Configure(Box<QueueSettings>),
-    /// Answered by `Done` or `Refused`.
+    /// A consumer that is attached already gets another limit, and keeps what it holds over it.
+    /// Answered by `Done`, `InExclusiveUse` or `Refused`.
     Attach(Attach),
-    /// What it holds stays the session's. Answered by `Done`.
+    /// What it holds stays the session's. Answered by `Done`, once all of that has been handed over
+    /// to the session's node.
     Detach(ConsumerKey),
     /// Everything that the session has in this partition's **group** ends: consumers detach, deliveries are
     /// ready again, as redelivered. Answered by `Done`.
@@ -73,7 +75,7 @@ pub(crate) enum QueueCall {
 }
 
 /// What the leader answers.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum QueueAnswer {
     /// It is so.
     Done,

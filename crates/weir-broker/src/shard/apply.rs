@@ -13,6 +13,7 @@ use crate::{
     group::GroupCommand,
     outcome::AppliedOutcome,
     producer::{Arrival, ProducerTable, Verdict},
+    queue::{Assignment, QueueApplied},
     transaction::{Marker, TransactionCommand, TransactionView, marker::shard_of_offsets},
 };
 
@@ -29,9 +30,11 @@ impl Shard {
         })?;
         self.era.pass(at);
         Ok(match command {
-            ShardCommand::Append { partition, batch }
-            | ShardCommand::Enqueue { partition, batch } => {
+            ShardCommand::Append { partition, batch } => {
                 AppliedOutcome::Appended(self.append(at, partition, batch, None))
+            }
+            ShardCommand::Enqueue { partition, batch } => {
+                AppliedOutcome::Appended(self.enqueue(at, partition, batch))
             }
             ShardCommand::AppendVerified {
                 partition,
@@ -54,12 +57,16 @@ impl Shard {
                 self.forget_topics(at.index, &topics);
                 AppliedOutcome::Done
             }
+            ShardCommand::Queue { partition, command } => {
+                AppliedOutcome::Queue(self.apply_queue(at, partition, command))
+            }
+            ShardCommand::EndSessions(gone) => {
+                self.end_sessions(at, &gone);
+                AppliedOutcome::Queue(QueueApplied::Done)
+            }
             ShardCommand::Trim { partition, start } => {
-                if let Some(partition) = self.partitions.get(&partition) {
-                    partition.log.trim(start);
-                    if let Some(view) = &partition.view {
-                        view.trim(partition.log.start_offset());
-                    }
+                if let Some(partition) = self.partitions.get_mut(&partition) {
+                    partition.trim(start);
                 }
                 AppliedOutcome::Done
             }
@@ -91,15 +98,42 @@ impl Shard {
         batch: Bytes,
         verified: Option<u64>,
     ) -> Produced {
+        self.append_as(at, id, batch, verified, Taking::Whole)
+    }
+
+    fn enqueue(&mut self, at: &Applied, id: PartitionId, batch: Bytes) -> Produced {
+        self.append_as(at, id, batch, None, Taking::OneByOne)
+    }
+
+    fn append_as(
+        &mut self,
+        at: &Applied,
+        id: PartitionId,
+        batch: Bytes,
+        verified: Option<u64>,
+        taking: Taking,
+    ) -> Produced {
         let env = &self.env;
         let partition = partition(&mut self.partitions, env, id);
         let append_time_ms = append_time(&batch);
         let arrival = self.era.arrival(at, verified);
-        let base_offset = partition.append(at, id, batch, arrival, env);
+        let mut assigned = Vec::new();
+        let (base_offset, refused_from) =
+            match partition.append(at, id, batch.clone(), arrival, env, taking) {
+                Ok(Stored::Now(base)) => {
+                    let refused = partition.arrived(at, &batch, base, taking, &mut assigned);
+                    (Ok(base), refused)
+                }
+                Ok(Stored::Before(base)) => (Ok(base), partition.refused_before(base)),
+                Err(error) => (Err(error), None),
+            };
+        let log_start = partition.log.start_offset();
+        self.pass_on(id, assigned);
         Produced {
             base_offset,
-            log_start: partition.log.start_offset(),
+            log_start,
             append_time_ms,
+            refused_from,
             ..Produced::default()
         }
     }
@@ -114,15 +148,31 @@ impl Shard {
             return Ok(());
         }
         // A topic that was deleted meanwhile has nothing open.
-        match self.partitions.get_mut(&marker.partition) {
-            Some(partition) => partition.mark(at, marker, &self.env),
-            None => Ok(()),
-        }
+        let Some(partition) = self.partitions.get_mut(&marker.partition) else {
+            return Ok(());
+        };
+        let mut assigned = Vec::new();
+        let marked = partition.mark(at, marker, &self.env, &mut assigned);
+        self.pass_on(marker.partition, assigned);
+        marked
     }
 }
 
+/// Whether a queue takes a batch as a whole or not at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taking {
+    Whole,
+    OneByOne,
+}
+
+/// When a batch was stored.
+enum Stored {
+    Now(Offset),
+    Before(Offset),
+}
+
 /// The partition, which begins where it is first heard of.
-fn partition<'a>(
+pub(super) fn partition<'a>(
     partitions: &'a mut BTreeMap<PartitionId, Partition>,
     env: &ShardEnv,
     id: PartitionId,
@@ -133,6 +183,7 @@ fn partition<'a>(
             log,
             producers: ProducerTable::default(),
             view: None,
+            queue: None,
         }
     })
 }
@@ -153,7 +204,8 @@ impl Partition {
         batch: Bytes,
         arrival: Arrival,
         env: &ShardEnv,
-    ) -> Result<Offset, ErrorKind> {
+        taking: Taking,
+    ) -> Result<Stored, ErrorKind> {
         // The leader has checked the batch; a batch that does not parse is refused on every
         // replica alike.
         let header = BatchHeader::parse(&batch).map_err(|_| ErrorKind::CorruptBatch)?;
@@ -163,10 +215,13 @@ impl Partition {
             Verdict::Duplicate { .. } if env.seeded.skips_dedup() => {
                 let base_offset = self.log.end_offset();
                 self.store(at, &header, base_offset, batch, env);
-                return Ok(base_offset);
+                return Ok(Stored::Now(base_offset));
             }
-            Verdict::Duplicate { base_offset } => return Ok(base_offset),
+            Verdict::Duplicate { base_offset } => return Ok(Stored::Before(base_offset)),
             Verdict::Append => {}
+        }
+        if taking == Taking::Whole && !self.has_room(header.record_count) {
+            return Err(ErrorKind::PolicyViolation);
         }
         let base_offset = self.log.end_offset();
         if header.is_transactional() {
@@ -183,10 +238,16 @@ impl Partition {
             self.producers.record(&header, base_offset, at.now);
         }
         self.store(at, &header, base_offset, batch, env);
-        Ok(base_offset)
+        Ok(Stored::Now(base_offset))
     }
 
-    fn mark(&mut self, at: &Applied, marker: &Marker, env: &ShardEnv) -> Result<(), ErrorKind> {
+    fn mark(
+        &mut self,
+        at: &Applied,
+        marker: &Marker,
+        env: &ShardEnv,
+        assigned: &mut Vec<Assignment>,
+    ) -> Result<(), ErrorKind> {
         if !self.producers.check_end(marker)? {
             return Ok(());
         }
@@ -199,7 +260,9 @@ impl Partition {
         view.ended(self.producers.first_open(), aborted, last);
         let batch = marker.batch(at.now);
         let header = BatchHeader::parse(&batch).expect("a marker is a batch");
-        self.store(at, &header, last, batch, env);
+        self.store(at, &header, last, batch.clone(), env);
+        self.arrived(at, &batch, last, Taking::Whole, assigned);
+        self.ended(at, marker, assigned);
         Ok(())
     }
 

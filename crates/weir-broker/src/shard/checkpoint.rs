@@ -1,10 +1,10 @@
 //! A shard's state as of one index: what a checkpoint holds, and what must be flushed for it.
 //!
-//! Encoded, version 2: `u8` version; the era: `u64` term, `i64` since in ms by its leader's clock
+//! Encoded, version 3: `u8` version; the era: `u64` term, `i64` since in ms by its leader's clock
 //! that never jumps; bytes offset table; bytes group table; bytes pending offsets; bytes
 //! transactions; `u32` partitions in ascending order of id, each `u64` id, bytes manifest, bytes
 //! producer table, bytes leader epochs: `u32` count, each `i32` epoch, `u64` first offset; bytes
-//! aborted transactions.
+//! aborted transactions; bytes queue, none where it is no queue.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,16 +18,17 @@ use weir_log::{
 };
 use weir_model::{GroupId, Offset, PartitionId};
 
-use super::{Partition, Shard, ShardEnv, Sweep, era::Era, hold::Holding};
+use super::{Partition, Shard, ShardEnv, Sweep, era::Era, hold::Holding, pump::Pump};
 use crate::{
     encoding::{DecodeError, Reader, Writer},
     group::{ConsumerCoordinator, Coordinator, GroupConfig, GroupTable, OffsetTable, StoredOffset},
     producer::ProducerTable,
+    queue::Queue,
     transaction::{PendingOffsets, TransactionTable, TransactionView},
 };
 
-const VERSION: u8 = 2;
-const PARTITION_MIN_BYTES: usize = 8 + 4 + 4 + 4 + 4;
+const VERSION: u8 = 3;
+const PARTITION_MIN_BYTES: usize = 8 + 4 + 4 + 4 + 4 + 4;
 const EPOCH_BYTES: usize = 4 + 8;
 
 /// A shard at one index, taken on the worker, finished by the checkpointer.
@@ -60,6 +61,7 @@ struct PlannedPartition {
     producers: Bytes,
     epochs: Bytes,
     aborted: Bytes,
+    queue: Bytes,
 }
 
 /// A checkpoint's body, taken apart.
@@ -76,6 +78,7 @@ pub(crate) struct StoredPartition {
     producers: Bytes,
     epochs: Bytes,
     aborted: Bytes,
+    queue: Bytes,
 }
 
 impl TableBytes {
@@ -132,6 +135,7 @@ impl ShardBody {
                 producers: Bytes::copy_from_slice(reader.bytes()?),
                 epochs: Bytes::copy_from_slice(reader.bytes()?),
                 aborted: Bytes::copy_from_slice(reader.bytes()?),
+                queue: Bytes::copy_from_slice(reader.bytes()?),
             });
         }
         reader.finish()?;
@@ -158,6 +162,7 @@ impl ShardBody {
             writer.bytes(&partition.producers);
             writer.bytes(&partition.epochs);
             writer.bytes(&partition.aborted);
+            writer.bytes(&partition.queue);
         }
         writer.finish()
     }
@@ -182,6 +187,13 @@ fn decode_epochs(bytes: &[u8]) -> Result<EpochTable, DecodeError> {
     let table = EpochTable::new(entries).map_err(|_| reader.invalid("leader epochs"))?;
     reader.finish()?;
     Ok(table)
+}
+
+fn decode_queue(bytes: &[u8]) -> Result<Option<Box<Queue>>, DecodeError> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    Queue::decode(bytes).map(|queue| Some(Box::new(queue)))
 }
 
 /// Why stored state cannot be taken up.
@@ -219,6 +231,7 @@ impl Shard {
             coordinator: Coordinator::new(config),
             consumers: ConsumerCoordinator::new(config),
             sweep: Sweep::default(),
+            pump: Pump::default(),
         }
     }
 
@@ -236,12 +249,14 @@ impl Shard {
         for stored in body.partitions {
             let (producers, view) = shard.env.transactions_of(&stored)?;
             let epochs = decode_epochs(&stored.epochs)?;
+            let queue = decode_queue(&stored.queue)?;
             let log = shard.env.own_partition(stored.id, stored.manifest);
             log.restore_epochs(epochs);
             let partition = Partition {
                 log,
                 producers,
                 view,
+                queue,
             };
             shard.partitions.insert(stored.id, partition);
         }
@@ -257,6 +272,7 @@ impl Shard {
         for stored in body.partitions {
             let (producers, view) = self.env.transactions_of(&stored)?;
             let epochs = decode_epochs(&stored.epochs)?;
+            let queue = decode_queue(&stored.queue)?;
             let log = self
                 .env
                 .own_partition(stored.id, PartitionManifest::default());
@@ -266,6 +282,7 @@ impl Shard {
                 log,
                 producers,
                 view,
+                queue,
             };
             partitions.insert(stored.id, partition);
         }
@@ -330,6 +347,7 @@ impl Shard {
             producers: partition.producers.encode(),
             epochs: encode_epochs(&partition.log.epochs()),
             aborted: partition.encode_aborted(),
+            queue: partition.encode_queue(),
         };
         ShardPlan {
             era: self.era,
@@ -350,6 +368,7 @@ impl Shard {
             out.extend_from_slice(&partition.producers.encode());
             out.extend_from_slice(&encode_epochs(&partition.log.epochs()));
             out.extend_from_slice(&partition.encode_aborted());
+            out.extend_from_slice(&partition.encode_queue());
         }
         let logs = self.partitions.values();
         logs.map(|partition| Arc::clone(&partition.log)).collect()
@@ -377,6 +396,11 @@ impl Partition {
     fn encode_aborted(&self) -> Bytes {
         let view = self.view.as_ref();
         view.map_or_else(TransactionView::encode_none, |view| view.encode())
+    }
+
+    fn encode_queue(&self) -> Bytes {
+        let queue = self.queue.as_ref();
+        queue.map_or_else(Bytes::new, |queue| queue.encode())
     }
 }
 
@@ -424,6 +448,7 @@ impl ShardPlan {
             writer.bytes(&planned.producers);
             writer.bytes(&planned.epochs);
             writer.bytes(&planned.aborted);
+            writer.bytes(&planned.queue);
         }
         writer.finish()
     }

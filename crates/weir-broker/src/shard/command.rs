@@ -11,6 +11,8 @@
 //! | 6 | transaction | see [`crate::transaction::TransactionCommand`] |
 //! | 7 | offsets of a transaction | see [`crate::transaction::pending::BringOffsets`] |
 //! | 8 | enqueue | partition u64, record batch |
+//! | 9 | queue | partition u64, see [`crate::queue::QueueCommand`] |
+//! | 10 | sessions that ended | see [`crate::queue::Gone`] |
 //!
 //! Numbers are little-endian. Tags are never used again for something else.
 
@@ -23,6 +25,7 @@ use weir_raft::Command;
 use crate::{
     encoding::{DecodeError, Reader, Writer},
     group::GroupCommand,
+    queue::{Gone, QueueCommand},
     transaction::{Marker, TransactionCommand, pending::BringOffsets},
 };
 
@@ -35,6 +38,8 @@ const MARK: u8 = 5;
 const TRANSACTION: u8 = 6;
 const BRING_OFFSETS: u8 = 7;
 const ENQUEUE: u8 = 8;
+const QUEUE: u8 = 9;
+const END_SESSIONS: u8 = 10;
 
 /// A change of a shard.
 #[derive(Debug)]
@@ -64,6 +69,13 @@ pub(crate) enum ShardCommand {
     BringOffsets(BringOffsets),
     /// Change a consumer group or its offsets.
     Group(GroupCommand),
+    /// Change a partition's queue.
+    Queue {
+        partition: PartitionId,
+        command: QueueCommand,
+    },
+    /// Let go of all that sessions have in the shard's queues.
+    EndSessions(Gone),
     /// Move a partition's start up.
     Trim {
         partition: PartitionId,
@@ -120,6 +132,17 @@ impl ShardCommand {
             head: Bytes::from_static(&[GROUP]),
             payload: command.encode(),
         }
+    }
+
+    pub(crate) fn queue(partition: PartitionId, command: &QueueCommand) -> Command {
+        written(QUEUE, |writer| {
+            writer.u64(partition.0);
+            command.write(writer);
+        })
+    }
+
+    pub(crate) fn end_sessions(gone: &Gone) -> Command {
+        written(END_SESSIONS, |writer| gone.write(writer))
     }
 
     pub(crate) fn trim(partition: PartitionId, start: Offset) -> Command {
@@ -179,6 +202,15 @@ impl ShardCommand {
                 return Ok(Self::Transaction(command));
             }
             BRING_OFFSETS => return read(&bytes, BringOffsets::read).map(Self::BringOffsets),
+            QUEUE => {
+                return read(&bytes, |reader| {
+                    Ok(Self::Queue {
+                        partition: PartitionId(reader.u64()?),
+                        command: QueueCommand::read(reader)?,
+                    })
+                });
+            }
+            END_SESSIONS => return read(&bytes, Gone::read).map(Self::EndSessions),
             TRIM => Self::Trim {
                 partition: PartitionId(bytes.try_get_u64_le().map_err(ended)?),
                 start: Offset(bytes.try_get_u64_le().map_err(ended)?),

@@ -27,6 +27,7 @@ impl Shard {
         let mut of_consumers = Vec::new();
         self.consumers.unload(&mut of_consumers);
         self.lead_transactions(context.leads);
+        self.lead_queues(context.leads);
         if context.leads {
             self.coordinator
                 .restore(context.elapsed, self.groups.records());
@@ -41,12 +42,14 @@ impl Shard {
 
     pub(crate) fn next_deadline(&self, at: Moment) -> Option<Millis> {
         let (sweep, overdue) = (self.next_sweep(), self.next_overdue(at));
+        let queues = self.pump.next_deadline(at);
         self.coordinator
             .next_deadline()
             .into_iter()
             .chain(self.consumers.next_deadline())
             .chain(sweep)
             .chain(overdue)
+            .chain(queues)
             .min()
     }
 
@@ -58,6 +61,9 @@ impl Shard {
         self.give_up_consumers(context);
         self.sweep_if_due(context);
         self.abort_overdue(context);
+        self.pass_queue_time(context);
+        self.watch_sessions(context);
+        self.run_pump(context);
     }
 
     /// Carries out what the coordinator wants, in order.

@@ -61,7 +61,7 @@ impl Shard {
         self.ending.remove(id);
     }
 
-    fn node(&self) -> Option<Arc<Node>> {
+    pub(super) fn node(&self) -> Option<Arc<Node>> {
         self.env.node.get().and_then(Weak::upgrade)
     }
 

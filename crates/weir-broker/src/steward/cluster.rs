@@ -72,6 +72,7 @@ pub(super) fn propose(node: &Arc<Node>, change: Change, done: StepDone) {
                 | MetadataOutcome::ConfigsAltered
                 | MetadataOutcome::PartitionsCreated
                 | MetadataOutcome::GroupPlaced
+                | MetadataOutcome::Routing(_)
                 | MetadataOutcome::ProducerIds { .. },
             ) => None,
         };

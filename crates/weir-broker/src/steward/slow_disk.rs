@@ -6,8 +6,13 @@ use weir_log::wal::{CommitPace, RECENT_COMMIT_COUNT};
 const MAX_COMMIT_MS: u64 = 500;
 /// A longer mean of the last commits makes the disk slow, in ms.
 const MAX_MEAN_MS: u64 = 100;
-/// The disk is not slow again after this long without a commit above [`MAX_MEAN_MS`], in ms.
+/// The disk is not slow any more after this long without a commit above [`MAX_MEAN_MS`], in ms.
 const GOOD_FOR_MS: u64 = 5_000;
+/// The same for a disk that was slow again and again: it doubles each time, up to this, in ms.
+/// Every change of the verdict moves leaders, and every move costs clients something.
+const MAX_GOOD_FOR_MS: u64 = 160_000;
+/// A disk that has been good for this many times as long begins anew.
+const FORGIVEN_AFTER: u64 = 4;
 
 /// The verdict, and what it follows from.
 #[derive(Debug, Default)]
@@ -17,6 +22,10 @@ pub(super) struct SlowDisk {
     seen_count: u64,
     judged_count: u64,
     last_bad_ms: u64,
+    /// How long the disk has to be good for; 0: it never was slow.
+    good_for_ms: u64,
+    /// When the verdict last changed.
+    changed_ms: u64,
 }
 
 impl SlowDisk {
@@ -30,17 +39,30 @@ impl SlowDisk {
             self.last_bad_ms = now_ms;
         }
         let is_slow = if self.is_slow {
-            now_ms.saturating_sub(self.last_bad_ms) < GOOD_FOR_MS
+            now_ms.saturating_sub(self.last_bad_ms) < self.good_for_ms
         } else {
             slowest_ms > MAX_COMMIT_MS || self.mean_ms(pace) > MAX_MEAN_MS
         };
         if is_slow == self.is_slow {
             return None;
         }
+        if is_slow {
+            self.good_for_ms = self.next_good_for_ms(now_ms);
+        }
+        self.changed_ms = now_ms;
         self.is_slow = is_slow;
         self.judged_count = pace.commit_count;
         self.last_bad_ms = now_ms;
         Some(is_slow)
+    }
+
+    fn next_good_for_ms(&self, now_ms: u64) -> u64 {
+        let was_good_ms = now_ms.saturating_sub(self.changed_ms);
+        if was_good_ms >= self.good_for_ms * FORGIVEN_AFTER {
+            GOOD_FOR_MS
+        } else {
+            (self.good_for_ms * 2).clamp(GOOD_FOR_MS, MAX_GOOD_FOR_MS)
+        }
     }
 
     /// Of the last commits, once there were enough since the last verdict.
@@ -120,6 +142,21 @@ mod tests {
         assert_eq!(trial.commit(10), Some(false));
         // What was slow before the verdict does not count any more.
         assert_eq!(trial.commit(10), None);
+    }
+
+    #[test]
+    fn a_disk_that_is_slow_again_and_again_has_to_be_good_for_longer_each_time() {
+        let mut trial = Trial::new();
+        let mut good_for_ms = GOOD_FOR_MS;
+        while good_for_ms < MAX_GOOD_FOR_MS {
+            assert_eq!(trial.commit(600), Some(true));
+            assert_eq!(trial.wait(good_for_ms - 1), None);
+            assert_eq!(trial.wait(1), Some(false));
+            good_for_ms *= 2;
+        }
+        assert_eq!(trial.wait(MAX_GOOD_FOR_MS * FORGIVEN_AFTER), None);
+        assert_eq!(trial.commit(600), Some(true));
+        assert_eq!(trial.wait(GOOD_FOR_MS), Some(false));
     }
 
     #[test]

@@ -28,6 +28,7 @@ fn beacon(views: Vec<GroupView>) -> Beacon {
     Beacon {
         is_slow: false,
         metadata_applied: 3,
+        boot: 9,
         address: String::new(),
         groups: views.into_iter().map(|view| (GROUP, view)).collect(),
     }
@@ -44,13 +45,14 @@ fn a_view_comes_back_and_damage_is_an_error() {
     writer.u8(VERSION);
     writer.u8(1);
     writer.u64(3);
+    writer.u64(9);
     writer.text("localhost:1");
     writer.count(1);
     writer.u32(GROUP.0);
     write_view(&mut writer, &view(5, 6));
     let bytes = writer.finish();
     let back = read_beacon(&bytes).unwrap();
-    assert!(back.is_slow && back.metadata_applied == 3);
+    assert!(back.is_slow && back.metadata_applied == 3 && back.boot == 9);
     assert_eq!(back.address, "localhost:1");
     assert_eq!(back.groups, [(GROUP, view(5, 6))]);
     trial::damage(&bytes, read_beacon);
@@ -142,6 +144,7 @@ fn a_beacon_of_all_groups_with_five_voters_each_is_read() {
     writer.u8(VERSION);
     writer.u8(0);
     writer.u64(3);
+    writer.u64(9);
     writer.text(&"h".repeat(255));
     let groups = 0..=crate::config::MAX_SHARD_COUNT;
     writer.count(groups.clone().count());

@@ -178,6 +178,10 @@ impl Cluster {
         }
     }
 
+    pub(crate) fn rounds(&mut self, count: u32) {
+        (0..count).for_each(|_| self.round());
+    }
+
     pub(crate) fn until(&mut self, what: &str, mut is_so: impl FnMut(&Self) -> bool) {
         for _ in 0..MAX_ROUND_COUNT {
             if is_so(self) {

@@ -77,6 +77,13 @@ impl FrameKind {
             Self::Heartbeat => 8,
         }
     }
+
+    /// Appends what stands before a payload.
+    pub(crate) fn begin(self, out: &mut BytesMut, channel: u16, payload_bytes: usize) {
+        out.put_u8(self.to_wire());
+        out.put_u16(channel);
+        out.put_u32(u32::try_from(payload_bytes).expect("payloads are cut to frame_max"));
+    }
 }
 
 /// Length of the frame at the start of `bytes`, in bytes; `None` where its header is not whole.
@@ -130,16 +137,10 @@ impl Frame {
 
     /// Appends the frame.
     pub fn write(&self, out: &mut BytesMut) {
-        begin(out, self.kind, self.channel, self.payload.len());
+        self.kind.begin(out, self.channel, self.payload.len());
         out.put_slice(&self.payload);
         out.put_u8(FRAME_END);
     }
-}
-
-fn begin(out: &mut BytesMut, kind: FrameKind, channel: u16, payload_bytes: usize) {
-    out.put_u8(kind.to_wire());
-    out.put_u16(channel);
-    out.put_u32(u32::try_from(payload_bytes).expect("payloads are cut to frame_max"));
 }
 
 #[cfg(test)]
@@ -192,7 +193,7 @@ mod tests {
     fn a_frame_may_be_its_overhead_longer_than_agreed_and_no_byte_more() {
         let sized = |payload_bytes: usize| {
             let mut out = BytesMut::new();
-            begin(&mut out, FrameKind::Body, 1, payload_bytes);
+            FrameKind::Body.begin(&mut out, 1, payload_bytes);
             frame_bytes(&out, MAX_BYTES)
         };
         assert_eq!(sized(MAX_BYTES), Ok(Some(MAX_BYTES + FRAME_OVERHEAD_BYTES)));

@@ -6,6 +6,8 @@ use std::{
     thread::{self, JoinHandle},
 };
 
+use crate::thread_priority;
+
 /// Something to be done on a thread of the pool.
 pub(crate) type Job = Box<dyn FnOnce() + Send>;
 
@@ -73,7 +75,10 @@ impl ColdPool {
                 let shared = Arc::clone(&shared);
                 thread::Builder::new()
                     .name(format!("cold-read-{at}"))
-                    .spawn(move || shared.run())
+                    .spawn(move || {
+                        thread_priority::lower();
+                        shared.run();
+                    })
                     .inspect_err(|error| tracing::error!(%error, "thread was not started"))
                     .ok()
             })

@@ -76,6 +76,16 @@ pub trait Disk: Send + Sync + 'static {
 pub trait DiskFile: Send + Sync {
     /// Reads at `offset`. Fewer bytes than asked mean the end of the file.
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// Reads at `offset` to the end of `out`, `size_bytes` at most, and tells how many. Fewer mean the
+    /// end of the file. `out` grows by as much, whether the file has it or not: the caller bounds
+    /// it.
+    fn append_at(&self, out: &mut Vec<u8>, size_bytes: usize, offset: u64) -> io::Result<usize> {
+        let had_bytes = out.len();
+        out.resize(had_bytes + size_bytes, 0);
+        let read = self.read_at(&mut out[had_bytes..], offset);
+        out.truncate(had_bytes + read.as_ref().copied().unwrap_or(0));
+        read
+    }
     /// Writes all of `buf` at `offset`. After an error any part of it may have been written.
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<()>;
     /// Makes contents and length durable. After an error the node must not acknowledge anything.

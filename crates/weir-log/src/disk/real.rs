@@ -10,6 +10,8 @@ use std::{
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
+use rustix::buffer::spare_capacity;
+
 use super::{AlignedBuf, BLOCK_BYTES, DirEntry, Disk, DiskFile, FileKind};
 use crate::clock::{Clock, Entropy, Millis};
 
@@ -201,6 +203,23 @@ impl DiskFile for RealFile {
             }
         }
         Ok(done)
+    }
+
+    /// Without writing zeros first: every byte that another node catches up with comes this way.
+    fn append_at(&self, out: &mut Vec<u8>, size_bytes: usize, offset: u64) -> io::Result<usize> {
+        let had_bytes = out.len();
+        out.reserve_exact(size_bytes);
+        while out.len() < had_bytes + size_bytes {
+            let at = offset + (out.len() - had_bytes) as u64;
+            match rustix::io::pread(&self.file, spare_capacity(out), at) {
+                Ok(0) => break,
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        // The room that a vector has may be more than was asked for.
+        out.truncate(had_bytes + size_bytes);
+        Ok(out.len() - had_bytes)
     }
 
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {

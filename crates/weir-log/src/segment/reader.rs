@@ -308,14 +308,14 @@ impl<'a> SegmentReader<'a> {
         let wanted = index_of(size_bytes.max(READ_AHEAD_BYTES).min(left));
         let mut bytes = Vec::new();
         while bytes.len() < wanted {
-            let had = bytes.len();
-            bytes.resize(wanted.min(had + GROWTH_BYTES), 0);
+            let more = GROWTH_BYTES.min(wanted - bytes.len());
+            let at = self.position + bytes.len() as u64;
             let count = self
                 .file
-                .read_at(&mut bytes[had..], self.position + had as u64)
+                .append_at(&mut bytes, more, at)
                 .map_err(|error| self.failed(&error))?;
-            if had + count < bytes.len() {
-                let end = self.position + (had + count) as u64;
+            if count < more {
+                let end = at + count as u64;
                 return Err(ReadError::Corrupt {
                     path: self.path.clone(),
                     position: end,

@@ -40,6 +40,11 @@ impl ShortString {
         std::str::from_utf8(&self.0).expect("checked when it was made")
     }
 
+    /// The text's bytes: equal and ordered as the text is.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// Whether there is no text.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -4,10 +4,14 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use clap::Args;
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
 use tracing::{info, warn};
-use weir_broker::{NodeFailed, OnFailure, Running, peer::PeerPort};
+use weir_broker::{NodeFailed, OnFailure, Running, api::Backend, peer::PeerPort};
 use weir_door::{Door as _, DoorCounters, Listener, Sockets, sockets::LOCALHOST};
+use weir_door_amqp::AmqpDoor;
 use weir_door_kafka::KafkaDoor;
 use weir_model::NodeId;
 use weir_peer::{PeerConfig, PeerTransport};
@@ -19,7 +23,7 @@ use crate::{
     ending::{Ending, MAX_NODE_ENDING, MAX_RUNTIME_ENDING},
     logging::{self, Flood, LeftOut},
     membership,
-    settings::{AdminAt, Effective, ServeConfig, SettingFlags},
+    settings::{Effective, ListenAt, ServeConfig, SettingFlags},
     wiring::Machine,
 };
 
@@ -46,8 +50,15 @@ pub(crate) struct Ready {
     pub(crate) node: NodeId,
     /// Addresses that somebody on this machine may connect to, the first one as it was given.
     pub(crate) kafka: Vec<String>,
+    pub(crate) amqp: Vec<String>,
     pub(crate) cluster: SocketAddr,
     pub(crate) admin: Vec<String>,
+}
+
+/// The doors of clients.
+struct Clients {
+    kafka: (Listener, KafkaDoor),
+    amqp: Option<(Listener, AmqpDoor)>,
 }
 
 /// What is said once the node serves.
@@ -81,7 +92,14 @@ async fn serve(
     let kafka = KafkaDoor::new(config.kafka_door);
     let counters = DoorCounters::new(kafka.request_labels());
     doors.kafka = doors.kafka.with_counters(Arc::clone(&counters));
-    let watched = Watched::new(vec![(kafka.name(), counters)]);
+    let mut counted = vec![(kafka.name(), counters)];
+    let amqp = AmqpDoor::new(config.amqp_door.clone());
+    if let Some(listener) = doors.amqp.take() {
+        let counters = DoorCounters::new(amqp.request_labels());
+        doors.amqp = Some(listener.with_counters(Arc::clone(&counters)));
+        counted.push((amqp.name(), counters));
+    }
+    let watched = Watched::new(counted);
     let admin = serve_admin(&config.admin, doors.admin.take(), &watched);
     let machine = Machine::open(&config, &doors.kafka_advertised)?;
     let identity = tokio::select! {
@@ -96,6 +114,9 @@ async fn serve(
     let ready = Ready {
         node: identity.node,
         kafka: told(&config.kafka, &doors.kafka.addresses()),
+        amqp: doors.amqp.as_ref().map_or_else(Vec::new, |listener| {
+            told_of(&config.amqp, &listener.addresses())
+        }),
         cluster: doors.cluster.local_addr()?,
         admin,
     };
@@ -117,9 +138,12 @@ async fn serve(
         .context("no threads for the node")?;
     transport.attach(Arc::new(running.node()));
     watched.runs(running.observer());
-    let kafka = (doors.kafka, kafka);
+    let clients = Clients {
+        kafka: (doors.kafka, kafka),
+        amqp: doors.amqp.map(|listener| (listener, amqp)),
+    };
     let tell = move || when_ready(&config, &ready);
-    let whole = live(running, kafka, tell, &watched, &mut ending);
+    let whole = live(running, clients, tell, &watched, &mut ending);
     let ended = tokio::select! {
         ended = whole => ended,
         // Nothing more may be acknowledged: no orderly end.
@@ -136,7 +160,7 @@ async fn serve(
 /// The node from its start to its orderly end.
 async fn live(
     running: Running,
-    (listener, door): (Listener, KafkaDoor),
+    clients: Clients,
     tell_ready: impl FnOnce() -> anyhow::Result<()> + Send + 'static,
     watched: &Arc<Watched>,
     ending: &mut Ending,
@@ -152,20 +176,28 @@ async fn live(
             ending.asked().await;
             watched.serves(false);
         };
-        running = serve_clients(running, listener, door, tell, asked).await?;
+        running = serve_clients(running, clients, tell, asked).await?;
     }
     tokio::task::spawn_blocking(move || running.stop()).await?;
     Ok(())
 }
 
 /// Answers on the admin port until the process ends; gives its addresses.
-fn serve_admin(at: &AdminAt, sockets: Option<Sockets>, watched: &Arc<Watched>) -> Vec<String> {
-    let (Some(sockets), AdminAt::Default(given) | AdminAt::Set(given)) = (sockets, at) else {
+fn serve_admin(at: &ListenAt, sockets: Option<Sockets>, watched: &Arc<Watched>) -> Vec<String> {
+    let Some(sockets) = sockets else {
         return Vec::new();
     };
     let addresses = sockets.addresses();
     tokio::spawn(admin::serve(sockets, Arc::clone(watched)));
-    told(given, &addresses)
+    told_of(at, &addresses)
+}
+
+/// As [`told`], for a port that need not be there.
+fn told_of(at: &ListenAt, bound: &[SocketAddr]) -> Vec<String> {
+    match at {
+        ListenAt::Off => Vec::new(),
+        ListenAt::Default(given) | ListenAt::Set(given) => told(given, bound),
+    }
 }
 
 /// Waits until requests can be served, however long the other nodes need; `false` where the
@@ -198,19 +230,24 @@ async fn wait_ready(mut running: Running, ending: &mut Ending) -> anyhow::Result
 /// when it returns.
 async fn serve_clients(
     running: Running,
-    listener: Listener,
-    door: KafkaDoor,
+    clients: Clients,
     tell_ready: impl FnOnce() -> anyhow::Result<()> + Send + 'static,
     ending: impl Future<Output = ()>,
 ) -> anyhow::Result<Running> {
     let (stop, stopped) = watch::channel(false);
     let node = running.node();
-    let serving = tokio::spawn(weir_door::serve(
+    let backend: Arc<dyn Backend> = Arc::new(Arc::clone(&node));
+    let mut serving = JoinSet::new();
+    let (listener, door) = clients.kafka;
+    serving.spawn(weir_door::serve(
         listener,
         Arc::new(door),
-        Arc::new(Arc::clone(&node)),
-        stopped,
+        Arc::clone(&backend),
+        stopped.clone(),
     ));
+    if let Some((listener, door)) = clients.amqp {
+        serving.spawn(weir_door::serve(listener, Arc::new(door), backend, stopped));
+    }
     tokio::pin!(ending);
     tokio::select! {
         told = tokio::task::spawn_blocking(tell_ready) => {
@@ -229,7 +266,9 @@ async fn serve_clients(
     // Nobody may be listening any more, and the door ends all the same.
     let _ = stop.send(true);
     node.release_waits();
-    serving.await?;
+    while let Some(served) = serving.join_next().await {
+        served?;
+    }
     Ok(running)
 }
 
@@ -265,6 +304,9 @@ pub(crate) fn announce_ready(config: &ServeConfig, ready: &Ready) -> anyhow::Res
     println!("WeirMQ  {}", env!("CARGO_PKG_VERSION"));
     println!("data    {}", config.data_dir.display());
     println!("kafka   {}", ready.kafka.join(" "));
+    if !ready.amqp.is_empty() {
+        println!("amqp    {}", ready.amqp.join(" "));
+    }
     println!("cluster {}", ready.cluster);
     if !ready.admin.is_empty() {
         println!("admin   {}", ready.admin.join(" "));

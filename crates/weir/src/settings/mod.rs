@@ -9,4 +9,4 @@ pub(crate) mod table;
 
 pub(crate) use flags::SettingFlags;
 pub(crate) use layers::{Effective, Origin};
-pub(crate) use serve_config::{AdminAt, ServeConfig};
+pub(crate) use serve_config::{ListenAt, ServeConfig};

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use weir_broker::{NodeConfig, config::DEFAULT_SHARD_COUNT};
+use weir_door_amqp::AmqpConfig;
 use weir_door_kafka::KafkaConfig;
 
 use super::{
@@ -11,9 +12,9 @@ use super::{
 };
 use crate::{cluster_tls::ClusterTls, exit_code::Usage, host_port::HostPort};
 
-/// Where the admin port listens.
+/// Where a port listens that need not be there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum AdminAt {
+pub(crate) enum ListenAt {
     Off,
     /// As nobody said otherwise: another port will do.
     Default(Vec<String>),
@@ -26,19 +27,21 @@ pub(crate) struct ServeConfig {
     pub(crate) data_dir: PathBuf,
     pub(crate) kafka: Vec<String>,
     pub(crate) kafka_advertise: Option<HostPort>,
+    pub(crate) amqp: ListenAt,
     pub(crate) cluster: String,
     pub(crate) cluster_advertise: Option<HostPort>,
     pub(crate) tls: ClusterTls,
     pub(crate) init: bool,
     pub(crate) join: Vec<HostPort>,
     pub(crate) shards: u32,
-    pub(crate) admin: AdminAt,
+    pub(crate) admin: ListenAt,
     pub(crate) log: String,
     pub(crate) logs_json: bool,
     pub(crate) max_connections_count: usize,
     pub(crate) connection_idle_ms: u64,
     pub(crate) request_memory_bytes: usize,
     pub(crate) kafka_door: KafkaConfig,
+    pub(crate) amqp_door: AmqpConfig,
     /// What of the node's own settings is set.
     pub(crate) node: NodeConfig,
 }
@@ -47,18 +50,12 @@ impl ServeConfig {
     /// Refuses what does not go together.
     pub(crate) fn new(effective: &Effective) -> Result<Self, Usage> {
         let read = Read(effective);
-        let admin = effective.entry(&table::ADMIN);
-        let addresses = read.texts(&table::ADMIN);
-        let admin = match &admin.origin {
-            _ if addresses == [OFF] => AdminAt::Off,
-            Origin::Default => AdminAt::Default(addresses),
-            Origin::Flag | Origin::Environment | Origin::File { .. } => AdminAt::Set(addresses),
-        };
         let shards = effective.entry(&table::SHARDS);
         let config = Self {
             data_dir: read.text(&table::DATA_DIR).into(),
             kafka: read.texts(&table::KAFKA),
             kafka_advertise: read.host_port(&table::KAFKA_ADVERTISE)?,
+            amqp: read.listen_at(&table::AMQP),
             cluster: read.one_address(&table::CLUSTER)?,
             cluster_advertise: read.host_port(&table::CLUSTER_ADVERTISE)?,
             tls: ClusterTls {
@@ -72,7 +69,7 @@ impl ServeConfig {
                 true => DEFAULT_SHARD_COUNT,
                 false => read.number_u32(&table::SHARDS),
             },
-            admin,
+            admin: read.listen_at(&table::ADMIN),
             log: read.text(&table::LOG),
             logs_json: read.text(&table::LOG_FORMAT) == "json",
             max_connections_count: read.size(&table::MAX_CONNECTIONS),
@@ -80,6 +77,9 @@ impl ServeConfig {
             request_memory_bytes: read.size(&table::REQUEST_MEMORY_BYTES),
             kafka_door: KafkaConfig {
                 max_fetch_bytes: read.size(&table::FETCH_MAX_BYTES),
+            },
+            amqp_door: AmqpConfig {
+                version: read.text(&table::AMQP_VERSION),
             },
             node: node(&read),
         };
@@ -159,6 +159,15 @@ impl Read<'_> {
         Ok(self.host_ports(setting)?.pop())
     }
 
+    fn listen_at(&self, setting: &Setting) -> ListenAt {
+        let addresses = self.texts(setting);
+        match &self.0.entry(setting).origin {
+            _ if addresses == [OFF] => ListenAt::Off,
+            Origin::Default => ListenAt::Default(addresses),
+            Origin::Flag | Origin::Environment | Origin::File { .. } => ListenAt::Set(addresses),
+        }
+    }
+
     fn one_address(&self, setting: &Setting) -> Result<String, Usage> {
         let mut values = self.texts(setting);
         match (values.pop(), values.is_empty()) {
@@ -188,7 +197,9 @@ mod tests {
     fn the_defaults_make_a_node_whose_log_has_room() {
         let config = config(&[]).unwrap();
         assert_eq!(config.kafka, ["localhost:9092"]);
-        assert!(matches!(config.admin, AdminAt::Default(_)));
+        for at in [&config.amqp, &config.admin] {
+            assert!(matches!(at, ListenAt::Default(_)));
+        }
         assert!(config.node.wal.check().is_ok());
     }
 
@@ -209,6 +220,6 @@ mod tests {
         assert!(config(&[join, (&table::SHARDS, "4")]).is_err());
         assert!(config(&[(&table::CLUSTER, "a:1,b:1")]).is_err());
         let off = config(&[(&table::ADMIN, "off")]).unwrap();
-        assert_eq!(off.admin, AdminAt::Off);
+        assert_eq!(off.admin, ListenAt::Off);
     }
 }

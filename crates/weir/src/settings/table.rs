@@ -3,6 +3,7 @@
 
 use weir_broker::NodeConfig;
 use weir_door::limits::{MAX_CONNECTIONS_COUNT, MAX_IDLE, MAX_NODE_REQUEST_BYTES};
+use weir_door_amqp::AmqpConfig;
 use weir_door_kafka::KafkaConfig;
 
 use crate::host_port::HostPort;
@@ -74,6 +75,23 @@ pub(crate) const KAFKA_ADVERTISE: Setting = Setting {
     value_name: "HOST:PORT",
     doc: "Where clients are told to connect, if not at the first address of the Kafka door.",
     default: unset,
+};
+
+pub(crate) const AMQP: Setting = Setting {
+    name: "amqp",
+    kind: Kind::ListenOrOff,
+    value_name: "HOST:PORT",
+    doc: "Addresses of the AMQP 0-9-1 door, as those of the Kafka door. `off`: none. Where this is not \
+          set and port 5672 is taken, a free port is.",
+    default: || Some("localhost:5672".to_owned()),
+};
+
+pub(crate) const AMQP_VERSION: Setting = Setting {
+    name: "amqp-version",
+    kind: Kind::Text,
+    value_name: "VERSION",
+    doc: "Version of RabbitMQ that AMQP clients are told, as x.y.z: several of them behave by it.",
+    default: || Some(AmqpConfig::default().version),
 };
 
 pub(crate) const RACK: Setting = Setting {
@@ -308,10 +326,12 @@ pub(crate) const CATCH_UP_BYTES_PER_S: Setting = Setting {
 };
 
 /// All of them, in the order in which they are printed.
-pub(crate) const SETTINGS: [&Setting; 26] = [
+pub(crate) const SETTINGS: [&Setting; 28] = [
     &DATA_DIR,
     &KAFKA,
     &KAFKA_ADVERTISE,
+    &AMQP,
+    &AMQP_VERSION,
     &RACK,
     &CLUSTER,
     &CLUSTER_ADVERTISE,

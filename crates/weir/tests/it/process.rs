@@ -63,7 +63,7 @@ pub(crate) fn command_on(verb: &str, data_dir: &Path, kafka: &str, cluster: &str
     let mut command = weir();
     command.arg(verb).arg("--data-dir").arg(data_dir);
     command.args(["--kafka", kafka, "--cluster", cluster]);
-    command.args(["--admin", "127.0.0.1:0"]);
+    command.args(["--admin", "127.0.0.1:0", "--amqp", "127.0.0.1:0"]);
     command
 }
 

@@ -3,10 +3,14 @@
 use std::sync::Arc;
 
 use weir_model::{ErrorKind, GroupId, PartitionId};
+use weir_raft::{Command, Context, Input, NotCommitted};
 
 use crate::{
     Node,
-    queue::{QueueAnswer, QueueCall},
+    machine::Machine,
+    outcome::AppliedOutcome,
+    queue::{ConsumerKey, Gone, QueueAnswer, QueueApplied, QueueCall, QueueCommand},
+    shard::{Shard, ShardCommand},
 };
 
 /// Hears once what became of a call. `NotLeader` and the like: to be tried again, elsewhere.
@@ -22,7 +26,169 @@ impl Node {
         call: QueueCall,
         done: QueueCallDone,
     ) {
-        tracing::debug!(%group, %partition, ?call, "not carried out yet");
-        done(Err(ErrorKind::NotLeader));
+        if !self.leads(group) {
+            return done(Err(ErrorKind::NotLeader));
+        }
+        let done = in_any_case(done);
+        let command = match call {
+            QueueCall::Configure(settings) => QueueCommand::Configure(settings),
+            QueueCall::Attach(attach) => QueueCommand::Attach(attach),
+            QueueCall::Detach(consumer) => {
+                return self.detach(group, partition, consumer, done);
+            }
+            QueueCall::EndSession(session) => {
+                let command = ShardCommand::end_sessions(&Gone::Session(session));
+                return self.change_queue(group, command, done);
+            }
+            QueueCall::Settle {
+                session,
+                deliveries,
+            } => QueueCommand::Settle {
+                session,
+                deliveries,
+            },
+            QueueCall::Get { session, request } => {
+                let get = QueueCommand::Get { session, request };
+                return self.get_from_queue(group, partition, get, done);
+            }
+            QueueCall::Purge => QueueCommand::Purge,
+            QueueCall::Figures => return self.figures_of_queue(group, partition, done),
+        };
+        self.change_queue(group, ShardCommand::queue(partition, &command), done);
+    }
+
+    fn change_queue(&self, group: GroupId, command: Command, done: QueueCallDone) {
+        let done = Box::new(move |outcome| done(applied(outcome).map(answer)));
+        self.propose(group, command, done);
+    }
+
+    /// Answered once nothing more comes to the consumer.
+    fn detach(
+        self: &Arc<Self>,
+        group: GroupId,
+        partition: PartitionId,
+        consumer: ConsumerKey,
+        done: QueueCallDone,
+    ) {
+        let command = ShardCommand::queue(partition, &QueueCommand::Detach(consumer));
+        let node = Arc::clone(self);
+        let detached = move |outcome| match applied(outcome) {
+            Err(error) => done(Err(error)),
+            Ok(outcome) => node.visit_queues(group, move |shard, context| {
+                if !context.leads {
+                    return done(Err(ErrorKind::NotLeader));
+                }
+                let left = Box::new(move || done(Ok(answer(outcome))));
+                shard.take_leave(partition, consumer, left, context);
+            }),
+        };
+        self.propose(group, command, Box::new(detached));
+    }
+
+    fn get_from_queue(
+        self: &Arc<Self>,
+        group: GroupId,
+        partition: PartitionId,
+        get: QueueCommand,
+        done: QueueCallDone,
+    ) {
+        let command = ShardCommand::queue(partition, &get);
+        let node = Arc::clone(self);
+        let got = move |outcome| match applied(outcome) {
+            Err(error) => done(Err(error)),
+            Ok(QueueApplied::Got(Some(assigned), ready_count)) => {
+                node.visit_queues(group, move |shard, context| {
+                    shard.fetch_gotten(partition, get, assigned, ready_count, done, context);
+                });
+            }
+            Ok(other) => done(Ok(answer(other))),
+        };
+        self.propose(group, command, Box::new(got));
+    }
+
+    /// Gets again, since what was got is nothing that anybody is to have.
+    pub(crate) fn get_again(
+        self: &Arc<Self>,
+        group: GroupId,
+        partition: PartitionId,
+        get: QueueCommand,
+        done: QueueCallDone,
+    ) {
+        self.get_from_queue(group, partition, get, done);
+    }
+
+    fn figures_of_queue(&self, group: GroupId, partition: PartitionId, done: QueueCallDone) {
+        self.visit_queues(group, move |shard, context| {
+            done(match shard.queue(partition) {
+                _ if !context.leads => Err(ErrorKind::NotLeader),
+                Some(queue) => Ok(QueueAnswer::Figures(queue.figures())),
+                None => Ok(QueueAnswer::NotAQueue),
+            });
+        });
+    }
+
+    fn visit_queues(
+        &self,
+        group: GroupId,
+        visit: impl FnOnce(&mut Shard, &mut Context<'_, AppliedOutcome>) + Send + 'static,
+    ) {
+        let visit = Box::new(
+            move |machine: &mut Machine, context: &mut Context<'_, AppliedOutcome>| {
+                if let Machine::Shard(shard) = machine {
+                    visit(shard, context);
+                }
+            },
+        );
+        self.handle_of(group).send(Input::Visit { group, visit });
+    }
+}
+
+/// The same, called as well where it is dropped, as when another node begins to lead.
+fn in_any_case(done: QueueCallDone) -> QueueCallDone {
+    let mut waiting = Waiting(Some(done));
+    Box::new(move |answer| {
+        if let Some(done) = waiting.0.take() {
+            done(answer);
+        }
+    })
+}
+
+struct Waiting(Option<QueueCallDone>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(done) = self.0.take() {
+            done(Err(ErrorKind::NotLeader));
+        }
+    }
+}
+
+fn applied(outcome: Result<AppliedOutcome, NotCommitted>) -> Result<QueueApplied, ErrorKind> {
+    match outcome {
+        Ok(AppliedOutcome::Queue(applied)) => Ok(applied),
+        Ok(
+            AppliedOutcome::Metadata(_)
+            | AppliedOutcome::Appended(_)
+            | AppliedOutcome::Offsets(_)
+            | AppliedOutcome::Transaction(_)
+            | AppliedOutcome::Marked(_)
+            | AppliedOutcome::Group(_)
+            | AppliedOutcome::Done,
+        ) => Err(ErrorKind::InvalidRequest),
+        Err(error) => Err(error.kind()),
+    }
+}
+
+fn answer(applied: QueueApplied) -> QueueAnswer {
+    match applied {
+        QueueApplied::Done => QueueAnswer::Done,
+        QueueApplied::Counted(count) => QueueAnswer::Counted(count),
+        // One that was given is fetched before it is answered.
+        QueueApplied::Got(..) => QueueAnswer::Got(None),
+        QueueApplied::InExclusiveUse => QueueAnswer::InExclusiveUse,
+        QueueApplied::NotAQueue => QueueAnswer::NotAQueue,
+        QueueApplied::TooManyConsumers => {
+            QueueAnswer::Refused(crate::api::queues::Refused::Failed(ErrorKind::Overloaded))
+        }
     }
 }

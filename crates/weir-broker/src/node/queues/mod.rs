@@ -1,9 +1,30 @@
 //! Exchanges, queues and sessions as this node's doors see them.
 
+mod append;
+mod ask;
+mod consume;
 mod deliver;
+mod lane;
+mod lanes;
 mod lead;
+mod lines;
+mod order;
+mod publish;
+mod replies;
+mod request;
+mod serve;
 mod session;
+mod sessions;
+mod target;
+mod told;
+mod topology;
+mod topology_queues;
+mod wire;
 
-pub(crate) use deliver::{Handed, HandedOver};
+pub(crate) use deliver::Handed;
+pub(crate) use lanes::Lanes;
 pub(crate) use lead::QueueCallDone;
+pub(crate) use serve::serve;
 pub use session::QueueSession;
+pub(crate) use sessions::Sessions;
+pub(crate) use wire::{reread_answer, reread_call};

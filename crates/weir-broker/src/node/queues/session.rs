@@ -1,43 +1,96 @@
 //! A session of a connection on this node.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::{
+    fmt,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
 
-use weir_model::fields::ShortString;
+use weir_model::{NodeId, fields::ShortString};
 
+use super::{lines::Lines, order::Order, told::Told};
 use crate::{
-    api::queues::{ConsumerTag, REPLY_QUEUE},
+    Node,
+    api::queues::{ConsumerTag, OpenSession, REPLY_QUEUE},
+    mailbox::Sink,
     queue::{ConsumerKey, SessionKey},
 };
 
 /// The owner of exclusive queues, consumers and deliveries.
-#[derive(Debug)]
 pub struct QueueSession {
     pub(crate) key: SessionKey,
     /// The virtual host.
     pub(crate) vhost: String,
-    /// Bytes of records delivered under its ticket that its door has passed on.
-    sent_bytes: AtomicU64,
+    /// What people call the connection.
+    name: String,
+    node: Weak<Node>,
+    pub(super) told: Told,
+    pub(super) lines: Arc<Lines>,
+    pub(super) order: Arc<Order>,
+    next_request: AtomicU64,
+}
+
+impl fmt::Debug for QueueSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("QueueSession")
+            .field("key", &self.key)
+            .field("vhost", &self.vhost)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
 }
 
 impl QueueSession {
-    /// For tests of doors.
-    #[doc(hidden)]
-    pub fn detached(vhost: &str) -> std::sync::Arc<Self> {
-        let key = SessionKey {
-            node: weir_model::NodeId(0),
-            boot: 0,
-            number: 0,
-        };
-        std::sync::Arc::new(Self {
+    pub(super) fn new(
+        node: &Arc<Node>,
+        key: SessionKey,
+        open: OpenSession,
+        sink: Sink,
+    ) -> Arc<Self> {
+        let node = Arc::downgrade(node);
+        Arc::new(Self {
             key,
-            vhost: vhost.to_owned(),
-            sent_bytes: AtomicU64::new(0),
+            vhost: open.vhost,
+            name: open.name,
+            lines: Lines::new(key, node.clone()),
+            node,
+            told: Told::new(Some(sink)),
+            order: Arc::default(),
+            next_request: AtomicU64::new(1),
         })
     }
 
-    /// Its door has passed on so many more bytes of delivered records: as many may follow.
+    /// For tests of doors.
+    #[doc(hidden)]
+    pub fn detached(vhost: &str) -> Arc<Self> {
+        let key = SessionKey {
+            node: NodeId(0),
+            boot: 0,
+            number: 0,
+        };
+        Arc::new(Self {
+            key,
+            vhost: vhost.to_owned(),
+            name: String::new(),
+            node: Weak::new(),
+            told: Told::new(None),
+            lines: Lines::new(key, Weak::new()),
+            order: Arc::default(),
+            next_request: AtomicU64::new(1),
+        })
+    }
+
+    /// A number that the session never uses twice.
+    pub(super) fn next_request(&self) -> u64 {
+        self.next_request.fetch_add(1, Relaxed)
+    }
+
+    /// Its door has passed on so many more bytes of delivered records, or dropped them: as many may
+    /// follow.
     pub fn note_sent(&self, record_bytes: usize) {
-        self.sent_bytes.fetch_add(record_bytes as u64, Relaxed);
+        self.told.note_sent(record_bytes);
     }
 
     /// Where answers to this consumer are published, see [`REPLY_QUEUE`].
@@ -55,6 +108,14 @@ impl QueueSession {
     }
 }
 
+impl Drop for QueueSession {
+    fn drop(&mut self) {
+        if let Some(node) = self.node.upgrade() {
+            node.session_dropped(self);
+        }
+    }
+}
+
 /// The consumer whose address that is.
 pub(crate) fn addressed(routing_key: &str) -> Option<ConsumerKey> {
     let numbers = routing_key.strip_prefix(REPLY_QUEUE)?.strip_prefix('.')?;
@@ -62,7 +123,7 @@ pub(crate) fn addressed(routing_key: &str) -> Option<ConsumerKey> {
     let mut next = || u64::from_str_radix(numbers.next()?, 16).ok();
     let (node, boot, number, tag) = (next()?, next()?, next()?, next()?);
     let session = SessionKey {
-        node: weir_model::NodeId(node),
+        node: NodeId(node),
         boot,
         number,
     };

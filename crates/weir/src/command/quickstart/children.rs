@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use crate::{
     ending::MAX_NODE_ENDING,
     settings::{
-        AdminAt, ServeConfig,
+        ListenAt, ServeConfig,
         table::{OFF, Setting},
     },
 };
@@ -40,12 +40,12 @@ impl Plan {
         first.map(String::as_str).context("no address for clients")
     }
 
-    /// The node's admin port.
-    pub(super) fn admin(&self, number: u16) -> anyhow::Result<String> {
-        match &self.config.admin {
-            AdminAt::Off => Ok(OFF.to_owned()),
-            AdminAt::Default(addresses) | AdminAt::Set(addresses) => {
-                let first = addresses.first().context("no address for the admin port")?;
+    /// The node's port of a kind that need not be there.
+    pub(super) fn optional(&self, at: &ListenAt, number: u16) -> anyhow::Result<String> {
+        match at {
+            ListenAt::Off => Ok(OFF.to_owned()),
+            ListenAt::Default(addresses) | ListenAt::Set(addresses) => {
+                let first = addresses.first().context("no address to listen on")?;
                 address(first, number - 1)
             }
         }
@@ -69,15 +69,16 @@ impl ChildNode {
     pub(super) fn start(
         plan: &Plan,
         number: u16,
-        addresses: [String; 3],
+        addresses: [String; 4],
         join: Option<&str>,
     ) -> anyhow::Result<Self> {
-        let [kafka, cluster, admin] = addresses;
+        let [kafka, amqp, cluster, admin] = addresses;
         let data_dir = data_dir(plan, number);
         let program = std::env::current_exe().context("this program has no path")?;
         let mut command = Command::new(program);
         command.arg("serve").arg("--data-dir").arg(&data_dir);
-        command.args(["--kafka", &kafka, "--cluster", &cluster, "--admin", &admin]);
+        command.args(["--kafka", &kafka, "--amqp", &amqp]);
+        command.args(["--cluster", &cluster, "--admin", &admin]);
         match join {
             Some(address) => command.args(["--join", address]),
             None => command.arg("--init"),

@@ -48,7 +48,7 @@ pub(super) fn run(arguments: &ServeArguments, count: u16) -> anyhow::Result<()> 
     let _lock = data_dir::lock(&config.data_dir)?;
     let runtime = tokio::runtime::Runtime::new().context("no threads")?;
     let file = arguments.settings.file.clone();
-    let own = ["data-dir", "kafka", "cluster", "admin", "init"];
+    let own = ["data-dir", "kafka", "amqp", "cluster", "admin", "init"];
     let given = arguments.settings.given.iter();
     let flags = given.filter(|(setting, _)| !own.contains(&setting.name));
     let flags = flags.cloned().collect();
@@ -92,8 +92,9 @@ async fn start(plan: &Plan, count: u16, nodes: &mut Vec<ChildNode>) -> anyhow::R
         let kafka = address(plan.kafka()?, number - 1)?;
         let cluster = cluster_address(plan, number)?;
         let join = nodes.first().map(|first| first.cluster.clone());
-        let admin = plan.admin(number)?;
-        let addresses = [kafka, cluster, admin];
+        let amqp = plan.optional(&plan.config.amqp, number)?;
+        let admin = plan.optional(&plan.config.admin, number)?;
+        let addresses = [kafka, amqp, cluster, admin];
         let node = ChildNode::start(plan, number, addresses, join.as_deref())?;
         nodes.push(node);
     }

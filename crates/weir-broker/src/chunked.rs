@@ -1,6 +1,6 @@
 //! A sorted map whose copies share what did not change.
 
-use std::sync::Arc;
+use std::{cmp::Ordering, sync::Arc};
 
 /// Most entries of one chunk. A change copies one chunk and the list of chunks, not the map.
 const MAX_CHUNK_COUNT: usize = 128;
@@ -9,7 +9,7 @@ type Chunk<K, V> = Arc<Vec<(K, V)>>;
 
 /// A sorted map; copying it costs one reference count.
 #[derive(Clone, Debug)]
-pub(super) struct Chunked<K, V> {
+pub(crate) struct Chunked<K, V> {
     /// Ascending, none empty.
     chunks: Arc<Vec<Chunk<K, V>>>,
     count: usize,
@@ -25,32 +25,81 @@ impl<K, V> Default for Chunked<K, V> {
 }
 
 impl<K: Ord + Clone, V: Clone> Chunked<K, V> {
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.count
     }
 
-    pub(super) fn get(&self, key: &K) -> Option<&V> {
-        let chunk = self.chunks.get(self.chunk_of(key))?;
-        let at = chunk.binary_search_by(|(k, _)| k.cmp(key)).ok()?;
+    pub(crate) fn get(&self, key: &K) -> Option<&V> {
+        self.find(|k| k.cmp(key))
+    }
+
+    /// The value whose key is where `order` says: for keys that would have to be made first.
+    pub(crate) fn find(&self, order: impl Fn(&K) -> Ordering) -> Option<&V> {
+        let after = self.chunks.partition_point(|chunk| {
+            let first = chunk.first();
+            first.is_some_and(|(key, _)| order(key).is_le())
+        });
+        let chunk = self.chunks.get(after.saturating_sub(1))?;
+        let at = chunk.binary_search_by(|(key, _)| order(key)).ok()?;
         chunk.get(at).map(|(_, value)| value)
     }
 
-    pub(super) fn values(&self) -> impl Iterator<Item = &V> {
+    /// The value to change; copies the chunk where a copy of the map shares it.
+    pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        let chunk_at = self.chunk_of(key);
+        let at = self.chunks.get(chunk_at)?;
+        let at = at.binary_search_by(|(k, _)| k.cmp(key)).ok()?;
+        let chunk = Arc::make_mut(&mut Arc::make_mut(&mut self.chunks)[chunk_at]);
+        chunk.get_mut(at).map(|(_, value)| value)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Entries from `key` on, ascending.
+    pub(crate) fn range_from<'a>(
+        &'a self,
+        key: &K,
+    ) -> impl Iterator<Item = (&'a K, &'a V)> + use<'a, K, V> {
+        let chunk_at = self.chunk_of(key);
+        let first = self.chunks.get(chunk_at);
+        let at = first.map_or(0, |chunk| chunk.partition_point(|(k, _)| k < key));
+        let first = first
+            .into_iter()
+            .flat_map(move |chunk| chunk.iter().skip(at));
+        let later = self.chunks.iter().skip(chunk_at + 1);
+        let later = later.flat_map(|chunk| chunk.iter());
+        first.chain(later).map(|(key, value)| (key, value))
+    }
+
+    /// The entry with so many before it.
+    pub(crate) fn nth(&self, mut at: usize) -> Option<(&K, &V)> {
+        for chunk in self.chunks.iter() {
+            match chunk.get(at) {
+                Some((key, value)) => return Some((key, value)),
+                None => at -= chunk.len(),
+            }
+        }
+        None
+    }
+
+    pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
         self.iter().map(|(_, value)| value)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
         self.chunks
             .iter()
             .flat_map(|chunk| chunk.iter())
             .map(|(key, value)| (key, value))
     }
 
-    pub(super) fn keys(&self) -> impl Iterator<Item = &K> {
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &K> {
         self.iter().map(|(key, _)| key)
     }
 
-    pub(super) fn insert(&mut self, key: K, value: V) {
+    pub(crate) fn insert(&mut self, key: K, value: V) {
         let chunk_at = self.chunk_of(&key);
         let chunks = Arc::make_mut(&mut self.chunks);
         if chunks.is_empty() {
@@ -70,7 +119,7 @@ impl<K: Ord + Clone, V: Clone> Chunked<K, V> {
         }
     }
 
-    pub(super) fn remove(&mut self, key: &K) -> Option<V> {
+    pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
         let chunk_at = self.chunk_of(key);
         let chunk = self.chunks.get(chunk_at)?;
         let at = chunk.binary_search_by(|(k, _)| k.cmp(key)).ok()?;
@@ -114,6 +163,11 @@ mod tests {
                 assert_eq!(map.remove(&key), model.remove(&key));
             }
             assert_eq!((map.len(), map.get(&key)), (model.len(), model.get(&key)));
+            if step % 100 == 0 {
+                assert!(map.range_from(&key).eq(model.range(key..)));
+                let at = usize::try_from(key).unwrap();
+                assert_eq!(map.nth(at), model.iter().nth(at));
+            }
         }
         assert!(map.values().eq(model.values()));
         assert!(

@@ -1,0 +1,115 @@
+//! Batches of messages to the leaders of partitions, wherever they are.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use weir_model::{ErrorKind, GroupId, PartitionId, batch::BatchHeader};
+use weir_raft::NotCommitted;
+
+use super::wire::{self, Appended, Call};
+use crate::{Node, outcome::AppliedOutcome, shard::ShardCommand};
+
+/// Hears once what became of a batch.
+pub(super) type AppendDone = Box<dyn FnOnce(Appended) + Send>;
+
+/// What became of a batch that a lane has sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// On stable storage; the first record that the queue does not take.
+    Stored(Option<u32>),
+    /// It was never written down.
+    NotSent,
+    /// It may be stored or not.
+    Unknown,
+    /// Not stored: batches before it are not, or their numbers are not known.
+    Gap,
+    /// Not stored, and never will be.
+    Refused,
+    /// Not stored: its numbers are another producer's.
+    Fenced,
+}
+
+impl Fate {
+    pub(super) fn of(appended: Appended) -> Self {
+        match appended {
+            Ok(refused_from) => Self::Stored(refused_from),
+            Err(ErrorKind::DuplicateSequence) => Self::Stored(None),
+            Err(ErrorKind::NotLeader | ErrorKind::Overloaded | ErrorKind::ShuttingDown) => {
+                Self::NotSent
+            }
+            Err(ErrorKind::TimedOut | ErrorKind::StorageFailed) => Self::Unknown,
+            Err(ErrorKind::SequenceGap | ErrorKind::OutOfOrderSequence) => Self::Gap,
+            Err(ErrorKind::InvalidProducerEpoch | ErrorKind::UnknownProducer) => Self::Fenced,
+            // Any other error says that this batch cannot be stored as it is.
+            Err(error) => {
+                tracing::debug!(?error, "a batch of messages is refused");
+                Self::Refused
+            }
+        }
+    }
+}
+
+impl Node {
+    /// Sends a batch to whoever leads its partition, once.
+    pub(super) fn append_anywhere(
+        self: &Arc<Self>,
+        group: GroupId,
+        partition: PartitionId,
+        batch: Bytes,
+        done: AppendDone,
+    ) {
+        let to = match self.leader_of(group) {
+            Some((leader, _)) if leader == self.id() => {
+                return self.append_here(group, partition, batch, done);
+            }
+            Some((leader, _)) => leader,
+            None => return done(Err(ErrorKind::NotLeader)),
+        };
+        let call = Call::Append {
+            group,
+            partition,
+            batch,
+        };
+        let answered = move |answer: Result<Bytes, _>| {
+            // Without an answer it may have arrived.
+            let answer = answer.map_err(|_| ErrorKind::TimedOut);
+            done(answer.and_then(|answer| {
+                wire::read_appended(&answer).unwrap_or(Err(ErrorKind::TimedOut))
+            }));
+        };
+        self.peers.call(to, call.encode(), Box::new(answered));
+    }
+
+    /// Appends a batch where this node leads its partition.
+    pub(super) fn append_here(
+        &self,
+        group: GroupId,
+        partition: PartitionId,
+        batch: Bytes,
+        done: AppendDone,
+    ) {
+        match self.group_of(partition) {
+            Some(found) if found != group => return done(Err(ErrorKind::InvalidRequest)),
+            Some(_) if !self.leads(group) => return done(Err(ErrorKind::NotLeader)),
+            Some(_) => {}
+            // Not known here yet, or not any more.
+            None => return done(Err(ErrorKind::NotLeader)),
+        }
+        if BatchHeader::parse(&batch).is_err() {
+            return done(Err(ErrorKind::CorruptBatch));
+        }
+        let done = Box::new(move |outcome| done(appended(outcome)));
+        self.propose(group, ShardCommand::enqueue(partition, batch), done);
+    }
+}
+
+fn appended(outcome: Result<AppliedOutcome, NotCommitted>) -> Appended {
+    match outcome {
+        Ok(AppliedOutcome::Appended(produced)) => {
+            produced.base_offset.map(|_| produced.refused_from)
+        }
+        Err(NotCommitted::LeadershipLost) => Err(ErrorKind::TimedOut),
+        Err(error) => Err(error.kind()),
+        Ok(_) => Err(ErrorKind::InvalidRequest),
+    }
+}

@@ -1,0 +1,134 @@
+//! Batches under way.
+
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+use weir_model::batch_builder::{BatchBuilder, Sequence, set_sequence};
+
+use super::{Receipt, numbers::Numbers};
+
+/// Batches under way at once: as many as a partition recognises a producer's repeats by.
+const MAX_FLIGHTS_COUNT: usize = crate::producer::MAX_BATCHES;
+
+/// A batch that is not known to be stored.
+pub(super) struct Flight {
+    number: u64,
+    record_count: u32,
+    batch: Bytes,
+    receipts: Vec<Receipt>,
+    /// Its answer is awaited.
+    is_under_way: bool,
+    /// It was sent, and nobody has said that it is not stored.
+    pub(super) may_be_stored: bool,
+}
+
+impl Flight {
+    pub(super) fn size_bytes(&self) -> usize {
+        self.batch.len()
+    }
+
+    /// Tells of the first `taken_count` messages that they are stored; the others are not taken.
+    pub(super) fn settle(self, mut taken_count: u32) {
+        for receipt in self.receipts {
+            taken_count -= receipt.settle(taken_count);
+        }
+    }
+}
+
+/// A lane's batches under way, in order.
+#[derive(Default)]
+pub(super) struct Flights {
+    flights: VecDeque<Flight>,
+    next_number: u64,
+}
+
+impl Flights {
+    pub(super) fn is_empty(&self) -> bool {
+        self.flights.is_empty()
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.flights.len() >= MAX_FLIGHTS_COUNT
+    }
+
+    /// Whether answers are awaited.
+    pub(super) fn are_under_way(&self) -> bool {
+        self.flights.iter().any(|flight| flight.is_under_way)
+    }
+
+    /// Whether it is known of all that they are not stored.
+    pub(super) fn are_settled(&self) -> bool {
+        let is_open = |flight: &Flight| flight.is_under_way || flight.may_be_stored;
+        !self.flights.iter().any(is_open)
+    }
+
+    pub(super) fn send(
+        &mut self,
+        builder: BatchBuilder,
+        sequence: Sequence,
+        receipts: Vec<Receipt>,
+    ) -> (u64, Bytes) {
+        let number = self.next_number;
+        self.next_number += 1;
+        let record_count = builder.count();
+        let batch = builder.finish(Some(sequence));
+        self.flights.push_back(Flight {
+            number,
+            record_count,
+            batch: batch.clone(),
+            receipts,
+            is_under_way: true,
+            may_be_stored: false,
+        });
+        (number, batch)
+    }
+
+    /// The first batch that waits to be sent again; it is under way now.
+    pub(super) fn next_again(&mut self) -> Option<(u64, Bytes)> {
+        let mut flights = self.flights.iter_mut();
+        let flight = flights.find(|flight| !flight.is_under_way)?;
+        flight.is_under_way = true;
+        Some((flight.number, flight.batch.clone()))
+    }
+
+    pub(super) fn is_first(&self, number: u64) -> bool {
+        let first = self.flights.front();
+        first.is_some_and(|flight| flight.number == number)
+    }
+
+    /// The batch has its answer.
+    pub(super) fn landed(&mut self, number: u64) -> Option<&mut Flight> {
+        let mut flights = self.flights.iter_mut();
+        let flight = flights.find(|flight| flight.number == number)?;
+        flight.is_under_way = false;
+        Some(flight)
+    }
+
+    pub(super) fn remove(&mut self, number: u64) -> Option<Flight> {
+        let mut flights = self.flights.iter();
+        let at = flights.position(|flight| flight.number == number)?;
+        self.flights.remove(at)
+    }
+
+    /// Gives all batches new numbers, where there are some.
+    pub(super) fn renumber(&mut self, numbers: &mut Numbers) {
+        if !numbers.is_known() {
+            return;
+        }
+        for flight in &mut self.flights {
+            let mut bytes = BytesMut::from(&flight.batch[..]);
+            set_sequence(&mut bytes, numbers.take(flight.record_count));
+            flight.batch = bytes.freeze();
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn numbers(&self) -> impl Iterator<Item = u64> {
+        self.flights.iter().map(|flight| flight.number)
+    }
+
+    pub(super) fn take_all(&mut self) -> Vec<Receipt> {
+        let flights = self.flights.drain(..);
+        flights.flat_map(|flight| flight.receipts).collect()
+    }
+}

@@ -1,0 +1,258 @@
+use std::collections::BTreeMap;
+
+use weir_log::Millis;
+use weir_model::{
+    Offset,
+    batch::{BatchHeader, HEADER_BYTES},
+    fields::{BasicProperties, ShortString},
+    record::Records,
+};
+
+use super::*;
+use crate::{
+    api::queues::{Message, Verdict},
+    producer::{Arrival, ProducerTable, Verdict as TableVerdict},
+};
+
+/// A partition that stores what its table lets pass.
+#[derive(Default)]
+struct Partition {
+    table: ProducerTable,
+    bodies: Vec<Bytes>,
+}
+
+impl Partition {
+    fn append(&mut self, batch: &Bytes) -> Fate {
+        let header = BatchHeader::parse(batch).unwrap();
+        let arrival = Arrival {
+            now: Millis(0),
+            is_settling: false,
+            verified: None,
+        };
+        match self.table.check(&header, arrival) {
+            TableVerdict::Append => {
+                let at = Offset(self.bodies.len() as u64);
+                self.table.record(&header, at, Millis(0));
+                let records = Records::new(&batch[HEADER_BYTES..], header.record_count);
+                let body = |value: &[u8]| batch.slice_ref(value);
+                self.bodies
+                    .extend(records.map(|record| body(record.unwrap().value.unwrap())));
+                Fate::Stored(None)
+            }
+            TableVerdict::Duplicate { .. } => Fate::Stored(None),
+            TableVerdict::Refused(error) => Fate::of(Err(error)),
+            TableVerdict::Unverified { .. } => panic!("no transactions here"),
+        }
+    }
+}
+
+type Verdicts = Arc<Mutex<BTreeMap<u32, Verdict>>>;
+
+fn message(number: u32) -> Message {
+    let short = |text| ShortString::new(text).unwrap();
+    Message {
+        exchange: short(""),
+        routing_key: short("q"),
+        is_mandatory: false,
+        properties: BasicProperties::default(),
+        body: Bytes::copy_from_slice(&number.to_be_bytes()),
+    }
+}
+
+fn push(state: &mut State, number: u32, verdicts: &Verdicts) {
+    let verdicts = Arc::clone(verdicts);
+    let judged = move |mut all: Vec<Verdict>| {
+        let before = verdicts.lock().unwrap().insert(number, all.remove(0));
+        assert_eq!(before, None);
+    };
+    let publishing = Publishing::to_one_queue(vec![message(number)], Box::new(judged));
+    let mut form = MessageForm::default();
+    let message = publishing.message(0);
+    form.set(&message.exchange, &message.routing_key, &message.properties);
+    state.push(&publishing, 0, &form, 0);
+}
+
+fn answer(state: &mut State, flight: u64, fate: Fate) {
+    if let Some((flight, taken_count)) = state.answered(flight, fate, (Millis(0), 0)) {
+        flight.settle(taken_count);
+    }
+    if state.phase == Phase::Draining && !state.flights.are_under_way() {
+        state.phase = Phase::Going;
+    }
+}
+
+/// What is to be sent, and ids where they are asked for.
+fn sent(state: &mut State) -> Vec<(u64, Bytes)> {
+    let mut sent = Vec::new();
+    loop {
+        match state.next(Millis(0)) {
+            Step::Send(flight, batch) => sent.push((flight, batch)),
+            Step::Number => {
+                state.numbers.begin(ProducerId(1));
+                state.proven_at = None;
+                state.flights.renumber(&mut state.numbers);
+            }
+            Step::Rest => return sent,
+        }
+    }
+}
+
+fn number_of(body: &Bytes) -> u32 {
+    u32::from_be_bytes(body[..].try_into().unwrap())
+}
+
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, count: u64) -> u64 {
+        let product = self.0.wrapping_mul(6_364_136_223_846_793_005);
+        self.0 = product.wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % count
+    }
+}
+
+#[test]
+fn whatever_fails_on_the_way_each_message_is_stored_once_and_in_order() {
+    for seed in 0..300 {
+        let mut chance = Chance(seed);
+        let (mut state, mut partition) = (State::default(), Partition::default());
+        let verdicts = Verdicts::default();
+        let (mut next, mut steps_count) = (0, 0);
+        let mut in_air: Vec<(u64, Bytes)> = Vec::new();
+        while next < 200 || !state.flights.is_empty() || state.open.is_some() {
+            steps_count += 1;
+            assert!(steps_count < 100_000, "seed {seed} ends");
+            for _ in 0..chance.below(4) {
+                if next < 200 {
+                    push(&mut state, next, &verdicts);
+                    next += 1;
+                }
+            }
+            in_air.extend(sent(&mut state));
+            if in_air.is_empty() {
+                continue;
+            }
+            let at = usize::try_from(chance.below(in_air.len() as u64)).unwrap();
+            let (flight, batch) = in_air.remove(at);
+            let fate = match chance.below(10) {
+                0 => Fate::NotSent,
+                1 => Fate::Unknown,
+                2 => {
+                    partition.append(&batch);
+                    Fate::Unknown
+                }
+                _ => partition.append(&batch),
+            };
+            answer(&mut state, flight, fate);
+        }
+        let stored: Vec<u32> = partition.bodies.iter().map(number_of).collect();
+        assert_eq!(stored, (0..200).collect::<Vec<_>>(), "seed {seed}");
+        assert_eq!(state.size_bytes, 0);
+        let verdicts = verdicts.lock().unwrap();
+        assert_eq!(verdicts.len(), 200);
+        assert!(verdicts.values().all(|verdict| *verdict == Verdict::Stored));
+    }
+}
+
+#[test]
+fn after_a_batch_that_is_refused_the_others_are_stored_in_order() {
+    for seed in 0..300 {
+        let mut chance = Chance(seed);
+        let (mut state, mut partition) = (State::default(), Partition::default());
+        let verdicts = Verdicts::default();
+        let (mut next, mut in_air) = (0, Vec::new());
+        while next < 100 || !state.flights.is_empty() || state.open.is_some() {
+            if next < 100 {
+                push(&mut state, next, &verdicts);
+                next += 1;
+            }
+            in_air.extend(sent(&mut state));
+            if in_air.is_empty() {
+                continue;
+            }
+            let (flight, batch) = in_air.remove(0);
+            let fate = match chance.below(10) {
+                0 => Fate::Refused,
+                1 => Fate::Unknown,
+                _ => partition.append(&batch),
+            };
+            answer(&mut state, flight, fate);
+        }
+        let stored: Vec<u32> = partition.bodies.iter().map(number_of).collect();
+        let verdicts = verdicts.lock().unwrap();
+        let judged_stored = verdicts
+            .iter()
+            .filter(|(_, verdict)| **verdict == Verdict::Stored);
+        let judged_stored: Vec<u32> = judged_stored.map(|(number, _)| *number).collect();
+        assert_eq!(stored, judged_stored, "seed {seed}");
+        assert!(stored.len() > 50 && stored.len() < 100);
+        assert_eq!((verdicts.len(), state.size_bytes), (100, 0));
+    }
+}
+
+#[test]
+fn records_that_the_queue_does_not_take_are_rejected_and_those_before_them_stored() {
+    let (mut state, verdicts) = (State::default(), Verdicts::default());
+    (0..4).for_each(|number| push(&mut state, number, &verdicts));
+    let batches = sent(&mut state);
+    assert_eq!(batches.len(), 1);
+    answer(&mut state, batches[0].0, Fate::Stored(Some(3)));
+    let verdicts: Vec<Verdict> = verdicts.lock().unwrap().values().cloned().collect();
+    let stored = [Verdict::Stored, Verdict::Stored, Verdict::Stored];
+    assert_eq!(
+        (&verdicts[..3], &verdicts[3]),
+        (&stored[..], &Verdict::Rejected)
+    );
+}
+
+#[test]
+fn no_more_batches_are_under_way_than_repeats_are_known_by() {
+    let (mut state, verdicts) = (State::default(), Verdicts::default());
+    push(&mut state, 100, &verdicts);
+    push(&mut state, 101, &verdicts);
+    let first = sent(&mut state);
+    push(&mut state, 102, &verdicts);
+    assert_eq!((first.len(), sent(&mut state).len()), (1, 0));
+    answer(&mut state, first[0].0, Fate::Stored(None));
+    let mut under_way = sent(&mut state);
+    for number in 0..8 {
+        push(&mut state, number, &verdicts);
+        under_way.extend(sent(&mut state));
+    }
+    assert_eq!(under_way.len(), crate::producer::MAX_BATCHES);
+    answer(&mut state, under_way[0].0, Fate::Stored(None));
+    let next = sent(&mut state);
+    let header = BatchHeader::parse(&next[0].1).unwrap();
+    assert_eq!((next.len(), header.record_count), (1, 4));
+}
+
+#[test]
+fn messages_wait_while_a_lane_is_full_and_come_in_when_there_is_room() {
+    let lane = Lane::new(GroupId(1), PartitionId::new(1, 0));
+    let body = Bytes::from(vec![0; 1 << 20]);
+    let messages = (0..20).map(|_| Message {
+        body: body.clone(),
+        ..message(0)
+    });
+    let publishing = Publishing::to_one_queue(messages.collect(), Box::new(|_| ()));
+    let mut form = MessageForm::default();
+    let first = publishing.message(0);
+    form.set(&first.exchange, &first.routing_key, &first.properties);
+    (0..20).for_each(|at| lane.push(&publishing, at, &form, 0));
+    let mut state = lane.lock();
+    assert_eq!(state.waiting.len(), 4);
+    assert!(state.size_bytes >= MAX_LANE_BYTES && state.size_bytes < MAX_LANE_BYTES + (1 << 20));
+    let mut landed_count = 0;
+    while let Some((flight, _)) = sent(&mut state).first() {
+        let rest: Vec<u64> = state.flights.numbers().collect();
+        assert!(rest.contains(flight));
+        for flight in rest {
+            answer(&mut state, flight, Fate::Stored(None));
+            landed_count += 1;
+        }
+    }
+    assert_eq!(
+        (landed_count, state.waiting.len(), state.size_bytes),
+        (20, 0, 0)
+    );
+}

@@ -1,0 +1,339 @@
+//! Publishing: each message to its queues' lanes, and one verdict a message once all of them are
+//! stored.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use weir_model::{
+    GroupId, PartitionId, batch_builder::BatchBuilder, fields::FieldTable, message::MessageForm,
+};
+
+use super::{
+    QueueSession,
+    consume::refuse,
+    lane::{Filling, Lane},
+    order::Turn,
+    session::addressed,
+};
+use crate::{
+    Node,
+    api::{
+        Outcome,
+        queues::{Message, Publish, QueueOutcome, Refused, Verdict},
+    },
+    mailbox::Reply,
+    metadata::TopicRecord,
+    queue::ConsumerKey,
+};
+
+/// Most bytes of one partition's messages that are stored all or none.
+const MAX_ATOMIC_BYTES: usize = 16 << 20;
+/// The header whose routing keys nobody is to see.
+const BLIND_COPIES: &str = "BCC";
+
+/// Called once with a verdict for each message. Must not block.
+pub(super) type Judged = Box<dyn FnOnce(Vec<Verdict>) + Send>;
+
+/// Messages under way. Whoever holds a part of them holds this: when the last one lets go, the
+/// verdicts are given. What nobody has said is stored counts as rejected.
+pub(super) struct Publishing {
+    messages: Vec<Message>,
+    /// A mutex: taken once per batch that has some of the messages.
+    fates: Mutex<Fates>,
+    /// Over when all of it is.
+    _turn: Option<Turn>,
+}
+
+struct Fates {
+    of: Vec<MessageFate>,
+    judged: Option<Judged>,
+}
+
+enum MessageFate {
+    /// To so many queues, of which so many have it.
+    Routed {
+        wanted_count: u32,
+        stored_count: u32,
+    },
+    Refused(Box<Refused>),
+}
+
+/// Which message goes where.
+struct Route {
+    message: u32,
+    to: RouteTo,
+}
+
+#[derive(Clone, Copy)]
+enum RouteTo {
+    Lane(GroupId, PartitionId),
+    /// To a consumer of replies.
+    Consumer(ConsumerKey),
+}
+
+impl Publishing {
+    fn new(
+        messages: Vec<Message>,
+        fates: Vec<MessageFate>,
+        turn: Option<Turn>,
+        judged: Judged,
+    ) -> Self {
+        Self {
+            messages,
+            fates: Mutex::new(Fates {
+                of: fates,
+                judged: Some(judged),
+            }),
+            _turn: turn,
+        }
+    }
+
+    /// For tests of lanes: each message to one queue.
+    #[cfg(test)]
+    pub(super) fn to_one_queue(messages: Vec<Message>, judged: Judged) -> Arc<Self> {
+        let routed = |_: &Message| MessageFate::Routed {
+            wanted_count: 1,
+            stored_count: 0,
+        };
+        let fates = messages.iter().map(routed).collect();
+        Arc::new(Self::new(messages, fates, None, judged))
+    }
+
+    pub(super) fn message(&self, at: u32) -> &Message {
+        &self.messages[index(at)]
+    }
+
+    /// One of the queues of so many messages has them.
+    pub(super) fn stored(&self, first: u32, count: u32) {
+        self.change(first, count, |_, stored_count| *stored_count += 1);
+    }
+
+    /// One of the queues of so many messages is no more.
+    pub(super) fn lost(&self, first: u32, count: u32) {
+        self.change(first, count, |wanted_count, _| *wanted_count -= 1);
+    }
+
+    fn change(&self, first: u32, count: u32, change: impl Fn(&mut u32, &mut u32)) {
+        let range = index(first)..index(first) + index(count);
+        for fate in &mut self.lock().of[range] {
+            match fate {
+                MessageFate::Routed {
+                    wanted_count,
+                    stored_count,
+                } => change(wanted_count, stored_count),
+                MessageFate::Refused(_) => {}
+            }
+        }
+    }
+
+    /// None of the messages is to be published.
+    fn refuse_all(&self, refused: &Refused) {
+        for fate in &mut self.lock().of {
+            *fate = MessageFate::Refused(Box::new(refused.clone()));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Fates> {
+        self.fates.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl MessageFate {
+    fn verdict(self) -> Verdict {
+        match self {
+            Self::Routed {
+                wanted_count: 0, ..
+            } => Verdict::Unroutable,
+            Self::Routed {
+                wanted_count,
+                stored_count,
+            } if stored_count == wanted_count => Verdict::Stored,
+            Self::Routed { .. } => Verdict::Rejected,
+            Self::Refused(refused) => Verdict::Refused(*refused),
+        }
+    }
+}
+
+impl Drop for Publishing {
+    fn drop(&mut self) {
+        let fates = self.fates.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let verdicts = fates.of.drain(..).map(MessageFate::verdict).collect();
+        if let Some(judged) = fates.judged.take() {
+            judged(verdicts);
+        }
+    }
+}
+
+impl Node {
+    pub(super) fn publish(self: &Arc<Self>, publish: Publish, reply: Reply) {
+        let Publish {
+            session,
+            mut messages,
+            is_atomic,
+        } = publish;
+        let turn = Some(session.order.begin());
+        let (fates, routes) = self.routes(&session, &messages);
+        messages.iter_mut().for_each(hide_copies);
+        if is_atomic {
+            let refused = fates.iter().find_map(|fate| match fate {
+                MessageFate::Refused(refused) => Some(refused),
+                MessageFate::Routed { .. } => None,
+            });
+            if let Some(refused) = refused {
+                return refuse(reply, (**refused).clone());
+            }
+        }
+        let judged = move |verdicts| {
+            reply.send(Outcome::Queue(QueueOutcome::Published(verdicts)));
+        };
+        let publishing = Publishing::new(messages, fates, turn, Box::new(judged));
+        if is_atomic && let Err(refused) = check_size(&publishing.messages, &routes) {
+            return publishing.refuse_all(&refused);
+        }
+        let publishing = Arc::new(publishing);
+        match is_atomic {
+            true => self.send_together(&publishing, &routes),
+            false => self.send(&publishing, &routes),
+        }
+    }
+
+    fn routes(
+        &self,
+        session: &QueueSession,
+        messages: &[Message],
+    ) -> (Vec<MessageFate>, Vec<Route>) {
+        let topology = self.topology.load();
+        let mut routes = Vec::with_capacity(messages.len());
+        let fates = (0..).zip(messages).map(|(at, message)| {
+            let before_count = routes.len();
+            if let Some(consumer) = reply_address(message) {
+                let to = RouteTo::Consumer(consumer);
+                routes.push(Route { message: at, to });
+                return MessageFate::Routed {
+                    wanted_count: 1,
+                    stored_count: 0,
+                };
+            }
+            let found = |topic: &Arc<TopicRecord>| {
+                let picked = self.pick(topic, message);
+                let lane = picked.map(|(group, partition)| RouteTo::Lane(group, partition));
+                routes.extend(lane.map(|to| Route { message: at, to }));
+            };
+            match self.route_message(&topology, session, message, found) {
+                Ok(()) => MessageFate::Routed {
+                    wanted_count: u32::try_from(routes.len() - before_count)
+                        .expect("queues are far fewer"),
+                    stored_count: 0,
+                },
+                Err(refused) => MessageFate::Refused(Box::new(refused)),
+            }
+        });
+        (fates.collect(), routes)
+    }
+
+    /// The partition of a queue that a message goes to: always the same one for the same key, else
+    /// another one each time.
+    fn pick(&self, topic: &TopicRecord, message: &Message) -> Option<(GroupId, PartitionId)> {
+        let count = u64::try_from(topic.partitions.len()).ok()?;
+        let at = match count {
+            1 => 0,
+            count => match MessageForm::key_of(&message.properties) {
+                Some(key) => u64::from(weir_model::partitioner::of_key(key)) % count,
+                None => self.lanes.next_turn() % count,
+            },
+        };
+        let (partition, group) = topic.partition(i32::try_from(at).ok()?)?;
+        Some((group, partition))
+    }
+
+    fn send(self: &Arc<Self>, publishing: &Arc<Publishing>, routes: &[Route]) {
+        let now_ms = self.clock.now().0;
+        let mut form = MessageForm::default();
+        let mut of_form = None;
+        let mut lanes: BTreeMap<PartitionId, Arc<Lane>> = BTreeMap::new();
+        for route in routes {
+            let message = publishing.message(route.message);
+            if of_form != Some(route.message) {
+                of_form = Some(route.message);
+                form.set(&message.exchange, &message.routing_key, &message.properties);
+            }
+            match route.to {
+                RouteTo::Lane(group, partition) => {
+                    let lane = lanes
+                        .entry(partition)
+                        .or_insert_with(|| self.lanes.get(group, partition));
+                    lane.push(publishing, route.message, &form, now_ms);
+                }
+                RouteTo::Consumer(consumer) => {
+                    self.send_reply(publishing, route.message, &form, consumer);
+                }
+            }
+        }
+        lanes.values().for_each(|lane| lane.drive(self));
+    }
+
+    /// All of a partition's messages in one batch.
+    fn send_together(self: &Arc<Self>, publishing: &Arc<Publishing>, routes: &[Route]) {
+        let now_ms = self.clock.now().0;
+        let mut form = MessageForm::default();
+        let mut batches: BTreeMap<PartitionId, (GroupId, Filling)> = BTreeMap::new();
+        for route in routes {
+            let message = publishing.message(route.message);
+            form.set(&message.exchange, &message.routing_key, &message.properties);
+            match route.to {
+                RouteTo::Lane(group, partition) => {
+                    let new = || (group, Filling::new(BatchBuilder::new(0)));
+                    let (_, filling) = batches.entry(partition).or_insert_with(new);
+                    filling.push(publishing, route.message, &form, now_ms);
+                }
+                RouteTo::Consumer(consumer) => {
+                    self.send_reply(publishing, route.message, &form, consumer);
+                }
+            }
+        }
+        for (partition, (group, filling)) in batches {
+            let lane = self.lanes.get(group, partition);
+            lane.push_whole(filling);
+            lane.drive(self);
+        }
+    }
+}
+
+fn check_size(messages: &[Message], routes: &[Route]) -> Result<(), Refused> {
+    let mut sizes: BTreeMap<PartitionId, usize> = BTreeMap::new();
+    for route in routes {
+        let RouteTo::Lane(_, partition) = route.to else {
+            continue;
+        };
+        let size_bytes = sizes.entry(partition).or_default();
+        *size_bytes += messages[index(route.message)].body.len();
+        if *size_bytes > MAX_ATOMIC_BYTES {
+            return Err(Refused::Precondition(format!(
+                "a transaction has more than {MAX_ATOMIC_BYTES} bytes for one queue"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The consumer of replies that a message is for.
+fn reply_address(message: &Message) -> Option<ConsumerKey> {
+    match message.exchange.is_empty() {
+        true => addressed(message.routing_key.as_str()),
+        false => None,
+    }
+}
+
+/// Takes routing keys away that nobody is to see.
+fn hide_copies(message: &mut Message) {
+    let headers: &mut Option<FieldTable> = &mut message.properties.headers;
+    if let Some(table) = headers {
+        table.0.retain(|(name, _)| name.as_str() != BLIND_COPIES);
+    }
+}
+
+fn index(at: u32) -> usize {
+    usize::try_from(at).expect("a u32 fits")
+}

@@ -1,0 +1,81 @@
+//! What doors ask of exchanges and queues.
+
+use std::sync::Arc;
+
+use super::{QueueSession, consume::refuse};
+use crate::{
+    Node,
+    api::{
+        Outcome,
+        queues::{OpenSession, QueueOutcome, QueueRequest, Refused},
+    },
+    mailbox::Reply,
+};
+
+impl Node {
+    /// Takes a request about exchanges and queues.
+    pub(crate) fn queue_request(self: &Arc<Self>, request: QueueRequest, reply: Reply) {
+        match request {
+            QueueRequest::Open(open) => self.open_session(open, reply),
+            QueueRequest::End { session } => self.end_session(&session, Some(reply)),
+            QueueRequest::Publish(publish) => self.publish(publish, reply),
+            QueueRequest::Consume(consume) => self.consume(consume, reply),
+            QueueRequest::Cancel { session, consumer } => self.cancel(&session, consumer, reply),
+            QueueRequest::Limit {
+                session,
+                consumer,
+                prefetch_count,
+            } => Self::limit(&session, consumer, prefetch_count, reply),
+            QueueRequest::Get {
+                session,
+                name,
+                no_ack,
+            } => self.get(&session, &name, no_ack, reply),
+            QueueRequest::Settle {
+                session,
+                deliveries,
+            } => self.settle(&session, deliveries, reply),
+            QueueRequest::Purge { session, name } => self.purge(&session, name, reply),
+            QueueRequest::DeclareExchange(declare) => self.declare_exchange(declare, reply),
+            QueueRequest::DeleteExchange {
+                session,
+                name,
+                if_unused,
+            } => self.delete_exchange(&session, name, if_unused, reply),
+            QueueRequest::Bind(bind) => self.bind(bind, reply),
+            QueueRequest::Unbind(bind) => self.unbind(bind, reply),
+            QueueRequest::DeclareQueue(declare) => self.declare_queue(declare, reply),
+            QueueRequest::DeleteQueue {
+                session,
+                name,
+                if_unused,
+                if_empty,
+            } => self.delete_queue(&session, name, (if_unused, if_empty), reply),
+        }
+    }
+
+    fn open_session(self: &Arc<Self>, open: OpenSession, reply: Reply) {
+        if self.topology.load().routing().vhost(&open.vhost).is_none() {
+            return refuse(reply, Refused::NoVhost(open.vhost));
+        }
+        let key = self.sessions.next_key();
+        let session = QueueSession::new(self, key, open, reply.sink());
+        self.sessions.insert(&session);
+        reply.send(Outcome::Queue(QueueOutcome::Opened(session)));
+    }
+
+    /// Ends a session before its last reference is gone.
+    fn end_session(self: &Arc<Self>, session: &QueueSession, reply: Option<Reply>) {
+        self.sessions.remove(session.key);
+        session.told.end();
+        let answer = |reply: Reply| reply.send(Outcome::Queue(QueueOutcome::Done));
+        let then =
+            reply.map(|reply| -> Box<dyn FnOnce() + Send> { Box::new(move || answer(reply)) });
+        session.lines.end(then);
+    }
+
+    /// The last reference to a session is gone.
+    pub(super) fn session_dropped(self: &Arc<Self>, session: &QueueSession) {
+        self.end_session(session, None);
+    }
+}

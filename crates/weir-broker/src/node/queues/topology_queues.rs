@@ -1,0 +1,380 @@
+//! Queues as sessions declare and delete them.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use uuid::Uuid;
+use weir_model::{ErrorKind, TopicId, TopicName, fields::ShortString};
+
+use super::{
+    QueueSession,
+    ask::Patience,
+    target::FoundQueue,
+    topology::{answer, refuse_reserved},
+};
+use crate::{
+    Node,
+    api::{
+        admin::ConfigMap,
+        queues::{DeclareQueue, DeclaredQueue, QueueOutcome, Refused},
+    },
+    mailbox::Reply,
+    metadata::{CreateTopic, Topology, placement, reserved},
+    queue::{QueueAnswer, QueueCall, QueueFigures},
+    routing::{
+        RoutingCommand, RoutingOutcome,
+        command::DeclareQueueCommand,
+        record::{QueueId, QueueType, VhostRecord},
+        settings::{self, Wanted},
+        state::FIRST_VHOST,
+    },
+};
+
+/// Copies of a queue, where there are as many nodes.
+const MAX_COPIES_COUNT: usize = 3;
+/// Partitions of a queue that does not say.
+const PARTITION_COUNT: u32 = 1;
+/// Kafka's word for messages that are kept until they are used.
+const KEPT: &str = "-1";
+
+type Declared = Result<DeclaredQueue, Refused>;
+
+/// What is to be done for a declaration.
+enum Plan {
+    /// It is there.
+    Known(FoundQueue),
+    Make(Box<DeclareQueueCommand>),
+}
+
+impl Node {
+    pub(super) fn declare_queue(self: &Arc<Self>, declare: DeclareQueue, reply: Reply) {
+        let done = move |declared: Declared| {
+            answer(
+                reply,
+                match declared {
+                    Ok(declared) => QueueOutcome::Declared(declared),
+                    Err(refused) => QueueOutcome::Refused(refused),
+                },
+            );
+        };
+        match self.plan_queue(declare) {
+            Ok(Plan::Known(found)) => self.count(found, done),
+            Ok(Plan::Make(command)) => self.make_queue(*command, done),
+            Err(refused) => done(Err(refused)),
+        }
+    }
+
+    fn plan_queue(&self, declare: DeclareQueue) -> Result<Plan, Refused> {
+        let session = &declare.session;
+        if declare.is_passive {
+            let found = self.find_queue(&session.vhost, session.key, &declare.name)?;
+            return Ok(Plan::Known(found));
+        }
+        let topology = self.topology.load();
+        let routing = topology.routing();
+        let vhost = routing.vhost(&session.vhost);
+        let vhost = vhost.ok_or_else(|| Refused::NoVhost(session.vhost.clone()))?;
+        let is_named_here = declare.name.is_empty();
+        let name = match is_named_here {
+            true => self.made_up_name(),
+            false => declare.name,
+        };
+        let wanted = Wanted {
+            name: &name,
+            vhost: &vhost.name,
+            is_durable: declare.is_durable,
+            is_exclusive: declare.is_exclusive,
+            is_auto_delete: declare.is_auto_delete,
+            arguments: &declare.arguments,
+        };
+        let kind = wanted.queue_type(vhost.default_queue_type)?;
+        let known = routing.queue(vhost.id, &name);
+        if known.is_none() && !is_named_here {
+            refuse_reserved("queue", &name)?;
+        }
+        let is_hidden = declare.is_exclusive || is_named_here;
+        let command = DeclareQueueCommand {
+            vhost: vhost.name.clone(),
+            kind,
+            is_durable: declare.is_durable,
+            is_auto_delete: declare.is_auto_delete,
+            is_exclusive: declare.is_exclusive,
+            session: session.key,
+            topic: self.queue_topic(
+                vhost,
+                &name,
+                is_hidden,
+                kind,
+                &declare.arguments,
+                &topology,
+            )?,
+            name,
+            arguments: declare.arguments,
+        };
+        let Some(known) = known else {
+            return Ok(Plan::Make(Box::new(command)));
+        };
+        command.check(vhost, known)?;
+        let topic = topology.by_serial(known.id.0);
+        Ok(match topic {
+            Some(topic) => Plan::Known(FoundQueue {
+                queue: Arc::clone(known),
+                topic: Arc::clone(topic),
+            }),
+            None => Plan::Make(Box::new(command)),
+        })
+    }
+
+    fn made_up_name(&self) -> ShortString {
+        let id = Uuid::from_u64_pair(self.entropy.next_u64(), self.entropy.next_u64());
+        let name = format!("amq.gen-{}", id.simple());
+        ShortString::new(&name).expect("a prefix and 32 digits are short")
+    }
+
+    /// The topic below a queue. It has the queue's name where Kafka's clients are to see it.
+    fn queue_topic(
+        &self,
+        vhost: &VhostRecord,
+        name: &ShortString,
+        is_hidden: bool,
+        kind: QueueType,
+        arguments: &weir_model::fields::FieldTable,
+        topology: &Topology,
+    ) -> Result<CreateTopic, Refused> {
+        let node_count = topology.nodes().len();
+        if node_count == 0 {
+            // Not even this node is registered: the metadata group is not led yet.
+            return Err(Refused::Failed(ErrorKind::NotLeader));
+        }
+        let id = Uuid::from_u64_pair(self.entropy.next_u64(), self.entropy.next_u64());
+        let id = TopicId(uuid::Builder::from_random_bytes(*id.as_bytes()).into_uuid());
+        let is_shown = vhost.name == FIRST_VHOST && !is_hidden;
+        let plain = TopicName::new(name.as_str()).ok();
+        let plain = plain.filter(|name| is_shown && !reserved::is_reserved(name.as_str()));
+        let copies = node_count.min(MAX_COPIES_COUNT);
+        Ok(CreateTopic {
+            name: plain.unwrap_or_else(|| reserved::queue_topic(id)),
+            id,
+            partitions: placement::place(PARTITION_COUNT, &self.shards(), topology.load()),
+            replication_factor: u16::try_from(copies).expect("three at most"),
+            configs: retention(kind, arguments),
+            created: self.clock.now(),
+        })
+    }
+
+    fn make_queue(
+        self: &Arc<Self>,
+        command: DeclareQueueCommand,
+        done: impl FnOnce(Declared) + Send + 'static,
+    ) {
+        let node = Arc::clone(self);
+        let vhost = command.vhost.clone();
+        let (name, session) = (command.name.clone(), command.session);
+        let command = RoutingCommand::DeclareQueue(Box::new(command));
+        self.propose_routing(command, move |outcome| {
+            if let Err(refused) = outcome {
+                return done(Err(refused));
+            }
+            match node.find_queue(&vhost, session, &name) {
+                Ok(found) => node.configure(found, done),
+                Err(refused) => done(Err(refused)),
+            }
+        });
+    }
+
+    /// Makes queues of the topic's partitions.
+    fn configure(
+        self: &Arc<Self>,
+        found: FoundQueue,
+        done: impl FnOnce(Declared) + Send + 'static,
+    ) {
+        let settings = self.topology.load().routing().settings(&found.queue);
+        let call = QueueCall::Configure(Box::new(settings));
+        let name = found.queue.name.clone();
+        self.ask_partitions(&found, &call, move |answers| {
+            done(answers.map(|_| DeclaredQueue {
+                name,
+                message_count: 0,
+                consumer_count: 0,
+            }));
+        });
+    }
+
+    fn count(self: &Arc<Self>, found: FoundQueue, done: impl FnOnce(Declared) + Send + 'static) {
+        let (node, name) = (Arc::clone(self), found.queue.name.clone());
+        self.figures_of(&found.clone(), move |figures| match figures {
+            Ok(Some(figures)) => done(Ok(DeclaredQueue {
+                name,
+                message_count: figures.ready_count,
+                consumer_count: figures.consumer_count,
+            })),
+            // Whoever declared it first did not come so far.
+            Ok(None) => node.configure(found, done),
+            Err(refused) => done(Err(refused)),
+        });
+    }
+
+    /// What a queue's partitions hold together; `None`: not all of them are queues yet.
+    pub(crate) fn figures_of(
+        self: &Arc<Self>,
+        found: &FoundQueue,
+        done: impl FnOnce(Result<Option<QueueFigures>, Refused>) + Send + 'static,
+    ) {
+        self.ask_partitions(found, &QueueCall::Figures, move |answers| {
+            done(answers.map(|answers| {
+                let mut sum = QueueFigures::default();
+                for answer in answers {
+                    let QueueAnswer::Figures(one) = answer else {
+                        return None;
+                    };
+                    sum.ready_count += one.ready_count;
+                    sum.unacked_count += one.unacked_count;
+                    sum.delayed_count += one.delayed_count;
+                    // A consumer takes from all partitions.
+                    sum.consumer_count = sum.consumer_count.max(one.consumer_count);
+                }
+                Some(sum)
+            }));
+        });
+    }
+
+    /// Asks the leaders of all of a queue's partitions the same.
+    pub(crate) fn ask_partitions(
+        self: &Arc<Self>,
+        found: &FoundQueue,
+        call: &QueueCall,
+        done: impl FnOnce(Result<Vec<QueueAnswer>, Refused>) + Send + 'static,
+    ) {
+        let partitions: Vec<_> = found.partitions().collect();
+        let asked = Arc::new(Asked {
+            open_count: AtomicUsize::new(partitions.len()),
+            answers: Mutex::new(Ok(Vec::new())),
+            done: Mutex::new(Some(Box::new(done))),
+        });
+        for (group, partition) in partitions {
+            let asked = Arc::clone(&asked);
+            let done = Box::new(move |answer| asked.answered(answer));
+            self.ask_queue(group, partition, call.clone(), Patience::OfAClient, done);
+        }
+    }
+
+    pub(super) fn delete_queue(
+        self: &Arc<Self>,
+        session: &Arc<QueueSession>,
+        name: ShortString,
+        (if_unused, if_empty): (bool, bool),
+        reply: Reply,
+    ) {
+        let found = match self.find_queue(&session.vhost, session.key, &name) {
+            Ok(found) => found,
+            Err(Refused::NoQueue { .. }) => return answer(reply, QueueOutcome::Counted(0)),
+            Err(refused) => return answer(reply, QueueOutcome::Refused(refused)),
+        };
+        let (node, session) = (Arc::clone(self), Arc::clone(session));
+        let id = found.queue.id;
+        self.figures_of(&found, move |figures| {
+            let figures = figures.map(Option::unwrap_or_default);
+            let vhost = session.vhost.clone();
+            let refused = match &figures {
+                Ok(figures) if if_unused && figures.consumer_count > 0 => Some(Refused::InUse {
+                    what: "queue",
+                    name: name.clone(),
+                    vhost,
+                }),
+                Ok(figures) if if_empty && figures.ready_count > 0 => {
+                    let name = name.clone();
+                    Some(Refused::NotEmpty { name, vhost })
+                }
+                Err(refused) if if_unused || if_empty => Some(refused.clone()),
+                Ok(_) | Err(_) => None,
+            };
+            if let Some(refused) = refused {
+                return answer(reply, QueueOutcome::Refused(refused));
+            }
+            let message_count = figures.map_or(0, |figures| figures.ready_count);
+            node.remove_queue(&session, name, id, message_count, reply);
+        });
+    }
+
+    fn remove_queue(
+        self: &Arc<Self>,
+        session: &QueueSession,
+        name: ShortString,
+        id: QueueId,
+        message_count: u64,
+        reply: Reply,
+    ) {
+        let command = RoutingCommand::DeleteQueue {
+            vhost: session.vhost.clone(),
+            name,
+            id,
+            session: Some(session.key),
+        };
+        self.propose_routing(command, move |outcome| {
+            let outcome = match outcome {
+                Ok(RoutingOutcome::Removed { .. }) => QueueOutcome::Counted(message_count),
+                Ok(RoutingOutcome::Done | RoutingOutcome::QueueDeclared(_)) => {
+                    QueueOutcome::Refused(Refused::Failed(ErrorKind::InvalidRequest))
+                }
+                Ok(RoutingOutcome::Refused(refused)) | Err(refused) => {
+                    QueueOutcome::Refused(refused)
+                }
+            };
+            answer(reply, outcome);
+        });
+    }
+}
+
+type AskedDone = Box<dyn FnOnce(Result<Vec<QueueAnswer>, Refused>) + Send>;
+
+/// One question to several leaders.
+struct Asked {
+    open_count: AtomicUsize,
+    /// A mutex: taken once per partition.
+    answers: Mutex<Result<Vec<QueueAnswer>, Refused>>,
+    done: Mutex<Option<AskedDone>>,
+}
+
+impl Asked {
+    fn answered(&self, answer: Result<QueueAnswer, ErrorKind>) {
+        {
+            let mut answers = lock(&self.answers);
+            match (answers.as_mut(), answer) {
+                (Ok(_), Ok(QueueAnswer::Refused(refused))) => *answers = Err(refused),
+                (Ok(known), Ok(answer)) => known.push(answer),
+                (Ok(_), Err(error)) => *answers = Err(Refused::Failed(error)),
+                (Err(_), _) => {}
+            }
+        }
+        if self.open_count.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let answers = std::mem::replace(&mut *lock(&self.answers), Ok(Vec::new()));
+            if let Some(done) = lock(&self.done).take() {
+                done(answers);
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// How long the topic keeps what is in it, by Kafka's names: a stream by its age and size, any other
+/// queue until it is settled.
+fn retention(kind: QueueType, arguments: &weir_model::fields::FieldTable) -> ConfigMap {
+    let (mut age, mut size) = (KEPT.to_owned(), KEPT.to_owned());
+    if kind == QueueType::Stream {
+        let max_age = settings::text_of(arguments, "x-max-age").and_then(settings::age_ms);
+        let max_bytes = settings::number(arguments, "x-max-length-bytes");
+        age = max_age.map_or(age, |ms| ms.min(i64::MAX.cast_unsigned()).to_string());
+        size = max_bytes.map_or(size, |bytes| bytes.to_string());
+    }
+    ConfigMap::from([
+        ("retention.ms".to_owned(), age),
+        ("retention.bytes".to_owned(), size),
+    ])
+}

@@ -1,0 +1,185 @@
+use weir_model::fields::ShortString;
+
+use super::*;
+use crate::{
+    api::queues::{Refused, Settlement},
+    encoding::trial,
+    queue::{Attach, ConsumerKey, QueueFigures, QueueSettings, settings},
+};
+
+const SESSION: SessionKey = SessionKey {
+    node: NodeId(3),
+    boot: 0xdead,
+    number: 7,
+};
+
+fn delivered(record: &'static [u8]) -> Delivered {
+    Delivered {
+        id: DeliveryId::of(PartitionId(9), 10, 11),
+        is_redelivered: true,
+        failed_count: 2,
+        record: Bytes::from_static(record),
+        timestamp_ms: -5,
+    }
+}
+
+fn calls() -> Vec<QueueCall> {
+    let consumer = ConsumerKey {
+        session: SESSION,
+        tag: ConsumerTag(4),
+    };
+    vec![
+        QueueCall::Configure(Box::new(settings::tests::full())),
+        QueueCall::Configure(Box::new(QueueSettings::default())),
+        QueueCall::Attach(Attach {
+            consumer,
+            no_ack: true,
+            is_exclusive: false,
+            priority: -10,
+            prefetch_count: 250,
+        }),
+        QueueCall::Detach(consumer),
+        QueueCall::EndSession(SESSION),
+        QueueCall::Settle {
+            session: SESSION,
+            deliveries: vec![
+                (1, 2, Settlement::Ack),
+                (3, 4, Settlement::RequeueFailed),
+                (5, 6, Settlement::Requeue),
+                (7, 8, Settlement::Reject),
+            ],
+        },
+        QueueCall::Get {
+            session: SESSION,
+            request: 12,
+        },
+        QueueCall::Purge,
+        QueueCall::Figures,
+    ]
+}
+
+#[test]
+fn calls_come_back_and_damage_is_an_error() {
+    let (group, partition) = (GroupId(5), PartitionId(6));
+    let asked = calls().into_iter().map(|call| Call::Ask {
+        group,
+        partition,
+        call,
+    });
+    let others = [
+        Call::Append {
+            group,
+            partition,
+            batch: Bytes::from_static(b"batch"),
+        },
+        Call::Deliver(vec![
+            (SESSION, ConsumerTag(1), delivered(b"one")),
+            (SESSION, ConsumerTag(2), delivered(b"")),
+        ]),
+        Call::Room(vec![SESSION]),
+        Call::ReplyConsumer(ConsumerKey {
+            session: SESSION,
+            tag: ConsumerTag(8),
+        }),
+    ];
+    for call in asked.chain(others) {
+        let bytes = call.encode();
+        assert_eq!(bytes[0], QUEUE);
+        let decode = |body: &[u8]| Call::decode(&Bytes::copy_from_slice(body));
+        assert_eq!(decode(&bytes[1..]), Ok(call));
+        trial::damage(&bytes[1..], decode);
+    }
+}
+
+fn refusals() -> Vec<Refused> {
+    let name = ShortString::new("q").unwrap();
+    let vhost = "/".to_owned();
+    let text = "text".to_owned();
+    vec![
+        Refused::NoVhost(vhost.clone()),
+        Refused::NoExchange {
+            name: name.clone(),
+            vhost: vhost.clone(),
+        },
+        Refused::NoQueue {
+            name: name.clone(),
+            vhost: vhost.clone(),
+        },
+        Refused::Locked {
+            name: name.clone(),
+            vhost: vhost.clone(),
+        },
+        Refused::Inequivalent {
+            what: "queue",
+            name: name.clone(),
+            vhost: vhost.clone(),
+            argument: text.clone(),
+            received: text.clone(),
+            current: text.clone(),
+        },
+        Refused::Argument {
+            what: "exchange",
+            name: name.clone(),
+            vhost: vhost.clone(),
+            argument: text.clone(),
+            reason: text.clone(),
+        },
+        Refused::UnknownKind(name.clone()),
+        Refused::InUse {
+            what: "exchange",
+            name: name.clone(),
+            vhost: vhost.clone(),
+        },
+        Refused::NotEmpty {
+            name: name.clone(),
+            vhost: vhost.clone(),
+        },
+        Refused::Access(text.clone()),
+        Refused::Exclusive { name, vhost },
+        Refused::Precondition(text.clone()),
+        Refused::NotImplemented(text),
+        Refused::Failed(ErrorKind::StorageFull),
+    ]
+}
+
+#[test]
+fn answers_come_back_and_damage_is_an_error() {
+    let figures = QueueFigures {
+        ready_count: 1,
+        unacked_count: 2,
+        delayed_count: 3,
+        consumer_count: 4,
+    };
+    let answers = [
+        QueueAnswer::Done,
+        QueueAnswer::Counted(5),
+        QueueAnswer::Got(None),
+        QueueAnswer::Got(Some((delivered(b"record"), 6))),
+        QueueAnswer::Figures(figures),
+        QueueAnswer::InExclusiveUse,
+        QueueAnswer::NotAQueue,
+    ];
+    let refused = refusals().into_iter().map(QueueAnswer::Refused);
+    let answers = answers.into_iter().chain(refused).map(Ok);
+    for answer in answers.chain([Err(ErrorKind::NotLeader)]) {
+        let bytes = write_answer(&answer);
+        let decode = |body: &[u8]| read_answer(&Bytes::copy_from_slice(body));
+        assert_eq!(decode(&bytes), Ok(answer));
+        trial::damage(&bytes, decode);
+    }
+}
+
+#[test]
+fn what_became_of_batches_and_sessions_comes_back() {
+    for appended in [Ok(None), Ok(Some(3)), Err(ErrorKind::StorageFull)] {
+        let bytes = write_appended(appended);
+        assert_eq!(read_appended(&bytes), Ok(appended));
+        trial::damage(&bytes, read_appended);
+    }
+    let sessions = Sessions {
+        ended: vec![SESSION],
+        full: vec![SESSION, SESSION],
+    };
+    assert_eq!(Sessions::decode(&sessions.encode()), Ok(sessions.clone()));
+    trial::damage(&sessions.encode(), Sessions::decode);
+}

@@ -1,0 +1,412 @@
+//! Changes of a queue.
+//!
+//! | Byte 0 | Command | Rest |
+//! |---|---|---|
+//! | 1 | configure | settings: see [`QueueSettings`] |
+//! | 2 | attach | consumer; exclusive u8, no acknowledgements u8, priority i32, prefetch u32 |
+//! | 3 | detach | consumer |
+//! | 4 | settle | session; u32 count, each offset u64, serial u64, settlement u8 |
+//! | 5 | get | session; request u64 |
+//! | 6 | purge | |
+//! | 7 | remove | why u8; u32 count, each offset u64, whether it is held u8, serial u64 |
+//! | 8 | hopped | u32 count, each offset u64, serial u64 |
+//! | 9 | wake | |
+//! | 10 | give back | u32 count, each offset u64, serial u64 |
+//!
+//! A session is three u64, node, boot and number; a consumer is a session and a u64. Numbers are
+//! little-endian. Tags are never used again for something else.
+
+use weir_model::NodeId;
+
+use super::{Attach, ConsumerKey, QueueSettings, SessionKey};
+use crate::{
+    api::queues::{ConsumerTag, Settlement},
+    encoding::{DecodeError, Reader, Writer},
+};
+
+const CONFIGURE: u8 = 1;
+const ATTACH: u8 = 2;
+const DETACH: u8 = 3;
+const SETTLE: u8 = 4;
+const GET: u8 = 5;
+const PURGE: u8 = 6;
+const REMOVE: u8 = 7;
+const HOPPED: u8 = 8;
+const WAKE: u8 = 9;
+const GIVE_BACK: u8 = 10;
+
+const DELIVERY_BYTES: usize = 8 + 8;
+
+/// A change of one partition's queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum QueueCommand {
+    /// Makes a queue of the partition, or changes how it behaves.
+    Configure(Box<QueueSettings>),
+    Attach(Attach),
+    Detach(ConsumerKey),
+    Settle {
+        session: SessionKey,
+        /// Offset, serial, and what becomes of it.
+        deliveries: Vec<(u64, u64, Settlement)>,
+    },
+    Get {
+        session: SessionKey,
+        request: u64,
+    },
+    Purge,
+    /// Messages that the leader has looked at and that nobody is to have.
+    Remove {
+        why: Removed,
+        /// Offset, and the serial of its delivery where it is held.
+        messages: Vec<(u64, Option<u64>)>,
+    },
+    /// Dead letters that lie where they belong: offset and serial.
+    Hopped(Vec<(u64, u64)>),
+    /// Messages whose time has come are ready.
+    Wake,
+    /// Deliveries that never left the leader: offset and serial.
+    GiveBack(Vec<(u64, u64)>),
+}
+
+/// Why a message is nobody's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Removed {
+    /// Its time was over before anybody took it.
+    Expired,
+    /// It is no message: a marker, or of a transaction that was aborted, or compacted away.
+    Void,
+}
+
+/// Whose sessions have ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gone {
+    /// One, with its connection: what it held has failed with it.
+    Session(SessionKey),
+    /// All of a node, which is lost.
+    Node(NodeId),
+    /// All of a node from before it was started the last time.
+    Boots(NodeId, u64),
+}
+
+impl Gone {
+    /// Whether the session is meant.
+    pub(crate) fn means(&self, session: &SessionKey) -> bool {
+        match self {
+            Self::Session(gone) => gone == session,
+            Self::Node(node) => *node == session.node,
+            Self::Boots(node, boot) => *node == session.node && *boot != session.boot,
+        }
+    }
+
+    /// The least session that may be meant, and the node of all.
+    pub(super) fn first(&self) -> SessionKey {
+        match self {
+            Self::Session(gone) => *gone,
+            Self::Node(node) | Self::Boots(node, _) => SessionKey {
+                node: *node,
+                boot: 0,
+                number: 0,
+            },
+        }
+    }
+
+    pub(crate) fn write(&self, writer: &mut Writer) {
+        match self {
+            Self::Session(session) => {
+                writer.u8(1);
+                write_session(writer, session);
+            }
+            Self::Node(node) => {
+                writer.u8(2);
+                writer.u64(node.0);
+            }
+            Self::Boots(node, boot) => {
+                writer.u8(3);
+                writer.u64(node.0);
+                writer.u64(*boot);
+            }
+        }
+    }
+
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(match reader.u8()? {
+            1 => Self::Session(read_session(reader)?),
+            2 => Self::Node(NodeId(reader.u64()?)),
+            3 => Self::Boots(NodeId(reader.u64()?), reader.u64()?),
+            tag => return Err(reader.unknown_tag("sessions that ended", tag)),
+        })
+    }
+}
+
+impl QueueCommand {
+    pub(crate) fn write(&self, writer: &mut Writer) {
+        match self {
+            Self::Configure(settings) => {
+                writer.u8(CONFIGURE);
+                settings.write(writer);
+            }
+            Self::Attach(attach) => {
+                writer.u8(ATTACH);
+                write_attach(writer, attach);
+            }
+            Self::Detach(consumer) => {
+                writer.u8(DETACH);
+                write_consumer(writer, consumer);
+            }
+            Self::Settle {
+                session,
+                deliveries,
+            } => {
+                writer.u8(SETTLE);
+                write_session(writer, session);
+                writer.count(deliveries.len());
+                for (offset, serial, settlement) in deliveries {
+                    writer.u64(*offset);
+                    writer.u64(*serial);
+                    writer.u8(settlement_tag(*settlement));
+                }
+            }
+            Self::Get { session, request } => {
+                writer.u8(GET);
+                write_session(writer, session);
+                writer.u64(*request);
+            }
+            Self::Purge => writer.u8(PURGE),
+            Self::Remove { why, messages } => {
+                writer.u8(REMOVE);
+                writer.u8(match why {
+                    Removed::Expired => 1,
+                    Removed::Void => 2,
+                });
+                writer.count(messages.len());
+                for (offset, serial) in messages {
+                    writer.u64(*offset);
+                    writer.u8(u8::from(serial.is_some()));
+                    writer.u64(serial.unwrap_or(0));
+                }
+            }
+            Self::Hopped(letters) => {
+                writer.u8(HOPPED);
+                write_deliveries(writer, letters);
+            }
+            Self::Wake => writer.u8(WAKE),
+            Self::GiveBack(deliveries) => {
+                writer.u8(GIVE_BACK);
+                write_deliveries(writer, deliveries);
+            }
+        }
+    }
+
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(match reader.u8()? {
+            CONFIGURE => Self::Configure(Box::new(QueueSettings::read(reader)?)),
+            ATTACH => Self::Attach(read_attach(reader)?),
+            DETACH => Self::Detach(read_consumer(reader)?),
+            SETTLE => Self::read_settle(reader)?,
+            GET => Self::Get {
+                session: read_session(reader)?,
+                request: reader.u64()?,
+            },
+            PURGE => Self::Purge,
+            REMOVE => Self::read_remove(reader)?,
+            HOPPED => Self::Hopped(read_deliveries(reader)?),
+            WAKE => Self::Wake,
+            GIVE_BACK => Self::GiveBack(read_deliveries(reader)?),
+            tag => return Err(reader.unknown_tag("queue command", tag)),
+        })
+    }
+
+    fn read_settle(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let session = read_session(reader)?;
+        let mut deliveries = Vec::new();
+        for _ in 0..reader.count(DELIVERY_BYTES + 1)? {
+            deliveries.push((reader.u64()?, reader.u64()?, read_settlement(reader)?));
+        }
+        Ok(Self::Settle {
+            session,
+            deliveries,
+        })
+    }
+
+    fn read_remove(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let why = match reader.u8()? {
+            1 => Removed::Expired,
+            2 => Removed::Void,
+            tag => return Err(reader.unknown_tag("reason of a removal", tag)),
+        };
+        let mut messages = Vec::new();
+        for _ in 0..reader.count(DELIVERY_BYTES + 1)? {
+            let (offset, is_held) = (reader.u64()?, reader.u8()? != 0);
+            let serial = reader.u64()?;
+            messages.push((offset, is_held.then_some(serial)));
+        }
+        Ok(Self::Remove { why, messages })
+    }
+}
+
+pub(super) fn write_session(writer: &mut Writer, session: &SessionKey) {
+    writer.u64(session.node.0);
+    writer.u64(session.boot);
+    writer.u64(session.number);
+}
+
+pub(super) fn read_session(reader: &mut Reader<'_>) -> Result<SessionKey, DecodeError> {
+    Ok(SessionKey {
+        node: NodeId(reader.u64()?),
+        boot: reader.u64()?,
+        number: reader.u64()?,
+    })
+}
+
+fn write_consumer(writer: &mut Writer, consumer: &ConsumerKey) {
+    write_session(writer, &consumer.session);
+    writer.u64(consumer.tag.0);
+}
+
+fn read_consumer(reader: &mut Reader<'_>) -> Result<ConsumerKey, DecodeError> {
+    Ok(ConsumerKey {
+        session: read_session(reader)?,
+        tag: ConsumerTag(reader.u64()?),
+    })
+}
+
+pub(super) fn write_attach(writer: &mut Writer, attach: &Attach) {
+    write_consumer(writer, &attach.consumer);
+    writer.u8(u8::from(attach.is_exclusive));
+    writer.u8(u8::from(attach.no_ack));
+    writer.i32(attach.priority);
+    writer.u32(attach.prefetch_count);
+}
+
+pub(super) fn read_attach(reader: &mut Reader<'_>) -> Result<Attach, DecodeError> {
+    Ok(Attach {
+        consumer: read_consumer(reader)?,
+        is_exclusive: reader.u8()? != 0,
+        no_ack: reader.u8()? != 0,
+        priority: reader.i32()?,
+        prefetch_count: reader.u32()?,
+    })
+}
+
+fn write_deliveries(writer: &mut Writer, deliveries: &[(u64, u64)]) {
+    writer.count(deliveries.len());
+    for (offset, serial) in deliveries {
+        writer.u64(*offset);
+        writer.u64(*serial);
+    }
+}
+
+fn read_deliveries(reader: &mut Reader<'_>) -> Result<Vec<(u64, u64)>, DecodeError> {
+    let count = reader.count(DELIVERY_BYTES)?;
+    (0..count)
+        .map(|_| Ok((reader.u64()?, reader.u64()?)))
+        .collect()
+}
+
+fn settlement_tag(settlement: Settlement) -> u8 {
+    match settlement {
+        Settlement::Ack => 1,
+        Settlement::RequeueFailed => 2,
+        Settlement::Requeue => 3,
+        Settlement::Reject => 4,
+    }
+}
+
+fn read_settlement(reader: &mut Reader<'_>) -> Result<Settlement, DecodeError> {
+    Ok(match reader.u8()? {
+        1 => Settlement::Ack,
+        2 => Settlement::RequeueFailed,
+        3 => Settlement::Requeue,
+        4 => Settlement::Reject,
+        tag => return Err(reader.unknown_tag("settlement", tag)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encoding::trial;
+
+    const SESSION: SessionKey = SessionKey {
+        node: NodeId(2),
+        boot: 77,
+        number: 3,
+    };
+
+    fn all() -> Vec<QueueCommand> {
+        let consumer = ConsumerKey {
+            session: SESSION,
+            tag: ConsumerTag(5),
+        };
+        let attach = Attach {
+            consumer,
+            no_ack: true,
+            is_exclusive: false,
+            priority: -3,
+            prefetch_count: 20,
+        };
+        let settlements = [
+            Settlement::Ack,
+            Settlement::RequeueFailed,
+            Settlement::Requeue,
+            Settlement::Reject,
+        ];
+        vec![
+            QueueCommand::Configure(Box::default()),
+            QueueCommand::Attach(attach),
+            QueueCommand::Detach(consumer),
+            QueueCommand::Settle {
+                session: SESSION,
+                deliveries: settlements.map(|settlement| (1, 9, settlement)).to_vec(),
+            },
+            QueueCommand::Get {
+                session: SESSION,
+                request: 1,
+            },
+            QueueCommand::Purge,
+            QueueCommand::Remove {
+                why: Removed::Expired,
+                messages: vec![(1, None), (2, Some(7))],
+            },
+            QueueCommand::Hopped(vec![(1, 2), (3, 4)]),
+            QueueCommand::Wake,
+            QueueCommand::GiveBack(vec![(1, 2)]),
+        ]
+    }
+
+    #[test]
+    fn commands_come_back_and_damage_is_an_error() {
+        let decode = |bytes: &[u8]| {
+            let mut reader = Reader::new(bytes);
+            let command = QueueCommand::read(&mut reader)?;
+            reader.finish()?;
+            Ok(command)
+        };
+        for command in all() {
+            let mut writer = Writer::new();
+            command.write(&mut writer);
+            let bytes = writer.finish();
+            assert_eq!(decode(&bytes), Ok(command));
+            trial::damage(&bytes, decode);
+        }
+    }
+
+    #[test]
+    fn whose_sessions_ended_comes_back_and_means_no_others() {
+        let other = SessionKey {
+            boot: 78,
+            ..SESSION
+        };
+        for (gone, means_other) in [
+            (Gone::Session(SESSION), false),
+            (Gone::Node(NodeId(2)), true),
+            (Gone::Boots(NodeId(2), 78), false),
+        ] {
+            let mut writer = Writer::new();
+            gone.write(&mut writer);
+            assert_eq!(Gone::read(&mut Reader::new(&writer.finish())), Ok(gone));
+            assert!(gone.means(&SESSION));
+            assert_eq!(gone.means(&other), means_other);
+        }
+    }
+}

@@ -1,0 +1,440 @@
+//! The queue of one partition: which messages are whose.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use weir_ledger::{Counts, Ledger, Lock, OwnerId, Release};
+use weir_log::Millis;
+use weir_model::{NodeId, ProducerId};
+
+use super::{
+    Attach, ConsumerKey, QueueCommand, QueueFigures, QueueSettings, Removed, SessionKey,
+    arrival::Undecided,
+    consumers::{Consumers, NotAttached},
+    dead::{DELAYED, DeadLetter, Reason},
+    limits::Sizes,
+    repeats::{Hops, MessageIds},
+    sessions::LastGet,
+};
+use crate::api::queues::ConsumerTag;
+
+/// Most messages of one queue that are held at a time, whoever holds them.
+pub(super) const MAX_ACQUIRED_COUNT: u64 = 1 << 20;
+
+/// A queue. See the module's text.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Queue {
+    pub(super) settings: QueueSettings,
+    pub(super) ledger: Ledger,
+    pub(super) consumers: Consumers,
+    /// What sessions were given last on demand.
+    pub(super) gets: BTreeMap<SessionKey, LastGet>,
+    /// Messages of transactions that are open.
+    pub(super) undecided: BTreeMap<ProducerId, Undecided>,
+    /// The queue was laid over a log with transactions that are open still: it ends where what is
+    /// decided does, and what is no message there is found when it is read.
+    pub(super) is_behind: bool,
+    pub(super) sizes: Sizes,
+    /// Batches of which the queue did not take all, the latest ones: base offset and the first record
+    /// that it refused.
+    pub(super) refusals: VecDeque<(u64, u32)>,
+    pub(super) hops: Hops,
+    pub(super) ids: MessageIds,
+    /// Some message has a time to live of its own.
+    pub(super) has_expirations: bool,
+}
+
+/// A partition's log as a queue begins there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LogRange {
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+    /// Where what is decided ends.
+    pub(crate) stable_end: u64,
+}
+
+/// A message that is somebody's now: the leader is to send it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Assignment {
+    pub(crate) session: SessionKey,
+    /// `None`: it was asked for on demand.
+    pub(crate) tag: Option<ConsumerTag>,
+    pub(crate) offset: u64,
+    pub(crate) serial: u64,
+    pub(crate) is_redelivered: bool,
+    pub(crate) failed_count: u32,
+    /// When it was assigned, by the wall clock: what had expired before is nobody's.
+    pub(crate) at: Millis,
+}
+
+/// What a command answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum QueueApplied {
+    Done,
+    Counted(u64),
+    /// The message, and how many more are ready.
+    Got(Option<Assignment>, u64),
+    InExclusiveUse,
+    TooManyConsumers,
+    NotAQueue,
+}
+
+impl Queue {
+    /// A queue over all that the log holds.
+    pub(crate) fn new(log: LogRange) -> Self {
+        let mut ledger = Ledger::new(log.start);
+        ledger.extend(log.stable_end);
+        Self {
+            settings: QueueSettings::default(),
+            ledger,
+            consumers: Consumers::new(),
+            gets: BTreeMap::new(),
+            undecided: BTreeMap::new(),
+            is_behind: log.stable_end < log.end,
+            sizes: Sizes::default(),
+            refusals: VecDeque::new(),
+            hops: Hops::default(),
+            ids: MessageIds::default(),
+            has_expirations: false,
+        }
+    }
+
+    /// Carries a command out. What is assigned by it goes to `out`, in order.
+    pub(crate) fn apply(
+        &mut self,
+        now: Millis,
+        command: QueueCommand,
+        out: &mut Vec<Assignment>,
+    ) -> QueueApplied {
+        let mut applied = QueueApplied::Done;
+        match command {
+            QueueCommand::Configure(settings) => self.configure(*settings),
+            QueueCommand::Attach(attach) => applied = self.attach(&attach),
+            QueueCommand::Detach(consumer) => self.detach(&consumer),
+            QueueCommand::Settle {
+                session,
+                deliveries,
+            } => self.settle(now, &session, &deliveries),
+            QueueCommand::Get { session, request } => {
+                return self.get(now, session, request);
+            }
+            QueueCommand::Purge => applied = QueueApplied::Counted(self.purge()),
+            QueueCommand::Remove { why, messages } => self.remove(why, &messages),
+            QueueCommand::Hopped(letters) => self.hopped(&letters),
+            QueueCommand::Wake => self.wake(now),
+            QueueCommand::GiveBack(deliveries) => self.give_back(&deliveries),
+        }
+        self.serve(now, out);
+        applied
+    }
+
+    fn configure(&mut self, settings: QueueSettings) {
+        if settings.is_single_active != self.settings.is_single_active {
+            self.consumers.set_single_active(settings.is_single_active);
+            self.offer_all();
+        }
+        if settings.max_length_bytes.is_none() {
+            self.sizes = Sizes::default();
+        }
+        if settings.dedup_ms.is_none() {
+            self.ids.clear();
+        }
+        self.settings = settings;
+    }
+
+    fn offer_all(&mut self) {
+        let owners: Vec<OwnerId> = self.consumers.holders.keys().copied().collect();
+        owners.into_iter().for_each(|owner| self.offer(owner));
+    }
+
+    fn attach(&mut self, attach: &Attach) -> QueueApplied {
+        match self.consumers.attach(attach) {
+            Ok(owner) => {
+                self.offer(owner);
+                QueueApplied::Done
+            }
+            Err(NotAttached::InExclusiveUse) => QueueApplied::InExclusiveUse,
+            Err(NotAttached::TooMany) => QueueApplied::TooManyConsumers,
+        }
+    }
+
+    fn detach(&mut self, consumer: &ConsumerKey) {
+        if let Some(owner) = self.consumers.detach(consumer) {
+            self.let_be(owner);
+            self.offer_active();
+        }
+    }
+
+    /// Another one may have become the active one.
+    pub(super) fn offer_active(&mut self) {
+        if let Some(active) = self.consumers.active {
+            self.offer(active);
+        }
+    }
+
+    /// The consumer may have more, or is forgotten.
+    pub(super) fn let_be(&mut self, owner: OwnerId) {
+        if self.ledger.count_of(owner) == 0 {
+            self.consumers.forget(owner);
+        }
+        self.offer(owner);
+    }
+
+    pub(super) fn offer(&mut self, owner: OwnerId) {
+        let held_count = self.ledger.count_of(owner);
+        self.consumers.offer(owner, held_count);
+    }
+
+    /// Gives ready messages to consumers, by turns.
+    pub(super) fn serve(&mut self, now: Millis, out: &mut Vec<Assignment>) {
+        self.assign(now, out);
+        if self.settings.message_ttl_ms == Some(0) {
+            self.expire_ready();
+        }
+        self.shrink();
+    }
+
+    fn assign(&mut self, now: Millis, out: &mut Vec<Assignment>) {
+        while let Some(owner) = self.consumers.first_in_line() {
+            if self.ledger.counts().acquired >= MAX_ACQUIRED_COUNT {
+                return;
+            }
+            let Some(assignment) = self.acquire(now, owner) else {
+                return;
+            };
+            out.push(assignment);
+            self.consumers.leave_line(owner);
+            self.offer(owner);
+        }
+    }
+
+    /// The first ready message is the owner's.
+    pub(super) fn acquire(&mut self, now: Millis, owner: OwnerId) -> Option<Assignment> {
+        let holder = *self.consumers.holder(owner)?;
+        let delivery = self.ledger.acquire(until_settled(owner))?;
+        self.sizes.taken(delivery.offset);
+        Some(Assignment {
+            session: holder.session,
+            tag: holder.tag,
+            offset: delivery.offset,
+            serial: delivery.serial,
+            is_redelivered: delivery.tries.delivery_count > 1,
+            failed_count: delivery.tries.failed_count,
+            at: now,
+        })
+    }
+
+    /// All that consumers hold, ascending by serial: what a new leader sends again.
+    pub(crate) fn assigned(&self) -> Vec<Assignment> {
+        let mut all = Vec::new();
+        for (owner, holder) in &self.consumers.holders {
+            // What was asked for on demand is asked for again.
+            let Some(tag) = holder.tag else { continue };
+            let held = self.ledger.held_by(*owner);
+            all.extend(held.map(|(offset, held)| Assignment {
+                session: holder.session,
+                tag: Some(tag),
+                offset,
+                serial: held.serial,
+                is_redelivered: held.tries.delivery_count > 1,
+                failed_count: held.tries.failed_count,
+                at: Millis(i64::MIN),
+            }));
+        }
+        all.sort_unstable_by_key(|each| each.serial);
+        all
+    }
+
+    fn purge(&mut self) -> u64 {
+        let count = self.ledger.purge();
+        let ledger = &self.ledger;
+        self.sizes.purge(|offset| ledger.held(offset).is_some());
+        count
+    }
+
+    /// What the leader has looked at goes, if it is still as it was then.
+    fn remove(&mut self, why: Removed, messages: &[(u64, Option<u64>)]) {
+        for (offset, serial) in messages {
+            let is_there = match serial {
+                Some(serial) => self.is_delivery(*offset, *serial),
+                None => self.ledger.held(*offset).is_none(),
+            };
+            if !is_there {
+                continue;
+            }
+            match (why, serial) {
+                (Removed::Expired, Some(_)) => self.bury_held(*offset, Reason::Expired),
+                (Removed::Expired, None) => self.bury_ready(*offset, Reason::Expired),
+                (Removed::Void, Some(_)) => self.drop_held(*offset),
+                (Removed::Void, None) => {
+                    if self.ledger.drop_at(*offset) {
+                        self.sizes.gone_ready(*offset);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether somebody holds the message since that delivery.
+    pub(super) fn is_delivery(&self, offset: u64, serial: u64) -> bool {
+        let held = self.ledger.held(offset);
+        held.is_some_and(|held| held.serial == serial)
+    }
+
+    /// Whether nothing would be lost if a message that somebody holds were gone: it is.
+    pub(super) fn drop_held(&mut self, offset: u64) {
+        let Some(owner) = self.ledger.held(offset).map(|held| held.lock.owner) else {
+            return;
+        };
+        if self.ledger.settle(offset, owner).is_ok() {
+            self.sizes.gone_held(offset);
+            self.let_be(owner);
+        }
+    }
+
+    fn give_back(&mut self, deliveries: &[(u64, u64)]) {
+        for (offset, serial) in deliveries {
+            let held = self.ledger.held(*offset).copied();
+            let Some(held) = held.filter(|held| held.serial == *serial) else {
+                continue;
+            };
+            let owner = held.lock.owner;
+            if self
+                .ledger
+                .release(*offset, owner, Release::Untouched)
+                .is_ok()
+            {
+                self.sizes.returned(*offset);
+                self.let_be(owner);
+            }
+        }
+    }
+
+    /// What has waited for its time is ready.
+    fn wake(&mut self, now: Millis) {
+        let due: Vec<u64> = self.ledger.ended(now.0).map(|(offset, _)| offset).collect();
+        for offset in due {
+            if self
+                .ledger
+                .release(offset, DELAYED, Release::Untouched)
+                .is_ok()
+            {
+                self.sizes.returned(offset);
+            }
+        }
+    }
+
+    /// When something that waits for its time is ready, by the wall clock.
+    pub(crate) fn next_wake(&self) -> Option<Millis> {
+        self.ledger.next_end_ms().map(Millis)
+    }
+
+    /// The log begins later now: what was before is gone.
+    pub(crate) fn trimmed(&mut self, start: u64) {
+        for undecided in self.undecided.values_mut() {
+            undecided.trim(start);
+        }
+        self.undecided.retain(|_, undecided| !undecided.is_empty());
+        if self.ledger.trim(start) == 0 {
+            return;
+        }
+        let ledger = &self.ledger;
+        self.sizes
+            .trim(start, |offset| ledger.held(offset).is_some());
+        let owners: Vec<OwnerId> = self.consumers.holders.keys().copied().collect();
+        owners.into_iter().for_each(|owner| self.let_be(owner));
+    }
+
+    /// The lowest message that is not done with: what is below it serves replay alone.
+    pub(crate) fn floor(&self) -> u64 {
+        let undecided = self.undecided.values().filter_map(Undecided::first);
+        undecided.min().unwrap_or(u64::MAX).min(self.ledger.floor())
+    }
+
+    /// How the queue behaves.
+    pub(crate) fn settings(&self) -> &QueueSettings {
+        &self.settings
+    }
+
+    /// Whether messages may expire before anybody takes them.
+    pub(crate) fn may_expire(&self) -> bool {
+        self.has_expirations
+            || self
+                .settings
+                .message_ttl_ms
+                .is_some_and(|ttl_ms| ttl_ms > 0)
+    }
+
+    /// Whether messages may have a time to live.
+    pub(crate) fn has_times(&self) -> bool {
+        self.has_expirations || self.settings.message_ttl_ms.is_some()
+    }
+
+    /// The first ready messages of each level, highest first.
+    pub(crate) fn ready(&self, limit: usize) -> Vec<(u8, u64)> {
+        self.ledger.ready(limit).collect()
+    }
+
+    /// Dead letters, those that have waited longest first.
+    pub(crate) fn dead_letters(&self) -> Vec<DeadLetter> {
+        let mut all = Vec::new();
+        for reason in Reason::ALL {
+            let held = self.ledger.held_by(reason.owner());
+            all.extend(held.map(|(offset, held)| DeadLetter {
+                offset,
+                serial: held.serial,
+                reason,
+                failed_count: held.tries.failed_count,
+            }));
+        }
+        all.sort_unstable_by_key(|letter| letter.serial);
+        all
+    }
+
+    /// Runs of nodes whose sessions have something here.
+    pub(crate) fn boots(&self) -> impl Iterator<Item = (NodeId, u64)> {
+        let mut from = Some(SessionKey {
+            node: NodeId(0),
+            boot: 0,
+            number: 0,
+        });
+        std::iter::from_fn(move || {
+            let start = from?;
+            let got = self.gets.range(start..).next().map(|(session, _)| *session);
+            let next = self
+                .consumers
+                .next_session(start)
+                .into_iter()
+                .chain(got)
+                .min()?;
+            from = next.boot.checked_add(1).map(|boot| SessionKey {
+                boot,
+                number: 0,
+                ..next
+            });
+            Some((next.node, next.boot))
+        })
+    }
+
+    pub(crate) fn figures(&self) -> QueueFigures {
+        let Counts { ready, acquired } = self.ledger.counts();
+        let dead: usize = Reason::ALL
+            .map(|it| self.ledger.count_of(it.owner()))
+            .iter()
+            .sum();
+        let waiting = (dead + self.ledger.count_of(DELAYED)) as u64;
+        QueueFigures {
+            ready_count: ready,
+            unacked_count: acquired - waiting,
+            delayed_count: waiting,
+            consumer_count: self.consumers.count() as u64,
+        }
+    }
+}
+
+/// A lock that ends with its owner.
+pub(super) fn until_settled(owner: OwnerId) -> Lock {
+    Lock {
+        owner,
+        until_ms: None,
+    }
+}

@@ -1,0 +1,7 @@
+//! The rules of a queue, one by one and at random.
+
+mod bench;
+mod limits;
+mod random;
+mod repeats;
+mod rules;

@@ -1,0 +1,240 @@
+//! Patterns of words, as a trie: what a message costs depends on its words, not on the bindings.
+
+use std::sync::Arc;
+
+use weir_model::fields::ShortString;
+
+use super::{index::Targets, record::Target};
+use crate::chunked::Chunked;
+
+/// Stands for one word.
+const ONE: &str = "*";
+/// Stands for any words, or none.
+const ANY: &str = "#";
+
+/// What is bound by patterns that begin alike. Copies share what did not change.
+#[derive(Clone, Debug, Default)]
+pub(super) struct TopicTrie {
+    words: Chunked<ShortString, Arc<Self>>,
+    one: Option<Arc<Self>>,
+    any: Option<Arc<Self>>,
+    targets: Targets,
+}
+
+impl TopicTrie {
+    pub(super) fn add(&mut self, pattern: &str, target: Target) {
+        let mut at = self;
+        for word in pattern.split('.') {
+            at = Arc::make_mut(at.child_or_new(word));
+        }
+        at.targets.add(target);
+    }
+
+    pub(super) fn remove(&mut self, pattern: &str, target: Target) {
+        self.remove_words(&mut pattern.split('.'), target);
+    }
+
+    fn remove_words<'a>(&mut self, words: &mut impl Iterator<Item = &'a str>, target: Target) {
+        let Some(word) = words.next() else {
+            return self.targets.remove(target);
+        };
+        match word {
+            ONE => remove_below(&mut self.one, words, target),
+            ANY => remove_below(&mut self.any, words, target),
+            _ => {
+                let key = word_of(word);
+                let Some(child) = self.words.get_mut(&key) else {
+                    return;
+                };
+                Arc::make_mut(child).remove_words(words, target);
+                if child.is_empty() {
+                    self.words.remove(&key);
+                }
+            }
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.words.is_empty() && self.one.is_none() && self.any.is_none() && self.targets.is_empty()
+    }
+
+    fn child_or_new(&mut self, word: &str) -> &mut Arc<Self> {
+        match word {
+            ONE => self.one.get_or_insert_default(),
+            ANY => self.any.get_or_insert_default(),
+            _ => {
+                let key = word_of(word);
+                if self.words.get(&key).is_none() {
+                    self.words.insert(key.clone(), Arc::default());
+                }
+                self.words.get_mut(&key).expect("it was just put there")
+            }
+        }
+    }
+
+    /// Calls `found` for each target of each pattern that matches. All patterns are followed side
+    /// by side, so that no pattern makes a key cost more than its words times the trie's nodes.
+    pub(super) fn route(&self, routing_key: &str, mut found: impl FnMut(Target)) {
+        let mut active = Vec::new();
+        self.enter(&mut active);
+        let mut next = Vec::new();
+        for word in routing_key.split('.') {
+            for (node, may_stay) in &active {
+                if *may_stay {
+                    next.push((*node, true));
+                }
+                if let Some(child) = node
+                    .words
+                    .find(|known| known.as_bytes().cmp(word.as_bytes()))
+                {
+                    child.enter(&mut next);
+                }
+                if let Some(child) = &node.one {
+                    child.enter(&mut next);
+                }
+            }
+            std::mem::swap(&mut active, &mut next);
+            next.clear();
+            if active.len() > 1 {
+                let address = |(node, _): &(&Self, bool)| std::ptr::from_ref(*node).addr();
+                active.sort_unstable_by_key(address);
+                active.dedup_by_key(|entry| address(entry));
+            }
+            if active.is_empty() {
+                return;
+            }
+        }
+        for (node, _) in active {
+            node.targets.iter().for_each(&mut found);
+        }
+    }
+
+    /// The node, and what is reached from it without a word. A node behind `#` may stay where it is
+    /// for any word.
+    fn enter<'a>(&'a self, active: &mut Vec<(&'a Self, bool)>) {
+        active.push((self, false));
+        let mut at = self;
+        while let Some(any) = &at.any {
+            active.push((any, true));
+            at = any;
+        }
+    }
+}
+
+fn remove_below<'a>(
+    child: &mut Option<Arc<TopicTrie>>,
+    words: &mut impl Iterator<Item = &'a str>,
+    target: Target,
+) {
+    let Some(node) = child else {
+        return;
+    };
+    Arc::make_mut(node).remove_words(words, target);
+    if node.is_empty() {
+        *child = None;
+    }
+}
+
+fn word_of(word: &str) -> ShortString {
+    ShortString::new(word).expect("a part of a short string is one")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::routing::record::QueueId;
+
+    fn queue(id: u64) -> Target {
+        Target::Queue(QueueId(id))
+    }
+
+    fn route(trie: &TopicTrie, key: &str) -> BTreeSet<Target> {
+        let mut found = BTreeSet::new();
+        trie.route(key, |target| {
+            found.insert(target);
+        });
+        found
+    }
+
+    /// What a pattern means, word by word.
+    fn matches(pattern: &[&str], key: &[&str]) -> bool {
+        match (pattern.split_first(), key.split_first()) {
+            (None, None) => true,
+            (Some((&ANY, rest)), None) => matches(rest, key),
+            (Some((&ANY, rest)), Some((_, fewer))) => matches(rest, key) || matches(pattern, fewer),
+            (Some((word, rest)), Some((first, fewer))) => {
+                (*word == ONE || word == first) && matches(rest, fewer)
+            }
+            (None, Some(_)) | (Some(_), None) => false,
+        }
+    }
+
+    #[test]
+    fn any_patterns_match_as_they_mean_and_leave_nothing_when_they_go() {
+        let mut seed = 7_u64;
+        let mut chance = |below: u64| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (seed >> 33) % below
+        };
+        let words = ["a", "b", "", ONE, ANY];
+        for _ in 0..200 {
+            let patterns: Vec<String> = (0..12)
+                .map(|_| {
+                    let count = chance(5) + 1;
+                    let pattern: Vec<&str> = (0..count)
+                        .map(|_| words[usize::try_from(chance(5)).unwrap()])
+                        .collect();
+                    pattern.join(".")
+                })
+                .collect();
+            let mut trie = TopicTrie::default();
+            for (pattern, id) in patterns.iter().zip(0..) {
+                trie.add(pattern, queue(id));
+            }
+            for _ in 0..20 {
+                let count = chance(5) + 1;
+                let key: Vec<&str> = (0..count)
+                    .map(|_| words[usize::try_from(chance(3)).unwrap()])
+                    .collect();
+                let expected = patterns.iter().zip(0..).filter(|(pattern, _)| {
+                    let pattern: Vec<&str> = pattern.split('.').collect();
+                    matches(&pattern, &key)
+                });
+                let expected: BTreeSet<Target> = expected.map(|(_, id)| queue(id)).collect();
+                assert_eq!(
+                    route(&trie, &key.join(".")),
+                    expected,
+                    "{patterns:?} {key:?}"
+                );
+            }
+            for (pattern, id) in patterns.iter().zip(0..) {
+                trie.remove(pattern, queue(id));
+            }
+            assert!(trie.is_empty());
+        }
+    }
+
+    #[test]
+    fn patterns_full_of_wildcards_cost_no_more_than_their_nodes() {
+        let mut trie = TopicTrie::default();
+        let pattern = ["#.a"; 60].join(".");
+        trie.add(&pattern, queue(1));
+        let key = ["a"; 120].join(".");
+        assert_eq!(route(&trie, &key), BTreeSet::from([queue(1)]));
+        assert_eq!(route(&trie, &format!("{key}.b")), BTreeSet::new());
+    }
+
+    #[test]
+    fn one_target_by_two_equal_patterns_stays_until_both_are_gone() {
+        let mut trie = TopicTrie::default();
+        trie.add("a.*", queue(1));
+        trie.add("a.*", queue(1));
+        trie.remove("a.*", queue(1));
+        assert_eq!(route(&trie, "a.b"), BTreeSet::from([queue(1)]));
+        trie.remove("a.*", queue(1));
+        trie.remove("a.*", queue(1));
+        assert!(trie.is_empty());
+    }
+}

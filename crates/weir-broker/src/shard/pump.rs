@@ -1,0 +1,475 @@
+//! Messages on their way from a queue's leader to the sessions that they were assigned to.
+//! Volatile: what a session holds and has not settled, the next leader sends again.
+//!
+//! One batch is under way for each session and partition, so that messages come in order, and no
+//! more than the session's node takes.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use weir_log::{
+    Millis,
+    partition::{ColdRead, Read, ReadBatches, ReadError},
+};
+use weir_model::{ErrorKind, Offset, PartitionId};
+use weir_raft::{Context, Input, Moment};
+
+use super::{
+    Shard, ShardCommand,
+    queue_times::QueueTimes,
+    session_watch::SessionWatch,
+    window::{Found, Window, Windows},
+};
+use crate::{
+    api::queues::{ConsumerTag, Delivered, DeliveryId},
+    machine::Machine,
+    node::queues::Handed,
+    outcome::AppliedOutcome,
+    queue::{Assignment, ConsumerKey, Gone, QueueCommand, Removed, SessionKey},
+};
+
+/// Most bytes of records that are under way to one session; one record may be larger.
+const MAX_BATCH_BYTES: usize = 1 << 20;
+/// Most messages of one batch.
+const MAX_BATCH_COUNT: usize = 2_000;
+/// Bytes of one read.
+const READ_BYTES: usize = 256 << 10;
+/// Pause after a batch that did not arrive, or a read that failed, in ms.
+const RETRY_MS: u64 = 100;
+
+type ShardContext<'a> = Context<'a, AppliedOutcome>;
+type OutboxKey = (PartitionId, SessionKey);
+
+/// What one session has not been sent yet of one partition.
+#[derive(Default)]
+struct Outbox {
+    waiting: VecDeque<Assignment>,
+    /// Of those, the first ones that were sent and may have arrived.
+    maybe_sent_count: usize,
+    under_way: Vec<Assignment>,
+    /// The last batch did not arrive, or the last read failed.
+    is_paused: bool,
+    /// A read of the disk is under way for it.
+    is_reading: bool,
+    /// Called once what was sent has arrived: for consumers that were detached.
+    leaving: Vec<Box<dyn FnOnce() + Send>>,
+}
+
+/// All that is on its way. Empty while another node leads.
+#[derive(Default)]
+pub(super) struct Pump {
+    outboxes: BTreeMap<OutboxKey, Outbox>,
+    /// Those to look at.
+    due: BTreeSet<OutboxKey>,
+    /// Those to look at later.
+    paused: BTreeSet<(Millis, OutboxKey)>,
+    windows: Windows,
+    /// Queues that have changed.
+    changed: BTreeSet<PartitionId>,
+    pub(super) times: QueueTimes,
+    pub(super) watch: SessionWatch,
+    is_scheduled: bool,
+    /// Tells what was begun under an earlier leadership.
+    era: u64,
+}
+
+/// What can be sent of an outbox.
+#[derive(Default)]
+struct Filled {
+    batch: Vec<(SessionKey, ConsumerTag, Delivered)>,
+    bytes: usize,
+    expired: Vec<(u64, Option<u64>)>,
+    void: Vec<(u64, Option<u64>)>,
+}
+
+/// What was found of a message.
+pub(super) enum Fetched {
+    Message(Delivered),
+    Expired,
+    Void,
+    /// The disk has it.
+    Cold(ColdRead),
+}
+
+impl Pump {
+    fn outbox(&mut self, partition: PartitionId, session: SessionKey) -> &mut Outbox {
+        self.outboxes.entry((partition, session)).or_default()
+    }
+
+    /// Nothing is sent to such sessions any more.
+    pub(super) fn sessions_ended(&mut self, gone: &Gone) {
+        self.outboxes.retain(|(_, session), outbox| {
+            let is_gone = gone.means(session);
+            if is_gone {
+                outbox.leaving.drain(..).for_each(|done| done());
+            }
+            !is_gone
+        });
+    }
+
+    fn clear(&mut self) {
+        let era = self.era + 1;
+        *self = Self {
+            era,
+            ..Self::default()
+        };
+    }
+
+    fn forget_idle(&mut self, key: OutboxKey) {
+        if self.outboxes.get(&key).is_some_and(Outbox::is_idle) {
+            self.outboxes.remove(&key);
+        }
+    }
+
+    fn pause(&mut self, key: OutboxKey, now: Millis) {
+        if let Some(outbox) = self.outboxes.get_mut(&key) {
+            outbox.is_paused = true;
+            self.paused.insert((now.plus(RETRY_MS), key));
+        }
+    }
+
+    /// Ends the pauses that are over.
+    fn end_pauses(&mut self, now: Millis) {
+        while let Some((until, key)) = self.paused.first().copied().filter(|it| it.0 <= now) {
+            self.paused.remove(&(until, key));
+            if let Some(outbox) = self.outboxes.get_mut(&key) {
+                outbox.is_paused = false;
+                self.due.insert(key);
+            }
+        }
+    }
+
+    /// When something that was put off is due, by the clock that never jumps.
+    pub(super) fn next_deadline(&self, at: Moment) -> Option<Millis> {
+        let paused = self.paused.first().map(|(until, _)| *until);
+        paused
+            .into_iter()
+            .chain(self.times.next_deadline(at))
+            .chain(self.watch.next_deadline())
+            .min()
+    }
+}
+
+impl Shard {
+    /// Sends what was assigned, where this node leads.
+    pub(super) fn pass_on(&mut self, partition: PartitionId, assigned: Vec<Assignment>) {
+        if !self.leads {
+            return;
+        }
+        for assignment in assigned {
+            let session = assignment.session;
+            let outbox = self.pump.outbox(partition, session);
+            outbox.waiting.push_back(assignment);
+            self.pump.due.insert((partition, session));
+        }
+        if self.queue(partition).is_some() {
+            self.pump.changed.insert(partition);
+            self.schedule_pump();
+        }
+    }
+
+    /// Lets the pump run in the worker's next turn: once for all that this turn assigns.
+    pub(super) fn schedule_pump(&mut self) {
+        if self.pump.is_scheduled {
+            return;
+        }
+        self.pump.is_scheduled = true;
+        self.visit_later(|shard, context| {
+            shard.pump.is_scheduled = false;
+            shard.run_pump(context);
+        });
+    }
+
+    /// Calls back in a later turn of the worker, unless another leadership began in between.
+    fn visit_later(&self, visit: impl FnOnce(&mut Self, &mut ShardContext<'_>) + Send + 'static) {
+        let era = self.pump.era;
+        visit_shard(&self.env.handle, self.id, move |shard, context| {
+            if shard.pump.era == era && context.leads {
+                visit(shard, context);
+            }
+        });
+    }
+
+    /// This node leads, or does no more: everything that consumers hold is sent again.
+    pub(super) fn lead_queues(&mut self, leads: bool) {
+        self.pump.clear();
+        if !leads {
+            return;
+        }
+        let queues = self.partitions.iter();
+        let held = queues.filter_map(|(id, partition)| {
+            let queue = partition.queue.as_ref()?;
+            Some((*id, queue.assigned()))
+        });
+        for (id, assigned) in held.collect::<Vec<_>>() {
+            self.pass_on(id, assigned);
+        }
+    }
+
+    pub(super) fn run_pump(&mut self, context: &mut ShardContext<'_>) {
+        for id in std::mem::take(&mut self.pump.changed) {
+            self.look_after(id, context);
+            self.watch_sessions_of(id, context);
+        }
+        self.pump.end_pauses(context.elapsed);
+        for key in std::mem::take(&mut self.pump.due) {
+            let outbox = self.pump.outboxes.get(&key);
+            if outbox.is_some_and(Outbox::may_send) {
+                self.send_to(key, context);
+            }
+        }
+    }
+
+    fn send_to(&mut self, key: OutboxKey, context: &mut ShardContext<'_>) {
+        let (partition, session) = key;
+        let filled = self.fill(key);
+        for (why, messages) in [
+            (Removed::Expired, filled.expired),
+            (Removed::Void, filled.void),
+        ] {
+            if !messages.is_empty() {
+                let remove = QueueCommand::Remove { why, messages };
+                context.propose(ShardCommand::queue(partition, &remove), None);
+            }
+        }
+        if filled.batch.is_empty() {
+            return self.pump.forget_idle(key);
+        }
+        let Some(node) = self.node() else { return };
+        let (handle, shard, era) = (self.env.handle.clone(), self.id, self.pump.era);
+        let done = move |handed: Result<Handed, ErrorKind>| {
+            visit_shard(&handle, shard, move |shard, context| {
+                if shard.pump.era == era && context.leads {
+                    shard.handed_over(key, handed, context);
+                }
+            });
+        };
+        node.deliver(session.node, filled.batch, Box::new(done));
+    }
+
+    /// Takes from the outbox what can be sent at once.
+    fn fill(&mut self, key: OutboxKey) -> Filled {
+        let (partition, session) = key;
+        let mut filled = Filled::default();
+        while filled.bytes < MAX_BATCH_BYTES && filled.batch.len() < MAX_BATCH_COUNT {
+            let outbox = self.pump.outboxes.get(&key);
+            let Some(next) = outbox.and_then(|outbox| outbox.waiting.front()).copied() else {
+                break;
+            };
+            let fetched = self.fetch_assigned(partition, &next);
+            let is_cold = matches!(fetched, Fetched::Cold(_));
+            let removed = (next.offset, Some(next.serial));
+            match (fetched, next.tag) {
+                (Fetched::Message(message), Some(tag)) => {
+                    filled.bytes += message.record.len();
+                    filled.batch.push((session, tag, message));
+                    self.pump.outbox(partition, session).under_way.push(next);
+                }
+                // Whoever asked on demand has the answer.
+                (Fetched::Message(_), None) => {}
+                (Fetched::Expired, _) => filled.expired.push(removed),
+                (Fetched::Void, _) => filled.void.push(removed),
+                (Fetched::Cold(read), _) => self.read_for(key, read),
+            }
+            if is_cold {
+                break;
+            }
+            let outbox = self.pump.outbox(partition, session);
+            outbox.waiting.pop_front();
+            outbox.maybe_sent_count = outbox.maybe_sent_count.saturating_sub(1);
+        }
+        filled
+    }
+
+    /// What an assignment is about.
+    pub(super) fn fetch_assigned(
+        &mut self,
+        partition: PartitionId,
+        assigned: &Assignment,
+    ) -> Fetched {
+        let void = Fetched::Void;
+        let Some(log) = self.partitions.get(&partition).map(|it| it.log.clone()) else {
+            return void;
+        };
+        let offset = assigned.offset;
+        let is_outside = |window: &Window| matches!(window.find(offset), Found::Outside);
+        if self.pump.windows.of(partition).is_none_or(is_outside) {
+            match log.read(Offset(offset), READ_BYTES, true) {
+                Read::Batches(batches) => {
+                    self.pump.windows.keep(partition, Window::open(batches));
+                }
+                Read::Cold(cold) => return Fetched::Cold(cold),
+                // Trimmed, whoever had it.
+                Read::AtEnd | Read::OutOfRange { .. } => return void,
+            }
+        }
+        let Some(Found::Record(found)) = self.pump.windows.of(partition).map(|it| it.find(offset))
+        else {
+            return void;
+        };
+        if found.header.is_control() || self.is_aborted(partition, found.header, offset) {
+            return void;
+        }
+        if self.had_expired(partition, &found.record, found.timestamp_ms, assigned) {
+            return Fetched::Expired;
+        }
+        Fetched::Message(Delivered {
+            id: DeliveryId::of(partition, offset, assigned.serial),
+            is_redelivered: assigned.is_redelivered,
+            failed_count: assigned.failed_count,
+            record: found.record,
+            timestamp_ms: found.timestamp_ms,
+        })
+    }
+
+    fn read_for(&mut self, key: OutboxKey, read: ColdRead) {
+        self.pump.outbox(key.0, key.1).is_reading = true;
+        self.read_window(key.0, read, move |shard, is_read, context| {
+            if let Some(outbox) = shard.pump.outboxes.get_mut(&key) {
+                outbox.is_reading = false;
+            }
+            if is_read {
+                shard.pump.due.insert(key);
+            } else {
+                shard.pump.pause(key, context.elapsed);
+            }
+            shard.run_pump(context);
+        });
+    }
+
+    /// Reads from the disk, on another thread, and keeps what was read. `then` hears whether there
+    /// is something.
+    pub(super) fn read_window(
+        &mut self,
+        partition: PartitionId,
+        read: ColdRead,
+        then: impl FnOnce(&mut Self, bool, &mut ShardContext<'_>) + Send + 'static,
+    ) {
+        let (handle, id, era) = (self.env.handle.clone(), self.id, self.pump.era);
+        let done = move |result: Result<ReadBatches, ReadError>| {
+            // Opened here, since that may take long.
+            let window = match result {
+                Ok(batches) => Ok(Window::open(batches)),
+                Err(error) => Err(error),
+            };
+            visit_shard(&handle, id, move |shard, context| {
+                if shard.pump.era != era || !context.leads {
+                    return;
+                }
+                let is_read = shard.keep_read(partition, window);
+                then(shard, is_read, context);
+            });
+        };
+        self.env.store.read_cold(read, Box::new(done));
+    }
+
+    fn keep_read(&mut self, partition: PartitionId, window: Result<Window, ReadError>) -> bool {
+        match window {
+            Ok(window) => {
+                self.pump.windows.keep(partition, window);
+                true
+            }
+            // Trimmed meanwhile: the next look finds that.
+            Err(ReadError::OutOfRange { .. }) => true,
+            Err(ReadError::Busy | ReadError::Closed) => false,
+            Err(error @ (ReadError::Corrupt { .. } | ReadError::Failed { .. })) => {
+                tracing::error!(%error, "a queue's messages cannot be read");
+                let log = self.partitions.get(&partition).map(|it| &it.log);
+                if let (ReadError::Corrupt { path, .. }, Some(log), Some(node)) =
+                    (&error, log, self.node())
+                {
+                    node.offers.found_damage(log, path);
+                }
+                false
+            }
+        }
+    }
+
+    fn handed_over(
+        &mut self,
+        key: OutboxKey,
+        handed: Result<Handed, ErrorKind>,
+        context: &mut ShardContext<'_>,
+    ) {
+        let Some(outbox) = self.pump.outboxes.get_mut(&key) else {
+            return;
+        };
+        let sent = std::mem::take(&mut outbox.under_way);
+        match handed {
+            Ok(handed) => {
+                outbox.leaving.drain(..).for_each(|done| done());
+                for session in handed.ended {
+                    let gone = Gone::Session(session);
+                    context.propose(ShardCommand::end_sessions(&gone), None);
+                }
+                self.pump.due.insert(key);
+            }
+            Err(error) => {
+                tracing::debug!(session = ?key.1, ?error, "deliveries come again");
+                outbox.maybe_sent_count += sent.len();
+                let again = sent.into_iter().rev();
+                again.for_each(|each| outbox.waiting.push_front(each));
+                self.pump.pause(key, context.elapsed);
+            }
+        }
+        self.run_pump(context);
+        self.pump.forget_idle(key);
+    }
+
+    /// The consumer was detached: what has not left yet stays here, and is ready again. `done` is
+    /// called once nothing more comes.
+    pub(crate) fn take_leave(
+        &mut self,
+        partition: PartitionId,
+        consumer: ConsumerKey,
+        done: Box<dyn FnOnce() + Send>,
+        context: &mut ShardContext<'_>,
+    ) {
+        let key = (partition, consumer.session);
+        let Some(outbox) = self.pump.outboxes.get_mut(&key) else {
+            return done();
+        };
+        let fresh = outbox.waiting.split_off(outbox.maybe_sent_count);
+        let is_its = |each: &Assignment| each.tag == Some(consumer.tag);
+        let (unsent, others): (Vec<_>, Vec<_>) = fresh.into_iter().partition(is_its);
+        outbox.waiting.extend(others);
+        if outbox.under_way.is_empty() && outbox.maybe_sent_count == 0 {
+            done();
+        } else {
+            outbox.leaving.push(done);
+        }
+        let unsent: Vec<(u64, u64)> = unsent.iter().map(|it| (it.offset, it.serial)).collect();
+        if !unsent.is_empty() {
+            let give_back = QueueCommand::GiveBack(unsent);
+            context.propose(ShardCommand::queue(partition, &give_back), None);
+        }
+        self.pump.forget_idle(key);
+    }
+}
+
+impl Outbox {
+    fn may_send(&self) -> bool {
+        let is_busy = !self.under_way.is_empty() || self.is_reading || self.is_paused;
+        !is_busy && !self.waiting.is_empty()
+    }
+
+    fn is_idle(&self) -> bool {
+        let is_empty = self.waiting.is_empty() && self.under_way.is_empty();
+        is_empty && self.leaving.is_empty() && !self.is_reading
+    }
+}
+
+/// Calls into a shard in a turn of its worker.
+pub(super) fn visit_shard(
+    handle: &weir_raft::Handle<Machine>,
+    group: weir_model::GroupId,
+    visit: impl FnOnce(&mut Shard, &mut ShardContext<'_>) + Send + 'static,
+) {
+    let visit = Box::new(
+        move |machine: &mut Machine, context: &mut ShardContext<'_>| {
+            if let Machine::Shard(shard) = machine {
+                visit(shard, context);
+            }
+        },
+    );
+    handle.send(Input::Visit { group, visit });
+}

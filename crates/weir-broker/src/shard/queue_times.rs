@@ -1,0 +1,265 @@
+//! What a queue's leader looks after as time passes: messages whose time has come, or is over.
+//!
+//! What expires is found by reading the first ready message of each level and waiting for its
+//! time: nothing is remembered of those behind it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use weir_log::{Millis, partition::ColdRead};
+use weir_model::{
+    PartitionId,
+    batch::BatchHeader,
+    message::{Envelope, Marks},
+    record::Records,
+};
+use weir_raft::{Context, Moment};
+
+use super::{Shard, ShardCommand, pump::Fetched};
+use crate::{
+    api::queues::Delivered,
+    outcome::AppliedOutcome,
+    queue::{Assignment, Queue, QueueCommand, Removed, SessionKey},
+};
+
+/// Most messages of a level that are looked at, and found to be expired, at once.
+const MAX_EXPIRED_COUNT: usize = 1_000;
+/// Pause until a message that has become the first is looked at, in ms: as a rule it is gone by
+/// then.
+const LOOK_PAUSE_MS: u64 = 5;
+/// Pause before another look where the last one came to nothing, in ms.
+const RETRY_MS: u64 = 500;
+/// Pause between two commands for what is due, in ms.
+const REPEAT_MS: u64 = 20;
+
+type ShardContext<'a> = Context<'a, AppliedOutcome>;
+
+/// What is due when, by the wall clock, for queues that wait for something.
+#[derive(Default)]
+pub(super) struct QueueTimes {
+    at: BTreeMap<PartitionId, Millis>,
+    order: BTreeSet<(Millis, PartitionId)>,
+    looks: BTreeMap<PartitionId, Look>,
+    /// Nothing is done before, by the clock that never jumps.
+    not_before: Millis,
+}
+
+/// When the first ready messages of a queue are to be looked at.
+#[derive(Default)]
+struct Look {
+    /// The messages that were first at the last look.
+    first: Vec<(u8, u64)>,
+    at: Option<Millis>,
+}
+
+/// What became of a look.
+enum Looked {
+    At(Option<Millis>),
+    Cold(ColdRead),
+}
+
+impl QueueTimes {
+    fn set(&mut self, id: PartitionId, at: Option<Millis>) {
+        if let Some(before) = self.at.remove(&id) {
+            self.order.remove(&(before, id));
+        }
+        if let Some(at) = at {
+            self.at.insert(id, at);
+            self.order.insert((at, id));
+        }
+    }
+
+    /// When something is due next, by the clock that never jumps.
+    pub(super) fn next_deadline(&self, moment: Moment) -> Option<Millis> {
+        let (at, _) = self.order.first()?;
+        let wait_ms = at.since(moment.now);
+        Some(moment.elapsed().plus(wait_ms).max(self.not_before))
+    }
+}
+
+impl Shard {
+    /// A queue has changed: when is something to be done for it?
+    pub(super) fn look_after(&mut self, id: PartitionId, context: &ShardContext<'_>) {
+        let times = &mut self.pump.times;
+        let queue = self.partitions.get(&id).and_then(|it| it.queue.as_deref());
+        let Some(queue) = queue else {
+            times.looks.remove(&id);
+            return times.set(id, None);
+        };
+        let mut look_at = None;
+        if queue.may_expire() {
+            let look = times.looks.entry(id).or_default();
+            let first = queue.ready(1);
+            if look.first != first {
+                look.at = (!first.is_empty()).then(|| context.now.plus(LOOK_PAUSE_MS));
+                look.first = first;
+            }
+            look_at = look.at;
+        } else {
+            times.looks.remove(&id);
+        }
+        let at = look_at.into_iter().chain(queue.next_wake()).min();
+        times.set(id, at);
+    }
+
+    /// Does what is due.
+    pub(super) fn pass_queue_time(&mut self, context: &mut ShardContext<'_>) {
+        if self.pump.times.not_before > context.elapsed {
+            return;
+        }
+        let order = self.pump.times.order.iter();
+        let due = order.take_while(|(at, _)| *at <= context.now);
+        let due: Vec<PartitionId> = due.map(|(_, id)| *id).collect();
+        if due.is_empty() {
+            return;
+        }
+        self.pump.times.not_before = context.elapsed.plus(REPEAT_MS);
+        for id in due {
+            self.wake_if_due(id, context);
+            self.look_if_due(id, context);
+            self.look_after(id, context);
+        }
+    }
+
+    fn wake_if_due(&self, id: PartitionId, context: &mut ShardContext<'_>) {
+        let next = self.queue(id).and_then(Queue::next_wake);
+        if next.is_some_and(|at| at <= context.now) {
+            context.propose(ShardCommand::queue(id, &QueueCommand::Wake), None);
+        }
+    }
+
+    fn look_if_due(&mut self, id: PartitionId, context: &mut ShardContext<'_>) {
+        let look = self.pump.times.looks.get(&id);
+        let is_due = look.is_some_and(|look| look.at.is_some_and(|at| at <= context.now));
+        if !is_due {
+            return;
+        }
+        let next = match self.look_for_expired(id, context) {
+            Looked::At(next) => next,
+            Looked::Cold(read) => {
+                self.read_window(id, read, move |shard, is_read, context| {
+                    let pause_ms = if is_read { 0 } else { RETRY_MS };
+                    if let Some(look) = shard.pump.times.looks.get_mut(&id) {
+                        look.at = Some(context.now.plus(pause_ms));
+                    }
+                    shard.look_after(id, context);
+                });
+                None
+            }
+        };
+        if let Some(look) = self.pump.times.looks.get_mut(&id) {
+            look.at = next;
+        }
+    }
+
+    fn look_for_expired(&mut self, id: PartitionId, context: &mut ShardContext<'_>) -> Looked {
+        let Some(queue) = self.queue(id) else {
+            return Looked::At(None);
+        };
+        if queue.is_full_of_dead() {
+            return Looked::At(Some(context.now.plus(RETRY_MS)));
+        }
+        let ready = queue.ready(MAX_EXPIRED_COUNT);
+        let (mut expired, mut void) = (Vec::new(), Vec::new());
+        let (mut next, mut cold) = (None::<Millis>, None);
+        let mut waiting_level = None;
+        for (level, offset) in ready {
+            if waiting_level == Some(level) {
+                continue;
+            }
+            match self.fetch_assigned(id, &unassigned(offset)) {
+                Fetched::Message(message) => match self.expires_at(id, &message) {
+                    Some(at) if at <= context.now => expired.push((offset, None)),
+                    at => {
+                        waiting_level = Some(level);
+                        next = next.into_iter().chain(at).min();
+                    }
+                },
+                Fetched::Expired => expired.push((offset, None)),
+                Fetched::Void => void.push((offset, None)),
+                Fetched::Cold(read) => {
+                    waiting_level = Some(level);
+                    cold.get_or_insert(read);
+                }
+            }
+        }
+        let found_any = !expired.is_empty() || !void.is_empty();
+        for (why, messages) in [(Removed::Expired, expired), (Removed::Void, void)] {
+            if !messages.is_empty() {
+                let remove = QueueCommand::Remove { why, messages };
+                context.propose(ShardCommand::queue(id, &remove), None);
+            }
+        }
+        match cold {
+            Some(read) => Looked::Cold(read),
+            // Where the proposal comes to nothing, another look finds the same.
+            None if found_any => Looked::At(Some(context.now.plus(RETRY_MS))),
+            None => Looked::At(next),
+        }
+    }
+
+    fn expires_at(&self, id: PartitionId, message: &Delivered) -> Option<Millis> {
+        let (begin, ttl_ms) = self.life(id, &message.record, message.timestamp_ms)?;
+        Some(begin.plus(ttl_ms))
+    }
+
+    /// From when on a message lives, and how long: as its queue or it says, whichever is shorter.
+    fn life(&self, id: PartitionId, record: &Bytes, timestamp_ms: i64) -> Option<(Millis, u64)> {
+        let queue = self.queue(id)?;
+        let record = Records::new(record, 1).next()?.ok()?;
+        let own = Envelope::of(&record).and_then(|it| it.glance.expiration?.parse().ok());
+        let of_queue = queue.settings().message_ttl_ms;
+        let ttl_ms = own.into_iter().chain(of_queue).min()?;
+        let due_ms = Marks::of(&record).due_ms.unwrap_or(timestamp_ms);
+        Some((Millis(timestamp_ms.max(due_ms)), ttl_ms))
+    }
+
+    /// Whether the message's time was over when it was assigned. With no time at all it may go to
+    /// whoever waits for it, which was seen to then, and never again.
+    pub(super) fn had_expired(
+        &self,
+        id: PartitionId,
+        record: &Bytes,
+        timestamp_ms: i64,
+        assigned: &Assignment,
+    ) -> bool {
+        let has_times = self.queue(id).is_some_and(Queue::has_times);
+        if !has_times || assigned.at == Millis(i64::MIN) {
+            return false;
+        }
+        let life = self.life(id, record, timestamp_ms);
+        life.is_some_and(|(begin, ttl_ms)| {
+            let is_at_once = ttl_ms == 0 && !assigned.is_redelivered;
+            !is_at_once && begin.plus(ttl_ms) <= assigned.at
+        })
+    }
+
+    /// Whether the record belongs to a transaction that was aborted.
+    pub(super) fn is_aborted(&self, id: PartitionId, header: &BatchHeader, offset: u64) -> bool {
+        let producer = header.producer_id.filter(|_| header.is_transactional());
+        let view = self.partitions.get(&id).and_then(|it| it.view.as_ref());
+        let (Some(producer), Some(view)) = (producer, view) else {
+            return false;
+        };
+        let offset = weir_model::Offset(offset);
+        let stable = view.stable(offset.plus(1), offset, offset.plus(1));
+        stable.aborted.iter().any(|each| each.producer == producer)
+    }
+}
+
+/// A message that is nobody's, to be looked at.
+fn unassigned(offset: u64) -> Assignment {
+    Assignment {
+        session: SessionKey {
+            node: weir_model::NodeId(0),
+            boot: 0,
+            number: 0,
+        },
+        tag: None,
+        offset,
+        serial: 0,
+        is_redelivered: false,
+        failed_count: 0,
+        at: Millis(i64::MIN),
+    }
+}

@@ -1,0 +1,58 @@
+//! The door: makes a session for each connection.
+
+use std::sync::Arc;
+
+use weir_door::{Connection, Door};
+
+use crate::session::{asks::Label, connection::AmqpSession};
+
+/// The version of RabbitMQ that clients are told, where nobody says otherwise: several of them
+/// behave by it.
+pub const DEFAULT_VERSION: &str = "4.2.1";
+
+/// What a user may set of the AMQP door.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AmqpConfig {
+    /// The version of RabbitMQ that clients are told, as `x.y.z`. Default [`DEFAULT_VERSION`].
+    pub version: String,
+}
+
+impl Default for AmqpConfig {
+    fn default() -> Self {
+        Self {
+            version: DEFAULT_VERSION.to_owned(),
+        }
+    }
+}
+
+/// The AMQP door.
+#[derive(Debug)]
+pub struct AmqpDoor {
+    config: Arc<AmqpConfig>,
+}
+
+impl AmqpDoor {
+    /// A door.
+    pub fn new(config: AmqpConfig) -> Self {
+        Self {
+            config: Arc::new(config),
+        }
+    }
+}
+
+impl Door for AmqpDoor {
+    type Session = AmqpSession;
+
+    fn name(&self) -> &'static str {
+        "amqp"
+    }
+
+    fn request_labels(&self) -> Vec<String> {
+        let labels = Label::ALL.iter();
+        labels.map(|label| label.name().to_owned()).collect()
+    }
+
+    fn open(&self, connection: Connection) -> AmqpSession {
+        AmqpSession::new(connection, Arc::clone(&self.config))
+    }
+}

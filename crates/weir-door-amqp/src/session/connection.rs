@@ -1,0 +1,450 @@
+//! The session: frames in, requests to the node, answers and deliveries out.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bytes::Bytes;
+use tracing::debug;
+use weir_broker::{
+    Ticket,
+    api::{Outcome, Request, queues::QueueRequest},
+};
+use weir_door::{
+    Bounds, CloseReason, Connection, Millis, Session,
+    limits::{MAX_IN_FLIGHT_BYTES, MAX_IN_FLIGHT_COUNT, MAX_UNSENT_BYTES},
+};
+use weir_model::fields::ShortString;
+
+use super::{
+    asks::{Asks, Then},
+    channel::{Channel, Link},
+    channels::Slot,
+    handshake::MAX_HANDSHAKE_MS,
+    heartbeat::{Beat, Heartbeat},
+    inbox::Inbox,
+    outbox::Outbox,
+    properties::Capabilities,
+};
+use crate::{
+    AmqpConfig,
+    codec::{Frame, FrameError, FrameKind, Method, PROTOCOL_HEADER_BYTES, frame_bytes, method},
+    wire_code::{Failure, ReplyCode},
+};
+
+/// Longest frame before limits are agreed upon, in bytes.
+const MAX_EARLY_FRAME_BYTES: usize = 16 << 10;
+/// A client that was told that its connection ends has this long to agree.
+const MAX_CLOSE_MS: u64 = 10_000;
+/// Why an AMQP connection is closed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AmqpClose {
+    /// What came first was not AMQP 0-9-1.
+    #[error("another protocol")]
+    Protocol,
+    /// The client was told of this.
+    #[error("{0}")]
+    Failed(Failure),
+    /// It did not become a connection in time.
+    #[error("no handshake in time")]
+    Handshake,
+    /// The client is silent.
+    #[error("missed heartbeats from the client")]
+    Heartbeat,
+}
+
+/// What is expected of the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    Header,
+    Start,
+    Tune,
+    Open,
+    /// Nothing: the node begins the session.
+    Opening,
+    Running,
+    /// Nothing: it closes, and what it asked for before is done.
+    Leaving,
+    /// Nothing: the node ends the session.
+    Ending,
+    /// Nothing: the node goes down, and what was asked for before is done.
+    Stopping,
+    /// `connection.close-ok`
+    Closing,
+    /// Nothing: it was refused.
+    Silent,
+}
+
+/// One connection of an AMQP client.
+#[derive(Debug)]
+pub struct AmqpSession {
+    pub(super) config: Arc<AmqpConfig>,
+    pub(super) connection: Connection,
+    pub(super) now: Millis,
+    pub(super) stage: Stage,
+    /// When the stage has lasted too long.
+    pub(super) due: Option<Millis>,
+    has_begun: bool,
+    inbox: Inbox,
+    pub(super) link: Link,
+    pub(super) channels: BTreeMap<u16, Slot>,
+    /// Channels that have collected something.
+    pub(super) touched: Vec<u16>,
+    pub(super) frame_max_bytes: usize,
+    pub(super) channel_max: u16,
+    pub(super) heartbeat: Heartbeat,
+    /// Why it will be closed.
+    pub(super) why: Option<AmqpClose>,
+    closed: Option<CloseReason>,
+}
+
+impl AmqpSession {
+    /// A session for a connection that was just taken.
+    pub fn new(connection: Connection, config: Arc<AmqpConfig>) -> Self {
+        Self {
+            config,
+            connection,
+            now: Millis(0),
+            stage: Stage::Header,
+            due: None,
+            has_begun: false,
+            inbox: Inbox::default(),
+            link: Link {
+                outbox: Outbox::new(MAX_EARLY_FRAME_BYTES),
+                asks: Asks::default(),
+                client: Capabilities::default(),
+                user: ShortString::default(),
+                number: connection.number,
+                pending_bytes: 0,
+                transacted_bytes: 0,
+                assembled_bytes: 0,
+                lacking_bytes: 0,
+            },
+            channels: BTreeMap::new(),
+            touched: Vec::new(),
+            frame_max_bytes: MAX_EARLY_FRAME_BYTES,
+            channel_max: 0,
+            heartbeat: Heartbeat::off(),
+            why: None,
+            closed: None,
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        let takes = match self.stage {
+            Stage::Header | Stage::Start | Stage::Tune | Stage::Open | Stage::Running => true,
+            Stage::Closing => return self.closed.is_none(),
+            Stage::Opening | Stage::Leaving | Stage::Ending | Stage::Stopping | Stage::Silent => {
+                false
+            }
+        };
+        takes
+            && self.closed.is_none()
+            && self.link.asks.count() < MAX_IN_FLIGHT_COUNT
+            && self.link.asks.held_bytes() + self.link.pending_bytes < MAX_IN_FLIGHT_BYTES
+            && self.link.outbox.len() < MAX_UNSENT_BYTES
+    }
+
+    /// Takes what there is room for, and hands over what was collected.
+    fn advance(&mut self) {
+        while self.has_room() {
+            if self.stage == Stage::Header {
+                match self.inbox.header() {
+                    Ok(Some(header)) => self.greet(header),
+                    Ok(None) => break,
+                    Err(()) => self.refuse_protocol(),
+                }
+                continue;
+            }
+            match self.inbox.frame(self.frame_max_bytes) {
+                Ok(Some(frame)) => {
+                    if let Err(failure) = self.frame(&frame) {
+                        self.fail(failure);
+                    }
+                }
+                Ok(None) => break,
+                Err(error) => self.no_frame(error),
+            }
+        }
+        for number in std::mem::take(&mut self.touched) {
+            self.on_channel(number, Channel::flush);
+        }
+        self.go_on_leaving();
+    }
+
+    fn no_frame(&mut self, error: FrameError) {
+        self.inbox.clear();
+        let failure = Failure::new(ReplyCode::FrameError, error.to_string());
+        match self.stage {
+            Stage::Closing => self.close(AmqpClose::Failed(failure)),
+            _ => self.fail(failure),
+        }
+    }
+
+    fn frame(&mut self, frame: &Frame) -> Result<(), Failure> {
+        if self.stage == Stage::Closing {
+            self.closing_frame(frame);
+            return Ok(());
+        }
+        match (frame.kind, frame.channel) {
+            (FrameKind::Heartbeat, 0) => Ok(()),
+            (FrameKind::Heartbeat, _) => {
+                let text = "heartbeat frame on a channel";
+                Err(Failure::new(ReplyCode::UnexpectedFrame, text))
+            }
+            (_, 0) => self.connection_frame(frame),
+            (_, number) if self.stage == Stage::Running => self.channel_frame(number, frame),
+            (_, number) => {
+                let text = format!("channel {number} before the connection is open");
+                Err(Failure::new(ReplyCode::CommandInvalid, text))
+            }
+        }
+    }
+
+    /// The connection ends: all that counts is that the client knows.
+    fn closing_frame(&mut self, frame: &Frame) {
+        if (frame.kind, frame.channel) != (FrameKind::Method, 0) {
+            return;
+        }
+        match Method::decode(frame.payload.clone()) {
+            Ok(Method::ConnectionCloseOk(_)) => self.close_as_told(),
+            Ok(Method::ConnectionClose(_)) => {
+                let answer = method::ConnectionCloseOk {};
+                self.link.outbox.method(0, &answer.into());
+                self.close_as_told();
+            }
+            Ok(_) | Err(_) => {}
+        }
+    }
+
+    /// The client is told why its connection ends.
+    pub(super) fn fail(&mut self, failure: Failure) {
+        let close = method::ConnectionClose {
+            reply_code: failure.code.number(),
+            reply_text: failure.reply_text(),
+            class_id: failure.method.class,
+            method_id: failure.method.method,
+        };
+        self.link.outbox.method(0, &close.into());
+        self.forget();
+        self.stage = Stage::Closing;
+        self.due = Some(self.now.plus(MAX_CLOSE_MS));
+        self.why = Some(AmqpClose::Failed(failure));
+    }
+
+    /// The client closes: once all that it asked for is done the session ends.
+    pub(super) fn leave(&mut self) {
+        if self.stage == Stage::Running {
+            self.stage = Stage::Leaving;
+        } else {
+            let answer = method::ConnectionCloseOk {};
+            self.link.outbox.method(0, &answer.into());
+            self.finish(CloseReason::Done);
+        }
+    }
+
+    fn go_on_leaving(&mut self) {
+        let are_idle = |slot: &Slot| match slot {
+            Slot::Open(channel) => channel.is_idle(),
+            Slot::Dropped => true,
+        };
+        if !matches!(self.stage, Stage::Leaving | Stage::Stopping)
+            || self.link.asks.count() > 0
+            || !self.channels.values().all(are_idle)
+        {
+            return;
+        }
+        if self.stage == Stage::Stopping {
+            let text = "broker forced connection closure with reason 'shutdown'";
+            return self.fail(Failure::new(ReplyCode::ConnectionForced, text));
+        }
+        self.stage = Stage::Ending;
+        if let Some(session) = self.link.asks.session.take() {
+            let request = QueueRequest::End { session };
+            self.link.asks.ask((0, 0), request, 0, Then::Ended);
+        }
+    }
+
+    /// Drops everything that belongs to the client.
+    fn forget(&mut self) {
+        self.channels.clear();
+        self.touched.clear();
+        self.link.asks.end();
+        self.link.pending_bytes = 0;
+        self.link.transacted_bytes = 0;
+        self.link.assembled_bytes = 0;
+        self.link.lacking_bytes = 0;
+    }
+
+    fn close_as_told(&mut self) {
+        match self.why.take() {
+            Some(why) => self.close(why),
+            None => self.finish(CloseReason::Done),
+        }
+    }
+
+    pub(super) fn close(&mut self, why: AmqpClose) {
+        self.finish(CloseReason::Peer(Box::new(why)));
+    }
+
+    pub(super) fn finish(&mut self, reason: CloseReason) {
+        self.inbox.clear();
+        self.forget();
+        self.closed.get_or_insert(reason);
+    }
+
+    fn beat(&mut self) {
+        let reads = self.has_room();
+        match self.heartbeat.beat(self.now, reads) {
+            Beat::Nothing => {}
+            Beat::Send => {
+                self.link.outbox.heartbeat();
+                self.heartbeat.note_sent(self.now);
+            }
+            Beat::Lost => self.close(AmqpClose::Heartbeat),
+        }
+    }
+}
+
+impl Session for AmqpSession {
+    fn bounds(&self, buffered: &[u8]) -> Bounds {
+        let mut whole_bytes = match self.stage {
+            Stage::Header if buffered.len() < PROTOCOL_HEADER_BYTES => {
+                let is_cut = b"AMQP".starts_with(&buffered[..buffered.len().min(4)]);
+                return Bounds {
+                    whole_bytes: if is_cut { 0 } else { buffered.len() },
+                    missing_bytes: PROTOCOL_HEADER_BYTES - buffered.len(),
+                };
+            }
+            Stage::Header => PROTOCOL_HEADER_BYTES,
+            _ => 0,
+        };
+        let mut missing_bytes = 0;
+        loop {
+            let rest = &buffered[whole_bytes..];
+            match frame_bytes(rest, self.frame_max_bytes) {
+                Ok(Some(total)) if total <= rest.len() => whole_bytes += total,
+                Ok(Some(total)) => {
+                    missing_bytes = total - rest.len();
+                    break;
+                }
+                Ok(None) => break,
+                // To be seen and refused.
+                Err(_) => {
+                    whole_bytes = buffered.len();
+                    break;
+                }
+            }
+        }
+        // What is begun must have room to end.
+        let lacking_bytes = self.link.lacking_bytes.saturating_sub(buffered.len());
+        Bounds {
+            whole_bytes,
+            missing_bytes: missing_bytes + lacking_bytes,
+        }
+    }
+
+    fn receive(&mut self, now: Millis, bytes: Bytes) {
+        self.now = now;
+        self.heartbeat.note_received(now);
+        if self.closed.is_some() || self.stage == Stage::Silent {
+            return;
+        }
+        self.inbox.push(bytes);
+        self.advance();
+    }
+
+    fn poll_request(&mut self) -> Option<(Ticket, Request)> {
+        self.link.asks.poll()
+    }
+
+    fn request_label(&self, ticket: Ticket) -> usize {
+        self.link.asks.label(ticket) as usize
+    }
+
+    fn complete(&mut self, now: Millis, ticket: Ticket, outcome: Outcome) {
+        self.now = now;
+        if self.closed.is_some() {
+            return;
+        }
+        match outcome {
+            Outcome::Queue(outcome) => self.answered(ticket, outcome),
+            outcome => debug!(?outcome, "no answer about queues"),
+        }
+        self.advance();
+    }
+
+    fn poll_transmit(&mut self, into: &mut Vec<Bytes>, max_bytes: usize) -> usize {
+        let moved_bytes = self.link.outbox.transmit(into, max_bytes);
+        if moved_bytes > 0 {
+            self.heartbeat.note_sent(self.now);
+            let delivered_bytes = self.link.outbox.take_delivered();
+            if let Some(session) = &self.link.asks.session
+                && delivered_bytes > 0
+            {
+                session.note_sent(delivered_bytes);
+            }
+            self.advance();
+        }
+        moved_bytes
+    }
+
+    fn poll_timeout(&self) -> Option<Millis> {
+        if !self.has_begun {
+            return Some(Millis(0));
+        }
+        match (self.due, self.heartbeat.due()) {
+            (Some(due), Some(beat)) => Some(due.min(beat)),
+            (due, beat) => due.or(beat),
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Millis) {
+        self.now = now;
+        if !self.has_begun {
+            self.has_begun = true;
+            if self.stage != Stage::Running {
+                self.due.get_or_insert_with(|| now.plus(MAX_HANDSHAKE_MS));
+            }
+        }
+        if self.due.is_some_and(|due| due <= now) {
+            match self.stage {
+                Stage::Closing | Stage::Silent => self.close_as_told(),
+                _ => self.close(AmqpClose::Handshake),
+            }
+        }
+        if self.closed.is_none() {
+            self.beat();
+        }
+    }
+
+    fn go_down(&mut self, now: Millis) {
+        self.now = now;
+        if self.stage == Stage::Running {
+            self.stage = Stage::Stopping;
+            self.advance();
+        }
+    }
+
+    fn wants_read(&self) -> bool {
+        self.has_room()
+    }
+
+    fn in_flight_count(&self) -> usize {
+        if self.closed.is_some() {
+            0
+        } else {
+            self.link.asks.count()
+        }
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.link.asks.held_bytes()
+            + self.link.pending_bytes
+            + self.link.transacted_bytes
+            + self.link.assembled_bytes
+            + self.inbox.len()
+    }
+
+    fn close_reason(&self) -> Option<&CloseReason> {
+        self.closed.as_ref()
+    }
+}

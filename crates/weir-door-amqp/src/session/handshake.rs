@@ -1,0 +1,210 @@
+//! From the first byte to an open connection, and the connection's own methods after that.
+
+use bytes::Bytes;
+use weir_broker::api::queues::{OpenSession, QueueOutcome, QueueRequest};
+use weir_model::fields::ShortString;
+
+use super::{
+    asks::Then,
+    connection::{AmqpClose, AmqpSession, Stage},
+    heartbeat::Heartbeat,
+    outbox::word,
+    properties::{self, Capabilities},
+    sasl,
+};
+use crate::{
+    codec::{Frame, FrameKind, MIN_FRAME_MAX_BYTES, Method, PROTOCOL_HEADER, method},
+    session::assembly::not_a_method,
+    wire_code::{Failure, ReplyCode},
+};
+
+/// Highest number of a channel (RabbitMQ's default).
+pub(super) const MAX_CHANNEL: u16 = 2047;
+/// Longest frame, in bytes (RabbitMQ's default).
+pub(super) const MAX_FRAME_BYTES: u32 = 128 << 10;
+/// Proposed interval of heartbeats (RabbitMQ's default).
+const HEARTBEAT_S: u16 = 60;
+/// Time for the whole handshake (RabbitMQ's default).
+pub(super) const MAX_HANDSHAKE_MS: u64 = 10_000;
+/// A client that was refused waits this long for the end: guessing takes time.
+const REFUSAL_MS: u64 = 1_000;
+/// AMQP 0-9 as clients of its first edition say it.
+const HEADER_0_9: [u8; 8] = *b"AMQP\x01\x01\x00\x09";
+
+impl AmqpSession {
+    /// Takes the protocol header; what is not served hears what is.
+    pub(super) fn greet(&mut self, header: [u8; 8]) {
+        if header != PROTOCOL_HEADER && header != HEADER_0_9 {
+            return self.refuse_protocol();
+        }
+        let start = method::ConnectionStart {
+            version_major: 0,
+            version_minor: 9,
+            server_properties: properties::of_server(&self.config),
+            mechanisms: Bytes::from_static(sasl::MECHANISMS.as_bytes()),
+            locales: Bytes::from_static(b"en_US"),
+        };
+        self.link.outbox.method(0, &start.into());
+        self.stage = Stage::Start;
+    }
+
+    pub(super) fn refuse_protocol(&mut self) {
+        self.link.outbox.raw(&PROTOCOL_HEADER);
+        self.close(AmqpClose::Protocol);
+    }
+
+    /// A frame of the connection itself.
+    pub(super) fn connection_frame(&mut self, frame: &Frame) -> Result<(), Failure> {
+        if frame.kind != FrameKind::Method {
+            let text = "expected method frame, got non method frame instead";
+            return Err(Failure::new(ReplyCode::UnexpectedFrame, text));
+        }
+        let method = Method::decode(frame.payload.clone()).map_err(not_a_method)?;
+        let id = method.id();
+        self.connection_method(method)
+            .map_err(|failure| failure.of(id))
+    }
+
+    fn connection_method(&mut self, method: Method) -> Result<(), Failure> {
+        match (self.stage, method) {
+            (Stage::Start, Method::ConnectionStartOk(start)) => self.start(&start),
+            (Stage::Tune, Method::ConnectionTuneOk(tune)) => self.tune(&tune),
+            (Stage::Open, Method::ConnectionOpen(open)) => {
+                self.open(&open.virtual_host);
+                Ok(())
+            }
+            (_, Method::ConnectionClose(_)) => {
+                self.leave();
+                Ok(())
+            }
+            (Stage::Running, Method::ConnectionUpdateSecret(_)) => {
+                // Nothing of what a user may do here depends on its secret.
+                let answer = method::ConnectionUpdateSecretOk {};
+                self.link.outbox.method(0, &answer.into());
+                Ok(())
+            }
+            (_, method) => {
+                let text = format!("{} is not expected here", method.name());
+                Err(Failure::new(ReplyCode::CommandInvalid, text))
+            }
+        }
+    }
+
+    fn start(&mut self, start: &method::ConnectionStartOk) -> Result<(), Failure> {
+        self.link.client = Capabilities::of_client(&start.client_properties);
+        let mechanism = start.mechanism.as_str();
+        if !sasl::is_offered(mechanism) {
+            let text = format!("unknown authentication mechanism '{mechanism}'");
+            return Err(Failure::new(ReplyCode::CommandInvalid, text));
+        }
+        let peer = self.connection.peer.ip();
+        let Some(user) = sasl::authenticate(mechanism, &start.response, peer) else {
+            self.refuse_login(mechanism);
+            return Ok(());
+        };
+        self.link.user = user;
+        let tune = method::ConnectionTune {
+            channel_max: MAX_CHANNEL,
+            frame_max: MAX_FRAME_BYTES,
+            heartbeat: HEARTBEAT_S,
+        };
+        self.link.outbox.method(0, &tune.into());
+        self.stage = Stage::Tune;
+        Ok(())
+    }
+
+    /// Who may not come in hears so where it understands it, and waits in any case.
+    fn refuse_login(&mut self, mechanism: &str) {
+        let text = format!(
+            "Login was refused using authentication mechanism {mechanism}. For details see the broker logfile."
+        );
+        let failure = Failure::new(ReplyCode::AccessRefused, text);
+        tracing::info!(peer = %self.connection.peer, mechanism, "login refused");
+        if self.link.client.authentication_failure_close {
+            self.fail(failure);
+        } else {
+            self.stage = Stage::Silent;
+            self.why = Some(AmqpClose::Failed(failure));
+            self.due = Some(self.now.plus(REFUSAL_MS));
+        }
+    }
+
+    fn tune(&mut self, tune: &method::ConnectionTuneOk) -> Result<(), Failure> {
+        let frame_max = negotiated(
+            "frame_max",
+            tune.frame_max,
+            (MIN_FRAME_MAX_BYTES, MAX_FRAME_BYTES),
+        )?;
+        let channel_max = negotiated(
+            "channel_max",
+            u32::from(tune.channel_max),
+            (1, u32::from(MAX_CHANNEL)),
+        )?;
+        self.frame_max_bytes = usize::try_from(frame_max).expect("usize has 32 bits or more");
+        self.link.outbox.frame_max_bytes = self.frame_max_bytes;
+        self.channel_max = u16::try_from(channel_max).unwrap_or(MAX_CHANNEL);
+        self.heartbeat = Heartbeat::start(self.now, tune.heartbeat);
+        self.stage = Stage::Open;
+        Ok(())
+    }
+
+    fn open(&mut self, vhost: &ShortString) {
+        let request = QueueRequest::Open(OpenSession {
+            vhost: vhost.as_str().to_owned(),
+            user: self.link.user.as_str().to_owned(),
+            name: format!("{} -> {}", self.connection.peer, self.connection.local),
+        });
+        self.link.asks.ask((0, 0), request, 0, Then::Opened);
+        self.stage = Stage::Opening;
+    }
+
+    /// The answer to that.
+    pub(super) fn opened(&mut self, outcome: QueueOutcome) -> Result<(), Failure> {
+        match outcome {
+            QueueOutcome::Opened(session) if self.stage == Stage::Opening => {
+                self.link.asks.session = Some(session);
+                let answer = method::ConnectionOpenOk {
+                    reserved_1: word(""),
+                };
+                self.link.outbox.method(0, &answer.into());
+                self.stage = Stage::Running;
+                self.due = None;
+                Ok(())
+            }
+            // The client has left meanwhile; the session ends by being dropped.
+            QueueOutcome::Opened(_) => Ok(()),
+            QueueOutcome::Refused(refused) => Err(Failure::refused(&refused)
+                .of(Method::ConnectionOpen(method::ConnectionOpen::default()).id())),
+            _ => Err(Failure::new(ReplyCode::InternalError, "no session")),
+        }
+    }
+}
+
+/// What a client settles for; 0 is what was offered.
+fn negotiated(name: &str, wanted: u32, (min, max): (u32, u32)) -> Result<u32, Failure> {
+    let refused = |how: &str, bound: u32| {
+        let text = format!("negotiated {name} = {wanted} is {how} allowed value ({bound})");
+        Err(Failure::new(ReplyCode::NotAllowed, text))
+    };
+    match wanted {
+        0 => Ok(max),
+        wanted if wanted < min => refused("lower than the minimum", min),
+        wanted if wanted > max => refused("higher than the maximum", max),
+        wanted => Ok(wanted),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_may_ask_for_less_and_not_for_more() {
+        let of = |wanted| negotiated("frame_max", wanted, (4096, 131_072)).ok();
+        assert_eq!(of(0), Some(131_072));
+        assert_eq!(of(4095), None);
+        assert_eq!(of(4096), Some(4096));
+        assert_eq!(of(131_072), Some(131_072));
+        assert_eq!(of(131_073), None);
+    }
+}

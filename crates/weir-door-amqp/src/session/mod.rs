@@ -1,0 +1,21 @@
+//! One AMQP connection without I/O.
+
+pub mod asks;
+mod assembly;
+mod basic;
+mod channel;
+mod channels;
+mod checks;
+pub mod connection;
+mod consumers;
+mod declare;
+mod delivery;
+mod handshake;
+mod heartbeat;
+mod inbox;
+mod outbox;
+mod properties;
+mod publish;
+mod sasl;
+mod settle;
+mod transaction;

@@ -1,0 +1,113 @@
+//! Who a client says it is.
+
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use weir_model::fields::{FieldTable, FieldValue, Reader, ShortString, Writer};
+
+/// Mechanisms that are offered, the preferred one first.
+pub(super) const MECHANISMS: &str = "PLAIN AMQPLAIN ANONYMOUS";
+/// The user that there is as long as nobody made another, from this machine only.
+const GUEST: &str = "guest";
+
+/// Name and password as a client gave them.
+#[derive(Debug, PartialEq, Eq)]
+struct Credentials {
+    user: Bytes,
+    password: Bytes,
+}
+
+/// The user, where it may come in.
+pub(super) fn authenticate(mechanism: &str, response: &Bytes, peer: IpAddr) -> Option<ShortString> {
+    let is_here = peer.to_canonical().is_loopback();
+    let is_guest = match mechanism {
+        "PLAIN" => is_guest(&plain(response)?),
+        "AMQPLAIN" => is_guest(&amqplain(response)?),
+        "ANONYMOUS" => true,
+        _ => false,
+    };
+    (is_here && is_guest).then(|| ShortString::new(GUEST))?
+}
+
+/// Whether the mechanism is offered.
+pub(super) fn is_offered(mechanism: &str) -> bool {
+    MECHANISMS.split(' ').any(|offered| offered == mechanism)
+}
+
+fn is_guest(given: &Credentials) -> bool {
+    given.user == GUEST && given.password == GUEST
+}
+
+/// `[authzid] NUL user NUL password`
+fn plain(response: &Bytes) -> Option<Credentials> {
+    let mut parts = response.split(|octet| *octet == 0);
+    let (_, user, password) = (parts.next()?, parts.next()?, parts.next()?);
+    let given = Credentials {
+        user: response.slice_ref(user),
+        password: response.slice_ref(password),
+    };
+    parts.next().is_none().then_some(given)
+}
+
+/// A table without its length.
+fn amqplain(response: &Bytes) -> Option<Credentials> {
+    let mut whole = bytes::BytesMut::with_capacity(response.len() + 4);
+    let mut writer = Writer::new(&mut whole);
+    writer.longstr(response);
+    writer.finish();
+    let table = Reader::new(whole.freeze()).table("response").ok()?;
+    let text = |name| match FieldTable::get(&table, name)? {
+        FieldValue::LongString(text) | FieldValue::Bytes(text) => Some(text.clone()),
+        _ => None,
+    };
+    Some(Credentials {
+        user: text("LOGIN")?,
+        password: text("PASSWORD")?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn here() -> IpAddr {
+        [127, 0, 0, 1].into()
+    }
+
+    fn is_let_in(mechanism: &str, response: &'static [u8], peer: IpAddr) -> bool {
+        authenticate(mechanism, &Bytes::from_static(response), peer).is_some()
+    }
+
+    #[test]
+    fn guest_comes_in_from_this_machine_alone() {
+        let mapped: IpAddr = "::ffff:127.0.0.1".parse().unwrap();
+        for peer in [here(), "::1".parse().unwrap(), mapped] {
+            assert!(is_let_in("PLAIN", b"\0guest\0guest", peer), "{peer}");
+            assert!(is_let_in("ANONYMOUS", b"anything", peer));
+        }
+        let far: IpAddr = [192, 0, 2, 1].into();
+        assert!(!is_let_in("PLAIN", b"\0guest\0guest", far));
+        assert!(!is_let_in("ANONYMOUS", b"", far));
+    }
+
+    #[test]
+    fn other_names_and_passwords_and_responses_that_are_none_are_refused() {
+        for response in [
+            &b"\0guest\0other"[..],
+            b"\0other\0guest",
+            b"\0guest\0guest\0",
+            b"guest\0guest",
+            b"",
+        ] {
+            assert!(!is_let_in("PLAIN", response, here()), "{response:?}");
+        }
+        assert!(!is_let_in("EXTERNAL", b"\0guest\0guest", here()));
+    }
+
+    #[test]
+    fn amqplain_is_a_table_without_its_length() {
+        let given = b"\x05LOGINS\x00\x00\x00\x05guest\x08PASSWORDS\x00\x00\x00\x05guest";
+        assert!(is_let_in("AMQPLAIN", given, here()));
+        assert!(!is_let_in("AMQPLAIN", &given[..given.len() - 1], here()));
+    }
+}

@@ -1,0 +1,13 @@
+//! The AMQP door from outside.
+
+// The lint's own exception for tests covers test functions, not what they call.
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+mod channels;
+mod client;
+mod consuming;
+mod handshake;
+mod hostile;
+mod order;
+mod publishing;
+mod transactions;

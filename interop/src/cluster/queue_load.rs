@@ -1,0 +1,214 @@
+//! Steady load on queues by AMQP clients that write a history, and its verdict.
+
+use super::load::Shape;
+use super::nodes::{Cluster, driver};
+use super::process::{Process, run_to_its_end};
+use crate::moments::Moments;
+use crate::queue_history::{self, Record, Verdict};
+use crate::stop;
+use anyhow::{Context, Result};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// Time in which the queues are made.
+const SET_UP_LIMIT: Duration = Duration::from_secs(90);
+/// Time within which every publisher must have new confirms of every address, once all is healed.
+const PROGRESS_LIMIT: Duration = Duration::from_secs(60);
+/// Time within which every queue's consumers must get new messages once the cluster is whole.
+const CONSUMER_LIMIT: Duration = Duration::from_secs(30);
+const FINISH_LIMIT: Duration = Duration::from_secs(150);
+/// Time in which the rest is consumed.
+const DRAIN_LIMIT: Duration = Duration::from_secs(180);
+/// Queues that are consumed all the time, as the driver numbers them.
+const CONSUMED_QUEUES: u32 = 8;
+/// Queues whose leaders are struck.
+const STRUCK: [&str; 4] = ["work", "tx", "single", "fan.quorum"];
+/// What each process of consumers does: three of them, so that one may be killed anywhere.
+const CONSUMERS: [&[&str]; 3] = [
+    &["--gets", "fan.quorum"],
+    &[
+        "--queues",
+        "work,tx,limit,single,exclusive,fan.classic,expired",
+    ],
+    &["--queues", "tx,single,exclusive,expired"],
+];
+
+/// Clients at work.
+pub(super) struct QueueLoad {
+    /// Begin of the queues' names.
+    prefix: String,
+    shape: Shape,
+    directory: PathBuf,
+    clients: Vec<Client>,
+}
+
+/// What a client does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Publish,
+    Consume,
+}
+
+/// A process of clients, and how it is started again.
+struct Client {
+    role: Role,
+    options: Vec<String>,
+    process: Process,
+}
+
+impl Role {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Publish => "publish",
+            Self::Consume => "consume",
+        }
+    }
+}
+
+impl QueueLoad {
+    /// Makes the queues, starts all clients, and waits for the first confirms.
+    pub(super) fn start(
+        cluster: &Cluster,
+        prefix: &str,
+        shape: Shape,
+        directory: &Path,
+    ) -> Result<Self> {
+        let directory = directory.join(prefix);
+        std::fs::create_dir_all(&directory)?;
+        let mut load = Self {
+            prefix: prefix.to_owned(),
+            shape,
+            directory,
+            clients: Vec::new(),
+        };
+        let setup = load.command(cluster, "setup", &[])?;
+        run_to_its_end(&load.directory, "setup", setup, SET_UP_LIMIT)?;
+        for number in 0..shape.producers {
+            let options = ["--turn".to_owned(), number.to_string()];
+            load.add(cluster, Role::Publish, &format!("p{number}"), &options)?;
+        }
+        load.wait_for_acks(1)?;
+        for (number, words) in CONSUMERS.iter().enumerate() {
+            let options: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();
+            load.add(cluster, Role::Consume, &format!("c{number}"), &options)?;
+        }
+        load.wait_for_consumers()?;
+        Ok(load)
+    }
+
+    fn add(&mut self, cluster: &Cluster, role: Role, name: &str, options: &[String]) -> Result<()> {
+        let command = self.command(cluster, role.word(), options)?;
+        self.clients.push(Client {
+            role,
+            options: options.to_vec(),
+            process: Process::start(&self.directory, name, command)?,
+        });
+        Ok(())
+    }
+
+    fn command(&self, cluster: &Cluster, role: &str, options: &[String]) -> Result<Command> {
+        let mut command = driver(cluster, "queues.py")?;
+        command
+            .args([role, "--nodes", &cluster.amqp().join(",")])
+            .args(["--prefix", &self.prefix])
+            .args(["--rate", &self.shape.rate.to_string()])
+            .args(["--value-bytes", &self.shape.value_bytes.to_string()])
+            .args(options);
+        Ok(command)
+    }
+
+    /// Where the history is.
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The node that leads one of the queues.
+    pub(super) fn leader(&self, cluster: &Cluster, moments: &mut Moments) -> Result<usize> {
+        let queue = moments.pick(&STRUCK).context("there are queues")?;
+        cluster.leader_of(&format!("{}.{queue}", self.prefix), 0)
+    }
+
+    /// Waits until each publisher has `count` more confirms of every address.
+    pub(super) fn wait_for_acks(&mut self, count: u64) -> Result<()> {
+        let targets: Vec<_> = self
+            .of_role(Role::Publish)
+            .map(|process| process.acked() + count)
+            .collect();
+        for (process, target) in self.of_role(Role::Publish).zip(targets) {
+            stop::wait_for("confirms of every address", PROGRESS_LIMIT, || {
+                process.ensure_alive()?;
+                Ok((process.acked() >= target).then_some(()))
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Waits until each queue's consumers get new messages; gives how long that took.
+    pub(super) fn wait_for_consumers(&mut self) -> Result<Duration> {
+        let started = Instant::now();
+        let before = self.last_deliveries();
+        let mut stuck = Vec::new();
+        let waited = stop::wait_for("consumers to go on", CONSUMER_LIMIT, || {
+            self.of_role(Role::Consume)
+                .try_for_each(Process::ensure_alive)?;
+            let now = self.last_deliveries();
+            stuck = (0..CONSUMED_QUEUES)
+                .filter(|queue| now.get(queue) <= before.get(queue))
+                .collect();
+            Ok(stuck.is_empty().then_some(()))
+        });
+        waited.with_context(|| format!("nothing from queues {stuck:?}"))?;
+        Ok(started.elapsed())
+    }
+
+    /// When each queue has delivered last, to whomever.
+    fn last_deliveries(&self) -> BTreeMap<u32, u64> {
+        let mut last = BTreeMap::new();
+        for client in &self.clients {
+            let positions = client.process.positions.lock();
+            for (queue, time_ns) in positions.expect("no panic holds it").iter() {
+                let newest = last.entry(*queue).or_insert(*time_ns);
+                *newest = (*time_ns).max(*newest);
+            }
+        }
+        last
+    }
+
+    /// kill -9 of one client; it comes back at once.
+    pub(super) fn kill_a_client(&mut self, cluster: &Cluster, moments: &mut Moments) -> Result<()> {
+        let indexes: Vec<_> = (0..self.clients.len()).collect();
+        let index = moments.pick(&indexes).context("there are clients")?;
+        let client = &self.clients[index];
+        let command = self.command(cluster, client.role.word(), &client.options)?;
+        self.clients[index].process.kill_and_return(command)
+    }
+
+    fn of_role(&mut self, role: Role) -> impl Iterator<Item = &mut Process> {
+        let clients = self.clients.iter_mut().filter(move |it| it.role == role);
+        clients.map(|client| &mut client.process)
+    }
+
+    /// Stops publishing, waits for the last confirms, and ends all consumers.
+    pub(super) fn finish(&mut self) -> Result<()> {
+        for role in [Role::Publish, Role::Consume] {
+            self.of_role(role)
+                .try_for_each(|process| process.finish(FINISH_LIMIT))?;
+        }
+        Ok(())
+    }
+
+    /// Connections that clients lost, and the like.
+    pub(super) fn errors(&self) -> u64 {
+        let clients = self.clients.iter();
+        clients.map(|client| client.process.errors()).sum()
+    }
+
+    /// Empties all queues and judges the history.
+    pub(super) fn judge(&self, cluster: &Cluster) -> Result<Verdict> {
+        let drain = self.command(cluster, "drain", &[])?;
+        run_to_its_end(&self.directory, "final", drain, DRAIN_LIMIT)?;
+        Ok(queue_history::check(&Record::read(&self.directory)?))
+    }
+}
