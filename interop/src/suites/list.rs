@@ -156,6 +156,16 @@ pub(super) const SUITES: &[Suite] = &[
         run: |ground| programs::java("Apps", ground),
     },
     Suite {
+        name: "pika",
+        about: "our cases of AMQP with pika",
+        is_quick: true,
+        needs: &[],
+        door: Door::Amqp,
+        checkout: None,
+        serve: &[],
+        run: |ground| programs::python("scenario_pika.py", ground),
+    },
+    Suite {
         name: "py-amqp-upstream",
         about: "py-amqp's own integration tests",
         is_quick: false,
