@@ -1,16 +1,24 @@
 """Cases of exchanges and bindings."""
 
+import contextlib
+
 import pika
 from amqp_ground import bodies, channel, depth, exchange, put, queue, refused, take
 from report import Skip, eventually, name_of
 
 
-def declared(ch, kind):
+@contextlib.contextmanager
+def optional(ch, kind):
     """An exchange of a kind that not every broker has."""
     try:
-        return exchange(ch, kind).__enter__()
+        made = exchange(ch, kind)
+        name = made.__enter__()
     except pika.exceptions.ChannelClosedByBroker as error:
-        raise Skip(error.reply_text)
+        raise Skip(error.reply_text) from error
+    try:
+        yield name
+    finally:
+        made.__exit__(None, None, None)
 
 
 def routes(kind, bindings, messages):
@@ -158,31 +166,25 @@ def binding_unknown():
 
 
 def consistent_hash():
-    with channel() as ch:
-        ex = declared(ch, "x-consistent-hash")
-        with queue(ch) as one, queue(ch) as two:
-            ch.queue_bind(one, ex, "10")
-            ch.queue_bind(two, ex, "10")
-            ch.confirm_delivery()
-            for number in range(200):
-                ch.basic_publish(ex, "key %d" % (number % 50), b"%d" % number)
-            counts = depth(ch, one), depth(ch, two)
-            assert sum(counts) == 200 and min(counts) >= 20 and counts[0] % 4 == 0, counts
-        ch.exchange_delete(ex)
+    with channel() as ch, optional(ch, "x-consistent-hash") as ex, queue(ch) as one, queue(ch) as two:
+        ch.queue_bind(one, ex, "10")
+        ch.queue_bind(two, ex, "10")
+        ch.confirm_delivery()
+        for number in range(200):
+            ch.basic_publish(ex, "key %d" % (number % 50), b"%d" % number)
+        counts = depth(ch, one), depth(ch, two)
+        assert sum(counts) == 200 and min(counts) >= 20 and counts[0] % 4 == 0, counts
 
 
 def random_exchange():
-    with channel() as ch:
-        ex = declared(ch, "x-random")
-        with queue(ch) as one, queue(ch) as two:
-            ch.queue_bind(one, ex, "")
-            ch.queue_bind(two, ex, "")
-            ch.confirm_delivery()
-            for number in range(100):
-                ch.basic_publish(ex, "", b"x")
-            counts = depth(ch, one), depth(ch, two)
-            assert sum(counts) == 100 and min(counts) >= 10, counts
-        ch.exchange_delete(ex)
+    with channel() as ch, optional(ch, "x-random") as ex, queue(ch) as one, queue(ch) as two:
+        ch.queue_bind(one, ex, "")
+        ch.queue_bind(two, ex, "")
+        ch.confirm_delivery()
+        for number in range(100):
+            ch.basic_publish(ex, "", b"x")
+        counts = depth(ch, one), depth(ch, two)
+        assert sum(counts) == 100 and min(counts) >= 10, counts
 
 
 def cc_and_bcc():

@@ -166,6 +166,16 @@ pub(super) const SUITES: &[Suite] = &[
         run: |ground| programs::python("scenario_pika.py", ground),
     },
     Suite {
+        name: "amqplib",
+        about: "our cases of AMQP with amqplib",
+        is_quick: true,
+        needs: &["node", "npm"],
+        door: Door::Amqp,
+        checkout: None,
+        serve: &[],
+        run: |ground| programs::node("scenario-amqplib.js", ground),
+    },
+    Suite {
         name: "py-amqp-upstream",
         about: "py-amqp's own integration tests",
         is_quick: false,
