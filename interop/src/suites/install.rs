@@ -7,21 +7,33 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A small machine that is soon there.
-pub(super) const JAVA_OPTIONS: [&str; 4] = [
+pub(super) const JAVA_OPTIONS: [&str; 5] = [
     "-Xmx256m",
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=error",
+    // PerfTest brings a logger of its own along.
+    "-Dslf4j.provider=org.slf4j.simple.SimpleServiceProvider",
 ];
 
 /// Class path of Kafka's tools with our own programs beside them, compiled when they have changed.
 pub(super) fn java_class_path() -> Result<String> {
     let jars = place::java_class_path()?;
-    let sources = place::root().join("interop/java/src");
-    let classes = place::kept().join("java-classes");
+    compiled("interop/java/src", "java-classes", &jars)
+}
+
+/// The same for AMQP: RabbitMQ's client, PerfTest, Spring, and Kafka's client beside them.
+pub(super) fn amqp_class_path() -> Result<String> {
+    let jars = place::jars("interop/java/amqp/pom.xml", "java-amqp")?;
+    compiled("interop/java/amqp/src", "java-amqp-classes", &jars)
+}
+
+fn compiled(sources: &str, classes: &str, jars: &str) -> Result<String> {
+    let sources = place::root().join(sources);
+    let classes = place::kept().join(classes);
     if is_stale(&sources, &classes)? {
         let mut command = Command::new("javac");
-        command.arg("-d").arg(&classes).args(["-cp", &jars]);
+        command.arg("-d").arg(&classes).args(["-cp", jars]);
         for entry in std::fs::read_dir(&sources)? {
             command.arg(entry?.path());
         }

@@ -31,7 +31,7 @@ import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicReference;
 
-/** The cases of interop/clients/CASES-AMQP.md with RabbitMQ's client for Java. ADDRESSES. */
+/** The cases of interop/clients/CASES-AMQP.md with RabbitMQ's client for Java. DIRECTORY ADDRESSES. */
 public final class Client {
     private static String[] addresses;
 
@@ -486,7 +486,7 @@ public final class Client {
 
     /** Runs all. */
     public static void main(String[] arguments) throws Exception {
-        addresses = arguments[0].split(",");
+        addresses = arguments[1].split(",");
         Told told = new Told();
         told.add("properties", Client::properties);
         told.add("header-types", Client::headerTypes);
