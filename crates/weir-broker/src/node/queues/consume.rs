@@ -124,7 +124,7 @@ impl Node {
             Err(refused) => return refuse(reply, refused),
         };
         if queue.kind == QueueType::Stream {
-            return self.consume_stream(consume, queue, reply);
+            return self.consume_stream(&consume, queue, reply);
         }
         let priority = match priority(&consume.arguments, &session, &consume.name) {
             Ok(priority) => priority,

@@ -31,16 +31,19 @@ const RETRY_MS: u64 = 100;
 /// How long a place is asked for, in ms.
 const MAX_TRYING_MS: u64 = 30_000;
 
+/// A place in each partition.
+type Starts = Result<Vec<(PartitionId, u64)>, ErrorKind>;
+
 impl Node {
     /// Begins to consume from a stream.
     pub(in super::super) fn consume_stream(
         self: &Arc<Self>,
-        consume: Consume,
+        consume: &Consume,
         queue: QueueTarget,
         reply: Reply,
     ) {
         let session = Arc::clone(&consume.session);
-        let (start, filter) = match self.stream_arguments(&consume) {
+        let (start, filter) = match self.stream_arguments(consume) {
             Ok(arguments) => arguments,
             Err(refused) => return refuse(reply, refused),
         };
@@ -62,14 +65,14 @@ impl Node {
         if let Err(refused) = self.add_consumer(&session, &queue, consumer) {
             return refuse(reply, refused);
         }
-        let node = Arc::clone(self);
+        let (node, tag) = (Arc::clone(self), consume.consumer);
         let partitions: Vec<PartitionId> = queue.partitions.iter().map(|(_, id)| *id).collect();
         self.find_starts(&partitions, start, move |starts| match starts {
             Ok(starts) => {
-                session.told.begin(consume.consumer, reply);
+                session.told.begin(tag, reply);
                 for (partition, from) in starts {
                     let reading = Reading {
-                        tag: consume.consumer,
+                        tag,
                         partition,
                         queue: queue.name.clone(),
                         filter: filter.clone(),
@@ -80,7 +83,7 @@ impl Node {
                 }
             }
             Err(error) => {
-                node.forget_consumer(&session, consume.consumer);
+                node.forget_consumer(&session, tag);
                 refuse(reply, Refused::Failed(error));
             }
         });
@@ -139,12 +142,12 @@ impl Node {
         self: &Arc<Self>,
         partitions: &[PartitionId],
         start: StreamStart,
-        then: impl FnOnce(Result<Vec<(PartitionId, u64)>, ErrorKind>) + Send + 'static,
+        then: impl FnOnce(Starts) + Send + 'static,
     ) {
         struct Found<F> {
             missing_count: AtomicUsize,
             /// A mutex: taken once per partition.
-            of: Mutex<(Result<Vec<(PartitionId, u64)>, ErrorKind>, Option<F>)>,
+            of: Mutex<(Starts, Option<F>)>,
         }
         let found = Arc::new(Found {
             missing_count: AtomicUsize::new(partitions.len()),

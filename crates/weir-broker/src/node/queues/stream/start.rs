@@ -120,7 +120,7 @@ impl Node {
                 })) => done(Ok(offset.0)),
                 // Nothing is as late: what comes next is.
                 Some(Ok(_)) if at != OffsetSpec::Latest => {
-                    node.offset_at(partition, OffsetSpec::Latest, done)
+                    node.offset_at(partition, OffsetSpec::Latest, done);
                 }
                 Some(Err(error)) => done(Err(error)),
                 Some(Ok(_)) | None => done(Err(ErrorKind::InvalidRequest)),

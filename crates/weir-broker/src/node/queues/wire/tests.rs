@@ -5,7 +5,7 @@ use crate::{
     api::queues::{Refused, Settlement},
     encoding::trial,
     node::queues::stream::Chunk,
-    queue::{Attach, ConsumerKey, QueueFigures, QueueSettings, settings},
+    queue::{Attach, ConsumerKey, QueueFigures, settings},
 };
 
 const SESSION: SessionKey = SessionKey {
@@ -31,7 +31,7 @@ fn calls() -> Vec<QueueCall> {
     };
     vec![
         QueueCall::Configure(Box::new(settings::tests::full())),
-        QueueCall::Configure(Box::new(QueueSettings::default())),
+        QueueCall::Configure(Box::default()),
         QueueCall::Attach(Attach {
             consumer,
             no_ack: true,
