@@ -16,4 +16,5 @@ mod queues;
 mod replicas;
 mod slow_disk;
 mod steward;
+mod streams;
 mod transactions;

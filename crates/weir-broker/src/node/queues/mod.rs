@@ -17,6 +17,7 @@ mod request;
 mod serve;
 mod session;
 mod sessions;
+mod stream;
 mod target;
 mod told;
 mod topology;

@@ -195,9 +195,16 @@ impl Node {
         found: &FoundQueue,
         done: impl FnOnce(Declared) + Send + 'static,
     ) {
+        let name = found.queue.name.clone();
+        if found.queue.kind == QueueType::Stream {
+            return done(Ok(DeclaredQueue {
+                name,
+                message_count: 0,
+                consumer_count: 0,
+            }));
+        }
         let settings = self.topology.load().routing().settings(&found.queue);
         let call = QueueCall::Configure(Box::new(settings));
-        let name = found.queue.name.clone();
         self.ask_partitions(found, &call, move |answers| {
             done(answers.map(|_| DeclaredQueue {
                 name,
@@ -229,6 +236,9 @@ impl Node {
         is_use: bool,
         done: impl FnOnce(Result<Option<QueueFigures>, Refused>) + Send + 'static,
     ) {
+        if found.queue.kind == QueueType::Stream {
+            return self.stream_figures(found, done);
+        }
         self.ask_partitions(found, &QueueCall::Figures { is_use }, move |answers| {
             done(answers.map(|answers| {
                 let mut sum = QueueFigures {
