@@ -254,8 +254,8 @@ impl Routing {
 
     fn bind(&mut self, bind: BindCommand) -> Decided {
         let vhost = self.vhost_of(&bind.vhost)?;
-        let target = self.target(vhost, &bind.destination, bind.session)?;
         let source = self.exchange_of(vhost, &bind.source)?;
+        let target = self.target(vhost, &bind.destination, bind.session)?;
         check_arguments(&bind.arguments)?;
         check_binding(source, &bind)?;
         if self.bindings.len() >= MAX_BINDINGS {

@@ -123,17 +123,14 @@ pub(crate) fn queue(
         received.is_auto_delete,
         current.is_auto_delete,
     )?;
-    for name in compared {
-        let (new, old) = (received.arguments.get(name), current.arguments.get(name));
-        if *name == QUEUE_TYPE && received.kind == current.kind {
-            // A type that is not said is the default one.
-            continue;
-        }
-        subject.argument(name, new, old)?;
-    }
+    // A type that is not said is the default one.
     if received.kind != current.kind {
         let (new, old) = (received.kind.name(), current.kind.name());
         return Err(subject.differ(QUEUE_TYPE, format!("'{new}'"), format!("'{old}'")));
+    }
+    for name in compared.iter().filter(|name| **name != QUEUE_TYPE) {
+        let (new, old) = (received.arguments.get(name), current.arguments.get(name));
+        subject.argument(name, new, old)?;
     }
     Ok(())
 }

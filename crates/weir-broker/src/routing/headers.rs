@@ -2,7 +2,10 @@
 
 use weir_model::fields::{FieldTable, FieldValue, ShortString};
 
-use super::record::text;
+use super::{
+    equivalence::{plain, type_name},
+    record::text,
+};
 
 /// What a binding of a headers exchange asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -71,12 +74,16 @@ fn float(value: &FieldValue) -> Option<f64> {
 pub(super) fn fault(arguments: &FieldTable) -> Option<String> {
     let value = arguments.get("x-match")?;
     let Some(mode) = text(value) else {
-        return Some("Invalid x-match field type; expected longstr".to_owned());
+        return Some(format!(
+            "Invalid x-match field type {} (value {}); expected longstr",
+            type_name(value),
+            plain(value)
+        ));
     };
     let is_known = ["all", "any", "all-with-x", "any-with-x"].contains(&mode);
     (!is_known).then(|| {
         format!(
-            "Invalid x-match field value '{mode}'; expected all, any, all-with-x, or any-with-x"
+            "Invalid x-match field value <<\"{mode}\">>; expected all, any, all-with-x, or any-with-x"
         )
     })
 }

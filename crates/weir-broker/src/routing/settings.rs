@@ -25,11 +25,12 @@ const QUORUM_PRIORITY_COUNT: u8 = 32;
 #[derive(Clone, Copy)]
 enum Rule {
     Text,
-    Name,
     Flag,
     AtLeast(i64),
     Within(i64, i64),
-    OneOf(&'static [&'static str]),
+    Priority,
+    /// One of these, else what is said of it.
+    OneOf(&'static [&'static str], &'static str),
     Age,
 }
 
@@ -43,21 +44,24 @@ const ALL: u8 = CLASSIC | QUORUM | STREAM;
 /// others are of no account.
 const ARGUMENTS: &[(&str, u8, Rule)] = &[
     ("x-consumer-timeout", SHARED, Rule::AtLeast(0)),
-    ("x-dead-letter-exchange", SHARED, Rule::Name),
+    ("x-dead-letter-exchange", SHARED, Rule::Text),
     ("x-dead-letter-routing-key", SHARED, Rule::Text),
     (
         "x-dead-letter-strategy",
         QUORUM,
-        Rule::OneOf(&["at-most-once", "at-least-once"]),
+        Rule::OneOf(&["at-most-once", "at-least-once"], "invalid_dlx_strategy"),
     ),
     ("x-delayed-retry-max", SHARED, Rule::AtLeast(0)),
     ("x-delayed-retry-min", SHARED, Rule::AtLeast(0)),
     (
         "x-delayed-retry-type",
         SHARED,
-        Rule::OneOf(&["disabled", "all", "failed", "returned"]),
+        Rule::OneOf(
+            &["disabled", "all", "failed", "returned"],
+            "invalid_delayed_retry_type",
+        ),
     ),
-    ("x-delivery-limit", QUORUM, Rule::AtLeast(-1)),
+    ("x-delivery-limit", QUORUM, Rule::AtLeast(i64::MIN)),
     ("x-expires", SHARED, Rule::Within(1, MAX_EXPIRY_MS)),
     ("x-initial-cluster-size", STREAM, Rule::AtLeast(1)),
     ("x-max-age", STREAM, Rule::Age),
@@ -65,22 +69,28 @@ const ARGUMENTS: &[(&str, u8, Rule)] = &[
     ("x-max-in-memory-length", QUORUM, Rule::AtLeast(0)),
     ("x-max-length", SHARED, Rule::AtLeast(0)),
     ("x-max-length-bytes", ALL, Rule::AtLeast(0)),
-    ("x-max-priority", CLASSIC, Rule::Within(0, MAX_PRIORITY)),
+    ("x-max-priority", CLASSIC, Rule::Priority),
     ("x-message-ttl", SHARED, Rule::Within(0, MAX_EXPIRY_MS)),
     (
         "x-overflow",
         SHARED,
-        Rule::OneOf(&["drop-head", "reject-publish", "reject-publish-dlx"]),
+        Rule::OneOf(
+            &["drop-head", "reject-publish", "reject-publish-dlx"],
+            "invalid_overflow",
+        ),
     ),
     (
         "x-queue-leader-locator",
         ALL,
-        Rule::OneOf(&["client-local", "balanced", "random", "least-leaders"]),
+        Rule::OneOf(
+            &["client-local", "balanced", "random", "least-leaders"],
+            "invalid_queue_locator_arg",
+        ),
     ),
     (
         "x-queue-type",
         ALL,
-        Rule::OneOf(&["classic", "quorum", "stream"]),
+        Rule::OneOf(&["classic", "quorum", "stream"], "unsupported queue type"),
     ),
     ("x-quorum-initial-group-size", QUORUM, Rule::AtLeast(1)),
     ("x-single-active-consumer", SHARED, Rule::Flag),
@@ -106,39 +116,38 @@ pub(super) const COMPARED_ARGUMENTS: &[&str] = &{
 impl Rule {
     /// What is wrong with a value, in RabbitMQ's words.
     fn fault(self, value: &FieldValue) -> Option<String> {
-        let unacceptable = || Some(format!("{{unacceptable_type,{}}}", type_name(value)));
+        let unacceptable = || format!("{{unacceptable_type,{}}}", type_name(value));
         match self {
-            Self::Text | Self::Name => match text(value) {
-                Some(text) if matches!(self, Self::Name) && text.len() > 255 => {
-                    Some(format!("{{value_too_long,{text}}}"))
+            Self::Text => text(value).is_none().then(unacceptable),
+            Self::Flag => (!matches!(value, FieldValue::Boolean(_))).then(unacceptable),
+            Self::AtLeast(low) => number_fault(value, low, i64::MAX),
+            Self::Within(low, high) => number_fault(value, low, high),
+            Self::Priority => match value.as_int() {
+                Some(number) if number > MAX_PRIORITY => {
+                    Some(format!("{{max_value_exceeded,{number}}}"))
                 }
-                Some(_) => None,
-                None => unacceptable(),
+                Some(_) | None => number_fault(value, 0, MAX_PRIORITY),
             },
-            Self::Flag if matches!(value, FieldValue::Boolean(_)) => None,
-            Self::Flag => unacceptable(),
-            Self::AtLeast(low) => Self::Within(low, i64::MAX).fault(value),
-            Self::Within(low, high) => match value.as_int() {
-                Some(number) if number < 0 && low >= 0 => {
-                    Some(format!("{{value_negative,{number}}}"))
-                }
-                Some(0) if low > 0 => Some("{value_zero,0}".to_owned()),
-                Some(number) if number < low => Some(format!("{{value_too_small,{number}}}")),
-                Some(number) if number > high => Some(format!("{{value_too_large,{number}}}")),
-                Some(_) => None,
-                None => unacceptable(),
-            },
-            Self::OneOf(words) => match text(value) {
-                Some(word) if words.contains(&word) => None,
-                Some(word) => Some(format!("{{unsupported_value,<<\"{word}\">>}}")),
-                None => unacceptable(),
+            Self::OneOf(words, fault) => match text(value) {
+                Some(word) => (!words.contains(&word)).then(|| fault.to_owned()),
+                None => Some(unacceptable()),
             },
             Self::Age => match text(value) {
-                Some(age) if age_ms(age).is_some() => None,
-                Some(_) => Some("{error,invalid_max_age}".to_owned()),
-                None => unacceptable(),
+                Some(age) => age_ms(age).is_none().then(|| "invalid_max_age".to_owned()),
+                None => Some(unacceptable()),
             },
         }
+    }
+}
+
+fn number_fault(value: &FieldValue, low: i64, high: i64) -> Option<String> {
+    match value.as_int() {
+        Some(number) if number < 0 && low >= 0 => Some(format!("{{value_negative,{number}}}")),
+        Some(0) if low > 0 => Some("{value_zero,0}".to_owned()),
+        Some(number) if number < low => Some(format!("{{value_too_small,{number}}}")),
+        Some(number) if number > high => Some(format!("{{value_too_large,{number}}}")),
+        Some(_) => None,
+        None => Some(format!("\"expected integer, got {}\"", type_name(value))),
     }
 }
 
@@ -169,24 +178,27 @@ pub(crate) struct Wanted<'a> {
 }
 
 impl Wanted<'_> {
-    /// Its type, where it can have these properties and arguments. `default_type`: of durable
-    /// queues that are shared and do not say.
+    /// Its type. `default_type`: of durable queues that are shared and do not say.
     pub(crate) fn queue_type(&self, default_type: Option<QueueType>) -> Result<QueueType, Refused> {
-        let kind = match self.arguments.get("x-queue-type") {
-            Some(value) => self.named_type(value)?,
+        match self.arguments.get("x-queue-type") {
+            Some(value) => self.named_type(value),
             None => {
                 let is_shared = self.is_durable && !self.is_exclusive && !self.is_auto_delete;
                 let kind = default_type.filter(|_| is_shared);
-                kind.unwrap_or_default()
+                Ok(kind.unwrap_or_default())
             }
-        };
+        }
+    }
+
+    /// Whether a queue of that type can have its properties and arguments.
+    pub(crate) fn check(&self, kind: QueueType) -> Result<(), Refused> {
         for (name, types, rule) in ARGUMENTS {
             let Some(value) = self.arguments.get(name) else {
                 continue;
             };
             if types & bit(kind) == 0 {
                 return Err(Refused::Precondition(format!(
-                    "invalid arg '{name}' for queue '{}' in vhost '{}' of queue type {}",
+                    "invalid arg '{name}' for queue '{}' in vhost '{}' of queue type rabbit_{}_queue",
                     self.name,
                     self.vhost,
                     kind.name()
@@ -196,9 +208,8 @@ impl Wanted<'_> {
                 return Err(self.fault(name, fault));
             }
         }
-        self.check_overflow(kind)?;
-        self.check_properties(kind)?;
-        Ok(kind)
+        self.check_dead_letters()?;
+        self.check_properties(kind)
     }
 
     fn named_type(&self, value: &FieldValue) -> Result<QueueType, Refused> {
@@ -207,17 +218,12 @@ impl Wanted<'_> {
             return Err(self.fault("x-queue-type", fault));
         };
         QueueType::named(name).ok_or_else(|| {
-            let fault = format!("{{unsupported_value,<<\"{}\">>}}", plain(value));
+            let fault = format!("\"unsupported queue type '{}'\"", plain(value));
             self.fault("x-queue-type", fault)
         })
     }
 
-    fn check_overflow(&self, kind: QueueType) -> Result<(), Refused> {
-        let overflow = self.arguments.get("x-overflow").and_then(text);
-        if kind == QueueType::Quorum && overflow == Some("reject-publish-dlx") {
-            let fault = "{unsupported_value,<<\"reject-publish-dlx\">>}".to_owned();
-            return Err(self.fault("x-overflow", fault));
-        }
+    fn check_dead_letters(&self) -> Result<(), Refused> {
         let has_key = self.arguments.get("x-dead-letter-routing-key").is_some();
         if has_key && self.arguments.get("x-dead-letter-exchange").is_none() {
             let fault = "routing_key_but_no_dlx_defined".to_owned();

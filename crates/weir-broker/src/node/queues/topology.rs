@@ -120,9 +120,14 @@ impl Node {
         if_unused: bool,
         reply: Reply,
     ) {
-        let refused = refuse_default(&name).and_then(|()| refuse_reserved("exchange", &name));
-        if let Err(refused) = refused {
+        if let Err(refused) = refuse_default(&name) {
             return settle(reply, Err(refused));
+        }
+        if Routing::is_reserved(&name) {
+            let vhost = &session.vhost;
+            let text =
+                format!("deletion of system exchange '{name}' in vhost '{vhost}' not allowed");
+            return settle(reply, Err(Refused::Access(text)));
         }
         let topology = self.topology.load();
         let routing = topology.routing();

@@ -91,8 +91,11 @@ impl Node {
         };
         let kind = wanted.queue_type(vhost.default_queue_type)?;
         let known = routing.queue(vhost.id, &name);
-        if known.is_none() && !is_named_here {
-            refuse_reserved("queue", &name)?;
+        if known.is_none() {
+            wanted.check(kind)?;
+            if !is_named_here {
+                refuse_reserved("queue", &name)?;
+            }
         }
         let is_hidden = declare.is_exclusive || is_named_here;
         let command = DeclareQueueCommand {
