@@ -176,6 +176,16 @@ pub(super) const SUITES: &[Suite] = &[
         run: |ground| programs::node("scenario-amqplib.js", ground),
     },
     Suite {
+        name: "celery",
+        about: "a Celery application on kombu and py-amqp, its workers killed and cut off",
+        is_quick: false,
+        needs: &[],
+        door: Door::Amqp,
+        checkout: None,
+        serve: &[],
+        run: |ground| programs::python("scenario_celery.py", ground),
+    },
+    Suite {
         name: "rabbitmq-java",
         about: "our cases of AMQP with RabbitMQ's client for Java",
         is_quick: false,
