@@ -186,6 +186,16 @@ pub(super) const SUITES: &[Suite] = &[
         run: |ground| programs::python("scenario_celery.py", ground),
     },
     Suite {
+        name: "topologies",
+        about: "what MassTransit and NServiceBus declare and send, method by method",
+        is_quick: false,
+        needs: &[],
+        door: Door::Amqp,
+        checkout: None,
+        serve: &[],
+        run: |ground| programs::python("scenario_topologies.py", ground),
+    },
+    Suite {
         name: "rabbitmq-java",
         about: "our cases of AMQP with RabbitMQ's client for Java",
         is_quick: false,
