@@ -10,6 +10,7 @@ mod forward;
 mod mesh;
 mod nodes;
 mod produce;
+mod queue_admin;
 mod queue_life;
 mod queues;
 mod replicas;

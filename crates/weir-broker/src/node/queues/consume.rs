@@ -230,7 +230,7 @@ impl Node {
             let back = untold.into_iter().map(|id| (id, Settlement::Requeue));
             node.settle_for(&asked, back.collect());
             match queue {
-                Some(queue) => node.delete_if_unused(queue, Box::new(then)),
+                Some(queue) => node.delete_if_unused(&queue, Box::new(then)),
                 None => then(),
             }
         };

@@ -33,5 +33,6 @@ pub(crate) use life::Run;
 pub(crate) use serve::serve;
 pub use session::QueueSession;
 pub(crate) use sessions::Sessions;
+pub(crate) use target::FoundQueue;
 pub(crate) use watchers::Watchers;
 pub(crate) use wire::{reread_answer, reread_call};

@@ -183,7 +183,7 @@ impl Node {
                     let refused = Refused::Failed(ErrorKind::ShuttingDown);
                     node.delete_exclusive_queues(session, Box::new(move || done(Err(refused))));
                 }
-                Ok(found) => node.configure(found, done),
+                Ok(found) => node.configure(&found, done),
                 Err(refused) => done(Err(refused)),
             }
         });
@@ -192,7 +192,7 @@ impl Node {
     /// Makes queues of the topic's partitions.
     fn configure(
         self: &Arc<Self>,
-        found: FoundQueue,
+        found: &FoundQueue,
         done: impl FnOnce(Declared) + Send + 'static,
     ) {
         let name = found.queue.name.clone();
@@ -205,7 +205,7 @@ impl Node {
         }
         let settings = self.topology.load().routing().settings(&found.queue);
         let call = QueueCall::Configure(Box::new(settings));
-        self.ask_partitions(&found, &call, move |answers| {
+        self.ask_partitions(found, &call, move |answers| {
             done(answers.map(|_| DeclaredQueue {
                 name,
                 message_count: 0,
@@ -223,7 +223,7 @@ impl Node {
                 consumer_count: figures.consumer_count,
             })),
             // Whoever declared it first did not come so far.
-            Ok(None) => node.configure(found, done),
+            Ok(None) => node.configure(&found, done),
             Err(refused) => done(Err(refused)),
         });
     }
