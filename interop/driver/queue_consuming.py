@@ -46,6 +46,7 @@ class Consumer(threading.Thread):
         self.nodes = Nodes(self.options, self.random.randrange(100))
         self.queue_name = Names(self.options.prefix).queue(name)
         self.session = None
+        self.is_ended = True
         self.connection = None
         self.channel = None
         self.messages = []
@@ -64,7 +65,6 @@ class Consumer(threading.Thread):
 
     def attend(self):
         """One connection, from its begin to its end."""
-        self.session = None
         self.messages = []
         self.is_cancelled = False
         try:
@@ -84,10 +84,10 @@ class Consumer(threading.Thread):
         finally:
             self.hang_up()
 
-    def end(self, kind):
-        if self.session is not None:
-            self.history.write(kind, "end", session=self.session)
-            self.session = None
+    def end(self, kind, **fields):
+        if not self.is_ended:
+            self.history.write(kind, "end", session=self.session, **fields)
+            self.is_ended = True
 
     def hang_up(self):
         """Closes what is still open, as it should be."""
@@ -124,6 +124,7 @@ class Consumer(threading.Thread):
         self.channel.basic_qos(prefetch_count=PREFETCH)
         self.channel.add_on_cancel_callback(self.on_cancelled)
         self.session = self.history.next_session()
+        self.is_ended = False
         prefetch = 0 if self.gets else PREFETCH
         self.history.write(
             "invoke", "consume", session=self.session, queue=queue.name, prefetch=prefetch, tx=queue.tx
@@ -178,9 +179,10 @@ class Consumer(threading.Thread):
         self.end("info")
         self.connection._impl._transport._sock.shutdown(socket.SHUT_RDWR)
         try:
-            self.connection.process_data_events(POLL_SECONDS)
+            while self.connection.is_open:
+                self.connection.process_data_events(POLL_SECONDS)
         except (AMQPError, OSError):
-            pass  # So it learns that its connection is gone.
+            pass  # It has learnt that its connection is gone.
         raise Left
 
     def leave(self):
@@ -188,8 +190,8 @@ class Consumer(threading.Thread):
         way = self.random.randrange(3)
         if way == 0:
             self.vanish()
-        self.end("ok")
         if way == 1:
+            self.end("ok", cancelled=True)
             for tag in list(self.channel.consumer_tags):
                 self.channel.basic_cancel(tag)
             self.connection.sleep(POLL_SECONDS)
