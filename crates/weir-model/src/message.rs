@@ -8,9 +8,13 @@
 //! a message by its headers' names. The tables are in `docs/mapping.md`.
 
 mod foreign;
+mod marks;
 mod text;
 
 use bytes::{BufMut, Bytes, BytesMut};
+
+use self::marks::MARKS;
+pub use self::marks::{Hop, Marks};
 
 use crate::{
     fields::{BasicProperties, DecodeError, FieldValue, Glance, Reader, ShortString, Writer},
@@ -63,7 +67,7 @@ impl MessageForm {
             match value {
                 FieldValue::LongString(_) | FieldValue::Bytes(_) if name.as_str() == KEY => {}
                 // Nobody but the broker writes an envelope.
-                _ if name.as_str() == ENVELOPE => {}
+                _ if matches!(name.as_str(), ENVELOPE | MARKS) => {}
                 value => {
                     self.value.clear();
                     let has_value = text::write(value, &mut self.value);
@@ -93,6 +97,15 @@ impl MessageForm {
             _ => None,
         });
         keys.next_back()
+    }
+
+    /// Notes down on the message that was set what its queue is to know.
+    pub fn mark(&mut self, marks: &Marks) {
+        if !marks.is_empty() {
+            self.value.clear();
+            marks.write(&mut self.value);
+            self.put(MARKS, true);
+        }
     }
 
     /// Appends a header with the value that was written down.

@@ -1,14 +1,18 @@
 //! Messages that arrive, and transactions that end.
 
+use weir_ledger::Lock;
 use weir_log::Millis;
 use weir_model::{
     ProducerId,
     batch::{BatchHeader, Codec, HEADER_BYTES},
-    message::Envelope,
+    message::{Envelope, Hop, Marks},
     record::Records,
 };
 
-use super::{Assignment, LogRange, Overflow, Queue, dead::Reason};
+use super::{
+    Assignment, LogRange, Overflow, Queue,
+    dead::{DELAYED, Reason},
+};
 
 /// Levels of priority that are told apart.
 const MAX_LEVEL_COUNT: u32 = 32;
@@ -59,10 +63,13 @@ pub(crate) struct Arrived<'a> {
 
 /// What a queue has to know of a message.
 #[derive(Clone, Copy, Debug, Default)]
-struct Look {
+struct Look<'a> {
     priority: u8,
     body_bytes: u32,
     ttl_ms: Option<u64>,
+    marks: Marks,
+    /// The message's own name, as a place in the batch.
+    id: Option<&'a str>,
 }
 
 impl Queue {
@@ -118,7 +125,7 @@ impl Queue {
             if refused_from.is_some() {
                 self.refuse(offset);
             } else {
-                self.take(offset, &look);
+                self.take(now, offset, &look);
                 fleeting.extend((look.ttl_ms == Some(0)).then_some(offset));
             }
             if may_refuse && self.settings.overflow != Overflow::DropHead {
@@ -148,7 +155,11 @@ impl Queue {
         found.ok().map(|at| self.refusals[at].1)
     }
 
-    fn take(&mut self, offset: u64, look: &Look) {
+    fn take(&mut self, now: Millis, offset: u64, look: &Look<'_>) {
+        if self.came_before(now, look) {
+            self.ledger.withhold(offset);
+            return;
+        }
         let level = self.level(look.priority);
         if level > 0 {
             self.ledger.withhold(offset);
@@ -158,6 +169,31 @@ impl Queue {
         if self.settings.max_length_bytes.is_some() {
             self.sizes.arrived(offset, look.body_bytes);
         }
+        if let Some(due_ms) = look.marks.due_ms.filter(|due_ms| *due_ms > now.0) {
+            self.delay(offset, due_ms);
+        }
+    }
+
+    /// The message is ready at its time.
+    fn delay(&mut self, offset: u64, due_ms: i64) {
+        let lock = Lock {
+            owner: DELAYED,
+            until_ms: Some(due_ms),
+        };
+        if self.ledger.acquire_at(offset, lock).is_some() {
+            self.sizes.taken(offset);
+        }
+    }
+
+    /// Whether the same message is here already, or was.
+    fn came_before(&mut self, now: Millis, look: &Look<'_>) -> bool {
+        let is_repeat = |hop: Hop| !self.hops.note(hop);
+        if look.marks.hop.is_some_and(is_repeat) {
+            return true;
+        }
+        let window_ms = self.settings.dedup_ms;
+        let named = window_ms.zip(look.id);
+        named.is_some_and(|(window_ms, id)| !self.ids.note(now, window_ms, id))
     }
 
     fn refuse(&mut self, offset: u64) {
@@ -217,7 +253,7 @@ impl Queue {
 
 /// What records that are not compressed say of themselves. Messages of our own doors are never
 /// compressed; others have neither priority nor time to live.
-fn looks<'a>(arrived: &Arrived<'a>) -> impl Iterator<Item = Look> + use<'a> {
+fn looks<'a>(arrived: &Arrived<'a>) -> impl Iterator<Item = Look<'a>> + use<'a> {
     let header = arrived.header;
     let is_open = header.codec == Codec::None;
     let body = arrived.batch.get(HEADER_BYTES..).filter(|_| is_open);
@@ -234,6 +270,8 @@ fn looks<'a>(arrived: &Arrived<'a>) -> impl Iterator<Item = Look> + use<'a> {
             priority: glance.and_then(|own| own.priority).unwrap_or(0),
             body_bytes: u32::try_from(body_bytes).unwrap_or(u32::MAX),
             ttl_ms: glance.and_then(|own| own.expiration?.parse().ok()),
+            marks: record.as_ref().map(Marks::of).unwrap_or_default(),
+            id: glance.and_then(|own| own.message_id),
         }
     })
 }

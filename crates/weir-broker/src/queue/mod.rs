@@ -12,6 +12,7 @@ mod consumers;
 mod dead;
 mod limits;
 pub(crate) mod refused;
+mod repeats;
 mod sessions;
 pub(crate) mod settings;
 mod settle;

@@ -9,7 +9,7 @@
 //! `u32` ranges, each `u64` first and last offset; `u8` whether the ledger is behind; `u8` whether
 //! messages have times to live; `u64` bytes that are ready, `u32` sizes, each `u64` offset, `u32`
 //! bytes; `u32` batches that were not taken as a whole, ascending, each `u64` base offset, `u32` the
-//! first record that was refused.
+//! first record that was refused; then what came before: see [`super::repeats`].
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -23,6 +23,7 @@ use super::{
     command::{read_session, write_session},
     consumers::{Consumers, Holder, Terms},
     limits::Sizes,
+    repeats::{Hops, MessageIds},
     sessions::LastGet,
 };
 use crate::{
@@ -80,6 +81,8 @@ impl Queue {
             writer.u64(*base);
             writer.u32(*from);
         }
+        self.hops.write(&mut writer);
+        self.ids.write(&mut writer);
         writer.finish()
     }
 
@@ -99,6 +102,8 @@ impl Queue {
         for _ in 0..reader.count(8 + 4)? {
             refusals.push_back((reader.u64()?, reader.u32()?));
         }
+        let hops = Hops::read(&mut reader)?;
+        let ids = MessageIds::read(&mut reader)?;
         let queue = Self {
             settings,
             ledger,
@@ -108,6 +113,8 @@ impl Queue {
             is_behind,
             sizes,
             refusals,
+            hops,
+            ids,
             has_expirations,
         };
         if !queue.is_sound() {

@@ -12,6 +12,7 @@ use super::{
     consumers::{Consumers, NotAttached},
     dead::{DELAYED, DeadLetter, Reason},
     limits::Sizes,
+    repeats::{Hops, MessageIds},
     sessions::LastGet,
 };
 use crate::api::queues::ConsumerTag;
@@ -36,6 +37,8 @@ pub(crate) struct Queue {
     /// Batches of which the queue did not take all, the latest ones: base offset and the first record
     /// that it refused.
     pub(super) refusals: VecDeque<(u64, u32)>,
+    pub(super) hops: Hops,
+    pub(super) ids: MessageIds,
     /// Some message has a time to live of its own.
     pub(super) has_expirations: bool,
 }
@@ -89,6 +92,8 @@ impl Queue {
             is_behind: log.stable_end < log.end,
             sizes: Sizes::default(),
             refusals: VecDeque::new(),
+            hops: Hops::default(),
+            ids: MessageIds::default(),
             has_expirations: false,
         }
     }
@@ -129,6 +134,9 @@ impl Queue {
         }
         if settings.max_length_bytes.is_none() {
             self.sizes = Sizes::default();
+        }
+        if settings.dedup_ms.is_none() {
+            self.ids.clear();
         }
         self.settings = settings;
     }

@@ -7,7 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use weir_log::{Millis, partition::ColdRead};
-use weir_model::{PartitionId, batch::BatchHeader, message::Envelope, record::Records};
+use weir_model::{
+    PartitionId,
+    batch::BatchHeader,
+    message::{Envelope, Marks},
+    record::Records,
+};
 use weir_raft::{Context, Moment};
 
 use super::{Shard, ShardCommand, pump::Fetched};
@@ -194,17 +199,19 @@ impl Shard {
     }
 
     fn expires_at(&self, id: PartitionId, message: &Delivered) -> Option<Millis> {
-        let ttl_ms = self.time_to_live_ms(id, &message.record)?;
-        Some(Millis(message.timestamp_ms).plus(ttl_ms))
+        let (begin, ttl_ms) = self.life(id, &message.record, message.timestamp_ms)?;
+        Some(begin.plus(ttl_ms))
     }
 
-    /// The queue's or the message's own, whichever is shorter.
-    fn time_to_live_ms(&self, id: PartitionId, record: &Bytes) -> Option<u64> {
+    /// From when on a message lives, and how long: as its queue or it says, whichever is shorter.
+    fn life(&self, id: PartitionId, record: &Bytes, timestamp_ms: i64) -> Option<(Millis, u64)> {
         let queue = self.queue(id)?;
         let record = Records::new(record, 1).next()?.ok()?;
         let own = Envelope::of(&record).and_then(|it| it.glance.expiration?.parse().ok());
         let of_queue = queue.settings().message_ttl_ms;
-        own.into_iter().chain(of_queue).min()
+        let ttl_ms = own.into_iter().chain(of_queue).min()?;
+        let due_ms = Marks::of(&record).due_ms.unwrap_or(timestamp_ms);
+        Some((Millis(timestamp_ms.max(due_ms)), ttl_ms))
     }
 
     /// Whether the message's time was over when it was assigned. With no time at all it may go to
@@ -220,9 +227,10 @@ impl Shard {
         if !has_times || assigned.at == Millis(i64::MIN) {
             return false;
         }
-        self.time_to_live_ms(id, record).is_some_and(|ttl_ms| {
+        let life = self.life(id, record, timestamp_ms);
+        life.is_some_and(|(begin, ttl_ms)| {
             let is_at_once = ttl_ms == 0 && !assigned.is_redelivered;
-            !is_at_once && Millis(timestamp_ms).plus(ttl_ms) <= assigned.at
+            !is_at_once && begin.plus(ttl_ms) <= assigned.at
         })
     }
 

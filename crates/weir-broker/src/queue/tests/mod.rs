@@ -3,4 +3,5 @@
 mod bench;
 mod limits;
 mod random;
+mod repeats;
 mod rules;

@@ -1,0 +1,118 @@
+use weir_log::Millis;
+use weir_model::{
+    PartitionId,
+    batch_builder::BatchBuilder,
+    fields::BasicProperties,
+    message::{Hop, Marks, MessageForm},
+};
+
+use super::bench::{Bench, attach, batch, short, told};
+use crate::queue::{QueueCommand, QueueFigures, QueueSettings};
+
+fn marked(marks: &[Marks]) -> bytes::Bytes {
+    let mut builder = BatchBuilder::new(0);
+    let mut form = MessageForm::default();
+    for marks in marks {
+        form.set(&short(""), &short("q"), &BasicProperties::default());
+        form.mark(marks);
+        builder.push(&form, b"body", 1_000);
+    }
+    builder.finish(None)
+}
+
+fn due(due_ms: i64) -> Marks {
+    Marks {
+        due_ms: Some(due_ms),
+        hop: None,
+    }
+}
+
+#[test]
+fn a_message_is_ready_at_its_time_and_never_early() {
+    let mut bench = Bench::new(QueueSettings {
+        max_length_bytes: Some(100),
+        ..QueueSettings::default()
+    });
+    bench.attach(attach(1, 0));
+    let now_ms = bench.now.0;
+    let year_ms = 365 * 24 * 3_600_000;
+    let all = [
+        due(now_ms + 500),
+        due(now_ms),
+        due(now_ms + 3 * year_ms),
+        due(now_ms + 499),
+    ];
+    let (_, at_once) = bench.enqueue(&marked(&all));
+    assert_eq!(told(&at_once), [(1, 1)]);
+    let figures = QueueFigures {
+        ready_count: 0,
+        unacked_count: 1,
+        delayed_count: 3,
+        consumer_count: 1,
+    };
+    assert_eq!(bench.queue.figures(), figures);
+    for (at_ms, wanted) in [(499, 3), (500, 0), (3 * year_ms, 2)] {
+        let at = bench.queue.next_wake().unwrap();
+        assert_eq!(at, Millis(now_ms + at_ms));
+        bench.now = Millis(at.0 - 1);
+        assert_eq!(told(&bench.apply(QueueCommand::Wake).1), []);
+        bench.now = at;
+        let woken = bench.apply(QueueCommand::Wake).1;
+        assert_eq!(
+            (told(&woken), woken[0].is_redelivered),
+            (vec![(1, wanted)], false)
+        );
+    }
+    assert_eq!((bench.queue.next_wake(), bench.queue.floor()), (None, 0));
+}
+
+#[test]
+fn a_purge_leaves_what_waits_for_its_time() {
+    let mut bench = Bench::new(QueueSettings::default());
+    bench.enqueue(&marked(&[due(bench.now.0 + 1), Marks::default()]));
+    bench.apply(QueueCommand::Purge);
+    assert_eq!(bench.queue.figures().delayed_count, 1);
+}
+
+#[test]
+fn a_dead_letter_that_comes_twice_is_there_once() {
+    let hop = |serial| Marks {
+        due_ms: None,
+        hop: Some(Hop {
+            source: PartitionId(3),
+            serial,
+            floor: 4,
+        }),
+    };
+    let mut bench = Bench::new(QueueSettings::default());
+    bench.enqueue(&marked(&[hop(4), hop(5)]));
+    bench.enqueue(&marked(&[hop(4), hop(6), hop(3)]));
+    assert_eq!(bench.queue.ready(9), [(0, 0), (0, 1), (0, 3)]);
+}
+
+#[test]
+fn a_message_of_a_name_that_was_there_is_none_within_the_window() {
+    let named = |id: &str| BasicProperties {
+        message_id: Some(short(id)),
+        ..BasicProperties::default()
+    };
+    let of = |ids: &[&str]| {
+        let all: Vec<_> = ids.iter().map(|id| (named(id), &b"body"[..])).collect();
+        batch(&all)
+    };
+    let settings = QueueSettings {
+        dedup_ms: Some(100),
+        ..QueueSettings::default()
+    };
+    let mut bench = Bench::new(settings);
+    assert_eq!(bench.enqueue(&of(&["a", "b", "a"])).0, None);
+    bench.now = bench.now.plus(99);
+    bench.enqueue(&of(&["b", "c"]));
+    assert_eq!(bench.queue.ready(9), [(0, 0), (0, 1), (0, 4)]);
+    bench.now = bench.now.plus(1);
+    bench.enqueue(&of(&["b"]));
+    assert_eq!(bench.queue.ready(9).len(), 4);
+    bench.configure(QueueSettings::default());
+    bench.enqueue(&of(&["b", "b"]));
+    assert_eq!(bench.queue.ready(9).len(), 6);
+}
