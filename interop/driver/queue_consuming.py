@@ -16,9 +16,10 @@ PREFETCH = 10
 MAX_GETS = 10
 POLL_SECONDS = 0.05
 REPORT_SECONDS = 0.1
-# After such a time a consumer leaves by itself: soon where others wait for its place.
+# After such a time a consumer leaves by itself: soon where others wait for its place, and else so
+# late that it is missed when it gets nothing.
 ALONE_SECONDS = (1.0, 4.0)
-BESIDE_SECONDS = (5.0, 20.0)
+BESIDE_SECONDS = (60.0, 120.0)
 CLASH_SECONDS = 0.2
 ACCESS_REFUSED = 403
 
@@ -90,9 +91,9 @@ class Consumer(threading.Thread):
             self.is_ended = True
 
     def hang_up(self):
-        """Closes what is still open, as it should be."""
+        """Closes what is still open. This client cancels its consumers before it closes."""
         if self.connection is not None and self.connection.is_open:
-            self.end("ok")
+            self.end("ok", cancelled=True)
             try:
                 self.connection.close()
             except Exception as error:
@@ -178,11 +179,7 @@ class Consumer(threading.Thread):
         """The connection ends without a word, with all that it holds."""
         self.end("info")
         self.connection._impl._transport._sock.shutdown(socket.SHUT_RDWR)
-        try:
-            while self.connection.is_open:
-                self.connection.process_data_events(POLL_SECONDS)
-        except (AMQPError, OSError):
-            pass  # It has learnt that its connection is gone.
+        self.wait_for_its_end()
         raise Left
 
     def leave(self):
@@ -195,6 +192,17 @@ class Consumer(threading.Thread):
             for tag in list(self.channel.consumer_tags):
                 self.channel.basic_cancel(tag)
             self.connection.sleep(POLL_SECONDS)
+        else:
+            self.end("ok")
+            self.connection._impl.close(200, "making room")
+            self.wait_for_its_end()
+
+    def wait_for_its_end(self):
+        try:
+            while not self.connection.is_closed:
+                self.connection.process_data_events(POLL_SECONDS)
+        except (AMQPError, OSError):
+            pass
 
     def report(self):
         now = time.monotonic()
