@@ -415,6 +415,11 @@ impl Queue {
         })
     }
 
+    /// Whether there has ever been a consumer.
+    pub(crate) fn was_consumed(&self) -> bool {
+        self.consumers.was_consumed
+    }
+
     pub(crate) fn figures(&self) -> QueueFigures {
         let Counts { ready, acquired } = self.ledger.counts();
         let dead: usize = Reason::ALL
@@ -427,6 +432,7 @@ impl Queue {
             unacked_count: acquired - waiting,
             delayed_count: waiting,
             consumer_count: self.consumers.count() as u64,
+            idle_ms: 0,
         }
     }
 }

@@ -16,6 +16,7 @@ use weir_raft::{Context, Input, Moment};
 use super::{
     Shard, ShardCommand,
     queue_times::QueueTimes,
+    queue_uses::QueueUses,
     session_watch::SessionWatch,
     window::{Found, Window, Windows},
 };
@@ -67,6 +68,7 @@ pub(super) struct Pump {
     changed: BTreeSet<PartitionId>,
     pub(super) times: QueueTimes,
     pub(super) watch: SessionWatch,
+    pub(super) uses: QueueUses,
     is_scheduled: bool,
     /// Tells what was begun under an earlier leadership.
     era: u64,
@@ -209,6 +211,7 @@ impl Shard {
         for id in std::mem::take(&mut self.pump.changed) {
             self.look_after(id, context);
             self.watch_sessions_of(id, context);
+            self.watch_use_of(id, context);
         }
         self.pump.end_pauses(context.elapsed);
         for key in std::mem::take(&mut self.pump.due) {
