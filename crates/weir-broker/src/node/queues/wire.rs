@@ -8,7 +8,8 @@
 //! consumer and delivery. Kind 4, whether sessions have room: `u32` count and sessions. The answer of
 //! both: `u32` count and sessions that are gone, `u32` count and sessions that have no room. Kind 5,
 //! whether a consumer of replies is there: session, `u64` consumer. Its answer is the same: its
-//! session counts as gone where it is not.
+//! session counts as gone where it is not. Kind 8, sessions that a leader has ended since their node
+//! was away: `u32` count and sessions. Its answer is the same: those that are gone already.
 
 mod answer;
 mod call;
@@ -29,6 +30,7 @@ const APPEND: u8 = 2;
 const DELIVER: u8 = 3;
 const ROOM: u8 = 4;
 const REPLY_CONSUMER: u8 = 5;
+const LOST: u8 = 8;
 
 const NO_ERROR: u16 = 0;
 const NONE_REFUSED: u32 = u32::MAX;
@@ -51,6 +53,7 @@ pub(super) enum Call {
     Deliver(Vec<(SessionKey, ConsumerTag, Delivered)>),
     Room(Vec<SessionKey>),
     ReplyConsumer(ConsumerKey),
+    Lost(Vec<SessionKey>),
 }
 
 /// What became of a batch: the first record that its queue does not take.
@@ -101,6 +104,10 @@ impl Call {
                 writer.u8(ROOM);
                 write_sessions(&mut writer, sessions);
             }
+            Self::Lost(sessions) => {
+                writer.u8(LOST);
+                write_sessions(&mut writer, sessions);
+            }
             Self::ReplyConsumer(consumer) => {
                 writer.u8(REPLY_CONSUMER);
                 write_consumer(&mut writer, consumer);
@@ -143,6 +150,7 @@ impl Call {
             }
             ROOM => Self::Room(read_sessions(&mut reader)?),
             REPLY_CONSUMER => Self::ReplyConsumer(read_consumer(&mut reader)?),
+            LOST => Self::Lost(read_sessions(&mut reader)?),
             kind => return Err(reader.unknown_tag("call about queues", kind)),
         };
         reader.finish()?;
