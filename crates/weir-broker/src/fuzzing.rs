@@ -4,10 +4,10 @@
 use bytes::Bytes;
 
 use crate::{
-    call::{ADMIN, JOIN, METADATA, QUEUE, READ_BATCHES, STEP, TRANSACTION},
+    call::{ADMIN, JOIN, METADATA, QUEUE, QUEUE_ADMIN, READ_BATCHES, STEP, TRANSACTION},
     catch_up, forward,
     identity::Identity,
-    join, node, steward, view,
+    join, node, queue_admin, steward, view,
 };
 
 /// A call between nodes, its tag included.
@@ -20,6 +20,7 @@ pub fn call(bytes: &[u8]) -> Option<Bytes> {
         tag @ (STEP | ADMIN) => steward::reread_call(tag, body),
         TRANSACTION => node::transaction_calls::reread_call(body),
         QUEUE => node::queues::reread_call(body),
+        QUEUE_ADMIN => queue_admin::reread_call(body),
         _ => None,
     }
 }
