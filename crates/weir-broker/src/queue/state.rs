@@ -1,6 +1,6 @@
 //! The queue of one partition: which messages are whose.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use weir_ledger::{Counts, Ledger, Lock, OwnerId, Release};
 use weir_log::Millis;
@@ -26,6 +26,9 @@ pub(crate) struct Queue {
     pub(super) settings: QueueSettings,
     pub(super) ledger: Ledger,
     pub(super) consumers: Consumers,
+    /// Sessions that ended here since their node was away, until they have ended there too: what
+    /// they ask is void.
+    pub(super) lost: BTreeSet<SessionKey>,
     /// What sessions were given last on demand.
     pub(super) gets: BTreeMap<SessionKey, LastGet>,
     /// Messages of transactions that are open.
@@ -76,6 +79,7 @@ pub(crate) enum QueueApplied {
     InExclusiveUse,
     TooManyConsumers,
     NotAQueue,
+    SessionLost,
 }
 
 impl Queue {
@@ -87,6 +91,7 @@ impl Queue {
             settings: QueueSettings::default(),
             ledger,
             consumers: Consumers::new(),
+            lost: BTreeSet::new(),
             gets: BTreeMap::new(),
             undecided: BTreeMap::new(),
             is_behind: log.stable_end < log.end,
@@ -105,6 +110,10 @@ impl Queue {
         command: QueueCommand,
         out: &mut Vec<Assignment>,
     ) -> QueueApplied {
+        let session = command.session();
+        if session.is_some_and(|session| self.lost.contains(&session)) {
+            return QueueApplied::SessionLost;
+        }
         let mut applied = QueueApplied::Done;
         match command {
             QueueCommand::Configure(settings) => self.configure(*settings),
@@ -413,6 +422,11 @@ impl Queue {
             });
             Some((next.node, next.boot))
         })
+    }
+
+    /// Sessions that ended here and may not know it.
+    pub(crate) fn lost_sessions(&self) -> impl Iterator<Item = SessionKey> {
+        self.lost.iter().copied()
     }
 
     /// Whether there has ever been a consumer.

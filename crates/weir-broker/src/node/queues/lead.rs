@@ -204,6 +204,7 @@ fn answer(applied: QueueApplied) -> QueueAnswer {
         QueueApplied::Got(..) => QueueAnswer::Got(None),
         QueueApplied::InExclusiveUse => QueueAnswer::InExclusiveUse,
         QueueApplied::NotAQueue => QueueAnswer::NotAQueue,
+        QueueApplied::SessionLost => QueueAnswer::SessionLost,
         QueueApplied::TooManyConsumers => {
             QueueAnswer::Refused(crate::api::queues::Refused::Failed(ErrorKind::Overloaded))
         }
