@@ -25,6 +25,9 @@ use crate::{
 const ENVELOPE: &str = "weir-amqp";
 /// The application's header that is the record's key, and the other way round.
 const KEY: &str = "weir-key";
+/// The header with the time before which no queue gives the message to anybody: ms since 1970 in
+/// decimal digits. Any protocol's clients may set it.
+const DELIVER_AT: &str = "weir-deliver-at";
 /// Layout of the envelope.
 const VERSION: u8 = 1;
 /// Longest varints of a record, in bytes: of 32 and of 64 bits.
@@ -85,6 +88,13 @@ impl MessageForm {
             text::number(priority, &mut self.value);
             self.put(foreign::PRIORITY, true);
         }
+    }
+
+    /// No queue gives the message to anybody before that time, whatever its headers say.
+    pub fn set_deliver_at(&mut self, at_ms: i64) {
+        self.value.clear();
+        text::number(at_ms, &mut self.value);
+        self.put(DELIVER_AT, true);
     }
 
     /// The key of the record that a message with these properties becomes.
@@ -187,6 +197,15 @@ impl<'a> Envelope<'a> {
             glance,
         })
     }
+}
+
+/// The time before which no queue gives the record's message to anybody, in ms since 1970; the last
+/// one that is a time where there are several.
+pub fn deliver_at_ms(record: &Record<'_>) -> Option<i64> {
+    let headers = record.headers();
+    let times = headers.filter(|(name, _)| *name == DELIVER_AT.as_bytes());
+    let times = times.filter_map(|(_, time)| std::str::from_utf8(time?).ok()?.parse().ok());
+    times.last()
 }
 
 fn short(bytes: &[u8]) -> Option<(&str, &[u8])> {
