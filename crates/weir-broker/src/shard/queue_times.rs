@@ -10,7 +10,7 @@ use weir_log::{Millis, partition::ColdRead};
 use weir_model::{
     PartitionId,
     batch::BatchHeader,
-    message::{Envelope, Marks},
+    message::{Envelope, deliver_at_ms},
     record::Records,
 };
 use weir_raft::{Context, Moment};
@@ -210,7 +210,7 @@ impl Shard {
         let own = Envelope::of(&record).and_then(|it| it.glance.expiration?.parse().ok());
         let of_queue = queue.settings().message_ttl_ms;
         let ttl_ms = own.into_iter().chain(of_queue).min()?;
-        let due_ms = Marks::of(&record).due_ms.unwrap_or(timestamp_ms);
+        let due_ms = deliver_at_ms(&record).unwrap_or(timestamp_ms);
         Some((Millis(timestamp_ms.max(due_ms)), ttl_ms))
     }
 
