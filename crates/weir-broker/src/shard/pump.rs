@@ -15,6 +15,7 @@ use weir_raft::{Context, Input, Moment};
 
 use super::{
     Shard, ShardCommand,
+    dead_letters::Post,
     queue_times::QueueTimes,
     session_watch::SessionWatch,
     window::{Found, Window, Windows},
@@ -67,6 +68,7 @@ pub(super) struct Pump {
     changed: BTreeSet<PartitionId>,
     pub(super) times: QueueTimes,
     pub(super) watch: SessionWatch,
+    pub(super) post: Post,
     is_scheduled: bool,
     /// Tells what was begun under an earlier leadership.
     era: u64,
@@ -104,6 +106,11 @@ impl Pump {
             }
             !is_gone
         });
+    }
+
+    /// Tells one leadership of this node from the next.
+    pub(super) fn era(&self) -> u64 {
+        self.era
     }
 
     fn clear(&mut self) {
@@ -145,6 +152,7 @@ impl Pump {
             .into_iter()
             .chain(self.times.next_deadline(at))
             .chain(self.watch.next_deadline())
+            .chain(self.post.next_deadline())
             .min()
     }
 }
@@ -209,6 +217,7 @@ impl Shard {
         for id in std::mem::take(&mut self.pump.changed) {
             self.look_after(id, context);
             self.watch_sessions_of(id, context);
+            self.post_letters(id, context);
         }
         self.pump.end_pauses(context.elapsed);
         for key in std::mem::take(&mut self.pump.due) {

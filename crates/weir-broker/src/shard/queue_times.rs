@@ -19,7 +19,7 @@ use super::{Shard, ShardCommand, pump::Fetched};
 use crate::{
     api::queues::Delivered,
     outcome::AppliedOutcome,
-    queue::{Assignment, Queue, QueueCommand, Removed, SessionKey},
+    queue::{Assignment, Queue, QueueCommand, Removed, unassigned},
 };
 
 /// Most messages of a level that are looked at, and found to be expired, at once.
@@ -244,22 +244,5 @@ impl Shard {
         let offset = weir_model::Offset(offset);
         let stable = view.stable(offset.plus(1), offset, offset.plus(1));
         stable.aborted.iter().any(|each| each.producer == producer)
-    }
-}
-
-/// A message that is nobody's, to be looked at.
-fn unassigned(offset: u64) -> Assignment {
-    Assignment {
-        session: SessionKey {
-            node: weir_model::NodeId(0),
-            boot: 0,
-            number: 0,
-        },
-        tag: None,
-        offset,
-        serial: 0,
-        is_redelivered: false,
-        failed_count: 0,
-        at: Millis(i64::MIN),
     }
 }
