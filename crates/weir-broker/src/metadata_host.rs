@@ -1,9 +1,10 @@
 //! Group 0 on this node: the metadata's state machine, and its view for readers.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -13,11 +14,12 @@ use bytes::Bytes;
 use weir_raft::{Applied, ApplyError, Command};
 
 use crate::{
+    Node,
     encoding::DecodeError,
     forward::{Decided, Place},
     metadata::{MetadataCommand, MetadataOutcome, MetadataState, Topology},
     outcome::AppliedOutcome,
-    routing::RoutingOutcome,
+    routing::{RoutingOutcome, record::QueueId},
 };
 
 /// Most who wait for a command to be applied here; more do not wait.
@@ -34,6 +36,8 @@ pub(crate) struct MetadataView {
     revision: AtomicU64,
     /// A mutex: taken once per command of group 0.
     progress: Mutex<Progress>,
+    /// Whose it is.
+    node: OnceLock<Weak<Node>>,
 }
 
 #[derive(Default)]
@@ -50,6 +54,15 @@ pub(crate) type WaiterKey = (Place, u64);
 impl MetadataView {
     pub(crate) fn load(&self) -> Guard<Arc<Topology>> {
         self.topology.load()
+    }
+
+    /// The node hears from now on which queues are gone.
+    pub(crate) fn set_node(&self, node: &Arc<Node>) {
+        self.node.get_or_init(|| Arc::downgrade(node));
+    }
+
+    fn node(&self) -> Option<Arc<Node>> {
+        self.node.get()?.upgrade()
     }
 
     /// Changes whenever the topology does, no earlier than that.
@@ -163,6 +176,9 @@ impl MetadataHost {
         if has_changed {
             self.show();
         }
+        if let (Some(node), Some(gone)) = (self.view.node(), gone(&outcome)) {
+            node.queues_gone(&gone);
+        }
         let place = self.view.advance(at.index);
         self.view.wake(place);
         Ok(AppliedOutcome::Metadata(Decided { place, outcome }))
@@ -171,6 +187,9 @@ impl MetadataHost {
     pub(crate) fn restore(&mut self, body: &[u8]) -> Result<(), DecodeError> {
         self.state = MetadataState::decode(body)?;
         self.show();
+        if let Some(node) = self.view.node() {
+            node.metadata_replaced();
+        }
         Ok(())
     }
 
@@ -181,6 +200,30 @@ impl MetadataHost {
 
     pub(crate) fn encode(&self) -> Bytes {
         self.state.encode()
+    }
+}
+
+/// Queues that a command has removed.
+fn gone(outcome: &MetadataOutcome) -> Option<Cow<'_, [QueueId]>> {
+    match outcome {
+        MetadataOutcome::Routing(RoutingOutcome::Removed { queues, .. }) => {
+            Some(Cow::Borrowed(queues))
+        }
+        MetadataOutcome::TopicDeleted(topic) => Some(Cow::Owned(vec![QueueId(topic.serial)])),
+        MetadataOutcome::ClusterNamed(_)
+        | MetadataOutcome::NodeRegistered(_)
+        | MetadataOutcome::NodeAdmitted(_)
+        | MetadataOutcome::NodeStateSet(_)
+        | MetadataOutcome::NodeRemoved(_)
+        | MetadataOutcome::TopicCreated(_)
+        | MetadataOutcome::ConfigsAltered
+        | MetadataOutcome::PartitionsCreated
+        | MetadataOutcome::GroupPlaced
+        | MetadataOutcome::Routing(
+            RoutingOutcome::Done | RoutingOutcome::QueueDeclared(_) | RoutingOutcome::Refused(_),
+        )
+        | MetadataOutcome::ProducerIds { .. }
+        | MetadataOutcome::Refused(_) => None,
     }
 }
 

@@ -38,7 +38,7 @@ use weir_raft::{Done, GroupStatus, Handle, Input};
 use self::{
     identity::Known,
     producer_ids::ProducerIds,
-    queues::{Lanes, Sessions},
+    queues::{Lanes, Sessions, Watchers},
 };
 use crate::{
     api::{Backend, Request, TopicRef},
@@ -82,6 +82,7 @@ pub struct Node {
     pub(crate) producer_ids: Mutex<ProducerIds>,
     pub(crate) sessions: Sessions,
     pub(crate) lanes: Lanes,
+    pub(crate) watchers: Watchers,
 }
 
 /// Where a partition lives.
@@ -145,8 +146,10 @@ impl Node {
             producer_ids: Mutex::default(),
             sessions,
             lanes: Lanes::default(),
+            watchers: Watchers::default(),
         });
         of_shards.get_or_init(|| Arc::downgrade(&node));
+        node.topology.set_node(&node);
         node
     }
 

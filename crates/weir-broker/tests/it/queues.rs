@@ -8,8 +8,8 @@ use weir_broker::{
     api::{
         Backend, CreateTopics, NewTopic, Outcome, Request,
         queues::{
-            Consume, ConsumerTag, Delivered, Message, OpenSession, Publish, QueueOutcome,
-            QueueRequest, QueueSession, REPLY_QUEUE, Settlement, Tiding, Verdict,
+            Consume, ConsumerTag, DeclareQueue, Delivered, Message, OpenSession, Publish,
+            QueueOutcome, QueueRequest, QueueSession, REPLY_QUEUE, Settlement, Tiding, Verdict,
         },
     },
 };
@@ -113,6 +113,20 @@ impl Client {
         panic!("no answer");
     }
 
+    fn declare(&mut self, cluster: &mut Cluster, name: &str) {
+        let declare = DeclareQueue {
+            session: self.session(),
+            name: short(name),
+            is_passive: false,
+            is_durable: true,
+            is_exclusive: false,
+            is_auto_delete: false,
+            arguments: FieldTable::default(),
+        };
+        let answer = self.ask(cluster, QueueRequest::DeclareQueue(declare));
+        assert!(matches!(answer, QueueOutcome::Declared(_)), "{answer:?}");
+    }
+
     fn publish(&mut self, cluster: &mut Cluster, messages: Vec<Message>) -> Vec<Verdict> {
         let publish = Publish {
             session: self.session(),
@@ -194,6 +208,8 @@ fn cluster() -> Cluster {
         mailbox.take(&mut answers);
         !answers.is_empty()
     });
+    let mut client = Client::open(&mut cluster, FOUNDER);
+    client.declare(&mut cluster, "t");
     for id in [FOUNDER, OTHER] {
         let mut client = Client::open(&mut cluster, id);
         while client.publish(&mut cluster, vec![message("t", "")]) != [Verdict::Stored] {}

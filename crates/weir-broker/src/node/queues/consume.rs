@@ -96,12 +96,15 @@ impl Trouble {
                 vhost: vhost.to_owned(),
             },
             Self::Answer(QueueAnswer::Refused(refused)) => refused,
+            Self::Answer(QueueAnswer::NotAQueue) => Refused::NoQueue {
+                name: name.clone(),
+                vhost: vhost.to_owned(),
+            },
             Self::Answer(
                 QueueAnswer::Done
                 | QueueAnswer::Counted(_)
                 | QueueAnswer::Got(_)
-                | QueueAnswer::Figures(_)
-                | QueueAnswer::NotAQueue,
+                | QueueAnswer::Figures(_),
             ) => Refused::Failed(ErrorKind::InvalidRequest),
             Self::Failed(error) => Refused::Failed(error),
         }
@@ -133,10 +136,23 @@ impl Node {
             prefetch_count: share(consume.prefetch_count, &queue),
         };
         let consumer = Consumer {
+            queue: Some(queue.id),
             partitions: queue.partitions,
             attach,
         };
         session.told.add(consume.consumer, consumer.clone());
+        self.watchers.add(queue.id, attach.consumer);
+        if self
+            .topology
+            .load()
+            .routing()
+            .queue_by_id(queue.id)
+            .is_none()
+        {
+            self.forget_consumer(&session, consume.consumer);
+            let (name, vhost) = (consume.name, session.vhost.clone());
+            return refuse(reply, Refused::NoQueue { name, vhost });
+        }
         let node = Arc::clone(self);
         let asked = Arc::clone(&session);
         let then = move |result: Result<u64, Trouble>| match result {
@@ -189,7 +205,7 @@ impl Node {
         };
         let (node, asked) = (Arc::clone(self), Arc::clone(session));
         let gone = move |_: Result<u64, Trouble>| {
-            let untold = asked.told.remove(tag);
+            let untold = node.forget_consumer(&asked, tag);
             let back = untold.into_iter().map(|id| (id, Settlement::Requeue));
             node.settle_for(&asked, back.collect());
             then();
@@ -203,6 +219,16 @@ impl Node {
                 .lines
                 .call(group, partition, call, Patience::Endless, done);
         }
+    }
+
+    /// The session has no such consumer any more. Gives what it got and was never told.
+    fn forget_consumer(&self, session: &QueueSession, tag: ConsumerTag) -> Vec<DeliveryId> {
+        let queue = session.told.consumer(tag).and_then(|known| known.queue);
+        if let Some(queue) = queue {
+            let session = session.key;
+            self.watchers.remove(queue, ConsumerKey { session, tag });
+        }
+        session.told.remove(tag)
     }
 
     pub(super) fn get(
@@ -252,14 +278,10 @@ impl Node {
                 let got = Some((delivered, ready_count));
                 reply.send(Outcome::Queue(QueueOutcome::Got(got)));
             }
-            Ok(QueueAnswer::Refused(refused)) => refuse(reply, refused),
-            Ok(
-                QueueAnswer::Done
-                | QueueAnswer::Counted(_)
-                | QueueAnswer::Figures(_)
-                | QueueAnswer::InExclusiveUse
-                | QueueAnswer::NotAQueue,
-            ) => refuse(reply, Refused::Failed(ErrorKind::InvalidRequest)),
+            Ok(answer) => {
+                let refused = Trouble::Answer(answer).refused(&queue.name, &session.vhost);
+                refuse(reply, refused);
+            }
             Err(error) => refuse(reply, Refused::Failed(error)),
         };
         lines.call(group, partition, call, Patience::Endless, Box::new(done));

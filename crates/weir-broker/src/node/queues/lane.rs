@@ -416,8 +416,7 @@ impl State {
             let Some((publishing, at)) = self.waiting.pop_front() else {
                 break;
             };
-            let message = publishing.message(at);
-            form.set(&message.exchange, &message.routing_key, &message.properties);
+            publishing.give_form(at, &mut form);
             self.push(&publishing, at, &form, now_ms);
         }
     }

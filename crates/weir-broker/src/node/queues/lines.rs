@@ -180,7 +180,7 @@ impl Lines {
         let lines = Arc::clone(self);
         let again = call.clone();
         let answered = move |answer| match (answer, lines.node.upgrade()) {
-            (Ok(QueueAnswer::NotAQueue), Some(node)) => {
+            (Ok(QueueAnswer::NotAQueue), Some(node)) if node.queue_of(partition).is_some() => {
                 let then = move |answer| lines.done(partition, answer, done);
                 node.ask_anew(group, partition, again, patience, Box::new(then));
             }

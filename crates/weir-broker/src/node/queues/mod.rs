@@ -19,6 +19,7 @@ mod target;
 mod told;
 mod topology;
 mod topology_queues;
+mod watchers;
 mod wire;
 
 pub(crate) use deliver::Handed;
@@ -27,4 +28,5 @@ pub(crate) use lead::QueueCallDone;
 pub(crate) use serve::serve;
 pub use session::QueueSession;
 pub(crate) use sessions::Sessions;
+pub(crate) use watchers::Watchers;
 pub(crate) use wire::{reread_answer, reread_call};

@@ -24,7 +24,7 @@ use crate::{
         queues::{Message, Publish, QueueOutcome, Refused, Verdict},
     },
     mailbox::Reply,
-    metadata::TopicRecord,
+    metadata::{TopicRecord, Topology},
     queue::ConsumerKey,
 };
 
@@ -40,6 +40,8 @@ pub(super) type Judged = Box<dyn FnOnce(Vec<Verdict>) + Send>;
 /// verdicts are given. What nobody has said is stored counts as rejected.
 pub(super) struct Publishing {
     messages: Vec<Message>,
+    /// Times in ms before which messages are not delivered, of those that wait.
+    deliver_at: BTreeMap<u32, i64>,
     /// A mutex: taken once per batch that has some of the messages.
     fates: Mutex<Fates>,
     /// Over when all of it is.
@@ -66,6 +68,15 @@ struct Route {
     to: RouteTo,
 }
 
+/// What routing says of messages.
+#[derive(Default)]
+struct Routed {
+    fates: Vec<MessageFate>,
+    /// Ascending by message.
+    routes: Vec<Route>,
+    deliver_at: BTreeMap<u32, i64>,
+}
+
 #[derive(Clone, Copy)]
 enum RouteTo {
     Lane(GroupId, PartitionId),
@@ -74,16 +85,12 @@ enum RouteTo {
 }
 
 impl Publishing {
-    fn new(
-        messages: Vec<Message>,
-        fates: Vec<MessageFate>,
-        turn: Option<Turn>,
-        judged: Judged,
-    ) -> Self {
+    fn new(messages: Vec<Message>, routed: Routed, turn: Option<Turn>, judged: Judged) -> Self {
         Self {
             messages,
+            deliver_at: routed.deliver_at,
             fates: Mutex::new(Fates {
-                of: fates,
+                of: routed.fates,
                 judged: Some(judged),
             }),
             _turn: turn,
@@ -93,12 +100,20 @@ impl Publishing {
     /// For tests of lanes: each message to one queue.
     #[cfg(test)]
     pub(super) fn to_one_queue(messages: Vec<Message>, judged: Judged) -> Arc<Self> {
-        let routed = |_: &Message| MessageFate::Routed {
-            wanted_count: 1,
-            stored_count: 0,
+        let routed = Routed {
+            fates: messages.iter().map(|_| MessageFate::routed(1)).collect(),
+            ..Routed::default()
         };
-        let fates = messages.iter().map(routed).collect();
-        Arc::new(Self::new(messages, fates, None, judged))
+        Arc::new(Self::new(messages, routed, None, judged))
+    }
+
+    /// Gives a message its form.
+    pub(super) fn give_form(&self, at: u32, form: &mut MessageForm) {
+        let message = self.message(at);
+        form.set(&message.exchange, &message.routing_key, &message.properties);
+        if let Some(at_ms) = self.deliver_at.get(&at) {
+            form.set_deliver_at(*at_ms);
+        }
     }
 
     pub(super) fn message(&self, at: u32) -> &Message {
@@ -140,7 +155,24 @@ impl Publishing {
     }
 }
 
+impl Routed {
+    fn first_refused(&self) -> Option<&Refused> {
+        let mut fates = self.fates.iter();
+        fates.find_map(|fate| match fate {
+            MessageFate::Refused(refused) => Some(&**refused),
+            MessageFate::Routed { .. } => None,
+        })
+    }
+}
+
 impl MessageFate {
+    fn routed(wanted_count: u32) -> Self {
+        Self::Routed {
+            wanted_count,
+            stored_count: 0,
+        }
+    }
+
     fn verdict(self) -> Verdict {
         match self {
             Self::Routed {
@@ -174,21 +206,16 @@ impl Node {
             is_atomic,
         } = publish;
         let turn = Some(session.order.begin());
-        let (fates, routes) = self.routes(&session, &messages);
+        let mut routed = self.routes(&session, &messages);
         messages.iter_mut().for_each(hide_copies);
-        if is_atomic {
-            let refused = fates.iter().find_map(|fate| match fate {
-                MessageFate::Refused(refused) => Some(refused),
-                MessageFate::Routed { .. } => None,
-            });
-            if let Some(refused) = refused {
-                return refuse(reply, (**refused).clone());
-            }
+        if is_atomic && let Some(refused) = routed.first_refused() {
+            return refuse(reply, refused.clone());
         }
+        let routes = std::mem::take(&mut routed.routes);
         let judged = move |verdicts| {
             reply.send(Outcome::Queue(QueueOutcome::Published(verdicts)));
         };
-        let publishing = Publishing::new(messages, fates, turn, Box::new(judged));
+        let publishing = Publishing::new(messages, routed, turn, Box::new(judged));
         if is_atomic && let Err(refused) = check_size(&publishing.messages, &routes) {
             return publishing.refuse_all(&refused);
         }
@@ -199,38 +226,52 @@ impl Node {
         }
     }
 
-    fn routes(
-        &self,
-        session: &QueueSession,
-        messages: &[Message],
-    ) -> (Vec<MessageFate>, Vec<Route>) {
+    fn routes(&self, session: &QueueSession, messages: &[Message]) -> Routed {
         let topology = self.topology.load();
-        let mut routes = Vec::with_capacity(messages.len());
-        let fates = (0..).zip(messages).map(|(at, message)| {
-            let before_count = routes.len();
-            if let Some(consumer) = reply_address(message) {
-                let to = RouteTo::Consumer(consumer);
-                routes.push(Route { message: at, to });
-                return MessageFate::Routed {
-                    wanted_count: 1,
-                    stored_count: 0,
-                };
-            }
-            let found = |topic: &Arc<TopicRecord>| {
-                let picked = self.pick(topic, message);
-                let lane = picked.map(|(group, partition)| RouteTo::Lane(group, partition));
-                routes.extend(lane.map(|to| Route { message: at, to }));
+        let mut routed = Routed {
+            routes: Vec::with_capacity(messages.len()),
+            ..Routed::default()
+        };
+        for (at, message) in (0..).zip(messages) {
+            let fate = match reply_address(message) {
+                Some(consumer) => {
+                    let to = RouteTo::Consumer(consumer);
+                    routed.routes.push(Route { message: at, to });
+                    MessageFate::routed(1)
+                }
+                None => self.route_one(&topology, session, (at, message), &mut routed),
             };
-            match self.route_message(&topology, session, message, found) {
-                Ok(()) => MessageFate::Routed {
-                    wanted_count: u32::try_from(routes.len() - before_count)
-                        .expect("queues are far fewer"),
-                    stored_count: 0,
-                },
-                Err(refused) => MessageFate::Refused(Box::new(refused)),
-            }
-        });
-        (fates.collect(), routes)
+            routed.fates.push(fate);
+        }
+        routed
+    }
+
+    fn route_one(
+        &self,
+        topology: &Topology,
+        session: &QueueSession,
+        (at, message): (u32, &Message),
+        routed: &mut Routed,
+    ) -> MessageFate {
+        let before_count = routed.routes.len();
+        let mut wait_ms = 0;
+        let found = |topic: &Arc<TopicRecord>, delay_ms: u64| {
+            wait_ms = delay_ms;
+            let picked = self.pick(topic, message);
+            let lane = picked.map(|(group, partition)| RouteTo::Lane(group, partition));
+            routed
+                .routes
+                .extend(lane.map(|to| Route { message: at, to }));
+        };
+        if let Err(refused) = self.route_message(topology, session, message, found) {
+            return MessageFate::Refused(Box::new(refused));
+        }
+        if wait_ms > 0 {
+            let deliver_at = self.clock.now().plus(wait_ms);
+            routed.deliver_at.insert(at, deliver_at.0);
+        }
+        let count = routed.routes.len() - before_count;
+        MessageFate::routed(u32::try_from(count).expect("queues are far fewer"))
     }
 
     /// The partition of a queue that a message goes to: always the same one for the same key, else
@@ -254,10 +295,9 @@ impl Node {
         let mut of_form = None;
         let mut lanes: BTreeMap<PartitionId, Arc<Lane>> = BTreeMap::new();
         for route in routes {
-            let message = publishing.message(route.message);
             if of_form != Some(route.message) {
                 of_form = Some(route.message);
-                form.set(&message.exchange, &message.routing_key, &message.properties);
+                publishing.give_form(route.message, &mut form);
             }
             match route.to {
                 RouteTo::Lane(group, partition) => {
@@ -280,8 +320,7 @@ impl Node {
         let mut form = MessageForm::default();
         let mut batches: BTreeMap<PartitionId, (GroupId, Filling)> = BTreeMap::new();
         for route in routes {
-            let message = publishing.message(route.message);
-            form.set(&message.exchange, &message.routing_key, &message.properties);
+            publishing.give_form(route.message, &mut form);
             match route.to {
                 RouteTo::Lane(group, partition) => {
                     let new = || (group, Filling::new(BatchBuilder::new(0)));

@@ -3,24 +3,51 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use weir_model::{ErrorKind, message::MessageForm};
+use weir_model::{ErrorKind, fields::ShortString, message::MessageForm};
 
 use super::{
     QueueSession,
     consume::refuse,
     deliver::{self, Handed},
     publish::Publishing,
+    session::addressed,
     told::{Consumer, NO_PARTITION},
+    topology::answer,
     wire::{self, Call},
 };
 use crate::{
     Node,
-    api::queues::{Consume, Delivered, DeliveryId, REPLY_QUEUE, Refused},
+    api::queues::{
+        Consume, DeclareQueue, DeclaredQueue, Delivered, DeliveryId, QueueOutcome, REPLY_QUEUE,
+        Refused,
+    },
     mailbox::Reply,
     queue::{Attach, ConsumerKey},
 };
 
+/// Whether a queue's name means replies.
+pub(super) fn is_reply_address(name: &ShortString) -> bool {
+    name.as_str() == REPLY_QUEUE || addressed(name.as_str()).is_some()
+}
+
 impl Node {
+    /// Tells whether a consumer of replies is there.
+    pub(super) fn declare_reply_address(self: &Arc<Self>, declare: DeclareQueue, reply: Reply) {
+        let Some(consumer) = addressed(declare.name.as_str()) else {
+            return answer(reply, QueueOutcome::Declared(replies(declare.name)));
+        };
+        self.reply_consumer(consumer, move |is_there| {
+            let (name, vhost) = (declare.name, declare.session.vhost.clone());
+            answer(
+                reply,
+                match is_there {
+                    true => QueueOutcome::Declared(replies(name)),
+                    false => QueueOutcome::Refused(Refused::NoQueue { name, vhost }),
+                },
+            );
+        });
+    }
+
     /// Begins to consume replies.
     pub(super) fn consume_replies(session: &Arc<QueueSession>, consume: &Consume, reply: Reply) {
         if !consume.no_ack {
@@ -38,6 +65,7 @@ impl Node {
             prefetch_count: 0,
         };
         let consumer = Consumer {
+            queue: None,
             partitions: Vec::new(),
             attach,
         };
@@ -78,7 +106,7 @@ impl Node {
     }
 
     /// Asks whether a consumer of replies is there.
-    pub(super) fn reply_consumer(
+    fn reply_consumer(
         self: &Arc<Self>,
         consumer: ConsumerKey,
         then: impl FnOnce(bool) + Send + 'static,
@@ -103,5 +131,13 @@ impl Node {
             sessions.ended.push(consumer.session);
         }
         sessions
+    }
+}
+
+fn replies(name: ShortString) -> DeclaredQueue {
+    DeclaredQueue {
+        name,
+        message_count: 0,
+        consumer_count: 1,
     }
 }

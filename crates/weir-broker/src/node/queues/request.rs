@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{QueueSession, consume::refuse};
+use super::{QueueSession, consume::refuse, replies::is_reply_address};
 use crate::{
     Node,
     api::{
@@ -44,13 +44,24 @@ impl Node {
             } => self.delete_exchange(&session, name, if_unused, reply),
             QueueRequest::Bind(bind) => self.bind(bind, reply),
             QueueRequest::Unbind(bind) => self.unbind(bind, reply),
-            QueueRequest::DeclareQueue(declare) => self.declare_queue(declare, reply),
+            QueueRequest::DeclareQueue(declare) if is_reply_address(&declare.name) => {
+                self.declare_reply_address(declare, reply);
+            }
+            QueueRequest::DeclareQueue(declare) => {
+                let (node, order) = (Arc::clone(self), Arc::clone(&declare.session.order));
+                order.after(move || node.declare_queue(declare, reply));
+            }
             QueueRequest::DeleteQueue {
                 session,
                 name,
                 if_unused,
                 if_empty,
-            } => self.delete_queue(&session, name, (if_unused, if_empty), reply),
+            } => {
+                let (node, order) = (Arc::clone(self), Arc::clone(&session.order));
+                order.after(move || {
+                    node.delete_queue(&session, name, (if_unused, if_empty), reply);
+                });
+            }
         }
     }
 
@@ -67,7 +78,11 @@ impl Node {
     /// Ends a session before its last reference is gone.
     fn end_session(self: &Arc<Self>, session: &QueueSession, reply: Option<Reply>) {
         self.sessions.remove(session.key);
-        session.told.end();
+        for consumer in session.told.end() {
+            if let Some(queue) = consumer.queue {
+                self.watchers.remove(queue, consumer.attach.consumer);
+            }
+        }
         let answer = |reply: Reply| reply.send(Outcome::Queue(QueueOutcome::Done));
         let then =
             reply.map(|reply| -> Box<dyn FnOnce() + Send> { Box::new(move || answer(reply)) });

@@ -20,6 +20,8 @@ use crate::{
 /// A queue's partitions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct QueueTarget {
+    pub(super) id: QueueId,
+    pub(super) name: ShortString,
     pub(super) partitions: Vec<(GroupId, PartitionId)>,
 }
 
@@ -48,6 +50,8 @@ impl Node {
     ) -> Result<QueueTarget, Refused> {
         let found = self.find_queue(&session.vhost, session.key, name)?;
         Ok(QueueTarget {
+            id: found.queue.id,
+            name: found.queue.name.clone(),
             partitions: found.partitions().collect(),
         })
     }
@@ -94,13 +98,14 @@ impl Node {
         queue.map_or_else(QueueSettings::default, |queue| routing.settings(queue))
     }
 
-    /// Calls `found` for each queue that takes a message.
+    /// Calls `found` for each queue that takes a message, with the time that it has to wait there, in
+    /// ms.
     pub(super) fn route_message(
         &self,
         topology: &Topology,
         session: &QueueSession,
         message: &Message,
-        found: impl FnMut(&Arc<TopicRecord>),
+        mut found: impl FnMut(&Arc<TopicRecord>, u64),
     ) -> Result<(), Refused> {
         let routing = topology.routing();
         let vhost = routing.vhost(&session.vhost);
@@ -113,7 +118,7 @@ impl Node {
         let to = routing.route(vhost, &addressed, self)?;
         let topics = to.queues.iter();
         let topics = topics.filter_map(|queue| topology.by_serial(queue.0));
-        topics.for_each(found);
+        topics.for_each(|topic| found(topic, to.delay_ms));
         Ok(())
     }
 }

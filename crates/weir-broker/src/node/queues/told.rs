@@ -19,6 +19,7 @@ use crate::{
     },
     mailbox::{Reply, Sink},
     queue::Attach,
+    routing::record::QueueId,
 };
 
 /// Bytes of records that a session is told of and its client has not taken: past it, leaders hear
@@ -33,7 +34,9 @@ pub(super) const NO_PARTITION: PartitionId = PartitionId(u64::MAX);
 /// A consumer of this session.
 #[derive(Clone, Debug)]
 pub(super) struct Consumer {
-    /// Where its messages come from; none: a consumer of replies.
+    /// What it takes from; `None`: replies.
+    pub(super) queue: Option<QueueId>,
+    /// Where its messages come from.
     pub(super) partitions: Vec<(GroupId, PartitionId)>,
     /// How it was attached; its limit is that of one partition.
     pub(super) attach: Attach,
@@ -262,7 +265,7 @@ impl State {
 
     fn is_for_replies(&self, tag: ConsumerTag) -> bool {
         let known = self.consumers.get(&tag);
-        known.is_some_and(|known| known.consumer.partitions.is_empty())
+        known.is_some_and(|known| known.consumer.queue.is_none())
     }
 
     /// Puts a delivery where it belongs.

@@ -67,8 +67,7 @@ fn push(state: &mut State, number: u32, verdicts: &Verdicts) {
     };
     let publishing = Publishing::to_one_queue(vec![message(number)], Box::new(judged));
     let mut form = MessageForm::default();
-    let message = publishing.message(0);
-    form.set(&message.exchange, &message.routing_key, &message.properties);
+    publishing.give_form(0, &mut form);
     state.push(&publishing, 0, &form, 0);
 }
 
@@ -236,8 +235,7 @@ fn messages_wait_while_a_lane_is_full_and_come_in_when_there_is_room() {
     });
     let publishing = Publishing::to_one_queue(messages.collect(), Box::new(|_| ()));
     let mut form = MessageForm::default();
-    let first = publishing.message(0);
-    form.set(&first.exchange, &first.routing_key, &first.properties);
+    publishing.give_form(0, &mut form);
     (0..20).for_each(|at| lane.push(&publishing, at, &form, 0));
     let mut state = lane.lock();
     assert_eq!(state.waiting.len(), 4);
