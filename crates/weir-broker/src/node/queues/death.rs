@@ -253,7 +253,10 @@ mod tests {
         let told = deaths(&letter);
         let wanted = [("a", 2), ("a", 1), ("b", 1)].map(|(queue, n)| (queue.to_owned(), n));
         assert_eq!(told, wanted);
-        assert_eq!(header(&letter, "x-first-death-reason"), Some(&text("expired")));
+        assert_eq!(
+            header(&letter, "x-first-death-reason"),
+            Some(&text("expired"))
+        );
         assert_eq!(header(&letter, "x-last-death-exchange"), Some(&text("dlx")));
     }
 

@@ -3,6 +3,8 @@
 mod append;
 mod ask;
 mod consume;
+mod dead_letters;
+mod death;
 mod deliver;
 mod lane;
 mod lanes;
@@ -22,6 +24,7 @@ mod topology_queues;
 mod watchers;
 mod wire;
 
+pub(crate) use dead_letters::Letter;
 pub(crate) use deliver::Handed;
 pub(crate) use lanes::Lanes;
 pub(crate) use lead::QueueCallDone;
