@@ -10,6 +10,7 @@ mod forward;
 mod mesh;
 mod nodes;
 mod produce;
+mod queue_engine;
 mod queues;
 mod replicas;
 mod slow_disk;

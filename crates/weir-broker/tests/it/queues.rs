@@ -25,7 +25,7 @@ const FOUNDER: NodeId = NodeId(1);
 const OTHER: NodeId = NodeId(2);
 
 /// A connection to one of the nodes.
-struct Client {
+pub(crate) struct Client {
     at: NodeId,
     mailbox: Arc<Mailbox>,
     next_ticket: u64,
@@ -33,11 +33,11 @@ struct Client {
     told: VecDeque<Tiding>,
 }
 
-fn short(text: &str) -> ShortString {
+pub(crate) fn short(text: &str) -> ShortString {
     ShortString::new(text).unwrap()
 }
 
-fn message(key: &str, body: &'static str) -> Message {
+pub(crate) fn message(key: &str, body: &'static str) -> Message {
     Message {
         exchange: short(""),
         routing_key: short(key),
@@ -47,14 +47,14 @@ fn message(key: &str, body: &'static str) -> Message {
     }
 }
 
-fn body(delivered: &Delivered) -> String {
+pub(crate) fn body(delivered: &Delivered) -> String {
     let message =
         StoredMessage::read(&delivered.record, delivered.timestamp_ms, &short("t")).unwrap();
     String::from_utf8(message.body.to_vec()).unwrap()
 }
 
 impl Client {
-    fn open(cluster: &mut Cluster, at: NodeId) -> Self {
+    pub(crate) fn open(cluster: &mut Cluster, at: NodeId) -> Self {
         let mut client = Self {
             at,
             mailbox: Mailbox::new(Box::new(|| {})),
@@ -74,11 +74,11 @@ impl Client {
         client
     }
 
-    fn session(&self) -> Arc<QueueSession> {
+    pub(crate) fn session(&self) -> Arc<QueueSession> {
         Arc::clone(self.session.as_ref().unwrap())
     }
 
-    fn submit(&mut self, cluster: &Cluster, request: QueueRequest) -> u64 {
+    pub(crate) fn submit(&mut self, cluster: &Cluster, request: QueueRequest) -> u64 {
         let ticket = self.next_ticket;
         self.next_ticket += 1;
         let node: &Arc<Node> = &cluster.nodes[&self.at];
@@ -88,7 +88,7 @@ impl Client {
     }
 
     /// What has arrived under a ticket.
-    fn hear(&mut self, ticket: u64) -> Option<QueueOutcome> {
+    pub(crate) fn hear(&mut self, ticket: u64) -> Option<QueueOutcome> {
         let mut arrived = Vec::new();
         self.mailbox.take(&mut arrived);
         let mut answer = None;
@@ -102,7 +102,7 @@ impl Client {
         answer
     }
 
-    fn ask(&mut self, cluster: &mut Cluster, request: QueueRequest) -> QueueOutcome {
+    pub(crate) fn ask(&mut self, cluster: &mut Cluster, request: QueueRequest) -> QueueOutcome {
         let ticket = self.submit(cluster, request);
         for _ in 0..100 {
             cluster.round();
@@ -113,7 +113,7 @@ impl Client {
         panic!("no answer");
     }
 
-    fn declare(&mut self, cluster: &mut Cluster, name: &str) {
+    pub(crate) fn declare(&mut self, cluster: &mut Cluster, name: &str) {
         let declare = DeclareQueue {
             session: self.session(),
             name: short(name),
@@ -127,7 +127,11 @@ impl Client {
         assert!(matches!(answer, QueueOutcome::Declared(_)), "{answer:?}");
     }
 
-    fn publish(&mut self, cluster: &mut Cluster, messages: Vec<Message>) -> Vec<Verdict> {
+    pub(crate) fn publish(
+        &mut self,
+        cluster: &mut Cluster,
+        messages: Vec<Message>,
+    ) -> Vec<Verdict> {
         let publish = Publish {
             session: self.session(),
             messages,
@@ -139,7 +143,7 @@ impl Client {
         }
     }
 
-    fn consume(&mut self, cluster: &mut Cluster, tag: u64, name: &str, no_ack: bool) {
+    pub(crate) fn consume(&mut self, cluster: &mut Cluster, tag: u64, name: &str, no_ack: bool) {
         let consume = Consume {
             session: self.session(),
             consumer: ConsumerTag(tag),
@@ -153,7 +157,7 @@ impl Client {
         assert!(matches!(answer, QueueOutcome::Done), "{answer:?}");
     }
 
-    fn messages(&mut self, cluster: &mut Cluster) -> Vec<(ConsumerTag, Delivered)> {
+    pub(crate) fn messages(&mut self, cluster: &mut Cluster) -> Vec<(ConsumerTag, Delivered)> {
         cluster.rounds(2);
         self.hear(0);
         let told = self.told.drain(..).map(|tiding| match tiding {
@@ -163,7 +167,12 @@ impl Client {
         told.collect()
     }
 
-    fn settle(&mut self, cluster: &mut Cluster, delivered: &Delivered, settlement: Settlement) {
+    pub(crate) fn settle(
+        &mut self,
+        cluster: &mut Cluster,
+        delivered: &Delivered,
+        settlement: Settlement,
+    ) {
         let settle = QueueRequest::Settle {
             session: self.session(),
             deliveries: vec![(delivered.id, settlement)],
@@ -172,7 +181,7 @@ impl Client {
         assert!(matches!(answer, QueueOutcome::Done));
     }
 
-    fn get(&mut self, cluster: &mut Cluster, no_ack: bool) -> Option<(Delivered, u64)> {
+    pub(crate) fn get(&mut self, cluster: &mut Cluster, no_ack: bool) -> Option<(Delivered, u64)> {
         let get = QueueRequest::Get {
             session: self.session(),
             name: short("t"),
