@@ -359,7 +359,7 @@ pub struct Consume {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// No such virtual host.
-    #[error("vhost '{0}' not found")]
+    #[error("vhost {0} not found")]
     NoVhost(String),
     /// No such exchange.
     #[error("no exchange '{name}' in vhost '{vhost}'")]
@@ -420,7 +420,7 @@ pub enum Refused {
         reason: String,
     },
     /// No exchange has this type.
-    #[error("unknown exchange type '{0}'")]
+    #[error("invalid exchange type '{0}'")]
     UnknownKind(ShortString),
     /// It is in use.
     #[error("{what} '{name}' in vhost '{vhost}' in use")]
@@ -433,7 +433,7 @@ pub enum Refused {
         vhost: String,
     },
     /// It has messages.
-    #[error("queue '{name}' in vhost '{vhost}' is not empty")]
+    #[error("queue '{name}' in vhost '{vhost}' not empty")]
     NotEmpty {
         /// The queue.
         name: ShortString,

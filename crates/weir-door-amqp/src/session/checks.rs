@@ -26,7 +26,7 @@ pub(super) fn check(properties: &BasicProperties, user: &ShortString) -> Result<
         let headers = properties.headers.as_ref();
         match headers.and_then(|headers| headers.get(name)) {
             None | Some(FieldValue::Array(_)) => {}
-            Some(_) => return refused(format!("header {name} is no array")),
+            Some(_) => return refused(format!("invalid message: header {name} is no array")),
         }
     }
     Ok(())
@@ -39,11 +39,12 @@ pub(super) fn wants_replies(properties: &BasicProperties) -> bool {
 }
 
 fn check_expiration(text: &str) -> Result<(), Failure> {
+    // In Erlang's words, as clients know them.
     let reason = match text.parse::<i128>() {
-        Ok(ms) if ms < 0 => "it is negative",
-        Ok(ms) if ms > i128::from(MAX_EXPIRATION_MS) => "it is too big",
+        Ok(ms) if ms < 0 => format!("{{value_negative,{ms}}}"),
+        Ok(ms) if ms > i128::from(MAX_EXPIRATION_MS) => format!("{{value_too_large,{ms}}}"),
         Ok(_) => return Ok(()),
-        Err(_) => "it is no whole number",
+        Err(_) => "no_integer".to_owned(),
     };
     refused(format!("invalid expiration '{text}': {reason}"))
 }
