@@ -1,5 +1,7 @@
 //! Messages that arrive, and transactions that end.
 
+use std::ops::Range;
+
 use weir_ledger::Lock;
 use weir_log::Millis;
 use weir_model::{
@@ -102,13 +104,13 @@ impl Queue {
         }
         if header.is_control() {
             self.ledger.extend(end);
-            (base..end).for_each(|offset| drop(self.ledger.withhold(offset)));
+            self.withhold_all(base..end);
             return None;
         }
         let transaction = header.producer_id.filter(|_| header.is_transactional());
         if let Some(producer) = transaction {
             self.ledger.extend(end);
-            (base..end).for_each(|offset| drop(self.ledger.withhold(offset)));
+            self.withhold_all(base..end);
             self.undecided
                 .entry(producer)
                 .or_default()
@@ -146,6 +148,12 @@ impl Queue {
             self.refusals.push_back((base, from));
         }
         refused_from
+    }
+
+    fn withhold_all(&mut self, offsets: Range<u64>) {
+        for offset in offsets {
+            self.ledger.withhold(offset);
+        }
     }
 
     /// What [`Self::arrived`] said of a batch that comes again.

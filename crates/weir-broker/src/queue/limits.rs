@@ -26,11 +26,6 @@ impl Sizes {
         self.ready_bytes += u64::from(body_bytes);
     }
 
-    /// A message is there and not ready.
-    pub(super) fn withheld(&mut self, offset: u64, body_bytes: u32) {
-        self.by_offset.insert(offset, body_bytes);
-    }
-
     /// It was ready and is somebody's.
     pub(super) fn taken(&mut self, offset: u64) {
         self.ready_bytes -= self.of(offset);

@@ -47,7 +47,7 @@ pub(crate) type Posted = Box<dyn FnOnce(Vec<(u64, u64)>) + Send>;
 /// What becomes of a letter.
 enum Way {
     /// There, as that message, after that wait in ms.
-    To(Message, Vec<Arc<TopicRecord>>, u64),
+    To(Box<Message>, Vec<Arc<TopicRecord>>, u64),
     /// Nobody is to have it.
     Away,
     /// Not now.
@@ -87,7 +87,7 @@ impl Node {
                     };
                     sent.push(name);
                     ways.push(Lettered {
-                        message,
+                        message: *message,
                         to,
                         wait_ms,
                         hop,
@@ -96,7 +96,7 @@ impl Node {
                 Way::Away => done.push(name),
                 Way::Later => {}
                 Way::Park => {
-                    return self.make_parking(&topology, found, (source, floor, letters, posted));
+                    return self.make_parking(&topology, &found, (source, floor, letters, posted));
                 }
             }
         }
@@ -152,7 +152,7 @@ impl Node {
         match topics.is_empty() {
             true if keeps_unroutable(queue) && routed.queues.is_empty() => Way::Later,
             true => Way::Away,
-            false => Way::To(message, topics, routed.delay_ms),
+            false => Way::To(Box::new(message), topics, routed.delay_ms),
         }
     }
 
@@ -160,7 +160,7 @@ impl Node {
     fn make_parking(
         self: &Arc<Self>,
         topology: &Topology,
-        found: FoundQueue,
+        found: &FoundQueue,
         (source, floor, letters, posted): (PartitionId, u64, Vec<Letter>, Posted),
     ) {
         let routing = topology.routing();

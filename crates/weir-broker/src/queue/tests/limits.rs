@@ -12,11 +12,9 @@ fn dead(bench: &Bench) -> Vec<(u64, Reason)> {
     letters.map(|it| (it.offset, it.reason)).collect()
 }
 
-fn with_dead_letters(settings: QueueSettings) -> QueueSettings {
-    QueueSettings {
-        dead_letter: Some((short("dlx"), None)),
-        ..settings
-    }
+fn with_dead_letters(mut settings: QueueSettings) -> QueueSettings {
+    settings.dead_letter = Some((short("dlx"), None));
+    settings
 }
 
 #[test]
