@@ -38,7 +38,7 @@ use weir_raft::{Done, GroupStatus, Handle, Input};
 use self::{
     identity::Known,
     producer_ids::ProducerIds,
-    queues::{Lanes, Sessions, Watchers},
+    queues::{Lanes, Run, Sessions, Watchers},
 };
 use crate::{
     api::{Backend, Request, TopicRef},
@@ -81,6 +81,7 @@ pub struct Node {
     /// A mutex: taken once per new producer.
     pub(crate) producer_ids: Mutex<ProducerIds>,
     pub(crate) sessions: Sessions,
+    pub(crate) run: Run,
     pub(crate) lanes: Lanes,
     pub(crate) watchers: Watchers,
 }
@@ -145,6 +146,7 @@ impl Node {
             steward: StewardState::default(),
             producer_ids: Mutex::default(),
             sessions,
+            run: Run::default(),
             lanes: Lanes::default(),
             watchers: Watchers::default(),
         });

@@ -13,6 +13,7 @@ mod hold;
 mod lead;
 mod pump;
 mod queue_times;
+mod queue_uses;
 mod queues;
 mod session_watch;
 mod sweep;

@@ -36,7 +36,7 @@ pub use self::{
     requests::AdminDone,
 };
 use self::{plan::Limits, retire::Retiring, slow_disk::SlowDisk, step::Order};
-use crate::{Node, call, peer::Answer};
+use crate::{Node, call, node::queues::QueueKeeper, peer::Answer};
 
 /// Time between two looks at this node's disk, in ms.
 const TURN_INTERVAL_MS: u64 = 100;
@@ -98,6 +98,7 @@ pub(crate) struct Steward {
     wal: Arc<GroupCommit>,
     next_turn_ms: u64,
     next_look_ms: u64,
+    queues: QueueKeeper,
     disk: SlowDisk,
     is_slow: bool,
     retiring: Retiring,
@@ -112,6 +113,7 @@ impl Steward {
             wal,
             next_turn_ms: 0,
             next_look_ms: 0,
+            queues: QueueKeeper::default(),
             disk: SlowDisk::default(),
             is_slow: false,
             retiring: Retiring::default(),
@@ -148,6 +150,7 @@ impl Steward {
         }
         self.next_turn_ms = now_ms + TURN_INTERVAL_MS;
         self.watch_disk(now_ms);
+        self.queues.turn(&self.node);
         if now_ms < self.next_look_ms {
             return;
         }

@@ -71,7 +71,10 @@ pub(crate) enum QueueCall {
     /// Settles everything that is ready. Answered by `Counted`.
     Purge,
     /// Answered by `Figures`.
-    Figures,
+    Figures {
+        /// The queue counts as used by it.
+        is_use: bool,
+    },
 }
 
 /// What the leader answers.
@@ -104,6 +107,8 @@ pub(crate) struct QueueFigures {
     pub(crate) delayed_count: u64,
     /// Consumers.
     pub(crate) consumer_count: u64,
+    /// How long nobody has used it, as far as its leader knows, in ms.
+    pub(crate) idle_ms: u64,
 }
 
 impl DeliveryId {

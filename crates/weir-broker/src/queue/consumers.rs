@@ -47,6 +47,8 @@ pub(super) struct Consumers {
     pub(super) active: Option<OwnerId>,
     pub(super) is_single_active: bool,
     pub(super) next_owner: u64,
+    /// There has been one.
+    pub(super) was_consumed: bool,
 }
 
 /// Why a consumer may not come.
@@ -126,6 +128,7 @@ impl Consumers {
         }
         let ConsumerKey { session, tag } = attach.consumer;
         let owner = self.add(session, Some(tag), Some(terms));
+        self.was_consumed = true;
         self.by_key.insert(attach.consumer, owner);
         if self.is_single_active && self.active.is_none() {
             self.active = Some(owner);

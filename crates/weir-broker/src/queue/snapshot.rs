@@ -1,6 +1,7 @@
 //! A queue as bytes, for checkpoints.
 //!
-//! `u8` version; bytes settings; bytes ledger; `u64` next owner; `u8` whether it serves one consumer
+//! `u8` version; bytes settings; bytes ledger; `u64` next owner; `u8` whether it has had a
+//! consumer; `u8` whether it serves one consumer
 //! at a time, `u64` which, 0: none; `u32` holders, ascending, each `u64` owner, session, `u8` kind: 0
 //! gets on demand, 1 detached, with `u64` consumer, 2 attached, with `u64` consumer, `i32` priority,
 //! `u32` most messages, `u8` exclusive; `u32` owners in line, by priority and turn, each `u64`; `u32`
@@ -142,6 +143,7 @@ impl Queue {
 
 fn write_consumers(writer: &mut Writer, consumers: &Consumers) {
     writer.u64(consumers.next_owner);
+    writer.u8(u8::from(consumers.was_consumed));
     writer.u8(u8::from(consumers.is_single_active));
     writer.u64(consumers.active.map_or(0, |owner| owner.0));
     writer.count(consumers.holders.len());
@@ -171,6 +173,7 @@ fn write_consumers(writer: &mut Writer, consumers: &Consumers) {
 
 fn read_consumers(reader: &mut Reader<'_>) -> Result<Consumers, DecodeError> {
     let next_owner = reader.u64()?;
+    let was_consumed = reader.u8()? != 0;
     let is_single_active = reader.u8()? != 0;
     let active = Some(OwnerId(reader.u64()?)).filter(|owner| owner.0 != 0);
     let mut holders = BTreeMap::new();
@@ -202,8 +205,10 @@ fn read_consumers(reader: &mut Reader<'_>) -> Result<Consumers, DecodeError> {
     for _ in 0..reader.count(8)? {
         lines.push(OwnerId(reader.u64()?));
     }
-    Consumers::restore(holders, lines, active, is_single_active, next_owner)
-        .ok_or_else(|| reader.invalid("consumers"))
+    let consumers = Consumers::restore(holders, lines, active, is_single_active, next_owner);
+    let mut consumers = consumers.ok_or_else(|| reader.invalid("consumers"))?;
+    consumers.was_consumed = was_consumed;
+    Ok(consumers)
 }
 
 fn read_gets(reader: &mut Reader<'_>) -> Result<BTreeMap<super::SessionKey, LastGet>, DecodeError> {

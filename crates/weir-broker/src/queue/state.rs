@@ -414,6 +414,11 @@ impl Queue {
         })
     }
 
+    /// Whether there has ever been a consumer.
+    pub(crate) fn was_consumed(&self) -> bool {
+        self.consumers.was_consumed
+    }
+
     pub(crate) fn figures(&self) -> QueueFigures {
         let Counts { ready, acquired } = self.ledger.counts();
         let waiting = (self.dead.len() + self.ledger.count_of(DELAYED)) as u64;
@@ -422,6 +427,7 @@ impl Queue {
             unacked_count: acquired - waiting,
             delayed_count: waiting,
             consumer_count: self.consumers.count() as u64,
+            idle_ms: 0,
         }
     }
 }

@@ -173,7 +173,7 @@ impl MetadataState {
     fn node_started(&mut self, node: NodeId, boot: u64) -> RoutingOutcome {
         let mut queues = self.routing().queues_of_earlier_runs(node, boot);
         queues.truncate(MAX_REMOVED_AT_ONCE + 1);
-        if queues.is_empty() {
+        if queues.is_empty() && boot != 0 {
             self.routing_mut().node_started(node, boot);
         }
         let has_more = !queues.is_empty();
@@ -358,8 +358,10 @@ impl Routing {
         if self.policies.get(&key).is_none() && self.policies.len() >= MAX_POLICIES {
             return Err(Refused::Failed(ErrorKind::Overloaded));
         }
+        let vhost = policy.vhost;
         self.policies.insert(key, Policy::new(policy));
         self.policy_revision += 1;
+        self.find_expiring(vhost);
         Ok(RoutingOutcome::Done)
     }
 
@@ -367,6 +369,7 @@ impl Routing {
         let vhost = self.vhost_of(vhost)?.id;
         if self.policies.remove(&(vhost, is_operator, name)).is_some() {
             self.policy_revision += 1;
+            self.find_expiring(vhost);
         }
         Ok(RoutingOutcome::Done)
     }

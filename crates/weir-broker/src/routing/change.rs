@@ -7,7 +7,9 @@ use weir_model::{NodeId, fields::ShortString};
 
 use super::{
     index::Exchange,
-    record::{Binding, BindingKey, ExchangeId, ExchangeRecord, QueueId, QueueRecord, Target},
+    record::{
+        Binding, BindingKey, ExchangeId, ExchangeRecord, QueueId, QueueRecord, Target, VhostId,
+    },
     state::Routing,
 };
 use crate::queue::SessionKey;
@@ -32,6 +34,9 @@ impl Routing {
         self.by_queue.insert(record.id, Arc::clone(&record));
         if record.is_exclusive || !record.is_durable {
             self.by_session.insert((record.session, record.id), ());
+        }
+        if self.expires_ms(&record).is_some() {
+            self.expiring.insert(record.id, ());
         }
         record
     }
@@ -104,6 +109,7 @@ impl Routing {
         let record = self.by_queue.remove(&id)?;
         self.queues.remove(&(record.vhost, record.name.clone()));
         self.by_session.remove(&(record.session, id));
+        self.expiring.remove(&id);
         for exchange in self.unbind_target(Target::Queue(id)) {
             self.remove_exchange(exchange);
         }
@@ -140,6 +146,23 @@ impl Routing {
             let queue = self.by_queue.get(id);
             queue.is_some_and(|queue| queue.is_exclusive)
         })
+    }
+
+    /// Policies have changed: which queues go when nobody uses them?
+    pub(super) fn find_expiring(&mut self, vhost: VhostId) {
+        let queues = self.queues_of(vhost);
+        let queues = queues.map(|queue| (queue.id, self.expires_ms(queue).is_some()));
+        for (id, expires) in queues.collect::<Vec<_>>() {
+            match expires {
+                true => self.expiring.insert(id, ()),
+                false => drop(self.expiring.remove(&id)),
+            }
+        }
+    }
+
+    /// Whether there are queues that end with runs of a node.
+    pub(crate) fn has_queues_of_runs(&self, node: NodeId) -> bool {
+        !self.queues_of_earlier_runs(node, 0).is_empty()
     }
 
     /// Queues that ended with the runs of a node before this one.

@@ -100,6 +100,10 @@ impl Routing {
             }
             routing.policies.insert(key, policy);
         }
+        let vhosts: Vec<_> = routing.vhosts().map(|vhost| vhost.id).collect();
+        vhosts
+            .into_iter()
+            .for_each(|vhost| routing.find_expiring(vhost));
         Ok(routing)
     }
 

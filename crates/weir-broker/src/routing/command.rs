@@ -78,7 +78,7 @@ pub enum RoutingCommand {
     NodeStarted {
         /// Which.
         node: NodeId,
-        /// Its run.
+        /// Its run; 0: it is lost, and no run goes on.
         boot: u64,
     },
     /// Make a virtual host, or change what is said of it.

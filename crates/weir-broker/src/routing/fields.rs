@@ -6,9 +6,6 @@ use weir_model::fields::{self, FieldTable, ShortString};
 
 use crate::encoding::{DecodeError, Reader, Writer};
 
-/// Smallest short string, in bytes.
-pub(crate) const SHORT_MIN_BYTES: usize = 4;
-
 pub(crate) fn write_short(writer: &mut Writer, text: &ShortString) {
     writer.text(text.as_str());
 }

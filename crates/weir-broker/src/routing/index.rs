@@ -1,9 +1,6 @@
 //! What is bound to an exchange, in the form that its type routes by.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, OnceLock},
-};
+use std::sync::{Arc, OnceLock};
 
 use super::{
     consistent::{Buckets, weight},
@@ -139,6 +136,3 @@ impl Exchange {
         }
     }
 }
-
-/// Targets that a message goes to, each once.
-pub(super) type Found = BTreeSet<Target>;

@@ -50,6 +50,8 @@ pub(crate) struct Routing {
     pub(super) by_queue: Chunked<QueueId, Arc<QueueRecord>>,
     /// Exclusive queues of sessions, and transient queues of runs of nodes.
     pub(super) by_session: Chunked<(SessionKey, QueueId), ()>,
+    /// Queues that go when nobody uses them.
+    pub(super) expiring: Chunked<QueueId, ()>,
     /// Exchanges that do not outlive the cluster's end.
     pub(super) transient_exchanges: Chunked<ExchangeId, ()>,
     pub(super) bindings: Chunked<BindingKey, Arc<Binding>>,
@@ -85,6 +87,7 @@ impl Routing {
             queues: Chunked::default(),
             by_queue: Chunked::default(),
             by_session: Chunked::default(),
+            expiring: Chunked::default(),
             transient_exchanges: Chunked::default(),
             bindings: Chunked::default(),
             by_target: Chunked::default(),
@@ -141,6 +144,26 @@ impl Routing {
     /// The virtual host of that name.
     pub(crate) fn vhost(&self, name: &str) -> Option<&Arc<VhostRecord>> {
         self.vhosts.find(|known| known.as_str().cmp(name))
+    }
+
+    /// The virtual host with that number.
+    pub(crate) fn vhost_by_id(&self, id: VhostId) -> Option<&Arc<VhostRecord>> {
+        self.vhosts.values().find(|vhost| vhost.id == id)
+    }
+
+    /// Queues that go when nobody uses them.
+    pub(crate) fn expiring(&self) -> impl Iterator<Item = QueueId> {
+        self.expiring.keys().copied()
+    }
+
+    /// Whether the queue goes when nobody uses it.
+    pub(crate) fn is_expiring(&self, queue: QueueId) -> bool {
+        self.expiring.get(&queue).is_some()
+    }
+
+    /// Counts changes of policies.
+    pub(crate) fn policy_revision(&self) -> u64 {
+        self.policy_revision
     }
 
     /// All virtual hosts in order of their names.

@@ -17,6 +17,7 @@ use super::{
     Shard, ShardCommand,
     dead_letters::Post,
     queue_times::QueueTimes,
+    queue_uses::QueueUses,
     session_watch::SessionWatch,
     window::{Found, Window, Windows},
 };
@@ -69,6 +70,7 @@ pub(super) struct Pump {
     pub(super) times: QueueTimes,
     pub(super) watch: SessionWatch,
     pub(super) post: Post,
+    pub(super) uses: QueueUses,
     is_scheduled: bool,
     /// Tells what was begun under an earlier leadership.
     era: u64,
@@ -218,6 +220,7 @@ impl Shard {
             self.look_after(id, context);
             self.watch_sessions_of(id, context);
             self.post_letters(id, context);
+            self.watch_use_of(id, context);
         }
         self.pump.end_pauses(context.elapsed);
         for key in std::mem::take(&mut self.pump.due) {

@@ -11,6 +11,7 @@ mod mesh;
 mod nodes;
 mod produce;
 mod queue_engine;
+mod queue_life;
 mod queues;
 mod replicas;
 mod slow_disk;

@@ -30,7 +30,7 @@ pub(crate) struct Client {
     mailbox: Arc<Mailbox>,
     next_ticket: u64,
     session: Option<Arc<QueueSession>>,
-    told: VecDeque<Tiding>,
+    pub(crate) told: VecDeque<Tiding>,
 }
 
 pub(crate) fn short(text: &str) -> ShortString {

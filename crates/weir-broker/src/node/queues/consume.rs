@@ -203,12 +203,16 @@ impl Node {
         let Some(consumer) = session.told.consumer(tag) else {
             return then();
         };
+        let queue = consumer.queue.and_then(|queue| self.queue_by_id(queue));
         let (node, asked) = (Arc::clone(self), Arc::clone(session));
         let gone = move |_: Result<u64, Trouble>| {
             let untold = node.forget_consumer(&asked, tag);
             let back = untold.into_iter().map(|id| (id, Settlement::Requeue));
             node.settle_for(&asked, back.collect());
-            then();
+            match queue {
+                Some(queue) => node.delete_if_unused(queue, Box::new(then)),
+                None => then(),
+            }
         };
         let answers = Answers::new(consumer.partitions.len(), gone);
         for (group, partition) in consumer.partitions {

@@ -10,6 +10,7 @@ use crate::{
     machine::Machine,
     outcome::AppliedOutcome,
     queue::{ConsumerKey, Gone, QueueAnswer, QueueApplied, QueueCall, QueueCommand},
+    routing::record::QueueId,
     shard::{Shard, ShardCommand},
 };
 
@@ -52,7 +53,9 @@ impl Node {
                 return self.get_from_queue(group, partition, get, done);
             }
             QueueCall::Purge => QueueCommand::Purge,
-            QueueCall::Figures => return self.figures_of_queue(group, partition, done),
+            QueueCall::Figures { is_use } => {
+                return self.figures_of_queue(group, partition, is_use, done);
+            }
         };
         self.change_queue(group, ShardCommand::queue(partition, &command), done);
     }
@@ -99,6 +102,12 @@ impl Node {
         get: QueueCommand,
         done: QueueCallDone,
     ) {
+        let id = QueueId(partition.topic_serial());
+        if self.topology.load().routing().is_expiring(id) {
+            self.visit_queues(group, move |shard, context| {
+                shard.queue_figures(partition, true, context);
+            });
+        }
         let command = ShardCommand::queue(partition, &get);
         let node = Arc::clone(self);
         let got = move |outcome| match applied(outcome) {
@@ -124,17 +133,25 @@ impl Node {
         self.get_from_queue(group, partition, get, done);
     }
 
-    fn figures_of_queue(&self, group: GroupId, partition: PartitionId, done: QueueCallDone) {
+    fn figures_of_queue(
+        &self,
+        group: GroupId,
+        partition: PartitionId,
+        is_use: bool,
+        done: QueueCallDone,
+    ) {
         self.visit_queues(group, move |shard, context| {
-            done(match shard.queue(partition) {
-                _ if !context.leads => Err(ErrorKind::NotLeader),
-                Some(queue) => Ok(QueueAnswer::Figures(queue.figures())),
-                None => Ok(QueueAnswer::NotAQueue),
-            });
+            if !context.leads {
+                return done(Err(ErrorKind::NotLeader));
+            }
+            let figures = shard.queue_figures(partition, is_use, context);
+            done(Ok(
+                figures.map_or(QueueAnswer::NotAQueue, QueueAnswer::Figures)
+            ));
         });
     }
 
-    fn visit_queues(
+    pub(super) fn visit_queues(
         &self,
         group: GroupId,
         visit: impl FnOnce(&mut Shard, &mut Context<'_, AppliedOutcome>) + Send + 'static,

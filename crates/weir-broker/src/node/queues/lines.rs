@@ -278,7 +278,7 @@ impl Work {
                 | QueueCall::EndSession(_)
                 | QueueCall::Settle { .. }
                 | QueueCall::Purge
-                | QueueCall::Figures => false,
+                | QueueCall::Figures { .. } => false,
             },
         }
     }

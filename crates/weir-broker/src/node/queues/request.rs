@@ -1,6 +1,9 @@
 //! What doors ask of exchanges and queues.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
 
 use super::{QueueSession, consume::refuse, replies::is_reply_address};
 use crate::{
@@ -69,10 +72,13 @@ impl Node {
         if self.topology.load().routing().vhost(&open.vhost).is_none() {
             return refuse(reply, Refused::NoVhost(open.vhost));
         }
-        let key = self.sessions.next_key();
-        let session = QueueSession::new(self, key, open, reply.sink());
-        self.sessions.insert(&session);
-        reply.send(Outcome::Queue(QueueOutcome::Opened(session)));
+        let node = Arc::clone(self);
+        self.when_run_has_begun(Box::new(move || {
+            let key = node.sessions.next_key();
+            let session = QueueSession::new(&node, key, open, reply.sink());
+            node.sessions.insert(&session);
+            reply.send(Outcome::Queue(QueueOutcome::Opened(session)));
+        }));
     }
 
     /// Ends a session before its last reference is gone.
@@ -83,10 +89,20 @@ impl Node {
                 self.watchers.remove(queue, consumer.attach.consumer);
             }
         }
-        let answer = |reply: Reply| reply.send(Outcome::Queue(QueueOutcome::Done));
-        let then =
-            reply.map(|reply| -> Box<dyn FnOnce() + Send> { Box::new(move || answer(reply)) });
-        session.lines.end(then);
+        // Answered by the one of the two that ends last.
+        let (last, is_half) = (
+            Arc::new(Mutex::new(reply)),
+            Arc::new(AtomicBool::new(false)),
+        );
+        let half = move || {
+            if is_half.swap(true, Ordering::AcqRel)
+                && let Some(reply) = last.lock().unwrap_or_else(PoisonError::into_inner).take()
+            {
+                reply.send(Outcome::Queue(QueueOutcome::Done));
+            }
+        };
+        self.delete_exclusive_queues(session.key, Box::new(half.clone()));
+        session.lines.end(Some(Box::new(half)));
     }
 
     /// The last reference to a session is gone.

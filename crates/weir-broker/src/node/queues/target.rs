@@ -82,11 +82,15 @@ impl Node {
 
     /// The queue that the partition belongs to; `None` where it belongs to none (any more).
     pub(crate) fn queue_of(&self, partition: PartitionId) -> Option<FoundQueue> {
+        self.queue_by_id(QueueId(partition.topic_serial()))
+    }
+
+    /// The queue with that number.
+    pub(super) fn queue_by_id(&self, id: QueueId) -> Option<FoundQueue> {
         let topology = self.topology.load();
-        let serial = partition.topic_serial();
         Some(FoundQueue {
-            queue: Arc::clone(topology.routing().queue_by_id(QueueId(serial))?),
-            topic: Arc::clone(topology.by_serial(serial)?),
+            queue: Arc::clone(topology.routing().queue_by_id(id)?),
+            topic: Arc::clone(topology.by_serial(id.0)?),
         })
     }
 

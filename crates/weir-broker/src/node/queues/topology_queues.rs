@@ -178,6 +178,11 @@ impl Node {
                 return done(Err(refused));
             }
             match node.find_queue(&vhost, session, &name) {
+                Ok(found) if found.queue.is_exclusive && node.sessions.get(session).is_none() => {
+                    // The session has ended meanwhile, and what it owned is gone but for this.
+                    let refused = Refused::Failed(ErrorKind::ShuttingDown);
+                    node.delete_exclusive_queues(session, Box::new(move || done(Err(refused))));
+                }
                 Ok(found) => node.configure(found, done),
                 Err(refused) => done(Err(refused)),
             }
@@ -204,7 +209,7 @@ impl Node {
 
     fn count(self: &Arc<Self>, found: FoundQueue, done: impl FnOnce(Declared) + Send + 'static) {
         let (node, name) = (Arc::clone(self), found.queue.name.clone());
-        self.figures_of(&found.clone(), move |figures| match figures {
+        self.figures_of(&found.clone(), true, move |figures| match figures {
             Ok(Some(figures)) => done(Ok(DeclaredQueue {
                 name,
                 message_count: figures.ready_count,
@@ -216,15 +221,20 @@ impl Node {
         });
     }
 
-    /// What a queue's partitions hold together; `None`: not all of them are queues yet.
+    /// What a queue's partitions hold together; `None`: not all of them are queues yet. `is_use`:
+    /// the queue counts as used by it.
     pub(crate) fn figures_of(
         self: &Arc<Self>,
         found: &FoundQueue,
+        is_use: bool,
         done: impl FnOnce(Result<Option<QueueFigures>, Refused>) + Send + 'static,
     ) {
-        self.ask_partitions(found, &QueueCall::Figures, move |answers| {
+        self.ask_partitions(found, &QueueCall::Figures { is_use }, move |answers| {
             done(answers.map(|answers| {
-                let mut sum = QueueFigures::default();
+                let mut sum = QueueFigures {
+                    idle_ms: u64::MAX,
+                    ..QueueFigures::default()
+                };
                 for answer in answers {
                     let QueueAnswer::Figures(one) = answer else {
                         return None;
@@ -234,6 +244,7 @@ impl Node {
                     sum.delayed_count += one.delayed_count;
                     // A consumer takes from all partitions.
                     sum.consumer_count = sum.consumer_count.max(one.consumer_count);
+                    sum.idle_ms = sum.idle_ms.min(one.idle_ms);
                 }
                 Some(sum)
             }));
@@ -274,7 +285,7 @@ impl Node {
         };
         let (node, session) = (Arc::clone(self), Arc::clone(session));
         let id = found.queue.id;
-        self.figures_of(&found, move |figures| {
+        self.figures_of(&found, false, move |figures| {
             let figures = figures.map(Option::unwrap_or_default);
             let vhost = session.vhost.clone();
             let refused = match &figures {

@@ -52,6 +52,7 @@ fn a_message_is_ready_at_its_time_and_never_early() {
         unacked_count: 1,
         delayed_count: 3,
         consumer_count: 1,
+        idle_ms: 0,
     };
     assert_eq!(bench.queue.figures(), figures);
     for (at_ms, wanted) in [(499, 3), (500, 0), (3 * year_ms, 2)] {

@@ -22,6 +22,7 @@ fn messages_go_by_turns_to_consumers_with_credit_and_wait_for_the_rest() {
         unacked_count: 3,
         delayed_count: 0,
         consumer_count: 2,
+        idle_ms: 0,
     };
     assert_eq!(bench.queue.figures(), figures);
     let next = bench.settle(&assigned[1..2], Settlement::Ack);

@@ -38,6 +38,7 @@ pub(super) fn write(writer: &mut Writer, answer: &QueueAnswer) {
             writer.u64(figures.unacked_count);
             writer.u64(figures.delayed_count);
             writer.u64(figures.consumer_count);
+            writer.u64(figures.idle_ms);
         }
         QueueAnswer::InExclusiveUse => writer.u8(IN_EXCLUSIVE_USE),
         QueueAnswer::NotAQueue => writer.u8(NOT_A_QUEUE),
@@ -62,6 +63,7 @@ pub(super) fn read(reader: &mut Reader<'_>, body: &Bytes) -> Result<QueueAnswer,
             unacked_count: reader.u64()?,
             delayed_count: reader.u64()?,
             consumer_count: reader.u64()?,
+            idle_ms: reader.u64()?,
         }),
         IN_EXCLUSIVE_USE => QueueAnswer::InExclusiveUse,
         NOT_A_QUEUE => QueueAnswer::NotAQueue,

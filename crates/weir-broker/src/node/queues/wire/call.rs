@@ -60,7 +60,10 @@ pub(super) fn write(writer: &mut Writer, call: &QueueCall) {
             writer.u64(*request);
         }
         QueueCall::Purge => writer.u8(PURGE),
-        QueueCall::Figures => writer.u8(FIGURES),
+        QueueCall::Figures { is_use } => {
+            writer.u8(FIGURES);
+            writer.u8(u8::from(*is_use));
+        }
     }
 }
 
@@ -92,7 +95,9 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Result<QueueCall, DecodeError> {
             request: reader.u64()?,
         },
         PURGE => QueueCall::Purge,
-        FIGURES => QueueCall::Figures,
+        FIGURES => QueueCall::Figures {
+            is_use: read_flag(reader)?,
+        },
         tag => return Err(reader.unknown_tag("call to a queue", tag)),
     })
 }

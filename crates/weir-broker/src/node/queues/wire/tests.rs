@@ -54,7 +54,7 @@ fn calls() -> Vec<QueueCall> {
             request: 12,
         },
         QueueCall::Purge,
-        QueueCall::Figures,
+        QueueCall::Figures { is_use: true },
     ]
 }
 
@@ -149,6 +149,7 @@ fn answers_come_back_and_damage_is_an_error() {
         unacked_count: 2,
         delayed_count: 3,
         consumer_count: 4,
+        idle_ms: 5,
     };
     let answers = [
         QueueAnswer::Done,
