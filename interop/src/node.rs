@@ -59,6 +59,11 @@ impl Node {
             .to_string()
     }
 
+    /// Where it serves AMQP.
+    pub(crate) fn amqp(&self) -> &str {
+        &self.amqp
+    }
+
     /// SIGKILL.
     pub(crate) fn kill(&mut self) -> Result<()> {
         if let Some(mut process) = self.process.take() {

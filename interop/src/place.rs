@@ -115,11 +115,16 @@ pub(crate) fn python() -> Result<PathBuf> {
 
 /// Class path of Kafka's console tools.
 pub(crate) fn java_class_path() -> Result<String> {
-    let pom = root().join("interop/java/pom.xml");
-    let jars = kept().join("java");
+    jars("interop/java/pom.xml", "java")
+}
+
+/// Class path of what a project file names, kept under a name.
+pub(crate) fn jars(pom: &str, name: &str) -> Result<String> {
+    let pom = root().join(pom);
+    let jars = kept().join(name);
     let stamp = jars.join("pom.xml");
     if std::fs::read(&stamp).ok() != Some(std::fs::read(&pom)?) {
-        println!("setup: Kafka's console tools from Maven");
+        println!("setup: {name} from Maven");
         let mut command = Command::new("mvn");
         command.args(["-q", "-B", "-f"]).arg(&pom);
         command.args(["dependency:copy-dependencies", "-DincludeScope=runtime"]);

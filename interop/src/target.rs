@@ -9,8 +9,10 @@ const TIME_PER_KILL: Duration = Duration::from_millis(700);
 
 /// One node, or several that appear as one.
 pub(crate) trait Target {
-    /// Where clients begin.
+    /// Where clients of Kafka's protocol begin.
     fn address(&self) -> String;
+    /// Where clients of AMQP begin, an address a node.
+    fn amqp(&self) -> Vec<String>;
     /// kill -9 of the node that a topic's first partition is led by.
     fn kill(&mut self, topic: &str) -> Result<()>;
     /// Time from one kill to where another one makes sense.
@@ -24,6 +26,10 @@ pub(crate) trait Target {
 impl Target for Node {
     fn address(&self) -> String {
         Self::address(self)
+    }
+
+    fn amqp(&self) -> Vec<String> {
+        vec![Self::amqp(self).to_owned()]
     }
 
     fn kill(&mut self, _topic: &str) -> Result<()> {

@@ -33,7 +33,15 @@ pub(crate) fn interop(campaign: &str, rest: &[String]) -> Result<bool> {
 /// The corpus through real clients, and then clients' own suites; or what `rest` asks of either.
 pub(crate) fn clients(rest: &[String]) -> Result<bool> {
     let asks = |flags: &[&str]| rest.iter().any(|word| flags.contains(&word.as_str()));
-    if asks(&["--suite", "--case", "--bootstrap", "--shrink", "--list"]) {
+    if asks(&[
+        "--suite",
+        "--case",
+        "--bootstrap",
+        "--amqp",
+        "--checkouts",
+        "--shrink",
+        "--list",
+    ]) {
         return interop("suites", rest);
     }
     if asks(&["--only", "--codec", "--kills"]) {

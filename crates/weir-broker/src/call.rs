@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::{Buf, Bytes};
 use weir_model::NodeId;
 
-use crate::{Node, catch_up, forward, node, peer::Answer, steward};
+use crate::{Node, catch_up, forward, node, peer::Answer, queue_admin, steward};
 
 // Tags are never used again for something else.
 /// Batches of a partition: [`catch_up`].
@@ -22,6 +22,8 @@ pub(crate) const ADMIN: u8 = 5;
 pub(crate) const TRANSACTION: u8 = 6;
 /// Queues: a call to a partition's leader, a batch, deliveries: `node/queues`.
 pub(crate) const QUEUE: u8 = 7;
+/// A person's request about queues and what leads to them: [`queue_admin`].
+pub(crate) const QUEUE_ADMIN: u8 = 8;
 
 impl Node {
     /// Answers another node's call; what is not understood has no answer. `from` is 0 where the
@@ -35,6 +37,7 @@ impl Node {
             METADATA | JOIN => forward::serve(self, from, tag, &request, answer),
             STEP | ADMIN => steward::serve(self, from, tag, &request, answer),
             TRANSACTION => node::transaction_calls::serve(self, from, &request, answer),
+            QUEUE_ADMIN => queue_admin::serve(self, &request, answer),
             QUEUE => node::queues::serve(self, from, &request, answer),
             tag => tracing::warn!(%from, tag, "a call that this version does not know"),
         }

@@ -4,14 +4,14 @@
 use bytes::Bytes;
 
 use crate::{
-    call::{ADMIN, JOIN, METADATA, QUEUE, READ_BATCHES, STEP, TRANSACTION},
+    call::{ADMIN, JOIN, METADATA, QUEUE, QUEUE_ADMIN, READ_BATCHES, STEP, TRANSACTION},
     catch_up,
     encoding::{Reader, Writer},
     forward,
     identity::Identity,
     join, node,
     queue::{Queue, QueueCommand},
-    steward, view,
+    queue_admin, steward, view,
 };
 
 /// A call between nodes, its tag included.
@@ -24,6 +24,7 @@ pub fn call(bytes: &[u8]) -> Option<Bytes> {
         tag @ (STEP | ADMIN) => steward::reread_call(tag, body),
         TRANSACTION => node::transaction_calls::reread_call(body),
         QUEUE => node::queues::reread_call(body),
+        QUEUE_ADMIN => queue_admin::reread_call(body),
         _ => None,
     }
 }

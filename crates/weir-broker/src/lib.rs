@@ -31,6 +31,7 @@ pub mod peer;
 pub mod producer;
 mod purgatory;
 mod queue;
+pub mod queue_admin;
 mod registry;
 mod routing;
 mod seeded;

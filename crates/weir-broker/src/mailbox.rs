@@ -53,27 +53,44 @@ impl Mailbox {
 }
 
 /// The right and the duty to answer one request.
-pub struct Reply {
-    mailbox: Arc<Mailbox>,
-    ticket: Ticket,
+pub struct Reply(To);
+
+enum To {
+    Mailbox(Arc<Mailbox>, Ticket),
+    /// To the broker itself.
+    Call(Box<dyn FnOnce(Outcome) + Send>),
 }
 
 impl Reply {
     /// An answer to `ticket` will arrive in `mailbox`.
     pub fn new(mailbox: Arc<Mailbox>, ticket: Ticket) -> Self {
-        Self { mailbox, ticket }
+        Self(To::Mailbox(mailbox, ticket))
+    }
+
+    /// `then` hears the answer, on any thread. Must not block.
+    pub(crate) fn call(then: impl FnOnce(Outcome) + Send + 'static) -> Self {
+        Self(To::Call(Box::new(then)))
     }
 
     /// Answers.
     pub fn send(self, outcome: Outcome) {
-        self.mailbox.put(self.ticket, outcome);
+        match self.0 {
+            To::Mailbox(mailbox, ticket) => mailbox.put(ticket, outcome),
+            To::Call(then) => then(outcome),
+        }
     }
 
     /// A way to say more under the same ticket, after the answer.
     pub fn sink(&self) -> Sink {
-        Sink {
-            mailbox: Arc::downgrade(&self.mailbox),
-            ticket: self.ticket,
+        match &self.0 {
+            To::Mailbox(mailbox, ticket) => Sink {
+                mailbox: Arc::downgrade(mailbox),
+                ticket: *ticket,
+            },
+            To::Call(_) => Sink {
+                mailbox: Weak::new(),
+                ticket: Ticket(0),
+            },
         }
     }
 }
@@ -107,6 +124,9 @@ impl std::fmt::Debug for Sink {
 
 impl std::fmt::Debug for Reply {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Reply").field(&self.ticket).finish()
+        match &self.0 {
+            To::Mailbox(_, ticket) => f.debug_tuple("Reply").field(ticket).finish(),
+            To::Call(_) => f.debug_tuple("Reply").finish(),
+        }
     }
 }

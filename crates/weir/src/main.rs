@@ -19,7 +19,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::command::{cluster, config, consume, group, produce, quickstart, serve, topic};
+use crate::command::{
+    binding, cluster, config, consume, exchange, group, policy, produce, queue, quickstart, serve,
+    topic, vhost,
+};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -42,6 +45,16 @@ enum Command {
     Topic(topic::TopicArguments),
     /// Look at consumer groups, move and delete their offsets.
     Group(group::GroupArguments),
+    /// Look at queues and their messages, make, empty and delete queues.
+    Queue(queue::QueueArguments),
+    /// Look at exchanges, make and delete them.
+    Exchange(exchange::ExchangeArguments),
+    /// Look at bindings, make and delete them.
+    Binding(binding::BindingArguments),
+    /// Look at virtual hosts, make and delete them.
+    Vhost(vhost::VhostArguments),
+    /// Look at policies of queues and exchanges, set and delete them.
+    Policy(policy::PolicyArguments),
     /// Send lines from standard input as messages.
     Produce(produce::ProduceArguments),
     /// Print messages.
@@ -67,6 +80,11 @@ fn main() -> ExitCode {
         }
         Command::Topic(arguments) => topic::run(&arguments),
         Command::Group(arguments) => group::run(&arguments),
+        Command::Queue(arguments) => queue::run(&arguments),
+        Command::Exchange(arguments) => exchange::run(&arguments),
+        Command::Binding(arguments) => binding::run(&arguments),
+        Command::Vhost(arguments) => vhost::run(&arguments),
+        Command::Policy(arguments) => policy::run(&arguments),
         Command::Produce(arguments) => produce::run(&arguments),
         Command::Consume(arguments) => consume::run(&arguments),
     };

@@ -32,6 +32,10 @@ impl Target for Leaderless {
         self.cluster.bootstrap()
     }
 
+    fn amqp(&self) -> Vec<String> {
+        self.cluster.amqp()
+    }
+
     fn kill(&mut self, topic: &str) -> Result<()> {
         let leader = self.cluster.leader_of(topic, 0)?;
         self.cluster.members[leader].ensure_alive()?;

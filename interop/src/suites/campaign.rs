@@ -2,7 +2,7 @@
 
 use super::allow::{AllowList, Judgement};
 use super::case::{Case, Ending, Outcome};
-use super::list::{SUITES, Suite};
+use super::list::{Door, SUITES, Suite};
 use crate::cluster::{Cluster, Ground as Loopback, Leaderless, ServeOptions};
 use crate::node::Node;
 use crate::place::{self, RunDirectory};
@@ -30,24 +30,39 @@ pub(crate) struct Options {
     /// A broker that already runs, such as the original: allowed to it is only what fails anywhere.
     #[arg(long)]
     bootstrap: Option<String>,
+    /// The same, for suites of AMQP.
+    #[arg(long)]
+    amqp: Option<String>,
+    /// A directory of working trees that a person has checked out, for suites that no package carries.
+    #[arg(long)]
+    checkouts: Option<PathBuf>,
     /// What that broker is: upstream suites ask for it.
-    #[arg(long, requires = "bootstrap")]
+    #[arg(long)]
     broker_version: Option<String>,
     /// Tells every case as it ends.
     #[arg(long)]
     verbose: bool,
     /// Takes the lines out of allow-lists whose cases pass now.
-    #[arg(long, conflicts_with_all = ["bootstrap", "case"])]
+    #[arg(long, conflicts_with_all = ["bootstrap", "amqp", "case"])]
     shrink: bool,
     /// Prints the suites and ends.
     #[arg(long)]
     list: bool,
 }
 
+impl Options {
+    /// Whether the broker under test is none of ours.
+    fn is_outside(&self) -> bool {
+        self.bootstrap.is_some() || self.amqp.is_some()
+    }
+}
+
 /// What a suite runs against, and with.
 pub(super) struct Ground<'a> {
-    /// Where clients begin.
+    /// Where clients of the suite's protocol begin, with commas between nodes.
     pub bootstrap: String,
+    /// Where clients of AMQP begin, for suites of several protocols.
+    pub amqp: String,
     /// Directory for files of this suite.
     pub directory: PathBuf,
     /// Where clients may talk.
@@ -66,7 +81,20 @@ impl Ground<'_> {
         self.options.broker_version.as_deref()
     }
 
+    /// The first node's host and port.
+    pub(super) fn first(&self) -> (&str, &str) {
+        let first = self.bootstrap.split(',').next().unwrap_or_default();
+        first.rsplit_once(':').unwrap_or((first, ""))
+    }
+
+    /// A person's working tree of a repository.
+    pub(super) fn checkout(&self, name: &str) -> Result<PathBuf> {
+        let checkouts = self.options.checkouts.as_ref();
+        Ok(checkouts.context("`--checkouts`")?.join(name))
+    }
+
     /// Whether a case is asked for.
+
     pub(super) fn wants(&self, name: &str) -> bool {
         name.contains(self.part())
     }
@@ -98,8 +126,8 @@ pub(crate) fn run(options: &Options, weir: &Path) -> Result<bool> {
             println!("{:<22} {}", suite.name, suite.about);
             continue;
         }
-        if let Some(program) = suite.needs.iter().find(|program| !is_installed(program)) {
-            println!("skipped: suite {}: no {program} here", suite.name);
+        if let Some(lack) = lack(suite, options) {
+            println!("skipped: suite {}: {lack}", suite.name);
             continue;
         }
         println!("suite {}: {}", suite.name, suite.about);
@@ -131,6 +159,26 @@ pub(crate) fn run(options: &Options, weir: &Path) -> Result<bool> {
         directory.clean();
     }
     Ok(is_clean && !table.is_empty())
+}
+
+/// Why a suite cannot run here.
+fn lack(suite: &Suite, options: &Options) -> Option<String> {
+    if let Some(program) = suite.needs.iter().find(|program| !is_installed(program)) {
+        return Some(format!("no {program} here"));
+    }
+    if let Some(name) = suite.checkout {
+        let trees = options.checkouts.as_ref();
+        if !trees.is_some_and(|trees| trees.join(name).is_dir()) {
+            return Some(format!("no working tree of {name} below --checkouts"));
+        }
+    }
+    let is_told = match suite.door {
+        Door::Kafka => options.bootstrap.is_some(),
+        Door::Amqp => options.amqp.is_some(),
+        Door::Both => options.bootstrap.is_some() && options.amqp.is_some(),
+    };
+    let is_lacking = options.is_outside() && !is_told;
+    is_lacking.then(|| "the broker's address for its protocol is not told".to_owned())
 }
 
 fn is_installed(program: &str) -> bool {
@@ -168,9 +216,20 @@ fn run_suite(
     std::fs::create_dir_all(&directory)?;
     // They end with the suite.
     let nodes = start(suite, options, weir, &directory)?;
-    let outside = options.bootstrap.clone().unwrap_or_default();
+    let kafka = match &nodes {
+        Some(nodes) => nodes.address(),
+        None => options.bootstrap.clone().unwrap_or_default(),
+    };
+    let amqp = match &nodes {
+        Some(nodes) => nodes.amqp().join(","),
+        None => options.amqp.clone().unwrap_or_default(),
+    };
     let ground = Ground {
-        bootstrap: nodes.as_ref().map_or(outside, |nodes| nodes.address()),
+        bootstrap: match suite.door {
+            Door::Kafka | Door::Both => kafka,
+            Door::Amqp => amqp.clone(),
+        },
+        amqp,
         log: directory.join("client.log"),
         directory,
         options,
@@ -187,7 +246,7 @@ fn run_suite(
     };
     let path = place::root().join(format!("interop/allow/{}.txt", suite.name));
     let mut list = AllowList::load(&path)?;
-    if options.bootstrap.is_some() {
+    if options.is_outside() {
         list.keep_what_fails_anywhere();
     } else if options.nodes == 1 {
         list.keep_what_fails_on_one_node();
@@ -212,7 +271,7 @@ fn start(
     weir: &Path,
     directory: &Path,
 ) -> Result<Option<Box<dyn Target>>> {
-    if options.bootstrap.is_some() {
+    if options.is_outside() {
         return Ok(None);
     }
     let count = usize::from(options.nodes);

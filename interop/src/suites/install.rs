@@ -7,21 +7,33 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A small machine that is soon there.
-pub(super) const JAVA_OPTIONS: [&str; 4] = [
+pub(super) const JAVA_OPTIONS: [&str; 5] = [
     "-Xmx256m",
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=error",
+    // PerfTest brings a logger of its own along.
+    "-Dslf4j.provider=org.slf4j.simple.SimpleServiceProvider",
 ];
 
 /// Class path of Kafka's tools with our own programs beside them, compiled when they have changed.
 pub(super) fn java_class_path() -> Result<String> {
     let jars = place::java_class_path()?;
-    let sources = place::root().join("interop/java/src");
-    let classes = place::kept().join("java-classes");
+    compiled("interop/java/src", "java-classes", &jars)
+}
+
+/// The same for AMQP: RabbitMQ's client, PerfTest, Spring, and Kafka's client beside them.
+pub(super) fn amqp_class_path() -> Result<String> {
+    let jars = place::jars("interop/java/amqp/pom.xml", "java-amqp")?;
+    compiled("interop/java/amqp/src", "java-amqp-classes", &jars)
+}
+
+fn compiled(sources: &str, classes: &str, jars: &str) -> Result<String> {
+    let sources = place::root().join(sources);
+    let classes = place::kept().join(classes);
     if is_stale(&sources, &classes)? {
         let mut command = Command::new("javac");
-        command.arg("-d").arg(&classes).args(["-cp", &jars]);
+        command.arg("-d").arg(&classes).args(["-cp", jars]);
         for entry in std::fs::read_dir(&sources)? {
             command.arg(entry?.path());
         }
@@ -75,7 +87,7 @@ pub(super) fn python_source(python: &Path, package: &str, version: &str) -> Resu
             "-q",
             "--no-deps",
             "--no-binary",
-            ":all:",
+            package,
         ]);
         command.arg("-d").arg(&directory);
         place::run(command.arg(format!("{package}=={version}")))?;
@@ -87,8 +99,6 @@ pub(super) fn python_source(python: &Path, package: &str, version: &str) -> Resu
                 .arg(archive)
                 .current_dir(&directory),
         )?;
-        // Without it `test` would be Python's own package of that name.
-        std::fs::write(unpacked.join("test/__init__.py"), "")?;
     }
     Ok(unpacked)
 }
@@ -143,6 +153,33 @@ pub(super) fn crate_source(name: &str, version: &str, newer: &[(&str, &str)]) ->
         place::run(command.args(["--precise", version]).current_dir(&unpacked))?;
     }
     Ok(unpacked)
+}
+
+/// Puts other text into a crate's files, once: `changes` are what stands there and what shall.
+pub(super) fn replace(source: &Path, changes: &[(&str, &str)]) -> Result<()> {
+    for entry in std::fs::read_dir(source)? {
+        let entry = entry?;
+        let path = entry.path();
+        if entry.file_type()?.is_dir() {
+            if entry.file_name() != "target" {
+                replace(&path, changes)?;
+            }
+            continue;
+        }
+        if path.extension().is_none_or(|extension| extension != "rs") {
+            continue;
+        }
+        let before = std::fs::read_to_string(&path)?;
+        let mut after = before.clone();
+        for (from, to) in changes {
+            after = after.replace(from, to);
+        }
+        // A file that is written is built again.
+        if after != before {
+            std::fs::write(&path, after)?;
+        }
+    }
+    Ok(())
 }
 
 #[derive(Deserialize)]

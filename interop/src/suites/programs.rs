@@ -33,13 +33,25 @@ pub(super) fn go(program: &str, ground: &Ground<'_>) -> Result<Outcome> {
 
 /// Applications in Java: the program in `interop/java/src/CLASS.java`.
 pub(super) fn java(class: &str, ground: &Ground<'_>) -> Result<Outcome> {
+    java_of(&install::java_class_path()?, class, ground)
+}
+
+/// Cases and applications in Java that speak AMQP: the program in `interop/java/amqp/src/CLASS.java`.
+pub(super) fn amqp_java(class: &str, ground: &Ground<'_>) -> Result<Outcome> {
+    java_of(&install::amqp_class_path()?, class, ground)
+}
+
+fn java_of(class_path: &str, class: &str, ground: &Ground<'_>) -> Result<Outcome> {
     let mut command = Command::new("java");
     command.args(install::JAVA_OPTIONS);
-    command.args(["-cp", &install::java_class_path()?, class]);
+    command.args(["-cp", class_path, class]);
     run(command.arg(&ground.directory), ground)
 }
 
 fn run(command: &mut Command, ground: &Ground<'_>) -> Result<Outcome> {
     command.arg(&ground.bootstrap).env("CASE", ground.part());
+    command.env("AMQP", &ground.amqp);
+    command.env("DIRECTORY", &ground.directory);
+    command.env("PYTHONDONTWRITEBYTECODE", "1");
     lines::run(command, ground, LIMIT)
 }

@@ -165,7 +165,7 @@ fn a_beacon_is_refused_or_understood() {
         writer.u8(2);
         writer.u8(0);
         writer.u64(3);
-        writer.u64(9);
+        writer.u64(77);
         writer.text("localhost:1");
         writer.count(1);
         writer.u32(2);

@@ -9,7 +9,7 @@ pub(crate) mod consistent;
 pub(crate) mod equivalence;
 pub(crate) mod fields;
 mod headers;
-mod index;
+pub(crate) mod index;
 pub(crate) mod outcome;
 pub(crate) mod policy;
 pub(crate) mod record;

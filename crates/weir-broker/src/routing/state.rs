@@ -208,15 +208,20 @@ impl Routing {
 
     /// A virtual host's queues in order of their names.
     pub(crate) fn queues_of(&self, vhost: VhostId) -> impl Iterator<Item = &Arc<QueueRecord>> {
-        let from = (vhost, ShortString::default());
-        let of_vhost = self.queues.range_from(&from);
-        let of_vhost = of_vhost.take_while(move |((known, _), _)| *known == vhost);
-        of_vhost.map(|(_, queue)| queue)
+        self.queues_after(vhost, ShortString::default())
     }
 
-    /// Number of queues.
-    pub(crate) fn queue_count(&self) -> usize {
-        self.by_queue.len()
+    /// Those of them whose names come after `name`.
+    pub(crate) fn queues_after(
+        &self,
+        vhost: VhostId,
+        name: ShortString,
+    ) -> impl Iterator<Item = &Arc<QueueRecord>> {
+        let from = (vhost, name);
+        let of_vhost = self.queues.range_from(&from);
+        let of_vhost = of_vhost.take_while(move |((known, _), _)| *known == vhost);
+        let after = of_vhost.skip_while(move |(known, _)| **known == from);
+        after.map(|(_, queue)| queue)
     }
 
     /// Bindings that lead out of an exchange, in order of their keys.

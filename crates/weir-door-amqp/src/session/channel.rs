@@ -387,15 +387,17 @@ impl Channel {
     /// The client closes it: what it holds goes back, and then it is told.
     fn leave(&mut self, link: &mut Link) -> Result<(), Failure> {
         self.is_leaving = true;
+        // Whatever came behind is nobody's.
+        let pending = std::mem::take(&mut self.pending);
+        link.pending_bytes -= pending.iter().map(Incoming::held_bytes).sum::<usize>();
         let session = link.session()?;
         for consumer in self.consumers.numbers() {
             let session = Arc::clone(&session);
             let request = QueueRequest::Cancel { session, consumer };
             self.ask_beside(link, request, 0, Then::Noted(CLOSE));
         }
-        self.consumers = Consumers::default();
-        self.settled.extend(self.unacked.give_back_all());
         self.roll_back_all(link);
+        self.consumers = Consumers::default();
         self.flush(link)
     }
 
@@ -413,8 +415,7 @@ impl Channel {
             link.ask_aside(QueueRequest::Cancel { session, consumer });
         }
         self.roll_back_all(link);
-        let mut back = std::mem::take(&mut self.settled);
-        back.extend(self.unacked.give_back_all());
+        let back = std::mem::take(&mut self.settled);
         link.give_back(back);
         let mut pending = pending.iter();
         self.is_leaving

@@ -177,10 +177,8 @@ impl Channel {
         self.roll_back(link);
         let held = std::mem::take(&mut self.consumers.held);
         let held = held.into_iter().map(|(_, delivered)| delivered.id);
-        let back: Vec<(DeliveryId, Settlement)> = held
-            .map(|id| (id, Settlement::Requeue))
-            .chain(self.unacked.give_back_all())
-            .collect();
+        let mut back: Vec<(DeliveryId, Settlement)> = self.unacked.give_back_all();
+        back.extend(held.map(|id| (id, Settlement::Requeue)));
         self.settled.extend(back);
     }
 }

@@ -91,6 +91,24 @@ fn a_closed_channel_gives_back_what_it_holds_before_the_client_hears_so() {
 }
 
 #[test]
+fn what_comes_behind_a_close_is_nobodys() {
+    let mut client = Client::open();
+    client.send(1, declare("q"));
+    client.send(1, method::ChannelClose::default());
+    client.send(1, declare("behind"));
+    client.answer_next(declared("q"));
+    assert!(client.asks_nothing());
+    let said = client.said();
+    let [
+        (1, Method::QueueDeclareOk(_), _),
+        (1, Method::ChannelCloseOk(_), _),
+    ] = &said[..]
+    else {
+        panic!("{said:#?}");
+    };
+}
+
+#[test]
 fn both_sides_may_close_a_channel_at_once() {
     let mut client = Client::open();
     client.send(1, declare("q"));

@@ -229,6 +229,25 @@ fn what_the_limit_holds_back_goes_back_with_the_consumer() {
 }
 
 #[test]
+fn what_the_limit_holds_back_goes_back_with_the_channel() {
+    let mut client = Client::open();
+    let qos = method::BasicQos {
+        prefetch_count: 1,
+        global: true,
+        ..Default::default()
+    };
+    client.send(1, qos);
+    let consumer = client.consume(of_queue("q"));
+    (1..=2).for_each(|serial| client.deliver(consumer, serial));
+    client.send(1, method::ChannelClose::default());
+    let request = client.answer_next(QueueOutcome::Done);
+    assert!(matches!(request, QueueRequest::Cancel { .. }));
+    let mut back = settled(&mut client);
+    back.sort();
+    assert_eq!(back, [(1, Settlement::Requeue), (2, Settlement::Requeue)]);
+}
+
+#[test]
 fn single_messages_are_fetched_and_do_not_count_against_the_limit() {
     let mut client = Client::open();
     let get = |no_ack| method::BasicGet {

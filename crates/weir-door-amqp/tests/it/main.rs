@@ -10,4 +10,5 @@ mod handshake;
 mod hostile;
 mod order;
 mod publishing;
+mod random;
 mod transactions;

@@ -11,7 +11,8 @@ use weir_model::{
 };
 
 use super::{
-    QueueSession, ask::Patience, deliver::by_partition, target::QueueTarget, told::Consumer,
+    QueueSession, ask::Patience, deliver::by_partition, stream::not_by_stream, target::QueueTarget,
+    told::Consumer,
 };
 use crate::{
     Node,
@@ -23,6 +24,7 @@ use crate::{
     },
     mailbox::Reply,
     queue::{Attach, ConsumerKey, QueueAnswer, QueueCall},
+    routing::record::QueueType,
 };
 
 /// Answers of all partitions to one request.
@@ -121,6 +123,9 @@ impl Node {
             Ok(queue) => queue,
             Err(refused) => return refuse(reply, refused),
         };
+        if queue.kind == QueueType::Stream {
+            return self.consume_stream(&consume, queue, reply);
+        }
         let priority = match priority(&consume.arguments, &session, &consume.name) {
             Ok(priority) => priority,
             Err(refused) => return refuse(reply, refused),
@@ -137,21 +142,11 @@ impl Node {
         };
         let consumer = Consumer {
             queue: Some(queue.id),
-            partitions: queue.partitions,
+            partitions: queue.partitions.clone(),
             attach,
         };
-        session.told.add(consume.consumer, consumer.clone());
-        self.watchers.add(queue.id, attach.consumer);
-        if self
-            .topology
-            .load()
-            .routing()
-            .queue_by_id(queue.id)
-            .is_none()
-        {
-            self.forget_consumer(&session, consume.consumer);
-            let (name, vhost) = (consume.name, session.vhost.clone());
-            return refuse(reply, Refused::NoQueue { name, vhost });
+        if let Err(refused) = self.add_consumer(&session, &queue, consumer.clone()) {
+            return refuse(reply, refused);
         }
         let node = Arc::clone(self);
         let asked = Arc::clone(&session);
@@ -163,6 +158,28 @@ impl Node {
             }
         };
         attach_all(&session, &consumer, then);
+    }
+
+    /// The session has a consumer that is about to be attached.
+    pub(super) fn add_consumer(
+        &self,
+        session: &QueueSession,
+        queue: &QueueTarget,
+        consumer: Consumer,
+    ) -> Result<(), Refused> {
+        let key = consumer.attach.consumer;
+        session.told.add(key.tag, consumer);
+        self.watchers.add(queue.id, key);
+        let topology = self.topology.load();
+        // Whoever deletes it from now on finds the consumer.
+        if topology.routing().queue_by_id(queue.id).is_some() {
+            return Ok(());
+        }
+        self.forget_consumer(session, key.tag);
+        Err(Refused::NoQueue {
+            name: queue.name.clone(),
+            vhost: session.vhost.clone(),
+        })
     }
 
     pub(super) fn cancel(
@@ -189,6 +206,9 @@ impl Node {
         let limit = share_of(prefetch_count, count);
         consumer.attach.prefetch_count = limit;
         session.told.set_limit(tag, limit);
+        if session.streams.limit(tag, limit) {
+            return reply.send(Outcome::Queue(QueueOutcome::Done));
+        }
         let then = move |_: Result<u64, Trouble>| reply.send(Outcome::Queue(QueueOutcome::Done));
         attach_all(session, &consumer, then);
     }
@@ -210,7 +230,7 @@ impl Node {
             let back = untold.into_iter().map(|id| (id, Settlement::Requeue));
             node.settle_for(&asked, back.collect());
             match queue {
-                Some(queue) => node.delete_if_unused(queue, Box::new(then)),
+                Some(queue) => node.delete_if_unused(&queue, Box::new(then)),
                 None => then(),
             }
         };
@@ -226,12 +246,17 @@ impl Node {
     }
 
     /// The session has no such consumer any more. Gives what it got and was never told.
-    fn forget_consumer(&self, session: &QueueSession, tag: ConsumerTag) -> Vec<DeliveryId> {
+    pub(super) fn forget_consumer(
+        &self,
+        session: &QueueSession,
+        tag: ConsumerTag,
+    ) -> Vec<DeliveryId> {
         let queue = session.told.consumer(tag).and_then(|known| known.queue);
         if let Some(queue) = queue {
             let session = session.key;
             self.watchers.remove(queue, ConsumerKey { session, tag });
         }
+        session.streams.end(tag);
         session.told.remove(tag)
     }
 
@@ -246,6 +271,9 @@ impl Node {
             Ok(queue) => queue,
             Err(refused) => return refuse(reply, refused),
         };
+        if queue.kind == QueueType::Stream {
+            return refuse(reply, not_by_stream("basic.get", name, session));
+        }
         let request = session.next_request();
         let count = queue.partitions.len().max(1);
         // Each time another partition is the first to be asked.
@@ -298,7 +326,7 @@ impl Node {
         reply: Reply,
     ) {
         let turn = session.order.begin();
-        let partitions = by_partition(deliveries);
+        let partitions = by_partition(session.streams.settle(deliveries));
         // A queue that is gone has nothing to settle.
         let there: Vec<_> = partitions
             .into_iter()
@@ -337,6 +365,9 @@ impl Node {
             Ok(queue) => queue,
             Err(refused) => return refuse(reply, refused),
         };
+        if queue.kind == QueueType::Stream {
+            return refuse(reply, not_by_stream("queue.purge", &name, session));
+        }
         let session = Arc::clone(session);
         let order = Arc::clone(&session.order);
         order.after(move || {
@@ -375,7 +406,7 @@ pub(super) fn refuse(reply: Reply, refused: Refused) {
 }
 
 /// The consumer's limit in one partition of the queue.
-fn share(prefetch_count: u16, queue: &QueueTarget) -> u32 {
+pub(super) fn share(prefetch_count: u16, queue: &QueueTarget) -> u32 {
     share_of(prefetch_count, queue.partitions.len().max(1))
 }
 

@@ -106,17 +106,17 @@ impl QueueKeeper {
             };
             if is_due && leads().is_some() {
                 *look = None;
-                look_at(node, *id, Arc::clone(&self.found));
+                look_at(node, *id, &self.found);
             }
         }
     }
 }
 
 /// Finds out how long a queue has not been used.
-fn look_at(node: &Arc<Node>, id: QueueId, found: Found) {
+fn look_at(node: &Arc<Node>, id: QueueId, found: &Found) {
     let again = |node: &Arc<Node>, wait_ms: u64| {
         let next = node.elapsed().plus(wait_ms);
-        lock(&found).push((id, next));
+        lock(found).push((id, next));
     };
     let topology = node.topology.load_full();
     let queue = topology.routing().queue_by_id(id);
@@ -124,7 +124,7 @@ fn look_at(node: &Arc<Node>, id: QueueId, found: Found) {
     let (Some(queue), Some(expires_ms)) = (node.queue_by_id(id), expires_ms) else {
         return again(node, RETRY_MS);
     };
-    let (asking, found) = (Arc::clone(node), Arc::clone(&found));
+    let (asking, found) = (Arc::clone(node), Arc::clone(found));
     node.figures_of(&queue.clone(), false, move |figures| {
         let idle_ms = match figures {
             Ok(Some(figures)) if figures.consumer_count == 0 => Some(figures.idle_ms),

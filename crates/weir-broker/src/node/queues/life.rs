@@ -115,17 +115,17 @@ impl Node {
     /// A queue's leader has seen its last consumer go.
     pub(crate) fn queue_lost_consumers(self: &Arc<Self>, partition: PartitionId) {
         if let Some(found) = self.queue_of(partition) {
-            self.delete_if_unused(found, Box::new(|| ()));
+            self.delete_if_unused(&found, Box::new(|| ()));
         }
     }
 
     /// Deletes a queue that goes with its last consumer, where that has gone.
-    pub(super) fn delete_if_unused(self: &Arc<Self>, found: FoundQueue, done: Then) {
+    pub(super) fn delete_if_unused(self: &Arc<Self>, found: &FoundQueue, done: Then) {
         if !found.queue.is_auto_delete {
             return done();
         }
         let (node, queue) = (Arc::clone(self), Arc::clone(&found.queue));
-        self.figures_of(&found, false, move |figures| match figures {
+        self.figures_of(found, false, move |figures| match figures {
             Ok(Some(figures)) if figures.consumer_count == 0 => {
                 node.propose_routing(removal(&node, &queue), move |_| done());
             }

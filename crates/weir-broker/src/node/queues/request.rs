@@ -84,6 +84,7 @@ impl Node {
     /// Ends a session before its last reference is gone.
     fn end_session(self: &Arc<Self>, session: &QueueSession, reply: Option<Reply>) {
         self.sessions.remove(session.key);
+        session.streams.end_all();
         for consumer in session.told.end() {
             if let Some(queue) = consumer.queue {
                 self.watchers.remove(queue, consumer.attach.consumer);

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use weir_model::{GroupId, NodeId};
 
-use super::wire::{self, Call};
+use super::{
+    stream::ReadAnswer,
+    wire::{self, Call},
+};
 use crate::{Node, peer::Answer};
 
 /// Answers a call. Nobody but members asks.
@@ -30,6 +33,19 @@ pub(crate) fn serve(node: &Arc<Node>, from: NodeId, request: &Bytes, answer: Ans
         }) => {
             let done = move |appended| answer(wire::write_appended(appended));
             node.append_here(group, partition, batch, Box::new(done));
+        }
+        Ok(Call::StreamStart { partition, start }) => {
+            let done = move |found| answer(wire::write_start_answer(found));
+            node.stream_start_here(partition, start, Box::new(done));
+        }
+        Ok(Call::StreamRead {
+            partition,
+            offset,
+            max_bytes,
+        }) => {
+            let max_bytes = usize::try_from(max_bytes).unwrap_or(usize::MAX);
+            let done = move |chunk: ReadAnswer| answer(wire::write_chunk(&chunk));
+            node.read_stream_here(partition, offset, (max_bytes, 0), Box::new(done));
         }
         Ok(Call::Deliver(deliveries)) => answer(node.deliver_here(deliveries).encode()),
         Ok(Call::ReplyConsumer(consumer)) => answer(node.reply_consumer_here(consumer).encode()),

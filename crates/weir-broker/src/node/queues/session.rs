@@ -10,7 +10,7 @@ use std::{
 
 use weir_model::{NodeId, fields::ShortString};
 
-use super::{lines::Lines, order::Order, told::Told};
+use super::{lines::Lines, order::Order, stream::Streams, told::Told};
 use crate::{
     Node,
     api::queues::{ConsumerTag, OpenSession, REPLY_QUEUE},
@@ -29,6 +29,7 @@ pub struct QueueSession {
     pub(super) told: Told,
     pub(super) lines: Arc<Lines>,
     pub(super) order: Arc<Order>,
+    pub(super) streams: Streams,
     next_request: AtomicU64,
 }
 
@@ -58,6 +59,7 @@ impl QueueSession {
             node,
             told: Told::new(Some(sink)),
             order: Arc::default(),
+            streams: Streams::default(),
             next_request: AtomicU64::new(1),
         })
     }
@@ -78,6 +80,7 @@ impl QueueSession {
             told: Told::new(None),
             lines: Lines::new(key, Weak::new()),
             order: Arc::default(),
+            streams: Streams::default(),
             next_request: AtomicU64::new(1),
         })
     }

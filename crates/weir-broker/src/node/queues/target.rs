@@ -12,7 +12,7 @@ use crate::{
     queue::{QueueSettings, SessionKey},
     routing::{
         check_access,
-        record::{QueueId, QueueRecord},
+        record::{QueueId, QueueRecord, QueueType},
         route::{Addressed, Surroundings},
     },
 };
@@ -22,6 +22,7 @@ use crate::{
 pub(super) struct QueueTarget {
     pub(super) id: QueueId,
     pub(super) name: ShortString,
+    pub(super) kind: QueueType,
     pub(super) partitions: Vec<(GroupId, PartitionId)>,
 }
 
@@ -52,6 +53,7 @@ impl Node {
         Ok(QueueTarget {
             id: found.queue.id,
             name: found.queue.name.clone(),
+            kind: found.queue.kind,
             partitions: found.partitions().collect(),
         })
     }

@@ -183,7 +183,7 @@ impl Node {
                     let refused = Refused::Failed(ErrorKind::ShuttingDown);
                     node.delete_exclusive_queues(session, Box::new(move || done(Err(refused))));
                 }
-                Ok(found) => node.configure(found, done),
+                Ok(found) => node.configure(&found, done),
                 Err(refused) => done(Err(refused)),
             }
         });
@@ -192,13 +192,20 @@ impl Node {
     /// Makes queues of the topic's partitions.
     fn configure(
         self: &Arc<Self>,
-        found: FoundQueue,
+        found: &FoundQueue,
         done: impl FnOnce(Declared) + Send + 'static,
     ) {
+        let name = found.queue.name.clone();
+        if found.queue.kind == QueueType::Stream {
+            return done(Ok(DeclaredQueue {
+                name,
+                message_count: 0,
+                consumer_count: 0,
+            }));
+        }
         let settings = self.topology.load().routing().settings(&found.queue);
         let call = QueueCall::Configure(Box::new(settings));
-        let name = found.queue.name.clone();
-        self.ask_partitions(&found, &call, move |answers| {
+        self.ask_partitions(found, &call, move |answers| {
             done(answers.map(|_| DeclaredQueue {
                 name,
                 message_count: 0,
@@ -216,7 +223,7 @@ impl Node {
                 consumer_count: figures.consumer_count,
             })),
             // Whoever declared it first did not come so far.
-            Ok(None) => node.configure(found, done),
+            Ok(None) => node.configure(&found, done),
             Err(refused) => done(Err(refused)),
         });
     }
@@ -229,6 +236,9 @@ impl Node {
         is_use: bool,
         done: impl FnOnce(Result<Option<QueueFigures>, Refused>) + Send + 'static,
     ) {
+        if found.queue.kind == QueueType::Stream {
+            return self.stream_figures(found, done);
+        }
         self.ask_partitions(found, &QueueCall::Figures { is_use }, move |answers| {
             done(answers.map(|answers| {
                 let mut sum = QueueFigures {

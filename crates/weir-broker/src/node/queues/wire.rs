@@ -8,14 +8,23 @@
 //! consumer and delivery. Kind 4, whether sessions have room: `u32` count and sessions. The answer of
 //! both: `u32` count and sessions that are gone, `u32` count and sessions that have no room. Kind 5,
 //! whether a consumer of replies is there: session, `u64` consumer. Its answer is the same: its
-//! session counts as gone where it is not.
+//! session counts as gone where it is not. Kind 6, a place in a stream: `u64` partition, `u8` which,
+//! `u64` offset or `i64` time. Its answer: `u16` 0 and `u64` offset, or the `u16` code of an error.
+//! Kind 7, batches of a stream: `u64` partition, `u64` offset, `u32` most bytes. Its answer: `u16` 0,
+//! `u64` first offset, `u64` end, `u32` count and for each aborted transaction `i64` producer and
+//! `u64` first offset, then the batches up to the end; or the `u16` code of an error.
 
 mod answer;
 mod call;
+mod streams;
 
 use bytes::Bytes;
 use weir_model::{ErrorKind, GroupId, NodeId, PartitionId};
 
+pub(super) use self::streams::{
+    read_chunk, read_start_answer as read_start, write_chunk, write_start_answer,
+};
+use super::stream::StreamStart;
 use crate::{
     api::queues::{ConsumerTag, Delivered, DeliveryId},
     call::QUEUE,
@@ -29,6 +38,8 @@ const APPEND: u8 = 2;
 const DELIVER: u8 = 3;
 const ROOM: u8 = 4;
 const REPLY_CONSUMER: u8 = 5;
+const STREAM_START: u8 = 6;
+const STREAM_READ: u8 = 7;
 
 const NO_ERROR: u16 = 0;
 const NONE_REFUSED: u32 = u32::MAX;
@@ -51,6 +62,15 @@ pub(super) enum Call {
     Deliver(Vec<(SessionKey, ConsumerTag, Delivered)>),
     Room(Vec<SessionKey>),
     ReplyConsumer(ConsumerKey),
+    StreamStart {
+        partition: PartitionId,
+        start: StreamStart,
+    },
+    StreamRead {
+        partition: PartitionId,
+        offset: u64,
+        max_bytes: u32,
+    },
 }
 
 /// What became of a batch: the first record that its queue does not take.
@@ -105,6 +125,21 @@ impl Call {
                 writer.u8(REPLY_CONSUMER);
                 write_consumer(&mut writer, consumer);
             }
+            Self::StreamStart { partition, start } => {
+                writer.u8(STREAM_START);
+                writer.u64(partition.0);
+                streams::write_start(&mut writer, *start);
+            }
+            Self::StreamRead {
+                partition,
+                offset,
+                max_bytes,
+            } => {
+                writer.u8(STREAM_READ);
+                writer.u64(partition.0);
+                writer.u64(*offset);
+                writer.u32(*max_bytes);
+            }
         }
         writer.finish()
     }
@@ -143,6 +178,15 @@ impl Call {
             }
             ROOM => Self::Room(read_sessions(&mut reader)?),
             REPLY_CONSUMER => Self::ReplyConsumer(read_consumer(&mut reader)?),
+            STREAM_START => Self::StreamStart {
+                partition: PartitionId(reader.u64()?),
+                start: streams::read_start(&mut reader)?,
+            },
+            STREAM_READ => Self::StreamRead {
+                partition: PartitionId(reader.u64()?),
+                offset: reader.u64()?,
+                max_bytes: reader.u32()?,
+            },
             kind => return Err(reader.unknown_tag("call about queues", kind)),
         };
         reader.finish()?;

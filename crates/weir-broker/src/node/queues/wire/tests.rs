@@ -1,10 +1,11 @@
-use weir_model::fields::ShortString;
+use weir_model::{ProducerId, fields::ShortString};
 
 use super::*;
 use crate::{
     api::queues::{Refused, Settlement},
     encoding::trial,
-    queue::{Attach, ConsumerKey, QueueFigures, QueueSettings, settings},
+    node::queues::stream::Chunk,
+    queue::{Attach, ConsumerKey, QueueFigures, settings},
 };
 
 const SESSION: SessionKey = SessionKey {
@@ -30,7 +31,7 @@ fn calls() -> Vec<QueueCall> {
     };
     vec![
         QueueCall::Configure(Box::new(settings::tests::full())),
-        QueueCall::Configure(Box::new(QueueSettings::default())),
+        QueueCall::Configure(Box::default()),
         QueueCall::Attach(Attach {
             consumer,
             no_ack: true,
@@ -77,12 +78,25 @@ fn calls_come_back_and_damage_is_an_error() {
             (SESSION, ConsumerTag(2), delivered(b"")),
         ]),
         Call::Room(vec![SESSION]),
+        Call::StreamRead {
+            partition,
+            offset: 1 << 40,
+            max_bytes: 9,
+        },
         Call::ReplyConsumer(ConsumerKey {
             session: SESSION,
             tag: ConsumerTag(8),
         }),
     ];
-    for call in asked.chain(others) {
+    let starts = [
+        StreamStart::First,
+        StreamStart::Last,
+        StreamStart::Next,
+        StreamStart::Offset(4),
+        StreamStart::Time(-1),
+    ];
+    let starts = starts.map(|start| Call::StreamStart { partition, start });
+    for call in asked.chain(others).chain(starts) {
         let bytes = call.encode();
         assert_eq!(bytes[0], QUEUE);
         let decode = |body: &[u8]| Call::decode(&Bytes::copy_from_slice(body));
@@ -183,4 +197,25 @@ fn what_became_of_batches_and_sessions_comes_back() {
     };
     assert_eq!(Sessions::decode(&sessions.encode()), Ok(sessions.clone()));
     trial::damage(&sessions.encode(), Sessions::decode);
+}
+
+#[test]
+fn what_is_found_and_read_of_streams_comes_back() {
+    for found in [Ok(7), Err(ErrorKind::NotLeader)] {
+        let bytes = write_start_answer(found);
+        assert_eq!(read_start(&bytes), Ok(found));
+        trial::damage(&bytes, read_start);
+    }
+    let chunk = Chunk {
+        log_start: 1,
+        end: 2,
+        aborted: vec![(ProducerId(3), 4)],
+        batches: Bytes::from_static(b"batches"),
+    };
+    for chunk in [Ok(chunk), Err(ErrorKind::OffsetOutOfRange)] {
+        let bytes = write_chunk(&chunk);
+        let decode = |body: &[u8]| read_chunk(&Bytes::copy_from_slice(body));
+        assert_eq!(decode(&bytes), Ok(chunk));
+        trial::damage(&bytes, decode);
+    }
 }

@@ -1,9 +1,8 @@
-//! Suites that clients' own authors wrote and published in their packages.
+//! Tests of a crate, run by cargo.
 
-use super::campaign::Ground;
-use super::case::{Case, Ending, Outcome};
-use super::{install, lines};
 use crate::place;
+use crate::suites::campaign::Ground;
+use crate::suites::case::{Case, Ending, Outcome};
 use anyhow::{Context, Result};
 use std::path::Path;
 use std::process::Command;
@@ -11,78 +10,12 @@ use std::time::Duration;
 
 /// Time that a whole suite has.
 const LIMIT: Duration = Duration::from_secs(1_200);
-/// The release that a node appears to be.
-const PERSONA: &str = "4.2.0";
-const KAFKA_PYTHON: &str = "3.0.12";
-const RDKAFKA: &str = "0.39.0";
-const RSKAFKA: &str = "0.6.0";
 
-/// kafka-python's `test/integration`, without what starts brokers of its own.
-pub(super) fn kafka_python(ground: &Ground<'_>) -> Result<Outcome> {
-    let python = place::python()?;
-    let source = install::python_source(&python, "kafka-python", KAFKA_PYTHON)?;
-    let mut command = Command::new(python);
-    command.args([
-        "-m",
-        "pytest",
-        "-q",
-        "-s",
-        "-p",
-        "pytest_tell",
-        "-p",
-        "no:cacheprovider",
-    ]);
-    command.args(["--assert=plain", "--timeout=120", "-k", ground.part()]);
-    for file in ["admin", "consumer", "producer"] {
-        command.arg(format!("test/integration/test_{file}_integration.py"));
-    }
-    let first = ground.bootstrap.split(',').next().unwrap_or_default();
-    command.current_dir(&source);
-    command.env("PYTHONPATH", place::root().join("interop/clients/python"));
-    command.env("KAFKA_URI", format!("kafka://{first}"));
-    command.env("KAFKA_VERSION", ground.persona().unwrap_or(PERSONA));
-    // It must be there, and is not looked into.
-    command.env("KAFKA_ROOT", &source);
-    let mut outcome = lines::run(&mut command, ground, LIMIT)?;
-    // pytest exits with 1 when a test has failed.
-    if outcome
-        .broken
-        .as_ref()
-        .is_some_and(|why| why.starts_with("exit status: 1;"))
-    {
-        outcome.broken = None;
-    }
-    outcome.version = KAFKA_PYTHON.to_owned();
-    Ok(outcome)
-}
-
-/// rust-rdkafka's `tests/`.
-pub(super) fn rdkafka(ground: &Ground<'_>) -> Result<Outcome> {
-    let source = install::crate_source("rdkafka", RDKAFKA, &[])?;
-    let mut command = tests_of(&source, ground)?;
-    command.env("RUST_LOG", "off");
-    command.env("KAFKA_HOST", &ground.bootstrap);
-    command.env("KAFKA_VERSION", ground.persona().unwrap_or(PERSONA));
-    cargo_test(&mut command, RDKAFKA, ground)
-}
-
-/// rskafka's `tests/`. What wants a login or a bridge to Java returns at once where there is
-/// none, as if it had passed, and is left out.
-pub(super) fn rskafka(ground: &Ground<'_>) -> Result<Outcome> {
-    let source = install::crate_source("rskafka", RSKAFKA, &[("rsasl", "2.3.1")])?;
-    let mut command = tests_of(&source, ground)?;
-    command.args(["--skip", "_java_", "--skip", "test_sasl"]);
-    command.env("TEST_INTEGRATION", "1");
-    command.env("TEST_BROKER_IMPL", "kafka");
-    command.env("KAFKA_CONNECT", &ground.bootstrap);
-    cargo_test(&mut command, RSKAFKA, ground)
-}
-
-/// All integration tests of a crate, built, to be run one after the other.
-fn tests_of(source: &Path, ground: &Ground<'_>) -> Result<Command> {
+/// Tests of a crate, built, to be run one after the other; `which` tells cargo which of them.
+pub(super) fn command(source: &Path, which: &[&str], ground: &Ground<'_>) -> Result<Command> {
     let cargo_test = || {
         let mut command = Command::new("cargo");
-        command.args(["test", "--quiet", "--test", "*"]);
+        command.args(["test", "--quiet"]).args(which);
         command.current_dir(source);
         command.env("CARGO_TARGET_DIR", source.join("target"));
         command
@@ -100,7 +33,8 @@ fn tests_of(source: &Path, ground: &Ground<'_>) -> Result<Command> {
     Ok(command)
 }
 
-fn cargo_test(command: &mut Command, version: &str, ground: &Ground<'_>) -> Result<Outcome> {
+/// Runs them.
+pub(super) fn run(command: &mut Command, version: &str, ground: &Ground<'_>) -> Result<Outcome> {
     let outcome = run_tests(command, &ground.log)?;
     outcome.cases.iter().for_each(|case| ground.tell(case));
     Ok(Outcome {

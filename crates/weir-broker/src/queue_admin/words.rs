@@ -1,0 +1,337 @@
+//! The words: tag `QUEUE_ADMIN`, then JSON; the answer is JSON alone. Keys are only added, never
+//! renamed: scripts read them.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{call::QUEUE_ADMIN, steward::AdminError};
+
+/// Longest request that is read, in bytes.
+pub const MAX_QUEUE_ADMIN_REQUEST_BYTES: usize = 64 << 10;
+/// Most rows of an answer; more are asked for with `after` the last one.
+pub const PAGE_ROW_COUNT: usize = 200;
+
+/// What is asked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "snake_case", deny_unknown_fields)]
+#[expect(
+    missing_docs,
+    reason = "the fields are the words of the models of AMQP 0-9-1"
+)]
+pub enum QueueAdminRequest {
+    /// Answered by virtual hosts.
+    ListVhosts { after: Option<String> },
+    /// Makes one, or changes what is said of it.
+    DeclareVhost {
+        name: String,
+        description: String,
+        default_queue_type: Option<String>,
+    },
+    /// Takes one away, with all that is in it.
+    DeleteVhost { name: String },
+    /// Answered by exchanges.
+    ListExchanges {
+        vhost: String,
+        after: Option<String>,
+    },
+    /// Makes one, where it is not there.
+    DeclareExchange {
+        vhost: String,
+        name: String,
+        kind: String,
+        durable: bool,
+        auto_delete: bool,
+        internal: bool,
+        arguments: Map<String, Value>,
+    },
+    /// Takes one away, where it is there.
+    DeleteExchange {
+        vhost: String,
+        name: String,
+        if_unused: bool,
+    },
+    /// Answered by bindings. `after`: the serial of one.
+    ListBindings { vhost: String, after: Option<u64> },
+    /// Makes a binding, or takes it away.
+    Bind {
+        vhost: String,
+        source: String,
+        destination: String,
+        to_exchange: bool,
+        routing_key: String,
+        arguments: Map<String, Value>,
+        remove: bool,
+    },
+    /// Answered by queues.
+    ListQueues {
+        vhost: String,
+        after: Option<String>,
+    },
+    /// Makes one, where it is not there.
+    DeclareQueue {
+        vhost: String,
+        name: String,
+        durable: bool,
+        auto_delete: bool,
+        arguments: Map<String, Value>,
+    },
+    /// Takes one away, where it is there.
+    DeleteQueue {
+        vhost: String,
+        name: String,
+        if_unused: bool,
+        if_empty: bool,
+    },
+    /// Removes what is ready.
+    PurgeQueue { vhost: String, name: String },
+    /// Answered by messages, which stay where they are, as redelivered.
+    Peek {
+        vhost: String,
+        name: String,
+        count: u32,
+    },
+    /// Moves messages that are ready to another queue: each is in one of them, or for a moment in
+    /// both. Answered with how many; fewer than asked for: there are no more.
+    MoveMessages {
+        vhost: String,
+        source: String,
+        destination: String,
+        count: u32,
+    },
+    /// Answered by policies.
+    ListPolicies {
+        vhost: String,
+        operator: bool,
+        after: Option<String>,
+    },
+    /// Sets one.
+    DeclarePolicy {
+        vhost: String,
+        operator: bool,
+        name: String,
+        pattern: String,
+        apply_to: String,
+        priority: i32,
+        definition: Map<String, Value>,
+    },
+    /// Takes one away.
+    DeletePolicy {
+        vhost: String,
+        operator: bool,
+        name: String,
+    },
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+#[expect(missing_docs, reason = "each has the rows that its name says")]
+pub enum QueueAdminAnswer {
+    Vhosts {
+        rows: Vec<VhostRow>,
+    },
+    Exchanges {
+        rows: Vec<ExchangeRow>,
+    },
+    Bindings {
+        rows: Vec<BindingRow>,
+    },
+    Queues {
+        rows: Vec<QueueRow>,
+    },
+    Messages {
+        rows: Vec<MessageRow>,
+    },
+    Policies {
+        rows: Vec<PolicyRow>,
+    },
+    /// It is so.
+    Done,
+    /// It is so, for so many messages.
+    Counted {
+        messages: u64,
+    },
+    /// It is not so.
+    Refused {
+        reason: String,
+    },
+}
+
+/// A virtual host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the words of the command line")]
+pub struct VhostRow {
+    pub name: String,
+    pub description: String,
+    pub default_queue_type: Option<String>,
+}
+
+/// An exchange.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the words of the command line")]
+pub struct ExchangeRow {
+    pub name: String,
+    pub kind: String,
+    pub durable: bool,
+    pub auto_delete: bool,
+    pub internal: bool,
+    pub arguments: Map<String, Value>,
+    /// Bindings that lead out of it.
+    pub bindings: u64,
+    pub policy: Option<String>,
+}
+
+/// A binding.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the words of the command line")]
+pub struct BindingRow {
+    pub serial: u64,
+    pub source: String,
+    pub destination: String,
+    pub to_exchange: bool,
+    pub routing_key: String,
+    pub arguments: Map<String, Value>,
+}
+
+/// A queue.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the words of the command line")]
+pub struct QueueRow {
+    pub name: String,
+    pub kind: String,
+    pub durable: bool,
+    pub exclusive: bool,
+    pub auto_delete: bool,
+    pub arguments: Map<String, Value>,
+    pub policy: Option<String>,
+    pub operator_policy: Option<String>,
+    /// The topic that Kafka's clients read it by.
+    pub topic: String,
+    pub partitions: u32,
+    /// `None`: its leader does not answer.
+    pub figures: Option<QueueFiguresRow>,
+}
+
+/// What a queue holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the words of the command line")]
+pub struct QueueFiguresRow {
+    pub ready: u64,
+    pub unacked: u64,
+    /// Waits for its time, or to be dead-lettered.
+    pub delayed: u64,
+    pub consumers: u64,
+}
+
+/// A message.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the words of the command line")]
+pub struct MessageRow {
+    pub exchange: String,
+    pub routing_key: String,
+    pub redelivered: bool,
+    pub timestamp_ms: i64,
+    pub headers: Map<String, Value>,
+    /// Properties that are set, headers left out.
+    pub properties: Map<String, Value>,
+    /// The body, or its beginning where it is long, as text.
+    pub body: String,
+    /// Its length in bytes.
+    pub body_bytes: u64,
+}
+
+/// A policy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the words of the command line")]
+pub struct PolicyRow {
+    pub name: String,
+    pub pattern: String,
+    pub apply_to: String,
+    pub priority: i32,
+    pub definition: Map<String, Value>,
+}
+
+impl QueueAdminRequest {
+    /// The call for [`PeerPort::call`](crate::PeerPort::call) or
+    /// [`Node::take_call`](crate::Node::take_call).
+    pub fn to_call(&self) -> Bytes {
+        let mut call = vec![QUEUE_ADMIN];
+        call.extend(serde_json::to_vec(self).expect("a request has no odd keys"));
+        call.into()
+    }
+
+    /// What follows the tag.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, AdminError> {
+        if bytes.len() > MAX_QUEUE_ADMIN_REQUEST_BYTES {
+            return Err(AdminError::TooLong);
+        }
+        Ok(serde_json::from_slice(bytes)?)
+    }
+}
+
+impl QueueAdminAnswer {
+    /// The answer to a call.
+    pub fn decode(bytes: &[u8]) -> Result<Self, AdminError> {
+        Ok(serde_json::from_slice(bytes)?)
+    }
+
+    pub(crate) fn encode(&self) -> Bytes {
+        serde_json::to_vec(self)
+            .expect("an answer has no odd keys")
+            .into()
+    }
+
+    pub(crate) fn refused(reason: &dyn ToString) -> Self {
+        Self::Refused {
+            reason: reason.to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_requests_words_stay_and_every_cut_is_refused() {
+        let requests = [
+            (
+                QueueAdminRequest::ListQueues {
+                    vhost: "/".to_owned(),
+                    after: None,
+                },
+                r#"{"request":"list_queues","vhost":"/","after":null}"#,
+            ),
+            (
+                QueueAdminRequest::PurgeQueue {
+                    vhost: "/".to_owned(),
+                    name: "q".to_owned(),
+                },
+                r#"{"request":"purge_queue","vhost":"/","name":"q"}"#,
+            ),
+            (
+                QueueAdminRequest::MoveMessages {
+                    vhost: "/".to_owned(),
+                    source: "a".to_owned(),
+                    destination: "b".to_owned(),
+                    count: 7,
+                },
+                r#"{"request":"move_messages","vhost":"/","source":"a","destination":"b","count":7}"#,
+            ),
+        ];
+        for (request, words) in requests {
+            let call = request.to_call();
+            assert_eq!((call[0], &call[1..]), (QUEUE_ADMIN, words.as_bytes()));
+            assert_eq!(QueueAdminRequest::decode(&call[1..]).unwrap(), request);
+            for cut in 1..call.len() {
+                assert!(QueueAdminRequest::decode(&call[1..cut]).is_err(), "{cut}");
+            }
+        }
+        let long = vec![b' '; MAX_QUEUE_ADMIN_REQUEST_BYTES + 1];
+        assert!(matches!(
+            QueueAdminRequest::decode(&long),
+            Err(AdminError::TooLong)
+        ));
+    }
+}

@@ -1,0 +1,89 @@
+//! `weir vhost`: look at virtual hosts, make and delete them.
+
+use clap::{Args, Subcommand};
+use weir_broker::queue_admin::{QueueAdminAnswer, QueueAdminRequest, VhostRow};
+
+use super::{
+    queueing::{QueueingArguments, or_dash},
+    table::Table,
+};
+
+/// What to do, and where.
+#[derive(Debug, Args)]
+pub(crate) struct VhostArguments {
+    #[command(subcommand)]
+    verb: Verb,
+    #[command(flatten)]
+    queueing: QueueingArguments,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Show all virtual hosts.
+    List,
+    /// Make a virtual host, or change what is said of it.
+    Declare {
+        /// Its name.
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// For people.
+        #[arg(long, default_value = "")]
+        description: String,
+        /// The type of durable queues that do not say: classic, quorum or stream.
+        #[arg(long, value_name = "TYPE")]
+        default_queue_type: Option<String>,
+    },
+    /// Delete a virtual host, with all that is in it.
+    Delete {
+        /// Its name.
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+}
+
+/// Does it, and says so.
+pub(crate) fn run(arguments: &VhostArguments) -> anyhow::Result<()> {
+    let queueing = &arguments.queueing;
+    match &arguments.verb {
+        Verb::List => list(queueing),
+        Verb::Declare {
+            name,
+            description,
+            default_queue_type,
+        } => {
+            let request = QueueAdminRequest::DeclareVhost {
+                name: name.clone(),
+                description: description.clone(),
+                default_queue_type: default_queue_type.clone(),
+            };
+            queueing.change(&request, &format!("vhost {name}: declared"))
+        }
+        Verb::Delete { name } => {
+            let done = format!("vhost {name}: deleted");
+            let name = name.clone();
+            queueing.change(&QueueAdminRequest::DeleteVhost { name }, &done)
+        }
+    }
+}
+
+fn list(queueing: &QueueingArguments) -> anyhow::Result<()> {
+    let rows: Vec<VhostRow> = queueing.pages(
+        |after| QueueAdminRequest::ListVhosts { after },
+        |answer| {
+            let QueueAdminAnswer::Vhosts { rows } = answer else {
+                return None;
+            };
+            Some(rows)
+        },
+        |row| row.name.clone(),
+    )?;
+    let mut table = Table::new(&["VHOST", "DEFAULT QUEUE TYPE", "DESCRIPTION"]);
+    for row in &rows {
+        table.row(vec![
+            row.name.clone(),
+            or_dash(row.default_queue_type.as_deref()),
+            row.description.clone(),
+        ]);
+    }
+    queueing.tell(&rows, &table.render())
+}
