@@ -16,9 +16,10 @@ PREFETCH = 10
 MAX_GETS = 10
 POLL_SECONDS = 0.05
 REPORT_SECONDS = 0.1
-# After such a time a consumer leaves by itself: soon where others wait for its place.
+# After such a time a consumer leaves by itself: soon where others wait for its place, and else so
+# late that it is missed when it gets nothing.
 ALONE_SECONDS = (1.0, 4.0)
-BESIDE_SECONDS = (5.0, 20.0)
+BESIDE_SECONDS = (60.0, 120.0)
 CLASH_SECONDS = 0.2
 ACCESS_REFUSED = 403
 
@@ -46,6 +47,7 @@ class Consumer(threading.Thread):
         self.nodes = Nodes(self.options, self.random.randrange(100))
         self.queue_name = Names(self.options.prefix).queue(name)
         self.session = None
+        self.is_ended = True
         self.connection = None
         self.channel = None
         self.messages = []
@@ -64,7 +66,6 @@ class Consumer(threading.Thread):
 
     def attend(self):
         """One connection, from its begin to its end."""
-        self.session = None
         self.messages = []
         self.is_cancelled = False
         try:
@@ -84,15 +85,15 @@ class Consumer(threading.Thread):
         finally:
             self.hang_up()
 
-    def end(self, kind):
-        if self.session is not None:
-            self.history.write(kind, "end", session=self.session)
-            self.session = None
+    def end(self, kind, **fields):
+        if not self.is_ended:
+            self.history.write(kind, "end", session=self.session, **fields)
+            self.is_ended = True
 
     def hang_up(self):
-        """Closes what is still open, as it should be."""
+        """Closes what is still open. This client cancels its consumers before it closes."""
         if self.connection is not None and self.connection.is_open:
-            self.end("ok")
+            self.end("ok", cancelled=True)
             try:
                 self.connection.close()
             except Exception as error:
@@ -124,6 +125,7 @@ class Consumer(threading.Thread):
         self.channel.basic_qos(prefetch_count=PREFETCH)
         self.channel.add_on_cancel_callback(self.on_cancelled)
         self.session = self.history.next_session()
+        self.is_ended = False
         prefetch = 0 if self.gets else PREFETCH
         self.history.write(
             "invoke", "consume", session=self.session, queue=queue.name, prefetch=prefetch, tx=queue.tx
@@ -177,10 +179,7 @@ class Consumer(threading.Thread):
         """The connection ends without a word, with all that it holds."""
         self.end("info")
         self.connection._impl._transport._sock.shutdown(socket.SHUT_RDWR)
-        try:
-            self.connection.process_data_events(POLL_SECONDS)
-        except (AMQPError, OSError):
-            pass  # So it learns that its connection is gone.
+        self.wait_for_its_end()
         raise Left
 
     def leave(self):
@@ -188,11 +187,22 @@ class Consumer(threading.Thread):
         way = self.random.randrange(3)
         if way == 0:
             self.vanish()
-        self.end("ok")
         if way == 1:
+            self.end("ok", cancelled=True)
             for tag in list(self.channel.consumer_tags):
                 self.channel.basic_cancel(tag)
             self.connection.sleep(POLL_SECONDS)
+        else:
+            self.end("ok")
+            self.connection._impl.close(200, "making room")
+            self.wait_for_its_end()
+
+    def wait_for_its_end(self):
+        try:
+            while not self.connection.is_closed:
+                self.connection.process_data_events(POLL_SECONDS)
+        except (AMQPError, OSError):
+            pass
 
     def report(self):
         now = time.monotonic()

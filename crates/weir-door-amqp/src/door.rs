@@ -15,12 +15,16 @@ pub const DEFAULT_VERSION: &str = "4.2.1";
 pub struct AmqpConfig {
     /// The version of RabbitMQ that clients are told, as `x.y.z`. Default [`DEFAULT_VERSION`].
     pub version: String,
+    /// `guest` comes in from other machines too, as with RabbitMQ's `loopback_users.guest = false`.
+    /// Default false.
+    pub guest_from_anywhere: bool,
 }
 
 impl Default for AmqpConfig {
     fn default() -> Self {
         Self {
             version: DEFAULT_VERSION.to_owned(),
+            guest_from_anywhere: false,
         }
     }
 }

@@ -60,6 +60,7 @@ impl Member {
     pub(super) fn launch(&mut self, command: &mut Command, more: &[&str]) -> Result<()> {
         let mut process = command
             .args(["serve", "--kafka", &self.at.kafka, "--amqp", &self.at.amqp])
+            .arg("--amqp-guest-from-anywhere")
             .arg("--data-dir")
             .arg(&self.data)
             .args(more)

@@ -23,6 +23,8 @@ const FINISH_LIMIT: Duration = Duration::from_secs(150);
 const DRAIN_LIMIT: Duration = Duration::from_secs(180);
 /// Queues that are consumed all the time, as the driver numbers them.
 const CONSUMED_QUEUES: u32 = 8;
+/// Of them those that one consumer has at a time.
+const ALONE: [u32; 2] = [3, 4];
 /// Queues whose leaders are struck.
 const STRUCK: [&str; 4] = ["work", "tx", "single", "fan.quorum"];
 /// What each process of consumers does: three of them, so that one may be killed anywhere.
@@ -145,35 +147,29 @@ impl QueueLoad {
         Ok(())
     }
 
-    /// Waits until each queue's consumers get new messages; gives how long that took.
+    /// Waits until each consumer gets new messages of every queue that it does not wait for; gives
+    /// how long that took.
     pub(super) fn wait_for_consumers(&mut self) -> Result<Duration> {
         let started = Instant::now();
-        let before = self.last_deliveries();
-        let mut stuck = Vec::new();
+        let before: Vec<_> = self.last_deliveries();
+        let mut stuck = String::new();
         let waited = stop::wait_for("consumers to go on", CONSUMER_LIMIT, || {
             self.of_role(Role::Consume)
                 .try_for_each(Process::ensure_alive)?;
-            let now = self.last_deliveries();
-            stuck = (0..CONSUMED_QUEUES)
-                .filter(|queue| now.get(queue) <= before.get(queue))
-                .collect();
-            Ok(stuck.is_empty().then_some(()))
+            let found = find_stuck(&before, &self.last_deliveries());
+            stuck = found.clone().unwrap_or_default();
+            Ok(found.is_none().then_some(()))
         });
-        waited.with_context(|| format!("nothing from queues {stuck:?}"))?;
+        waited.with_context(|| format!("nothing from {stuck}"))?;
         Ok(started.elapsed())
     }
 
-    /// When each queue has delivered last, to whomever.
-    fn last_deliveries(&self) -> BTreeMap<u32, u64> {
-        let mut last = BTreeMap::new();
-        for client in &self.clients {
-            let positions = client.process.positions.lock();
-            for (queue, time_ns) in positions.expect("no panic holds it").iter() {
-                let newest = last.entry(*queue).or_insert(*time_ns);
-                *newest = (*time_ns).max(*newest);
-            }
-        }
-        last
+    /// When each client has got something of each queue last.
+    fn last_deliveries(&self) -> Vec<BTreeMap<u32, u64>> {
+        let clients = self.clients.iter().map(|client| &client.process.positions);
+        clients
+            .map(|positions| positions.lock().expect("no panic holds it").clone())
+            .collect()
     }
 
     /// kill -9 of one client; it comes back at once.
@@ -210,5 +206,47 @@ impl QueueLoad {
         let drain = self.command(cluster, "drain", &[])?;
         run_to_its_end(&self.directory, "final", drain, DRAIN_LIMIT)?;
         Ok(queue_history::check(&Record::read(&self.directory)?))
+    }
+}
+
+/// A queue that delivers nothing to anybody any more, or to one that it did deliver to.
+fn find_stuck(before: &[BTreeMap<u32, u64>], now: &[BTreeMap<u32, u64>]) -> Option<String> {
+    let newest = |of: &[BTreeMap<u32, u64>], queue| {
+        let times = of.iter().filter_map(|times| times.get(&queue).copied());
+        times.max()
+    };
+    let of_all = (0..CONSUMED_QUEUES).find(|queue| newest(now, *queue) <= newest(before, *queue));
+    if let Some(queue) = of_all {
+        return Some(format!("queue {queue}, to anybody"));
+    }
+    before
+        .iter()
+        .zip(now)
+        .zip(0..)
+        .find_map(|((before, now), client)| {
+            let mut shared = before.iter().filter(|(queue, _)| !ALONE.contains(queue));
+            let stuck = shared.find(|(queue, time_ns)| now.get(queue) <= Some(time_ns));
+            stuck.map(|(queue, _)| format!("queue {queue}, to client {client}"))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(times: &[(u32, u64)]) -> BTreeMap<u32, u64> {
+        times.iter().copied().collect()
+    }
+
+    #[test]
+    fn a_consumer_that_gets_nothing_any_more_is_stuck_unless_it_waits_for_its_turn() {
+        let all: Vec<_> = (0..CONSUMED_QUEUES).map(|queue| (queue, 1)).collect();
+        let later: Vec<_> = (0..CONSUMED_QUEUES).map(|queue| (queue, 2)).collect();
+        let before = [at(&all), at(&[(0, 1), (ALONE[0], 1)])];
+        let now = |other: &[(u32, u64)]| [at(&later), at(other)];
+        assert_eq!(find_stuck(&before, &now(&[(0, 2), (ALONE[0], 1)])), None);
+        let stuck = find_stuck(&before, &now(&[(0, 1), (ALONE[0], 1)]));
+        assert_eq!(stuck.as_deref(), Some("queue 0, to client 1"));
+        assert!(find_stuck(&before, &before).is_some());
     }
 }

@@ -138,6 +138,9 @@ pub(super) struct Event<'a> {
     /// Of a session's begin: what it settles takes effect with its commits.
     #[serde(default)]
     pub tx: bool,
+    /// Of an end: only the session is left at first, with what it holds, and then its connection.
+    #[serde(default)]
+    pub cancelled: bool,
     /// Of a delivery.
     #[serde(default)]
     pub redelivered: bool,

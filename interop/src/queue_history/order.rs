@@ -5,6 +5,9 @@ use super::record::{Delivery, Record, Session};
 use super::verdict::Verdict;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// A client closes its connection so soon after it has cancelled its session.
+const CLOSED_WITHIN_NS: u64 = 10_000_000_000;
+
 /// Judges all sessions.
 pub(super) fn check(record: &Record, verdict: &mut Verdict) {
     let dead_letters: BTreeSet<_> = record
@@ -18,7 +21,8 @@ pub(super) fn check(record: &Record, verdict: &mut Verdict) {
         if dead_letters.contains(&queue.name) {
             continue;
         }
-        check_order(record, session, queue.one.is_some(), verdict);
+        let is_alone = queue.one.is_some() && !is_beside_a_cancelled_one(record, session);
+        check_order(record, session, is_alone, verdict);
         if queue.one.is_some() {
             check_return(record, session, verdict);
         }
@@ -36,6 +40,17 @@ fn deliveries<'a>(
 ) -> impl Iterator<Item = &'a Delivery> + Clone {
     let deliveries = session.deliveries.iter();
     deliveries.map(|index| &record.deliveries[*index as usize])
+}
+
+/// Whether what a cancelled session held may come back meanwhile.
+fn is_beside_a_cancelled_one(record: &Record, session: &Session) -> bool {
+    let until_ns = session.ended_ns.unwrap_or(u64::MAX);
+    let mut others = record.sessions.iter().filter(|it| it.is_cancelled);
+    others.any(|other| {
+        let left_ns = other.ended_ns.unwrap_or(u64::MAX);
+        let may_be_closed = session.asked_ns < left_ns.saturating_add(CLOSED_WITHIN_NS);
+        other.queue == session.queue && left_ns < until_ns && may_be_closed
+    })
 }
 
 /// What is new comes in the order in which a connection published it. Where no other consumer can

@@ -150,8 +150,9 @@ impl Record {
             Action::Requeue => self.take_settle(event, open, Way::Requeue)?,
             Action::Commit => self.take_commit(event, open)?,
             Action::End => {
-                let ended = &mut self.sessions[session].ended_ns;
-                *ended = ended.or(Some(event.time_ns));
+                let session = &mut self.sessions[session];
+                session.ended_ns = session.ended_ns.or(Some(event.time_ns));
+                session.is_cancelled |= event.cancelled;
             }
             Action::Queue | Action::Publish => bail!("a consumer neither describes nor publishes"),
         }
@@ -168,6 +169,7 @@ impl Record {
             asked_ns: event.time_ns,
             started_ns: None,
             ended_ns: None,
+            is_cancelled: false,
             committed_ns: None,
             deliveries: Vec::new(),
         });

@@ -143,6 +143,8 @@ pub(super) struct Session {
     pub started_ns: Option<u64>,
     /// When its client left it.
     pub ended_ns: Option<u64>,
+    /// It was left with what it held, which came back later.
+    pub is_cancelled: bool,
     /// When the last of its commits that were confirmed was asked for.
     pub committed_ns: Option<u64>,
     /// What it was given, in order.

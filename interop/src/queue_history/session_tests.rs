@@ -107,6 +107,15 @@ fn one_that_came_back_may_be_behind_later_ones_only_where_others_consume_too() {
 }
 
 #[test]
+fn what_a_cancelled_session_held_may_come_back_late() {
+    let mut c0 = begin("c0", 1, "single", 90);
+    c0.push(step("c0", "ok", "end", 1, 95).replace(r#""f""#, r#""cancelled":true,"f""#));
+    let c1 = acking("c1", 1, "single", &[("p0-1", ""), ("p0-0", AGAIN)], 100);
+    let verdict = verdict_on(sent("single", 2), c0, c1);
+    assert!(verdict.is_clean(), "{verdict:?}");
+}
+
+#[test]
 fn a_message_given_back_by_its_only_consumer_comes_before_all_that_was_not_under_way() {
     // The prefetch is 2: one other message may have been under way.
     for (later, findings) in [(2, vec![]), (3, vec![("misplaced", 1)])] {

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// How many findings are spelled out.
-const MAX_EXAMPLES: usize = 10;
+/// How many findings of a kind are spelled out.
+const MAX_EXAMPLES: usize = 3;
 
 /// Counts of a history. Those from `lost` on must be 0.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -83,9 +83,16 @@ impl Verdict {
         ]
     }
 
+    /// Keeps the first findings of each kind, which is what a text begins with.
     pub(super) fn example(&mut self, text: impl FnOnce() -> String) {
-        if self.examples.len() < MAX_EXAMPLES {
-            self.examples.push(text());
+        let text = text();
+        let kind = text.split(':').next();
+        let same = self
+            .examples
+            .iter()
+            .filter(|it| it.split(':').next() == kind);
+        if same.count() < MAX_EXAMPLES {
+            self.examples.push(text);
         }
     }
 }

@@ -131,6 +131,8 @@ pub enum Tiding {
     Delivered(ConsumerTag, Delivered),
     /// The consumer is no more: its queue was deleted.
     Cancelled(ConsumerTag),
+    /// The session has ended: its node was away, and what it held is others' by now.
+    Lost,
     /// Publishing is to pause, for this reason; `None`: it may go on.
     Blocked(Option<&'static str>),
 }

@@ -92,6 +92,9 @@ pub(crate) enum QueueAnswer {
     InExclusiveUse,
     /// The partition is no queue: [`QueueCall::Configure`] first.
     NotAQueue,
+    /// To [`QueueCall::Attach`], [`QueueCall::Settle`] and [`QueueCall::Get`]: the session has ended
+    /// here, since its node was away. What it held is others' by now.
+    SessionLost,
     /// It is not so.
     Refused(Refused),
 }

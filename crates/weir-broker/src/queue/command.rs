@@ -139,6 +139,21 @@ impl Gone {
 }
 
 impl QueueCommand {
+    /// Whose change it is, where it is one session's that goes on.
+    pub(super) fn session(&self) -> Option<SessionKey> {
+        match self {
+            Self::Attach(attach) => Some(attach.consumer.session),
+            Self::Settle { session, .. } | Self::Get { session, .. } => Some(*session),
+            Self::Configure(_)
+            | Self::Detach(_)
+            | Self::Purge
+            | Self::Remove { .. }
+            | Self::Hopped(_)
+            | Self::Wake
+            | Self::GiveBack(_) => None,
+        }
+    }
+
     pub(crate) fn write(&self, writer: &mut Writer) {
         match self {
             Self::Configure(settings) => {

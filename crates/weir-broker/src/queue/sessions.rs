@@ -62,6 +62,17 @@ impl Queue {
     /// more.
     pub(crate) fn end_sessions(&mut self, now: Millis, gone: &Gone, out: &mut Vec<Assignment>) {
         let owners = self.consumers.of_sessions(gone);
+        match gone {
+            Gone::Session(session) => {
+                self.lost.remove(session);
+            }
+            Gone::Boots(..) => self.lost.retain(|session| !gone.means(session)),
+            Gone::Node(_) => {
+                let holders = owners.iter().filter_map(|it| self.consumers.holder(*it));
+                let sessions: Vec<_> = holders.map(|holder| holder.session).collect();
+                self.lost.extend(sessions);
+            }
+        }
         for owner in &owners {
             let key = self.consumers.key(*owner);
             key.and_then(|key| self.consumers.detach(&key));

@@ -12,7 +12,7 @@
 //! bytes; `u32` batches that were not taken as a whole, ascending, each `u64` base offset, `u32` the
 //! first record that was refused; then what came before: see [`super::repeats`].
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use weir_ledger::{Ledger, OwnerId};
@@ -23,6 +23,7 @@ use super::{
     arrival::Undecided,
     command::{read_session, write_session},
     consumers::{Consumers, Holder, Terms},
+    dead::Reason,
     limits::Sizes,
     repeats::{Hops, MessageIds},
     sessions::LastGet,
@@ -60,6 +61,10 @@ impl Queue {
             writer.u64(offset);
             writer.u64(serial);
         }
+        writer.count(self.lost.len());
+        for session in &self.lost {
+            write_session(&mut writer, session);
+        }
         writer.count(self.undecided.len());
         for (producer, Undecided(ranges)) in &self.undecided {
             writer.i64(producer.0);
@@ -96,6 +101,10 @@ impl Queue {
         let ledger = Ledger::decode(reader.bytes()?).map_err(|_| reader.invalid("ledger"))?;
         let consumers = read_consumers(&mut reader)?;
         let gets = read_gets(&mut reader)?;
+        let mut lost = BTreeSet::new();
+        for _ in 0..reader.count(SESSION_BYTES)? {
+            lost.insert(read_session(&mut reader)?);
+        }
         let undecided = read_undecided(&mut reader)?;
         let (is_behind, has_expirations) = (reader.u8()? != 0, reader.u8()? != 0);
         let sizes = read_sizes(&mut reader)?;
@@ -105,10 +114,16 @@ impl Queue {
         }
         let hops = Hops::read(&mut reader)?;
         let ids = MessageIds::read(&mut reader)?;
+        let dead = Reason::ALL.into_iter().flat_map(|reason| {
+            let held = ledger.held_by(reason.owner());
+            held.map(|(offset, held)| (held.serial, offset))
+        });
         let queue = Self {
+            dead: dead.collect(),
             settings,
             ledger,
             consumers,
+            lost,
             gets,
             undecided,
             is_behind,

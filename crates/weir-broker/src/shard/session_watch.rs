@@ -1,13 +1,22 @@
-//! Sessions whose node is lost, or was started anew: the leader of a queue ends them.
+//! Sessions whose node is lost, or was started anew: the leader of a queue ends them. A node that was
+//! only away is told of it once it is back, and tells their clients.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use weir_log::Millis;
-use weir_model::{NodeId, PartitionId};
+use weir_model::{ErrorKind, NodeId, PartitionId};
 use weir_raft::Context;
 
-use super::{Shard, ShardCommand};
-use crate::{Node, outcome::AppliedOutcome, queue::Gone};
+use super::{Shard, ShardCommand, pump::visit_shard};
+use crate::{
+    Node,
+    node::queues::Handed,
+    outcome::AppliedOutcome,
+    queue::{Gone, SessionKey},
+};
 
 /// Time between two looks, in ms.
 const LOOK_INTERVAL_MS: u64 = 500;
@@ -21,13 +30,31 @@ pub(super) struct SessionWatch {
     /// Nothing is watched where there are none.
     boots: BTreeSet<(NodeId, u64)>,
     next_look: Option<Millis>,
+    /// Sessions that ended and whose nodes may not know it.
+    lost: BTreeSet<SessionKey>,
     /// Since when nodes do not answer, by the clock that never jumps.
     away_since: BTreeMap<NodeId, Millis>,
 }
 
 impl SessionWatch {
     pub(super) fn next_deadline(&self) -> Option<Millis> {
-        self.next_look.filter(|_| !self.boots.is_empty())
+        let is_needed = !self.boots.is_empty() || !self.lost.is_empty();
+        self.next_look.filter(|_| is_needed)
+    }
+
+    /// Lost sessions of nodes that are there, and those of runs of nodes that are over.
+    fn found(&self, node: &Node) -> (BTreeMap<NodeId, Vec<SessionKey>>, BTreeSet<(NodeId, u64)>) {
+        let (mut there, mut over) = (BTreeMap::<_, Vec<_>>::new(), BTreeSet::new());
+        for session in &self.lost {
+            match node.boot_of(session.node) {
+                Some(boot) if boot == session.boot => {
+                    there.entry(session.node).or_default().push(*session);
+                }
+                Some(boot) => drop(over.insert((session.node, boot))),
+                None => {}
+            }
+        }
+        (there, over)
     }
 
     /// Whose sessions are over, as of now.
@@ -62,6 +89,8 @@ impl Shard {
     ) {
         let queue = self.partitions.get(&id).and_then(|it| it.queue.as_deref());
         let watch = &mut self.pump.watch;
+        let lost = queue.into_iter().flat_map(|it| it.lost_sessions());
+        watch.lost.extend(lost);
         watch
             .boots
             .extend(queue.into_iter().flat_map(|it| it.boots()));
@@ -79,13 +108,39 @@ impl Shard {
             .partitions
             .values()
             .filter_map(|it| it.queue.as_deref());
-        let boots = queues.flat_map(|queue| queue.boots()).collect();
+        let boots = queues.clone().flat_map(|queue| queue.boots()).collect();
+        let lost = queues.flat_map(|queue| queue.lost_sessions()).collect();
         let watch = &mut self.pump.watch;
-        watch.boots = boots;
+        (watch.boots, watch.lost) = (boots, lost);
         watch.next_look = Some(context.elapsed.plus(LOOK_INTERVAL_MS));
         for gone in watch.gone(&node, context.elapsed) {
             tracing::info!(?gone, "sessions end with their node");
             context.propose(ShardCommand::end_sessions(&gone), None);
         }
+        let (there, over) = self.pump.watch.found(&node);
+        for (id, boot) in over {
+            let gone = Gone::Boots(id, boot);
+            context.propose(ShardCommand::end_sessions(&gone), None);
+        }
+        for (id, sessions) in there {
+            self.tell_lost(&node, id, sessions);
+        }
+    }
+
+    /// Those that the node does not know any more are over; it ends the others, or is told again.
+    fn tell_lost(&self, node: &Arc<Node>, to: NodeId, sessions: Vec<SessionKey>) {
+        let (handle, id) = (self.env.handle.clone(), self.id);
+        let done = move |handed: Result<Handed, ErrorKind>| {
+            visit_shard(&handle, id, move |_, context| {
+                let ended = handed.map(|handed| handed.ended).unwrap_or_default();
+                if context.leads {
+                    for session in ended {
+                        let gone = Gone::Session(session);
+                        context.propose(ShardCommand::end_sessions(&gone), None);
+                    }
+                }
+            });
+        };
+        node.tell_lost(to, sessions, Box::new(done));
     }
 }

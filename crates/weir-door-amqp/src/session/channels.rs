@@ -214,7 +214,26 @@ impl AmqpSession {
                     }
                 }
                 Tiding::Blocked(reason) => self.blocked(reason),
+                Tiding::Lost => return self.lost(),
             }
+        }
+    }
+
+    /// What the client holds is others' by now: it begins anew.
+    fn lost(&mut self) {
+        match self.stage {
+            Stage::Running | Stage::Leaving | Stage::Stopping => {
+                let text = "the node was away from its queues for too long";
+                self.fail(Failure::new(ReplyCode::ConnectionForced, text));
+            }
+            Stage::Header
+            | Stage::Start
+            | Stage::Tune
+            | Stage::Open
+            | Stage::Opening
+            | Stage::Ending
+            | Stage::Closing
+            | Stage::Silent => {}
         }
     }
 

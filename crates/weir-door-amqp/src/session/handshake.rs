@@ -97,8 +97,11 @@ impl AmqpSession {
             let text = format!("unknown authentication mechanism '{mechanism}'");
             return Err(Failure::new(ReplyCode::CommandInvalid, text));
         }
-        let peer = self.connection.peer.ip();
-        let Some(user) = sasl::authenticate(mechanism, &start.response, peer) else {
+        let from = sasl::GuestFrom {
+            peer: self.connection.peer.ip(),
+            is_anywhere: self.config.guest_from_anywhere,
+        };
+        let Some(user) = sasl::authenticate(mechanism, &start.response, from) else {
             self.refuse_login(mechanism);
             return Ok(());
         };

@@ -7,7 +7,7 @@ use weir_model::fields::{FieldTable, FieldValue, Reader, ShortString, Writer};
 
 /// Mechanisms that are offered, the preferred one first.
 pub(super) const MECHANISMS: &str = "PLAIN AMQPLAIN ANONYMOUS";
-/// The user that there is as long as nobody made another, from this machine only.
+/// The user that there is as long as nobody made another.
 const GUEST: &str = "guest";
 
 /// Name and password as a client gave them.
@@ -17,16 +17,29 @@ struct Credentials {
     password: Bytes,
 }
 
+/// From where `guest` may come in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct GuestFrom {
+    /// Where the client is.
+    pub peer: IpAddr,
+    /// It need not be this machine.
+    pub is_anywhere: bool,
+}
+
 /// The user, where it may come in.
-pub(super) fn authenticate(mechanism: &str, response: &Bytes, peer: IpAddr) -> Option<ShortString> {
-    let is_here = peer.to_canonical().is_loopback();
+pub(super) fn authenticate(
+    mechanism: &str,
+    response: &Bytes,
+    from: GuestFrom,
+) -> Option<ShortString> {
+    let may_come = from.is_anywhere || from.peer.to_canonical().is_loopback();
     let is_guest = match mechanism {
         "PLAIN" => is_guest(&plain(response)?),
         "AMQPLAIN" => is_guest(&amqplain(response)?),
         "ANONYMOUS" => true,
         _ => false,
     };
-    (is_here && is_guest).then(|| ShortString::new(GUEST))?
+    (may_come && is_guest).then(|| ShortString::new(GUEST))?
 }
 
 /// Whether the mechanism is offered.
@@ -75,7 +88,11 @@ mod tests {
     }
 
     fn is_let_in(mechanism: &str, response: &'static [u8], peer: IpAddr) -> bool {
-        authenticate(mechanism, &Bytes::from_static(response), peer).is_some()
+        let from = GuestFrom {
+            peer,
+            is_anywhere: false,
+        };
+        authenticate(mechanism, &Bytes::from_static(response), from).is_some()
     }
 
     #[test]
@@ -88,6 +105,17 @@ mod tests {
         let far: IpAddr = [192, 0, 2, 1].into();
         assert!(!is_let_in("PLAIN", b"\0guest\0guest", far));
         assert!(!is_let_in("ANONYMOUS", b"", far));
+    }
+
+    #[test]
+    fn guest_comes_in_from_elsewhere_where_that_is_set() {
+        let from = GuestFrom {
+            peer: [192, 0, 2, 1].into(),
+            is_anywhere: true,
+        };
+        let is_let_in = |response| authenticate("PLAIN", &Bytes::from_static(response), from);
+        assert!(is_let_in(b"\0guest\0guest").is_some());
+        assert!(is_let_in(b"\0guest\0other").is_none());
     }
 
     #[test]

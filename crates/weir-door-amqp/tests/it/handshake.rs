@@ -222,6 +222,19 @@ fn a_secret_is_renewed_and_a_pause_is_told() {
 }
 
 #[test]
+fn a_session_that_others_have_ended_is_a_connection_that_closes() {
+    let mut client = Client::open();
+    client.tell(weir_broker::api::queues::Tiding::Lost);
+    let Method::ConnectionClose(close) = client.one() else {
+        panic!("no close");
+    };
+    assert_eq!(close.reply_code, 320);
+    // It is said once.
+    client.tell(weir_broker::api::queues::Tiding::Lost);
+    assert!(client.said().is_empty());
+}
+
+#[test]
 fn a_cut_header_is_waited_for() {
     let mut client = Client::new(session());
     for octet in PROTOCOL_HEADER {

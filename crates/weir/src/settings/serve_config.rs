@@ -80,6 +80,7 @@ impl ServeConfig {
             },
             amqp_door: AmqpConfig {
                 version: read.text(&table::AMQP_VERSION),
+                guest_from_anywhere: read.is_on(&table::AMQP_GUEST_FROM_ANYWHERE),
             },
             node: node(&read),
         };

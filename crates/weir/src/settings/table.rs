@@ -94,6 +94,15 @@ pub(crate) const AMQP_VERSION: Setting = Setting {
     default: || Some(AmqpConfig::default().version),
 };
 
+pub(crate) const AMQP_GUEST_FROM_ANYWHERE: Setting = Setting {
+    name: "amqp-guest-from-anywhere",
+    kind: Kind::Switch,
+    value_name: "BOOL",
+    doc: "Let AMQP's user guest in from other machines too, such as from outside of a container, where \
+          you trust the network (RabbitMQ's loopback_users.guest = false).",
+    default: || Some("false".to_owned()),
+};
+
 pub(crate) const RACK: Setting = Setting {
     name: "rack",
     kind: Kind::Text,
@@ -326,12 +335,13 @@ pub(crate) const CATCH_UP_BYTES_PER_S: Setting = Setting {
 };
 
 /// All of them, in the order in which they are printed.
-pub(crate) const SETTINGS: [&Setting; 28] = [
+pub(crate) const SETTINGS: [&Setting; 29] = [
     &DATA_DIR,
     &KAFKA,
     &KAFKA_ADVERTISE,
     &AMQP,
     &AMQP_VERSION,
+    &AMQP_GUEST_FROM_ANYWHERE,
     &RACK,
     &CLUSTER,
     &CLUSTER_ADVERTISE,

@@ -108,6 +108,8 @@ impl Trouble {
                 | QueueAnswer::Got(_)
                 | QueueAnswer::Figures(_),
             ) => Refused::Failed(ErrorKind::InvalidRequest),
+            // The session is told in whole.
+            Self::Answer(QueueAnswer::SessionLost) => Refused::Failed(ErrorKind::NotLeader),
             Self::Failed(error) => Refused::Failed(error),
         }
     }
@@ -340,6 +342,10 @@ impl Node {
         let then = move |result: Result<u64, Trouble>| {
             drop(turn);
             match result {
+                Err(trouble @ Trouble::Answer(QueueAnswer::SessionLost)) => {
+                    let (nameless, nowhere) = (ShortString::default(), "");
+                    refuse(reply, trouble.refused(&nameless, nowhere));
+                }
                 // A partition that is no queue any more has nothing to settle either.
                 Ok(_) | Err(Trouble::Answer(_)) => {
                     reply.send(Outcome::Queue(QueueOutcome::Done));

@@ -127,6 +127,21 @@ impl Node {
         self.purgatory.at(due, Box::new(ask));
     }
 
+    /// Tells the node of sessions that leaders have ended since it was away.
+    pub(crate) fn tell_lost(self: &Arc<Self>, to: NodeId, lost: Vec<SessionKey>, done: HandedOver) {
+        if to == self.id() {
+            let ended = self.lose_sessions(&lost).ended;
+            return done(Ok(Handed { ended }));
+        }
+        let answered = move |answer: Result<Bytes, _>| {
+            done(read(to, answer).map(|sessions| Handed {
+                ended: sessions.ended,
+            }));
+        };
+        let request = Call::Lost(lost).encode();
+        self.peers.call(to, request, Box::new(answered));
+    }
+
     /// Tells this node's sessions.
     pub(super) fn deliver_here(&self, deliveries: Vec<ToConsumer>) -> wire::Sessions {
         let mut sessions = wire::Sessions::default();

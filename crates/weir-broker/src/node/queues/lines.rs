@@ -184,6 +184,10 @@ impl Lines {
                 let then = move |answer| lines.done(partition, answer, done);
                 node.ask_anew(group, partition, again, patience, Box::new(then));
             }
+            (Ok(QueueAnswer::SessionLost), Some(node)) => {
+                node.lose_sessions(&[lines.session]);
+                lines.done(partition, Ok(QueueAnswer::SessionLost), done);
+            }
             (answer, _) => lines.done(partition, answer, done),
         };
         node.ask_queue(group, partition, call, patience, Box::new(answered));

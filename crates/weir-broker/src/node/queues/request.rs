@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use super::{QueueSession, consume::refuse, replies::is_reply_address};
+use super::{QueueSession, consume::refuse, replies::is_reply_address, wire::Sessions};
 use crate::{
     Node,
     api::{
@@ -13,6 +13,7 @@ use crate::{
         queues::{OpenSession, QueueOutcome, QueueRequest, Refused},
     },
     mailbox::Reply,
+    queue::SessionKey,
 };
 
 impl Node {
@@ -104,6 +105,22 @@ impl Node {
         };
         self.delete_exclusive_queues(session.key, Box::new(half.clone()));
         session.lines.end(Some(Box::new(half)));
+    }
+
+    /// Leaders of queues have ended these sessions since this node was away. Gives those that are no
+    /// more already.
+    pub(super) fn lose_sessions(self: &Arc<Self>, sessions: &[SessionKey]) -> Sessions {
+        let mut answer = Sessions::default();
+        for key in sessions {
+            match self.sessions.get(*key) {
+                Some(session) => {
+                    session.told.lose();
+                    self.end_session(&session, None);
+                }
+                None => answer.ended.push(*key),
+            }
+        }
+        answer
     }
 
     /// The last reference to a session is gone.

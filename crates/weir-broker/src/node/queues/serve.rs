@@ -49,6 +49,7 @@ pub(crate) fn serve(node: &Arc<Node>, from: NodeId, request: &Bytes, answer: Ans
         }
         Ok(Call::Deliver(deliveries)) => answer(node.deliver_here(deliveries).encode()),
         Ok(Call::ReplyConsumer(consumer)) => answer(node.reply_consumer_here(consumer).encode()),
+        Ok(Call::Lost(sessions)) => answer(node.lose_sessions(&sessions).encode()),
         Ok(Call::Room(sessions)) => answer(node.room_of(&sessions).encode()),
         Err(error) => tracing::warn!(%from, %error, "a call that is damaged or unknown"),
     }

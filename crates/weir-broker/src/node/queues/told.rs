@@ -142,7 +142,7 @@ impl Told {
                     state.told_bytes -= delivered.record.len() as u64;
                     ids.push(delivered.id);
                 }
-                Tiding::Cancelled(_) | Tiding::Blocked(_) => {}
+                Tiding::Cancelled(_) | Tiding::Blocked(_) | Tiding::Lost => {}
             }
         }
         ids
@@ -158,6 +158,15 @@ impl Told {
         let mut tidings = known.held_back.unwrap_or_default();
         tidings.push(Tiding::Cancelled(tag));
         self.tell(tidings);
+    }
+
+    /// The leader of a queue has ended the session: tells it, once.
+    pub(super) fn lose(&self) {
+        let mut state = self.lock();
+        if !state.is_over {
+            state.is_over = true;
+            self.tell(vec![Tiding::Lost]);
+        }
     }
 
     /// Tells of messages. `None`: the session has ended.

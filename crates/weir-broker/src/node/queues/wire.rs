@@ -13,6 +13,8 @@
 //! Kind 7, batches of a stream: `u64` partition, `u64` offset, `u32` most bytes. Its answer: `u16` 0,
 //! `u64` first offset, `u64` end, `u32` count and for each aborted transaction `i64` producer and
 //! `u64` first offset, then the batches up to the end; or the `u16` code of an error.
+//! Kind 8, sessions that a leader has ended since their node was away: `u32` count and sessions. Its
+//! answer is that of kind 4: those that are gone already.
 
 mod answer;
 mod call;
@@ -40,6 +42,7 @@ const ROOM: u8 = 4;
 const REPLY_CONSUMER: u8 = 5;
 const STREAM_START: u8 = 6;
 const STREAM_READ: u8 = 7;
+const LOST: u8 = 8;
 
 const NO_ERROR: u16 = 0;
 const NONE_REFUSED: u32 = u32::MAX;
@@ -71,6 +74,7 @@ pub(super) enum Call {
         offset: u64,
         max_bytes: u32,
     },
+    Lost(Vec<SessionKey>),
 }
 
 /// What became of a batch: the first record that its queue does not take.
@@ -119,6 +123,10 @@ impl Call {
             }
             Self::Room(sessions) => {
                 writer.u8(ROOM);
+                write_sessions(&mut writer, sessions);
+            }
+            Self::Lost(sessions) => {
+                writer.u8(LOST);
                 write_sessions(&mut writer, sessions);
             }
             Self::ReplyConsumer(consumer) => {
@@ -187,6 +195,7 @@ impl Call {
                 offset: reader.u64()?,
                 max_bytes: reader.u32()?,
             },
+            LOST => Self::Lost(read_sessions(&mut reader)?),
             kind => return Err(reader.unknown_tag("call about queues", kind)),
         };
         reader.finish()?;

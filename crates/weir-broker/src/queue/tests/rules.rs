@@ -90,6 +90,37 @@ fn the_end_of_a_node_is_no_failure_of_its_messages() {
 }
 
 #[test]
+fn a_session_that_ended_while_its_node_was_away_has_no_say_until_it_has_ended_there_too() {
+    let mut bench = plain_bench();
+    bench.attach(attach(1, 1));
+    let held = bench.put(1);
+    let mut out = Vec::new();
+    let away = Gone::Node(session(1).node);
+    bench.queue.end_sessions(bench.now, &away, &mut out);
+    let lost: Vec<_> = bench.queue.lost_sessions().collect();
+    assert_eq!(lost, [session(1)]);
+    let settle = QueueCommand::Settle {
+        session: session(1),
+        deliveries: vec![(held[0].offset, held[0].serial, Settlement::Ack)],
+    };
+    let get = QueueCommand::Get {
+        session: session(1),
+        request: 1,
+    };
+    for command in [settle, QueueCommand::Attach(attach(1, 1)), get] {
+        assert_eq!(bench.apply(command).0, QueueApplied::SessionLost);
+    }
+    assert_eq!(told(&bench.attach(attach(2, 1))), [(2, 0)]);
+    for (gone, count) in [
+        (Gone::Boots(session(1).node, session(1).boot), 1),
+        (Gone::Session(session(1)), 0),
+    ] {
+        bench.queue.end_sessions(bench.now, &gone, &mut out);
+        assert_eq!(bench.queue.lost_sessions().count(), count);
+    }
+}
+
+#[test]
 fn what_a_cancelled_consumer_holds_stays_its_sessions() {
     let mut bench = plain_bench();
     bench.attach(attach(1, 1));

@@ -16,6 +16,7 @@ const FIGURES: u8 = 4;
 const IN_EXCLUSIVE_USE: u8 = 5;
 const NOT_A_QUEUE: u8 = 6;
 const REFUSED: u8 = 7;
+const SESSION_LOST: u8 = 8;
 
 pub(super) fn write(writer: &mut Writer, answer: &QueueAnswer) {
     match answer {
@@ -42,6 +43,7 @@ pub(super) fn write(writer: &mut Writer, answer: &QueueAnswer) {
         }
         QueueAnswer::InExclusiveUse => writer.u8(IN_EXCLUSIVE_USE),
         QueueAnswer::NotAQueue => writer.u8(NOT_A_QUEUE),
+        QueueAnswer::SessionLost => writer.u8(SESSION_LOST),
         QueueAnswer::Refused(refused) => {
             writer.u8(REFUSED);
             refused::write(refused, writer);
@@ -67,6 +69,7 @@ pub(super) fn read(reader: &mut Reader<'_>, body: &Bytes) -> Result<QueueAnswer,
         }),
         IN_EXCLUSIVE_USE => QueueAnswer::InExclusiveUse,
         NOT_A_QUEUE => QueueAnswer::NotAQueue,
+        SESSION_LOST => QueueAnswer::SessionLost,
         REFUSED => QueueAnswer::Refused(refused::read(reader)?),
         tag => return Err(reader.unknown_tag("answer of a queue", tag)),
     })

@@ -173,6 +173,7 @@ fn answers_come_back_and_damage_is_an_error() {
         QueueAnswer::Figures(figures),
         QueueAnswer::InExclusiveUse,
         QueueAnswer::NotAQueue,
+        QueueAnswer::SessionLost,
     ];
     let refused = refusals().into_iter().map(QueueAnswer::Refused);
     let answers = answers.into_iter().chain(refused).map(Ok);
