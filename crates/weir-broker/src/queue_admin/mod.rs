@@ -10,5 +10,5 @@ mod words;
 pub(crate) use serve::{reread_call, serve};
 pub use words::{
     BindingRow, ExchangeRow, MAX_QUEUE_ADMIN_REQUEST_BYTES, MessageRow, PAGE_ROW_COUNT, PolicyRow,
-    QueueAdminAnswer, QueueAdminRequest, QueueRow, VhostRow,
+    QueueAdminAnswer, QueueAdminRequest, QueueFiguresRow, QueueRow, VhostRow,
 };

@@ -48,7 +48,7 @@ const APPLY_TO: [(ApplyTo, &str, u8); 6] = [
 ];
 
 /// Settings that a definition may have: name, and whether it is a number.
-const SETTINGS: [(&str, bool); 25] = [
+const SETTINGS: [(&str, bool); 26] = [
     ("alternate-exchange", false),
     ("consumer-timeout", true),
     ("dead-letter-exchange", false),
@@ -74,6 +74,7 @@ const SETTINGS: [(&str, bool); 25] = [
     ("queue-version", true),
     ("stream-max-segment-size-bytes", true),
     ("target-group-size", true),
+    ("weir-dedup-ms", true),
 ];
 
 /// Settings that an operator's policy may have.
@@ -318,9 +319,9 @@ mod tests {
     fn a_policy_with_a_fault_is_told_so() {
         let ttl = ("message-ttl", FieldValue::Int64(5));
         let text = FieldValue::LongString(Bytes::from_static(b"x"));
-        assert_eq!(policy("^a", &[ttl.clone()]).fault(), None);
+        assert_eq!(policy("^a", std::slice::from_ref(&ttl)).fault(), None);
         for (wrong, part) in [
-            (policy("(?=a)", &[ttl.clone()]), "pattern"),
+            (policy("(?=a)", std::slice::from_ref(&ttl)), "pattern"),
             (policy("", &[]), "no settings"),
             (policy("", &[("ha-mode", text.clone())]), "not recognised"),
             (policy("", &[("message-ttl", text.clone())]), "not a number"),

@@ -21,6 +21,15 @@ const MAX_PRIORITY: i64 = 255;
 /// Priorities that a quorum queue tells apart without being told.
 const QUORUM_PRIORITY_COUNT: u8 = 32;
 
+/// Most partitions of a queue.
+const MAX_PARTITIONS_COUNT: i64 = 1_000;
+/// How long message ids are told apart, in ms.
+const DEDUP: &str = "x-weir-dedup-ms";
+/// Partitions of a queue, 1 unless set. Messages with the same key keep their order.
+pub(crate) const PARTITIONS: &str = "x-weir-partitions";
+/// How long messages that are settled can be read again, in ms.
+pub(crate) const REPLAY: &str = "x-weir-replay-ms";
+
 /// What a value must be.
 #[derive(Clone, Copy)]
 enum Rule {
@@ -100,6 +109,10 @@ const ARGUMENTS: &[(&str, u8, Rule)] = &[
         STREAM,
         Rule::Within(1, 3_000_000_000),
     ),
+    // Not RabbitMQ's.
+    (DEDUP, SHARED, Rule::Within(1, MAX_EXPIRY_MS)),
+    (PARTITIONS, SHARED, Rule::Within(1, MAX_PARTITIONS_COUNT)),
+    (REPLAY, SHARED, Rule::Within(1, MAX_EXPIRY_MS)),
 ];
 
 /// Arguments that two declarations of a queue must agree on.
@@ -376,8 +389,11 @@ impl Routing {
             ),
             retry_delay_ms: layers.retry_delay_ms(),
             // Who reads the log besides goes by the topic's own retention.
-            replay_ms: (keeps_all || queue.is_over_topic).then_some(u64::MAX),
-            dedup_ms: None,
+            replay_ms: match keeps_all || queue.is_over_topic {
+                true => Some(u64::MAX),
+                false => number(&queue.arguments, REPLAY),
+            },
+            dedup_ms: layers.lowest(DEDUP),
         }
     }
 

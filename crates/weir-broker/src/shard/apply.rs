@@ -72,7 +72,7 @@ impl Shard {
             }
             ShardCommand::Trim { partition, start } => {
                 if let Some(partition) = self.partitions.get_mut(&partition) {
-                    partition.trim(start);
+                    partition.retain_from(start);
                 }
                 AppliedOutcome::Done
             }

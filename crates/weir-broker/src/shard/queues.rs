@@ -139,6 +139,18 @@ impl Partition {
         }
     }
 
+    /// Lets go of what is before `start`; of a queue that keeps settled messages for a while, no
+    /// others.
+    pub(super) fn retain_from(&mut self, start: Offset) {
+        let queue = self.queue.as_ref();
+        let keeps_for_a_while = queue.filter(|queue| {
+            let replay_ms = queue.settings().replay_ms;
+            replay_ms.is_some_and(|ms| ms < u64::MAX)
+        });
+        let floor = keeps_for_a_while.map(|queue| Offset(queue.floor()));
+        self.trim(floor.map_or(start, |floor| start.min(floor)));
+    }
+
     /// Space comes back once nobody needs a message any more, nor wants to read it again.
     fn let_go_of_settled(&mut self) {
         let Some(queue) = &self.queue else { return };

@@ -289,3 +289,53 @@ fn what_a_queue_cannot_have_is_refused_when_it_is_declared() {
     }
     assert!(!exists(&mut client, &mut cluster, "q"));
 }
+
+fn with(arguments: &[(&str, i32)], client: &Client, name: &str) -> QueueRequest {
+    let fields = arguments.iter();
+    let fields = fields.map(|(name, value)| (short(name), FieldValue::Int32(*value)));
+    QueueRequest::DeclareQueue(DeclareQueue {
+        arguments: FieldTable(fields.collect()),
+        ..queue(client, name)
+    })
+}
+
+#[test]
+fn a_queue_of_several_partitions_is_one_to_its_clients() {
+    let mut cluster = two();
+    let mut client = Client::open(&mut cluster, OTHER);
+    let request = with(&[("x-weir-partitions", 3)], &client, "wide");
+    client.ask(&mut cluster, request);
+    let messages = (0..12).map(|_| message("wide", "x"));
+    let verdicts = client.publish(&mut cluster, messages.collect());
+    assert!(verdicts.iter().all(|verdict| *verdict == Verdict::Stored));
+    let request = passive(&client, "wide");
+    let QueueOutcome::Declared(declared) = client.ask(&mut cluster, request) else {
+        panic!("no queue");
+    };
+    assert_eq!(declared.message_count, 12);
+    client.consume(&mut cluster, 1, "wide", true);
+    cluster.rounds(5);
+    assert_eq!(client.messages(&mut cluster).len(), 12);
+}
+
+#[test]
+fn a_message_id_that_comes_again_within_the_window_is_stored_once() {
+    let mut cluster = two();
+    let mut client = Client::open(&mut cluster, OTHER);
+    let request = with(&[("x-weir-dedup-ms", 60_000)], &client, "once");
+    client.ask(&mut cluster, request);
+    let named = |id: &str| {
+        let mut message = message("once", "x");
+        message.properties.message_id = Some(short(id));
+        message
+    };
+    for _ in 0..2 {
+        let verdicts = client.publish(&mut cluster, vec![named("a"), named("b")]);
+        assert!(verdicts.iter().all(|verdict| *verdict == Verdict::Stored));
+    }
+    let request = passive(&client, "once");
+    let QueueOutcome::Declared(declared) = client.ask(&mut cluster, request) else {
+        panic!("no queue");
+    };
+    assert_eq!(declared.message_count, 2);
+}

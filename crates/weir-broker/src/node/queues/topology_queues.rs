@@ -93,6 +93,12 @@ impl Node {
         let known = routing.queue(vhost.id, &name);
         if known.is_none() {
             wanted.check(kind)?;
+            if is_named_here && kind != QueueType::Classic {
+                return Err(Refused::Precondition(format!(
+                    "Cannot declare a server-named queue for type rabbit_{}_queue",
+                    kind.name()
+                )));
+            }
             if !is_named_here {
                 refuse_reserved("queue", &name)?;
             }
@@ -157,10 +163,13 @@ impl Node {
         let plain = TopicName::new(name.as_str()).ok();
         let plain = plain.filter(|name| is_shown && !reserved::is_reserved(name.as_str()));
         let copies = node_count.min(MAX_COPIES_COUNT);
+        let count = settings::number(arguments, settings::PARTITIONS);
+        let count = count.and_then(|count| u32::try_from(count).ok());
+        let count = count.unwrap_or(PARTITION_COUNT);
         Ok(CreateTopic {
             name: plain.unwrap_or_else(|| reserved::queue_topic(id)),
             id,
-            partitions: placement::place(PARTITION_COUNT, &self.shards(), topology.load()),
+            partitions: placement::place(count, &self.shards(), topology.load()),
             replication_factor: u16::try_from(copies).expect("three at most"),
             configs: retention(kind, arguments),
             created: self.clock.now(),
@@ -391,6 +400,9 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 /// queue until it is settled.
 fn retention(kind: QueueType, arguments: &weir_model::fields::FieldTable) -> ConfigMap {
     let (mut age, mut size) = (KEPT.to_owned(), KEPT.to_owned());
+    if let Some(ms) = settings::number(arguments, settings::REPLAY) {
+        age = ms.to_string();
+    }
     if kind == QueueType::Stream {
         let max_age = settings::text_of(arguments, "x-max-age").and_then(settings::age_ms);
         let max_bytes = settings::number(arguments, "x-max-length-bytes");

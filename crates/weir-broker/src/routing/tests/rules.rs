@@ -266,6 +266,7 @@ fn what_is_transient_goes_when_its_node_starts_again() {
     assert!(!world.has_exchange("e"));
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is given to `is_ok_and`")]
 fn has_more(outcome: RoutingOutcome) -> bool {
     matches!(outcome, RoutingOutcome::Removed { has_more: true, .. })
 }
