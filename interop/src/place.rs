@@ -115,11 +115,21 @@ pub(crate) fn python() -> Result<PathBuf> {
 
 /// Class path of Kafka's console tools.
 pub(crate) fn java_class_path() -> Result<String> {
-    let pom = root().join("interop/java/pom.xml");
-    let jars = kept().join("java");
+    jars("interop/java/pom.xml", "java", "Kafka's console tools")
+}
+
+/// Class path of RabbitMQ's load generator.
+pub(crate) fn perf_test_class_path() -> Result<String> {
+    let pom = "interop/java/perf-test/pom.xml";
+    jars(pom, "java-perf-test", "RabbitMQ's PerfTest")
+}
+
+fn jars(pom: &str, kept_as: &str, what: &str) -> Result<String> {
+    let pom = root().join(pom);
+    let jars = kept().join(kept_as);
     let stamp = jars.join("pom.xml");
     if std::fs::read(&stamp).ok() != Some(std::fs::read(&pom)?) {
-        println!("setup: Kafka's console tools from Maven");
+        println!("setup: {what} from Maven");
         let mut command = Command::new("mvn");
         command.args(["-q", "-B", "-f"]).arg(&pom);
         command.args(["dependency:copy-dependencies", "-DincludeScope=runtime"]);
