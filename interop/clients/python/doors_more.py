@@ -5,14 +5,14 @@ import time
 import pika
 from amqp_ground import Received, bodies, channel, depth, idle, put, queue, take
 from confluent_kafka import Consumer
-from doors_ground import SERVERS, produce, producer, read, send, topics
+from doors_ground import SERVERS, produce, producer, read, send, topic, topics
 from report import eventually, name_of
 
 NUMBERS = [b"%d" % number for number in range(10)]
 
 
 def kafka_transactions():
-    """Committed is delivered, aborted is not, and an open one holds back what follows it."""
+    """Committed is delivered, aborted is not, and neither is what is open."""
     with channel() as ch, channel(-1) as far, queue(ch) as name:
         received = Received(far, name, auto_ack=True)
         sender = producer(**{"transactional.id": name_of("doors")})
@@ -24,11 +24,24 @@ def kafka_transactions():
         assert received.until(4).bodies() == [b"kept", b"kept!", b"kept too", b"kept too!"]
         sender.begin_transaction()
         send(sender, name, {"value": b"open"})
-        produce(name, {"value": b"after"})
         idle(far.connection)
         assert len(received) == 4, received.bodies()
         sender.commit_transaction(20)
-        assert received.until(6).bodies()[4:] == [b"open", b"after"]
+        assert received.until(5).bodies()[4:] == [b"open"]
+
+
+def kafka_transactions_order():
+    """What others write behind an open transaction waits for its end, as it does for Kafka's readers."""
+    with channel() as ch, queue(ch) as name:
+        received = Received(ch, name, auto_ack=True)
+        sender = producer(**{"transactional.id": name_of("doors")})
+        sender.init_transactions(20)
+        sender.begin_transaction()
+        send(sender, name, {"value": b"open"})
+        produce(name, {"value": b"after"})
+        idle(ch.connection)
+        sender.commit_transaction(20)
+        assert received.until(2).bodies() == [b"open", b"after"], received.bodies()
 
 
 def amqp_transactions():
@@ -54,6 +67,18 @@ def replay():
         for _ in range(2):
             assert [message.value() for message in read(name, 10)] == NUMBERS
         assert [message.value() for message in read(name, 3, offset=7)] == NUMBERS[7:]
+
+
+def replay_of_topic():
+    """A queue over a topic that was there before takes nothing from it."""
+    name = topic()
+    produce(name, *[{"value": value} for value in NUMBERS])
+    with channel() as ch:
+        ch.queue_declare(name, durable=True)
+        Received(ch, name, auto_ack=True).until(10)
+        eventually(lambda: depth(ch, name) == 0)
+        for _ in range(2):
+            assert [message.value() for message in read(name, 10)] == NUMBERS
 
 
 def groups_and_queues():
@@ -148,8 +173,10 @@ def delays():
 
 CASES = [
     ("kafka-transactions", kafka_transactions),
+    ("kafka-transactions-order", kafka_transactions_order),
     ("amqp-transactions", amqp_transactions),
     ("replay", replay),
+    ("replay-of-topic", replay_of_topic),
     ("groups-and-queues", groups_and_queues),
     ("copy-by-kafka", copy_by_kafka),
     ("thousands-in-order", thousands_in_order),

@@ -215,12 +215,14 @@ pub struct QueueRow {
 
 /// What a queue holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the words of the command line")]
 pub struct QueueFiguresRow {
+    /// Messages that are ready.
     pub ready: u64,
+    /// Messages that are delivered and not settled.
     pub unacked: u64,
-    /// Waits for its time, or to be dead-lettered.
+    /// Messages that wait for their time, or to be dead-lettered.
     pub delayed: u64,
+    /// Consumers.
     pub consumers: u64,
 }
 

@@ -18,6 +18,11 @@ use crate::{
     queue::{Gone, SessionKey},
 };
 
+/// By the node where they were.
+type LostSessions = BTreeMap<NodeId, Vec<SessionKey>>;
+/// Runs of nodes, by their boot numbers.
+type OverRuns = BTreeSet<(NodeId, u64)>;
+
 /// Time between two looks, in ms.
 const LOOK_INTERVAL_MS: u64 = 500;
 /// How long a node may be away before its sessions end, in ms: longer than a pause that ends by
@@ -43,7 +48,7 @@ impl SessionWatch {
     }
 
     /// Lost sessions of nodes that are there, and those of runs of nodes that are over.
-    fn found(&self, node: &Node) -> (BTreeMap<NodeId, Vec<SessionKey>>, BTreeSet<(NodeId, u64)>) {
+    fn found(&self, node: &Node) -> (LostSessions, OverRuns) {
         let (mut there, mut over) = (BTreeMap::<_, Vec<_>>::new(), BTreeSet::new());
         for session in &self.lost {
             match node.boot_of(session.node) {

@@ -11,6 +11,8 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.atomic.AtomicReference;
+import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.producer.KafkaProducer;
@@ -35,6 +37,15 @@ public final class Doors {
 
     private static String queue(Channel channel) throws Exception {
         return channel.queueDeclare(Told.name("doors"), true, false, false, null).getQueue();
+    }
+
+    /** A queue over a topic that was there before: it takes nothing from it. */
+    private static String queueOverTopic(Channel channel) throws Exception {
+        String name = Told.name("doors");
+        try (Admin admin = Admin.create(Map.of("bootstrap.servers", bootstrap))) {
+            admin.createTopics(List.of(new NewTopic(name, 1, (short) -1))).all().get();
+        }
+        return channel.queueDeclare(name, true, false, false, null).getQueue();
     }
 
     private static void end(Channel channel, String queue) throws Exception {
@@ -130,7 +141,7 @@ public final class Doors {
 
     private static void transactions() throws Exception {
         Channel channel = channel(0);
-        String queue = queue(channel);
+        String queue = queueOverTopic(channel);
         try (KafkaProducer<byte[], byte[]> producer = producer(Map.of("transactional.id", Told.name("doors")))) {
             producer.initTransactions();
             for (String value : new String[] {"kept", "dropped", "kept too"}) {
@@ -159,7 +170,7 @@ public final class Doors {
 
     private static void keysAndReplay() throws Exception {
         Channel channel = channel(0);
-        String queue = queue(channel);
+        String queue = queueOverTopic(channel);
         for (int number = 0; number < 100; number++) {
             Map<String, Object> headers = Map.of("weir-key", "key " + number % 7);
             channel.basicPublish("", queue, new AMQP.BasicProperties.Builder().headers(headers).build(), bytes("" + number));
