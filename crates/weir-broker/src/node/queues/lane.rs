@@ -8,6 +8,7 @@
 //! producer goes on under the next epoch: its numbers have a gap otherwise.
 
 mod budget;
+mod filling;
 mod flight;
 mod numbers;
 #[cfg(test)]
@@ -25,7 +26,9 @@ use weir_model::{
 };
 
 pub(crate) use self::budget::Budget;
+pub(super) use self::filling::Filling;
 use self::{
+    filling::Receipt,
     flight::{Flight, Flights},
     numbers::Numbers,
 };
@@ -94,73 +97,12 @@ enum Phase {
     Paused,
 }
 
-/// Messages of one publishing that stand together in a batch.
-pub(super) struct Receipt {
-    publishing: Arc<Publishing>,
-    first: u32,
-    count: u32,
-}
-
-/// A batch that is being filled.
-pub(super) struct Filling {
-    builder: BatchBuilder,
-    receipts: Vec<Receipt>,
-}
-
 /// What a lane does next.
 enum Step {
     Send(u64, Bytes),
     /// Take a producer's id first.
     Number,
     Rest,
-}
-
-impl Filling {
-    pub(super) fn new(builder: BatchBuilder) -> Self {
-        Self {
-            builder,
-            receipts: Vec::new(),
-        }
-    }
-
-    pub(super) fn push(
-        &mut self,
-        publishing: &Arc<Publishing>,
-        message: u32,
-        form: &MessageForm,
-        now_ms: i64,
-    ) {
-        let body = &publishing.message(message).body;
-        self.builder.push(form, body, now_ms);
-        match self.receipts.last_mut() {
-            Some(last)
-                if Arc::ptr_eq(&last.publishing, publishing)
-                    && last.first + last.count == message =>
-            {
-                last.count += 1;
-            }
-            Some(_) | None => self.receipts.push(Receipt {
-                publishing: Arc::clone(publishing),
-                first: message,
-                count: 1,
-            }),
-        }
-    }
-}
-
-impl Receipt {
-    /// Tells of the first `taken_count` messages that they are stored. Gives how many those were.
-    fn settle(self, taken_count: u32) -> u32 {
-        let count = self.count.min(taken_count);
-        if count > 0 {
-            self.publishing.stored(self.first, count);
-        }
-        count
-    }
-
-    fn lose(self) {
-        self.publishing.lost(self.first, self.count);
-    }
 }
 
 impl Lane {
