@@ -21,7 +21,7 @@ use weir_model::{GroupId, Offset, PartitionId};
 use super::{Partition, Shard, ShardEnv, Sweep, era::Era, hold::Holding, pump::Pump};
 use crate::{
     encoding::{DecodeError, Reader, Writer},
-    group::{ConsumerCoordinator, Coordinator, GroupConfig, GroupTable, OffsetTable, StoredOffset},
+    group::{ConsumerCoordinator, Coordinator, GroupConfig, GroupTable, OffsetTable},
     producer::ProducerTable,
     queue::Queue,
     transaction::{PendingOffsets, TransactionTable, TransactionView},
@@ -372,23 +372,6 @@ impl Shard {
         }
         let logs = self.partitions.values();
         logs.map(|partition| Arc::clone(&partition.log)).collect()
-    }
-
-    /// What the group keeps of the partition.
-    pub(crate) fn stored_offset(
-        &self,
-        group: &str,
-        partition: PartitionId,
-    ) -> Option<&StoredOffset> {
-        self.offsets.fetch(group, partition)
-    }
-
-    /// All that the group keeps, in ascending order of partition.
-    pub(crate) fn stored_offsets(
-        &self,
-        group: &str,
-    ) -> impl Iterator<Item = (PartitionId, &StoredOffset)> {
-        self.offsets.fetch_all(group)
     }
 }
 

@@ -1,13 +1,13 @@
 //! The volatile part of a shard's leader: the coordinator's actions carried out.
 
 use weir_log::Millis;
-use weir_model::ErrorKind;
+use weir_model::{ErrorKind, PartitionId};
 use weir_raft::{Context, Handle, Input, Moment};
 
 use super::{Shard, ShardCommand};
 use crate::{
     api::Outcome,
-    group::{Action, GroupCommand, GroupRecord, OffsetTable, PersistId},
+    group::{Action, GroupCommand, GroupRecord, OffsetTable, PersistId, StoredOffset},
     machine::Machine,
     mailbox::Reply,
     outcome::AppliedOutcome,
@@ -19,6 +19,23 @@ impl Shard {
     /// What groups have committed.
     pub(crate) fn offsets(&self) -> &OffsetTable {
         &self.offsets
+    }
+
+    /// What the group keeps of the partition.
+    pub(crate) fn stored_offset(
+        &self,
+        group: &str,
+        partition: PartitionId,
+    ) -> Option<&StoredOffset> {
+        self.offsets.fetch(group, partition)
+    }
+
+    /// All that the group keeps, in ascending order of partition.
+    pub(crate) fn stored_offsets(
+        &self,
+        group: &str,
+    ) -> impl Iterator<Item = (PartitionId, &StoredOffset)> {
+        self.offsets.fetch_all(group)
     }
 
     pub(crate) fn leadership(&mut self, context: &mut ShardContext<'_>) {

@@ -23,7 +23,7 @@ fn code_of(wire: &[u8]) -> u16 {
 }
 
 #[test]
-fn unexpected_frames_have_the_codes_of_the_specification() {
+fn frames_out_of_order_have_the_code_of_the_specification() {
     let publish = || method_bytes(1, method::BasicPublish::default());
     let header = |channel, size| header_bytes(channel, &BasicProperties::default(), size);
     let body = |bytes: &[u8]| frame_bytes(FrameKind::Body, 1, bytes);
@@ -52,6 +52,14 @@ fn unexpected_frames_have_the_codes_of_the_specification() {
             505,
         ),
         ("content on 0", vec![header(0, 1)], 505),
+    ] {
+        assert_eq!(code_of(&wire.concat()), code, "{what}");
+    }
+}
+
+#[test]
+fn what_is_no_frame_and_what_is_not_the_clients_to_send_has_the_code_of_the_specification() {
+    for (what, wire, code) in [
         (
             "type",
             vec![b"\x05\x00\x01\x00\x00\x00\x00\xce".as_slice().into()],

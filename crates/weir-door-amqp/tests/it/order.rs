@@ -66,31 +66,44 @@ fn dialogue() -> Vec<u8> {
     for bytes in handshake_bytes(method::ConnectionTuneOk::default()) {
         add(&bytes);
     }
-    let name = || short("n");
     for channel in [1, 2] {
         add(&method_bytes(channel, method::ChannelOpen::default()));
     }
+    declarations(&mut add);
+    messages(&mut add);
+    undoings(&mut add);
+    add(&method_bytes(1, method::ChannelClose::default()));
+    add(&method_bytes(0, method::ConnectionClose::default()));
+    wire.to_vec()
+}
+
+/// What makes exchange, queue and binding.
+fn declarations(add: &mut impl FnMut(&[u8])) {
     add(&method_bytes(
         1,
         method::ExchangeDeclare {
-            exchange: name(),
+            exchange: short("n"),
             ..Default::default()
         },
     ));
     add(&method_bytes(
         1,
         method::QueueDeclare {
-            queue: name(),
+            queue: short("n"),
             ..Default::default()
         },
     ));
     add(&method_bytes(
         1,
         method::QueueBind {
-            queue: name(),
+            queue: short("n"),
             ..Default::default()
         },
     ));
+}
+
+/// What sends and takes messages.
+fn messages(add: &mut impl FnMut(&[u8])) {
     add(&method_bytes(2, method::ConfirmSelect { nowait: true }));
     for body in ["", "one", "two"] {
         add(&message_bytes(2, "n", true, body));
@@ -112,7 +125,7 @@ fn dialogue() -> Vec<u8> {
     add(&method_bytes(
         1,
         method::BasicGet {
-            queue: name(),
+            queue: short("n"),
             ..Default::default()
         },
     ));
@@ -131,45 +144,46 @@ fn dialogue() -> Vec<u8> {
             no_wait: true,
         },
     ));
+}
+
+/// What empties and deletes.
+fn undoings(add: &mut impl FnMut(&[u8])) {
     add(&method_bytes(1, purge()));
     add(&method_bytes(
         1,
         method::ExchangeBind {
-            source: name(),
+            source: short("n"),
             ..Default::default()
         },
     ));
     add(&method_bytes(
         1,
         method::ExchangeUnbind {
-            source: name(),
+            source: short("n"),
             ..Default::default()
         },
     ));
     add(&method_bytes(
         1,
         method::QueueUnbind {
-            queue: name(),
+            queue: short("n"),
             ..Default::default()
         },
     ));
     add(&method_bytes(
         1,
         method::QueueDelete {
-            queue: name(),
+            queue: short("n"),
             ..Default::default()
         },
     ));
     add(&method_bytes(
         1,
         method::ExchangeDelete {
-            exchange: name(),
+            exchange: short("n"),
             ..Default::default()
         },
     ));
-    add(&method_bytes(1, method::ChannelClose::default()));
-    add(&method_bytes(0, method::ConnectionClose::default()));
-    wire.to_vec()
 }
 
 fn outcome(request: &QueueRequest) -> QueueOutcome {

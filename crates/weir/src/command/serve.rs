@@ -88,17 +88,10 @@ async fn serve(
 ) -> anyhow::Result<()> {
     // Heard from the moment on that others may know of the node.
     let mut ending = Ending::listen(arguments.until_stdin_ends, MAX_NODE_ENDING)?;
-    let mut doors = Doors::bind(&config).await?;
+    let doors = Doors::bind(&config).await?;
     let kafka = KafkaDoor::new(config.kafka_door);
-    let counters = DoorCounters::new(kafka.request_labels());
-    doors.kafka = doors.kafka.with_counters(Arc::clone(&counters));
-    let mut counted = vec![(kafka.name(), counters)];
     let amqp = AmqpDoor::new(config.amqp_door.clone());
-    if let Some(listener) = doors.amqp.take() {
-        let counters = DoorCounters::new(amqp.request_labels());
-        doors.amqp = Some(listener.with_counters(Arc::clone(&counters)));
-        counted.push((amqp.name(), counters));
-    }
+    let (mut doors, counted) = counted(doors, &kafka, &amqp);
     let watched = Watched::new(counted);
     let admin = serve_admin(&config.admin, doors.admin.take(), &watched);
     let machine = Machine::open(&config, &doors.kafka_advertised)?;
@@ -155,6 +148,23 @@ async fn serve(
     // Last, since the other nodes count on this one's answers until the end.
     transport.stop().await;
     ended
+}
+
+/// The doors, and what they count, by name.
+fn counted(
+    mut doors: Doors,
+    kafka: &KafkaDoor,
+    amqp: &AmqpDoor,
+) -> (Doors, Vec<(&'static str, Arc<DoorCounters>)>) {
+    let counters = DoorCounters::new(kafka.request_labels());
+    doors.kafka = doors.kafka.with_counters(Arc::clone(&counters));
+    let mut counted = vec![(kafka.name(), counters)];
+    if let Some(listener) = doors.amqp.take() {
+        let counters = DoorCounters::new(amqp.request_labels());
+        doors.amqp = Some(listener.with_counters(Arc::clone(&counters)));
+        counted.push((amqp.name(), counters));
+    }
+    (doors, counted)
 }
 
 /// The node from its start to its orderly end.

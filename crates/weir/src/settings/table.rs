@@ -1,3 +1,4 @@
+// Long: the one table of all settings.
 //! The table. A setting has one name, and with it one flag (`--data-dir`), one environment
 //! variable (`WEIR_DATA_DIR`) and one key in the file (`data-dir`).
 

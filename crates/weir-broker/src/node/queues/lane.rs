@@ -8,6 +8,7 @@
 //! producer goes on under the next epoch: its numbers have a gap otherwise.
 
 mod budget;
+mod filling;
 mod flight;
 mod numbers;
 #[cfg(test)]
@@ -25,7 +26,9 @@ use weir_model::{
 };
 
 pub(crate) use self::budget::Budget;
+pub(super) use self::filling::Filling;
 use self::{
+    filling::Receipt,
     flight::{Flight, Flights},
     numbers::Numbers,
 };
@@ -38,6 +41,9 @@ const MAX_BATCH_BYTES: usize = 1 << 20;
 const MAX_LANE_BYTES: usize = 16 << 20;
 /// Bytes that a lane takes before it says so: all lanes share the count.
 const CLAIM_BYTES: usize = 16 << 10;
+/// Bytes that every lane may hold whatever the others do: those of a partition without a leader hold
+/// theirs until it has one.
+const MODEST_BYTES: usize = 64 << 10;
 /// First pause before batches are sent again, in ms; doubles with each.
 const MIN_PAUSE_MS: u64 = 20;
 /// Longest pause before batches are sent again, in ms.
@@ -91,73 +97,12 @@ enum Phase {
     Paused,
 }
 
-/// Messages of one publishing that stand together in a batch.
-pub(super) struct Receipt {
-    publishing: Arc<Publishing>,
-    first: u32,
-    count: u32,
-}
-
-/// A batch that is being filled.
-pub(super) struct Filling {
-    builder: BatchBuilder,
-    receipts: Vec<Receipt>,
-}
-
 /// What a lane does next.
 enum Step {
     Send(u64, Bytes),
     /// Take a producer's id first.
     Number,
     Rest,
-}
-
-impl Filling {
-    pub(super) fn new(builder: BatchBuilder) -> Self {
-        Self {
-            builder,
-            receipts: Vec::new(),
-        }
-    }
-
-    pub(super) fn push(
-        &mut self,
-        publishing: &Arc<Publishing>,
-        message: u32,
-        form: &MessageForm,
-        now_ms: i64,
-    ) {
-        let body = &publishing.message(message).body;
-        self.builder.push(form, body, now_ms);
-        match self.receipts.last_mut() {
-            Some(last)
-                if Arc::ptr_eq(&last.publishing, publishing)
-                    && last.first + last.count == message =>
-            {
-                last.count += 1;
-            }
-            Some(_) | None => self.receipts.push(Receipt {
-                publishing: Arc::clone(publishing),
-                first: message,
-                count: 1,
-            }),
-        }
-    }
-}
-
-impl Receipt {
-    /// Tells of the first `taken_count` messages that they are stored. Gives how many those were.
-    fn settle(self, taken_count: u32) -> u32 {
-        let count = self.count.min(taken_count);
-        if count > 0 {
-            self.publishing.stored(self.first, count);
-        }
-        count
-    }
-
-    fn lose(self) {
-        self.publishing.lost(self.first, self.count);
-    }
 }
 
 impl Lane {
@@ -189,7 +134,8 @@ impl Lane {
         now_ms: i64,
     ) {
         let mut state = self.lock();
-        if !state.has_room(MAX_LANE_BYTES) || !state.waiting.is_empty() {
+        let record_bytes = form.max_record_bytes(&publishing.message(message).body);
+        if !state.has_room(MAX_LANE_BYTES, record_bytes) || !state.waiting.is_empty() {
             let waiting = (Arc::clone(publishing), message);
             state.waiting.push_back(waiting);
             return self.wait_for_room(&mut state);
@@ -389,8 +335,10 @@ impl State {
         self.budget.take(std::mem::take(&mut self.unclaimed_bytes));
     }
 
-    fn has_room(&self, max_bytes: usize) -> bool {
-        self.size_bytes < max_bytes && !self.budget.is_full()
+    /// Whether a record may come in, where the lane is to hold so many bytes.
+    fn has_room(&self, max_bytes: usize, record_bytes: usize) -> bool {
+        let is_modest = self.size_bytes + record_bytes <= MODEST_BYTES;
+        self.size_bytes < max_bytes && (is_modest || !self.budget.is_full())
     }
 
     fn next(&mut self, now: Millis) -> Step {
@@ -483,12 +431,15 @@ impl State {
     /// Takes messages that wait for room.
     fn let_in(&mut self, now_ms: i64) {
         let mut form = MessageForm::default();
-        while self.has_room(MAX_LANE_BYTES / 2) {
-            let Some((publishing, at)) = self.waiting.pop_front() else {
+        while let Some((publishing, at)) = self.waiting.front() {
+            publishing.give_form(*at, &mut form);
+            let record_bytes = form.max_record_bytes(&publishing.message(*at).body);
+            if !self.has_room(MAX_LANE_BYTES / 2, record_bytes) {
                 break;
-            };
-            publishing.give_form(at, &mut form);
-            self.push(&publishing, at, &form, now_ms);
+            }
+            if let Some((publishing, at)) = self.waiting.pop_front() {
+                self.push(&publishing, at, &form, now_ms);
+            }
         }
     }
 

@@ -287,4 +287,9 @@ fn lanes_together_take_no_more_than_there_is_and_those_that_wait_come_in_by_turn
     starved.lock().let_in(0);
     assert_eq!(waiting_count(), 300 - 257);
     assert!(has_batch(&&starved) && budget.next_starved().is_none());
+    let small = Publishing::to_one_queue(vec![message(0)], Box::new(|_| ()));
+    small.give_form(0, &mut form);
+    let another = Lane::new(GroupId(1), PartitionId::new(1_000, 0), &budget);
+    another.push(&small, 0, &form, 0);
+    assert!(has_batch(&&another));
 }
