@@ -130,6 +130,7 @@ impl Scripted {
             | Request::DescribeProducers(_)
             | Request::DescribeTransactions(_)
             | Request::ListTransactions(_)) => crate::transactions::outcome(&request, None),
+            Request::Queue(_) => unreachable!("Kafka has no queues"),
         }
     }
 

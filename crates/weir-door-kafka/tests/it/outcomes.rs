@@ -132,6 +132,7 @@ pub(crate) fn outcome(request: &Request, kind: Option<ErrorKind>) -> Outcome {
         | Request::DescribeProducers(_)
         | Request::DescribeTransactions(_)
         | Request::ListTransactions(_) => transactions::outcome(request, kind),
+        Request::Queue(_) => unreachable!("Kafka has no queues"),
     }
 }
 
