@@ -7,8 +7,8 @@ import threading
 import time
 
 import pika
-from pika.exceptions import AMQPError, ChannelClosedByBroker
-from queue_recording import RECONNECT_SECONDS, Message, Nodes, tell_error
+from pika.exceptions import ChannelClosedByBroker
+from queue_recording import LOST, RECONNECT_SECONDS, Message, Nodes, tell_error
 from queue_workload import BY_NAME, CONSUMED, Names
 from recording import hash_of, is_asked_to_stop
 
@@ -30,7 +30,7 @@ class Left(Exception):
 
 def is_own_kind(error):
     """Errors by which a client learns that its connection or channel is gone."""
-    return isinstance(error, (AMQPError, OSError, Left))
+    return isinstance(error, (*LOST, Left))
 
 
 class Consumer(threading.Thread):
@@ -201,7 +201,7 @@ class Consumer(threading.Thread):
         try:
             while not self.connection.is_closed:
                 self.connection.process_data_events(POLL_SECONDS)
-        except (AMQPError, OSError):
+        except LOST:
             pass
 
     def report(self):
