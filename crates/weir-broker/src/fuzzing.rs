@@ -5,9 +5,13 @@ use bytes::Bytes;
 
 use crate::{
     call::{ADMIN, JOIN, METADATA, QUEUE, QUEUE_ADMIN, READ_BATCHES, STEP, TRANSACTION},
-    catch_up, forward,
+    catch_up,
+    encoding::{Reader, Writer},
+    forward,
     identity::Identity,
-    join, node, queue_admin, steward, view,
+    join, node,
+    queue::{Queue, QueueCommand},
+    queue_admin, steward, view,
 };
 
 /// A call between nodes, its tag included.
@@ -38,6 +42,21 @@ pub fn metadata_answer(bytes: &[u8]) -> Option<Bytes> {
 /// An answer of a queue's leader.
 pub fn queue_answer(bytes: &[u8]) -> Option<Bytes> {
     node::queues::reread_answer(bytes)
+}
+
+/// A queue as a checkpoint has it.
+pub fn queue_state(bytes: &[u8]) -> Option<Bytes> {
+    Queue::decode(bytes).ok().map(|queue| queue.encode())
+}
+
+/// A change of a queue.
+pub fn queue_command(bytes: &[u8]) -> Option<Bytes> {
+    let mut reader = Reader::new(bytes);
+    let command = QueueCommand::read(&mut reader).ok()?;
+    reader.finish().ok()?;
+    let mut writer = Writer::new();
+    command.write(&mut writer);
+    Some(writer.finish())
 }
 
 /// Whether the bytes are a beacon.

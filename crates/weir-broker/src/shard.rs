@@ -4,6 +4,7 @@ mod apply;
 mod checkpoint;
 mod command;
 mod consumers;
+mod dead_letters;
 mod era;
 mod forget;
 mod gets;

@@ -8,13 +8,13 @@
 //! a message by its headers' names. The tables are in `docs/mapping.md`.
 
 mod foreign;
-mod marks;
+mod hop;
 mod text;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use self::marks::MARKS;
-pub use self::marks::{Hop, Marks};
+use self::hop::HOP;
+pub use self::hop::Hop;
 
 use crate::{
     fields::{BasicProperties, DecodeError, FieldValue, Glance, Reader, ShortString, Writer},
@@ -70,7 +70,7 @@ impl MessageForm {
             match value {
                 FieldValue::LongString(_) | FieldValue::Bytes(_) if name.as_str() == KEY => {}
                 // Nobody but the broker writes an envelope.
-                _ if matches!(name.as_str(), ENVELOPE | MARKS) => {}
+                _ if matches!(name.as_str(), ENVELOPE | HOP) => {}
                 value => {
                     self.value.clear();
                     let has_value = text::write(value, &mut self.value);
@@ -109,13 +109,11 @@ impl MessageForm {
         keys.next_back()
     }
 
-    /// Notes down on the message that was set what its queue is to know.
-    pub fn mark(&mut self, marks: &Marks) {
-        if !marks.is_empty() {
-            self.value.clear();
-            marks.write(&mut self.value);
-            self.put(MARKS, true);
-        }
+    /// The message that was set is a dead letter.
+    pub fn set_hop(&mut self, hop: &Hop) {
+        self.value.clear();
+        hop.write(&mut self.value);
+        self.put(HOP, true);
     }
 
     /// Appends a header with the value that was written down.

@@ -51,5 +51,7 @@ fn java_of(class_path: &str, class: &str, ground: &Ground<'_>) -> Result<Outcome
 fn run(command: &mut Command, ground: &Ground<'_>) -> Result<Outcome> {
     command.arg(&ground.bootstrap).env("CASE", ground.part());
     command.env("AMQP", &ground.amqp);
+    command.env("DIRECTORY", &ground.directory);
+    command.env("PYTHONDONTWRITEBYTECODE", "1");
     lines::run(command, ground, LIMIT)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use weir_model::NodeId;
 
 use super::*;
-use crate::{encoding::Writer, steward::AdminRequest};
+use crate::steward::AdminRequest;
 
 const MUTATIONS_COUNT: usize = 20_000;
 
@@ -183,4 +183,38 @@ fn a_beacon_is_refused_or_understood() {
     });
     let same = |bytes: &[u8]| is_beacon(bytes).then(|| Bytes::copy_from_slice(bytes));
     play(&[beacon], |_| {}, same);
+}
+
+#[test]
+fn a_change_of_a_queue_is_refused_or_understood() {
+    let session = |writer: &mut Writer| (1..=3).for_each(|number| writer.u64(number));
+    let settle = written(|writer| {
+        writer.u8(4);
+        session(writer);
+        writer.count(2);
+        for settlement in [1, 4] {
+            writer.u64(9);
+            writer.u64(5);
+            writer.u8(settlement);
+        }
+    });
+    let remove = written(|writer| {
+        writer.u8(7);
+        writer.u8(1);
+        writer.count(1);
+        writer.u64(9);
+        writer.u8(1);
+        writer.u64(5);
+    });
+    play(&[settle, remove], |_| {}, queue_command);
+}
+
+#[test]
+fn a_queue_is_refused_or_understood() {
+    let queue = crate::queue::Queue::new(crate::queue::LogRange {
+        start: 3,
+        end: 90,
+        stable_end: 70,
+    });
+    play(&[queue.encode().to_vec()], |_| {}, queue_state);
 }

@@ -1,11 +1,13 @@
 //! Messages that arrive, and transactions that end.
 
+use std::ops::Range;
+
 use weir_ledger::Lock;
 use weir_log::Millis;
 use weir_model::{
     ProducerId,
     batch::{BatchHeader, Codec, HEADER_BYTES},
-    message::{Envelope, Hop, Marks},
+    message::{Envelope, Hop, deliver_at_ms},
     record::Records,
 };
 
@@ -67,7 +69,8 @@ struct Look<'a> {
     priority: u8,
     body_bytes: u32,
     ttl_ms: Option<u64>,
-    marks: Marks,
+    due_ms: Option<i64>,
+    hop: Option<Hop>,
     /// The message's own name, as a place in the batch.
     id: Option<&'a str>,
 }
@@ -101,13 +104,13 @@ impl Queue {
         }
         if header.is_control() {
             self.ledger.extend(end);
-            (base..end).for_each(|offset| drop(self.ledger.withhold(offset)));
+            self.withhold_all(base..end);
             return None;
         }
         let transaction = header.producer_id.filter(|_| header.is_transactional());
         if let Some(producer) = transaction {
             self.ledger.extend(end);
-            (base..end).for_each(|offset| drop(self.ledger.withhold(offset)));
+            self.withhold_all(base..end);
             self.undecided
                 .entry(producer)
                 .or_default()
@@ -147,6 +150,12 @@ impl Queue {
         refused_from
     }
 
+    fn withhold_all(&mut self, offsets: Range<u64>) {
+        for offset in offsets {
+            self.ledger.withhold(offset);
+        }
+    }
+
     /// What [`Self::arrived`] said of a batch that comes again.
     pub(crate) fn refused_before(&self, base_offset: u64) -> Option<u32> {
         let found = self
@@ -169,7 +178,7 @@ impl Queue {
         if self.settings.max_length_bytes.is_some() {
             self.sizes.arrived(offset, look.body_bytes);
         }
-        if let Some(due_ms) = look.marks.due_ms.filter(|due_ms| *due_ms > now.0) {
+        if let Some(due_ms) = look.due_ms.filter(|due_ms| *due_ms > now.0) {
             self.delay(offset, due_ms);
         }
     }
@@ -188,7 +197,7 @@ impl Queue {
     /// Whether the same message is here already, or was.
     fn came_before(&mut self, now: Millis, look: &Look<'_>) -> bool {
         let is_repeat = |hop: Hop| !self.hops.note(hop);
-        if look.marks.hop.is_some_and(is_repeat) {
+        if look.hop.is_some_and(is_repeat) {
             return true;
         }
         let window_ms = self.settings.dedup_ms;
@@ -270,7 +279,8 @@ fn looks<'a>(arrived: &Arrived<'a>) -> impl Iterator<Item = Look<'a>> + use<'a> 
             priority: glance.and_then(|own| own.priority).unwrap_or(0),
             body_bytes: u32::try_from(body_bytes).unwrap_or(u32::MAX),
             ttl_ms: glance.and_then(|own| own.expiration?.parse().ok()),
-            marks: record.as_ref().map(Marks::of).unwrap_or_default(),
+            due_ms: record.as_ref().and_then(deliver_at_ms),
+            hop: record.as_ref().and_then(Hop::of),
             id: glance.and_then(|own| own.message_id),
         }
     })

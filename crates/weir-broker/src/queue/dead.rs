@@ -24,8 +24,6 @@ pub(crate) struct DeadLetter {
     pub(crate) offset: u64,
     pub(crate) serial: u64,
     pub(crate) reason: Reason,
-    /// How often it failed here.
-    pub(crate) failed_count: u32,
 }
 
 impl Reason {
@@ -44,6 +42,10 @@ impl Reason {
             Self::MaxLength => 3,
             Self::DeliveryLimit => 4,
         })
+    }
+
+    pub(super) fn of(owner: OwnerId) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.owner() == owner)
     }
 
     /// As headers name it.

@@ -2,11 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{
-    Overflow, Queue,
-    dead::{DELAYED, Reason},
-    state::until_settled,
-};
+use super::{Overflow, Queue, dead::Reason, state::until_settled};
 
 /// Most dead letters of a queue that wait for a place elsewhere: while there are as many, a queue is
 /// longer than its limit rather than more of them are made.
@@ -28,11 +24,6 @@ impl Sizes {
     pub(super) fn arrived(&mut self, offset: u64, body_bytes: u32) {
         self.by_offset.insert(offset, body_bytes);
         self.ready_bytes += u64::from(body_bytes);
-    }
-
-    /// A message is there and not ready.
-    pub(super) fn withheld(&mut self, offset: u64, body_bytes: u32) {
-        self.by_offset.insert(offset, body_bytes);
     }
 
     /// It was ready and is somebody's.
@@ -116,8 +107,7 @@ impl Queue {
 
     /// Whether dead letters wait that keep further ones from being made.
     pub(crate) fn is_full_of_dead(&self) -> bool {
-        let count = Reason::ALL.map(|reason| self.ledger.count_of(reason.owner()));
-        self.settings.dead_letter.is_some() && count.iter().sum::<usize>() >= MAX_DEAD_COUNT
+        self.settings.dead_letter.is_some() && self.dead.len() >= MAX_DEAD_COUNT
     }
 
     /// Whether messages that die for this reason go elsewhere rather than away.
@@ -129,8 +119,9 @@ impl Queue {
     pub(super) fn bury_ready(&mut self, offset: u64, reason: Reason) {
         if self.keeps_dead(reason) {
             let lock = until_settled(reason.owner());
-            if self.ledger.acquire_at(offset, lock).is_some() {
+            if let Some(letter) = self.ledger.acquire_at(offset, lock) {
                 self.sizes.taken(offset);
+                self.dead.insert(letter.serial, offset);
             }
         } else if self.ledger.drop_at(offset) {
             self.sizes.gone_ready(offset);
@@ -151,7 +142,8 @@ impl Queue {
             Reason::Rejected | Reason::DeliveryLimit => weir_ledger::Release::Failed,
         };
         let lock = until_settled(reason.owner());
-        if self.ledger.hand_over(offset, owner, how, lock).is_ok() {
+        if let Ok(letter) = self.ledger.hand_over(offset, owner, how, lock) {
+            self.dead.insert(letter.serial, offset);
             self.let_be(owner);
         }
     }
@@ -159,12 +151,8 @@ impl Queue {
     /// Dead letters lie where they belong.
     pub(super) fn hopped(&mut self, letters: &[(u64, u64)]) {
         for (offset, serial) in letters {
-            let held = self.ledger.held(*offset);
-            let is_dead = held.is_some_and(|held| {
-                let owner = held.lock.owner;
-                held.serial == *serial && owner != DELAYED && self.consumers.holder(owner).is_none()
-            });
-            if is_dead {
+            if self.dead.get(serial) == Some(offset) {
+                self.dead.remove(serial);
                 self.drop_held(*offset);
             }
         }

@@ -26,4 +26,4 @@ pub(crate) use call::{Attach, ConsumerKey, QueueAnswer, QueueCall, QueueFigures,
 pub(crate) use command::{Gone, QueueCommand, Removed};
 pub(crate) use dead::{DeadLetter, Reason};
 pub(crate) use settings::{Overflow, QueueSettings};
-pub(crate) use state::{Assignment, LogRange, Queue, QueueApplied};
+pub(crate) use state::{Assignment, LogRange, Queue, QueueApplied, unassigned};

@@ -23,6 +23,7 @@ use super::{
     arrival::Undecided,
     command::{read_session, write_session},
     consumers::{Consumers, Holder, Terms},
+    dead::Reason,
     limits::Sizes,
     repeats::{Hops, MessageIds},
     sessions::LastGet,
@@ -113,7 +114,12 @@ impl Queue {
         }
         let hops = Hops::read(&mut reader)?;
         let ids = MessageIds::read(&mut reader)?;
+        let dead = Reason::ALL.into_iter().flat_map(|reason| {
+            let held = ledger.held_by(reason.owner());
+            held.map(|(offset, held)| (held.serial, offset))
+        });
         let queue = Self {
+            dead: dead.collect(),
             settings,
             ledger,
             consumers,

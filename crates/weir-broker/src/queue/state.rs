@@ -40,6 +40,8 @@ pub(crate) struct Queue {
     /// Batches of which the queue did not take all, the latest ones: base offset and the first record
     /// that it refused.
     pub(super) refusals: VecDeque<(u64, u32)>,
+    /// Dead letters by serial: their offsets. What the ledger says, the other way round.
+    pub(super) dead: BTreeMap<u64, u64>,
     pub(super) hops: Hops,
     pub(super) ids: MessageIds,
     /// Some message has a time to live of its own.
@@ -97,6 +99,7 @@ impl Queue {
             is_behind: log.stable_end < log.end,
             sizes: Sizes::default(),
             refusals: VecDeque::new(),
+            dead: BTreeMap::new(),
             hops: Hops::default(),
             ids: MessageIds::default(),
             has_expirations: false,
@@ -384,19 +387,15 @@ impl Queue {
     }
 
     /// Dead letters, those that have waited longest first.
-    pub(crate) fn dead_letters(&self) -> Vec<DeadLetter> {
-        let mut all = Vec::new();
-        for reason in Reason::ALL {
-            let held = self.ledger.held_by(reason.owner());
-            all.extend(held.map(|(offset, held)| DeadLetter {
-                offset,
-                serial: held.serial,
-                reason,
-                failed_count: held.tries.failed_count,
-            }));
-        }
-        all.sort_unstable_by_key(|letter| letter.serial);
-        all
+    pub(crate) fn dead_letters(&self) -> impl Iterator<Item = DeadLetter> {
+        self.dead.iter().filter_map(|(serial, offset)| {
+            let owner = self.ledger.held(*offset)?.lock.owner;
+            Some(DeadLetter {
+                offset: *offset,
+                serial: *serial,
+                reason: Reason::of(owner)?,
+            })
+        })
     }
 
     /// Runs of nodes whose sessions have something here.
@@ -436,11 +435,7 @@ impl Queue {
 
     pub(crate) fn figures(&self) -> QueueFigures {
         let Counts { ready, acquired } = self.ledger.counts();
-        let dead: usize = Reason::ALL
-            .map(|it| self.ledger.count_of(it.owner()))
-            .iter()
-            .sum();
-        let waiting = (dead + self.ledger.count_of(DELAYED)) as u64;
+        let waiting = (self.dead.len() + self.ledger.count_of(DELAYED)) as u64;
         QueueFigures {
             ready_count: ready,
             unacked_count: acquired - waiting,
@@ -456,5 +451,22 @@ pub(super) fn until_settled(owner: OwnerId) -> Lock {
     Lock {
         owner,
         until_ms: None,
+    }
+}
+
+/// A message that is nobody's, to be looked at.
+pub(crate) fn unassigned(offset: u64) -> Assignment {
+    Assignment {
+        session: SessionKey {
+            node: NodeId(0),
+            boot: 0,
+            number: 0,
+        },
+        tag: None,
+        offset,
+        serial: 0,
+        is_redelivered: false,
+        failed_count: 0,
+        at: Millis(i64::MIN),
     }
 }

@@ -66,6 +66,22 @@ impl Routing {
         })
     }
 
+    /// Where a dead letter goes, of whose exchange nobody is told that it is not there.
+    pub(crate) fn route_letter(
+        &self,
+        vhost: &VhostRecord,
+        message: &Addressed<'_>,
+        around: &dyn Surroundings,
+    ) -> RoutedTo {
+        let Some(start) = self.exchange(vhost.id, message.exchange) else {
+            return RoutedTo::default();
+        };
+        RoutedTo {
+            queues: self.queues_from(start, message, around),
+            delay_ms: delay_ms(start, message.properties.headers.as_ref()),
+        }
+    }
+
     fn queues_from(
         &self,
         start: &Exchange,

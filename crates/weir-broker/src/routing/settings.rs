@@ -369,7 +369,9 @@ impl Routing {
                 Some(FieldValue::Boolean(true))
             ),
             retry_delay_ms: layers.retry_delay_ms(),
-            ..QueueSettings::default()
+            // Who reads the log besides goes by the topic's own retention.
+            replay_ms: (keeps_all || queue.is_over_topic).then_some(u64::MAX),
+            dedup_ms: None,
         }
     }
 

@@ -31,16 +31,22 @@ impl Shard {
         self.era.pass(at);
         Ok(match command {
             ShardCommand::Append { partition, batch } => {
-                AppliedOutcome::Appended(self.append(at, partition, batch, None))
+                AppliedOutcome::Appended(self.append(at, partition, &batch, None, Taking::Whole))
             }
             ShardCommand::Enqueue { partition, batch } => {
-                AppliedOutcome::Appended(self.enqueue(at, partition, batch))
+                AppliedOutcome::Appended(self.append(at, partition, &batch, None, Taking::OneByOne))
             }
             ShardCommand::AppendVerified {
                 partition,
                 ended_at,
                 batch,
-            } => AppliedOutcome::Appended(self.append(at, partition, batch, Some(ended_at))),
+            } => AppliedOutcome::Appended(self.append(
+                at,
+                partition,
+                &batch,
+                Some(ended_at),
+                Taking::Whole,
+            )),
             ShardCommand::Mark(marker) => AppliedOutcome::Marked(self.mark(at, &marker)),
             ShardCommand::Transaction(mut command) => {
                 if let TransactionCommand::End(end) = &mut command {
@@ -95,33 +101,19 @@ impl Shard {
         &mut self,
         at: &Applied,
         id: PartitionId,
-        batch: Bytes,
-        verified: Option<u64>,
-    ) -> Produced {
-        self.append_as(at, id, batch, verified, Taking::Whole)
-    }
-
-    fn enqueue(&mut self, at: &Applied, id: PartitionId, batch: Bytes) -> Produced {
-        self.append_as(at, id, batch, None, Taking::OneByOne)
-    }
-
-    fn append_as(
-        &mut self,
-        at: &Applied,
-        id: PartitionId,
-        batch: Bytes,
+        batch: &Bytes,
         verified: Option<u64>,
         taking: Taking,
     ) -> Produced {
         let env = &self.env;
         let partition = partition(&mut self.partitions, env, id);
-        let append_time_ms = append_time(&batch);
+        let append_time_ms = append_time(batch);
         let arrival = self.era.arrival(at, verified);
         let mut assigned = Vec::new();
         let (base_offset, refused_from) =
             match partition.append(at, id, batch.clone(), arrival, env, taking) {
                 Ok(Stored::Now(base)) => {
-                    let refused = partition.arrived(at, &batch, base, taking, &mut assigned);
+                    let refused = partition.arrived(at, batch, base, taking, &mut assigned);
                     (Ok(base), refused)
                 }
                 Ok(Stored::Before(base)) => (Ok(base), partition.refused_before(base)),

@@ -63,6 +63,7 @@ impl Shard {
         self.abort_overdue(context);
         self.pass_queue_time(context);
         self.watch_sessions(context);
+        self.post_again(context);
         self.run_pump(context);
     }
 

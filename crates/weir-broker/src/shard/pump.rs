@@ -15,6 +15,7 @@ use weir_raft::{Context, Input, Moment};
 
 use super::{
     Shard, ShardCommand,
+    dead_letters::Post,
     queue_times::QueueTimes,
     queue_uses::QueueUses,
     session_watch::SessionWatch,
@@ -68,6 +69,7 @@ pub(super) struct Pump {
     changed: BTreeSet<PartitionId>,
     pub(super) times: QueueTimes,
     pub(super) watch: SessionWatch,
+    pub(super) post: Post,
     pub(super) uses: QueueUses,
     is_scheduled: bool,
     /// Tells what was begun under an earlier leadership.
@@ -106,6 +108,11 @@ impl Pump {
             }
             !is_gone
         });
+    }
+
+    /// Tells one leadership of this node from the next.
+    pub(super) fn era(&self) -> u64 {
+        self.era
     }
 
     fn clear(&mut self) {
@@ -147,6 +154,7 @@ impl Pump {
             .into_iter()
             .chain(self.times.next_deadline(at))
             .chain(self.watch.next_deadline())
+            .chain(self.post.next_deadline())
             .min()
     }
 }
@@ -211,6 +219,7 @@ impl Shard {
         for id in std::mem::take(&mut self.pump.changed) {
             self.look_after(id, context);
             self.watch_sessions_of(id, context);
+            self.post_letters(id, context);
             self.watch_use_of(id, context);
         }
         self.pump.end_pauses(context.elapsed);

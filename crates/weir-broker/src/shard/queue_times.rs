@@ -10,7 +10,7 @@ use weir_log::{Millis, partition::ColdRead};
 use weir_model::{
     PartitionId,
     batch::BatchHeader,
-    message::{Envelope, Marks},
+    message::{Envelope, deliver_at_ms},
     record::Records,
 };
 use weir_raft::{Context, Moment};
@@ -19,7 +19,7 @@ use super::{Shard, ShardCommand, pump::Fetched};
 use crate::{
     api::queues::Delivered,
     outcome::AppliedOutcome,
-    queue::{Assignment, Queue, QueueCommand, Removed, SessionKey},
+    queue::{Assignment, Queue, QueueCommand, Removed, unassigned},
 };
 
 /// Most messages of a level that are looked at, and found to be expired, at once.
@@ -210,7 +210,7 @@ impl Shard {
         let own = Envelope::of(&record).and_then(|it| it.glance.expiration?.parse().ok());
         let of_queue = queue.settings().message_ttl_ms;
         let ttl_ms = own.into_iter().chain(of_queue).min()?;
-        let due_ms = Marks::of(&record).due_ms.unwrap_or(timestamp_ms);
+        let due_ms = deliver_at_ms(&record).unwrap_or(timestamp_ms);
         Some((Millis(timestamp_ms.max(due_ms)), ttl_ms))
     }
 
@@ -244,22 +244,5 @@ impl Shard {
         let offset = weir_model::Offset(offset);
         let stable = view.stable(offset.plus(1), offset, offset.plus(1));
         stable.aborted.iter().any(|each| each.producer == producer)
-    }
-}
-
-/// A message that is nobody's, to be looked at.
-fn unassigned(offset: u64) -> Assignment {
-    Assignment {
-        session: SessionKey {
-            node: weir_model::NodeId(0),
-            boot: 0,
-            number: 0,
-        },
-        tag: None,
-        offset,
-        serial: 0,
-        is_redelivered: false,
-        failed_count: 0,
-        at: Millis(i64::MIN),
     }
 }

@@ -405,7 +405,7 @@ fn take(ledger: &mut Ledger, plain: &Plain, step: &Step) -> bool {
         Step::Settle(offset, owner) => drop(ledger.settle(offset, owner)),
         Step::Release(offset, owner, how) => drop(ledger.release(offset, owner, how)),
         Step::HandOver(offset, owner, how, to) => {
-            drop(ledger.hand_over(offset, owner, how, lock(to)));
+            let _ = ledger.hand_over(offset, owner, how, lock(to));
         }
         Step::DropFirst => drop(ledger.drop_first()),
         Step::DropAt(offset) => drop(ledger.drop_at(offset)),
@@ -424,7 +424,8 @@ fn state_of(ledger: &Ledger, offset: u64) -> Option<State> {
     let ready = lanes.find_map(|(level, lane)| Some(State::Ready(*level, lane.get(offset)?)));
     let is_fresh = ledger.is_fresh(offset);
     assert!(!is_fresh || ready.is_none(), "in two states: {offset}");
-    ready.or(is_fresh.then_some(State::Ready(0, Tries::default())))
+    let fresh = State::Ready(0, Tries::default());
+    ready.or_else(|| is_fresh.then_some(fresh))
 }
 
 fn check(ledger: &Ledger, plain: &Plain) {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{ENVELOPE, KEY, MARKS};
+use super::{ENVELOPE, HOP, KEY};
 use crate::{
     fields::{BasicProperties, FieldTable, FieldValue, ShortString},
     record::Record,
@@ -46,7 +46,7 @@ pub(super) fn properties(whole: &Bytes, record: &Record<'_>, timestamp_ms: i64) 
             continue;
         };
         let value = value.map(|value| whole.slice_ref(value));
-        let is_own = matches!(name.as_str(), ENVELOPE | KEY | MARKS);
+        let is_own = matches!(name.as_str(), ENVELOPE | KEY | HOP);
         if !is_own && !take(&mut properties, name.as_str(), value.as_ref()) {
             headers.push((name, value.map_or(FieldValue::Void, as_field)));
         }

@@ -61,7 +61,14 @@ impl Node {
     }
 
     fn change_queue(&self, group: GroupId, command: Command, done: QueueCallDone) {
-        let done = Box::new(move |outcome| done(applied(outcome).map(answer)));
+        let done = Box::new(move |outcome| {
+            done(
+                applied(outcome)
+                    .as_ref()
+                    .map(answer)
+                    .map_err(|error| *error),
+            );
+        });
         self.propose(group, command, done);
     }
 
@@ -81,7 +88,7 @@ impl Node {
                 if !context.leads {
                     return done(Err(ErrorKind::NotLeader));
                 }
-                let left = Box::new(move || done(Ok(answer(outcome))));
+                let left = Box::new(move || done(Ok(answer(&outcome))));
                 shard.take_leave(partition, consumer, left, context);
             }),
         };
@@ -110,7 +117,7 @@ impl Node {
                     shard.fetch_gotten(partition, get, assigned, ready_count, done, context);
                 });
             }
-            Ok(other) => done(Ok(answer(other))),
+            Ok(other) => done(Ok(answer(&other))),
         };
         self.propose(group, command, Box::new(got));
     }
@@ -196,10 +203,10 @@ fn applied(outcome: Result<AppliedOutcome, NotCommitted>) -> Result<QueueApplied
     }
 }
 
-fn answer(applied: QueueApplied) -> QueueAnswer {
+fn answer(applied: &QueueApplied) -> QueueAnswer {
     match applied {
         QueueApplied::Done => QueueAnswer::Done,
-        QueueApplied::Counted(count) => QueueAnswer::Counted(count),
+        QueueApplied::Counted(count) => QueueAnswer::Counted(*count),
         // One that was given is fetched before it is answered.
         QueueApplied::Got(..) => QueueAnswer::Got(None),
         QueueApplied::InExclusiveUse => QueueAnswer::InExclusiveUse,

@@ -3,6 +3,8 @@
 mod append;
 mod ask;
 mod consume;
+mod dead_letters;
+mod death;
 mod deliver;
 mod keeper;
 mod lane;
@@ -25,6 +27,7 @@ mod topology_queues;
 mod watchers;
 mod wire;
 
+pub(crate) use dead_letters::Letter;
 pub(crate) use deliver::Handed;
 pub(crate) use keeper::QueueKeeper;
 pub(crate) use lanes::Lanes;

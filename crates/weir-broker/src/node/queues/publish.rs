@@ -7,12 +7,16 @@ use std::{
 };
 
 use weir_model::{
-    GroupId, PartitionId, batch_builder::BatchBuilder, fields::FieldTable, message::MessageForm,
+    GroupId, PartitionId,
+    batch_builder::BatchBuilder,
+    fields::FieldTable,
+    message::{Hop, MessageForm},
 };
 
 use super::{
     QueueSession,
     consume::refuse,
+    dead_letters,
     lane::{Filling, Lane},
     order::Turn,
     session::addressed,
@@ -42,6 +46,8 @@ pub(super) struct Publishing {
     messages: Vec<Message>,
     /// Times in ms before which messages are not delivered, of those that wait.
     deliver_at: BTreeMap<u32, i64>,
+    /// One for each message where all are dead letters; else none.
+    hops: Vec<Hop>,
     /// A mutex: taken once per batch that has some of the messages.
     fates: Mutex<Fates>,
     /// Over when all of it is.
@@ -75,6 +81,16 @@ struct Routed {
     /// Ascending by message.
     routes: Vec<Route>,
     deliver_at: BTreeMap<u32, i64>,
+    hops: Vec<Hop>,
+}
+
+/// A dead letter, and the queues that take it.
+pub(super) struct Lettered {
+    pub(super) message: Message,
+    pub(super) to: Vec<Arc<TopicRecord>>,
+    /// How long it waits there, in ms.
+    pub(super) wait_ms: u64,
+    pub(super) hop: Hop,
 }
 
 #[derive(Clone, Copy)]
@@ -89,6 +105,7 @@ impl Publishing {
         Self {
             messages,
             deliver_at: routed.deliver_at,
+            hops: routed.hops,
             fates: Mutex::new(Fates {
                 of: routed.fates,
                 judged: Some(judged),
@@ -113,6 +130,9 @@ impl Publishing {
         form.set(&message.exchange, &message.routing_key, &message.properties);
         if let Some(at_ms) = self.deliver_at.get(&at) {
             form.set_deliver_at(*at_ms);
+        }
+        if let Some(hop) = self.hops.get(index(at)) {
+            form.set_hop(hop);
         }
     }
 
@@ -224,6 +244,34 @@ impl Node {
             true => self.send_together(&publishing, &routes),
             false => self.send(&publishing, &routes),
         }
+    }
+
+    /// Publishes dead letters whose queues are known.
+    pub(super) fn publish_letters(self: &Arc<Self>, letters: Vec<Lettered>, judged: Judged) {
+        let now = self.clock.now();
+        let mut routed = Routed::default();
+        let mut messages = Vec::with_capacity(letters.len());
+        for (at, letter) in (0..).zip(letters) {
+            let picked = letter.to.iter();
+            let picked = picked.filter_map(|topic| pick_for(topic, &letter.message, letter.hop));
+            let before_count = routed.routes.len();
+            routed.routes.extend(picked.map(|(group, partition)| Route {
+                message: at,
+                to: RouteTo::Lane(group, partition),
+            }));
+            let count = routed.routes.len() - before_count;
+            let count = u32::try_from(count).expect("queues are far fewer");
+            routed.fates.push(MessageFate::routed(count));
+            let deliver_at = dead_letters::due(now, letter.wait_ms);
+            routed
+                .deliver_at
+                .extend(deliver_at.map(|due_ms| (at, due_ms)));
+            routed.hops.push(letter.hop);
+            messages.push(letter.message);
+        }
+        let routes = std::mem::take(&mut routed.routes);
+        let publishing = Arc::new(Publishing::new(messages, routed, None, judged));
+        self.send(&publishing, &routes);
     }
 
     fn routes(&self, session: &QueueSession, messages: &[Message]) -> Routed {
@@ -338,6 +386,18 @@ impl Node {
             lane.drive(self);
         }
     }
+}
+
+/// The partition of a queue that a dead letter goes to: the same one each time that it is sent.
+fn pick_for(topic: &TopicRecord, message: &Message, hop: Hop) -> Option<(GroupId, PartitionId)> {
+    let count = u64::try_from(topic.partitions.len()).ok()?;
+    let at = match MessageForm::key_of(&message.properties) {
+        Some(key) => u64::from(weir_model::partitioner::of_key(key)),
+        None => hop.serial,
+    };
+    let at = at.checked_rem(count)?;
+    let (partition, group) = topic.partition(i32::try_from(at).ok()?)?;
+    Some((group, partition))
 }
 
 fn check_size(messages: &[Message], routes: &[Route]) -> Result<(), Refused> {

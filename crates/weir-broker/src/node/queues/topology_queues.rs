@@ -134,7 +134,7 @@ impl Node {
     }
 
     /// The topic below a queue. It has the queue's name where Kafka's clients are to see it.
-    fn queue_topic(
+    pub(super) fn queue_topic(
         &self,
         vhost: &VhostRecord,
         name: &ShortString,
@@ -164,7 +164,7 @@ impl Node {
         })
     }
 
-    fn make_queue(
+    pub(super) fn make_queue(
         self: &Arc<Self>,
         command: DeclareQueueCommand,
         done: impl FnOnce(Declared) + Send + 'static,

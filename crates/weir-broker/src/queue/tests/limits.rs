@@ -9,14 +9,12 @@ use crate::{
 
 fn dead(bench: &Bench) -> Vec<(u64, Reason)> {
     let letters = bench.queue.dead_letters();
-    letters.iter().map(|it| (it.offset, it.reason)).collect()
+    letters.map(|it| (it.offset, it.reason)).collect()
 }
 
-fn with_dead_letters(settings: QueueSettings) -> QueueSettings {
-    QueueSettings {
-        dead_letter: Some((short("dlx"), None)),
-        ..settings
-    }
+fn with_dead_letters(mut settings: QueueSettings) -> QueueSettings {
+    settings.dead_letter = Some((short("dlx"), None));
+    settings
 }
 
 #[test]
@@ -131,7 +129,7 @@ fn rejected_messages_are_dead_letters_until_they_lie_elsewhere() {
     bench.settle(&held, Settlement::Reject);
     assert_eq!(dead(&bench), [(0, Reason::Rejected), (1, Reason::Rejected)]);
     assert_eq!(bench.queue.floor(), 0);
-    let letters = bench.queue.dead_letters();
+    let letters: Vec<_> = bench.queue.dead_letters().collect();
     let stale = vec![(0, letters[0].serial - 1), (0, held[0].serial)];
     bench.apply(QueueCommand::Hopped(stale));
     assert_eq!(dead(&bench).len(), 2);

@@ -169,7 +169,7 @@ fn step(bench: &mut Bench, clients: &mut Clients, chance: &mut Chance) {
             assigned
         }
         12 => {
-            let letters = bench.queue.dead_letters();
+            let letters: Vec<_> = bench.queue.dead_letters().collect();
             clients.done.extend(letters.iter().map(|it| it.offset));
             let hopped = letters.iter().map(|it| (it.offset, it.serial)).collect();
             bench.apply(QueueCommand::Hopped(hopped)).1
@@ -200,7 +200,7 @@ fn drain(bench: &mut Bench, clients: &mut Clients) {
         clients.held.remove(&each.offset);
         bench.settle(&[each], Settlement::Ack);
     }
-    let letters = bench.queue.dead_letters();
+    let letters: Vec<_> = bench.queue.dead_letters().collect();
     let hopped = letters.iter().map(|it| (it.offset, it.serial)).collect();
     bench.apply(QueueCommand::Hopped(hopped));
     assert_eq!(bench.queue.figures().ready_count, 0);

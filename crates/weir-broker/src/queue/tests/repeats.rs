@@ -3,28 +3,36 @@ use weir_model::{
     PartitionId,
     batch_builder::BatchBuilder,
     fields::BasicProperties,
-    message::{Hop, Marks, MessageForm},
+    message::{Hop, MessageForm},
 };
 
 use super::bench::{Bench, attach, batch, short, told};
 use crate::queue::{QueueCommand, QueueFigures, QueueSettings};
 
-fn marked(marks: &[Marks]) -> bytes::Bytes {
+/// So many messages, each changed by `mark`.
+fn marked(count: usize, mark: impl Fn(usize, &mut MessageForm)) -> bytes::Bytes {
     let mut builder = BatchBuilder::new(0);
     let mut form = MessageForm::default();
-    for marks in marks {
+    for at in 0..count {
         form.set(&short(""), &short("q"), &BasicProperties::default());
-        form.mark(marks);
+        mark(at, &mut form);
         builder.push(&form, b"body", 1_000);
     }
     builder.finish(None)
 }
 
-fn due(due_ms: i64) -> Marks {
-    Marks {
-        due_ms: Some(due_ms),
-        hop: None,
-    }
+fn due(all_ms: &[i64]) -> bytes::Bytes {
+    marked(all_ms.len(), |at, form| form.set_deliver_at(all_ms[at]))
+}
+
+fn hops(serials: &[u64]) -> bytes::Bytes {
+    marked(serials.len(), |at, form| {
+        form.set_hop(&Hop {
+            source: PartitionId(3),
+            serial: serials[at],
+            floor: 4,
+        });
+    })
 }
 
 #[test]
@@ -36,13 +44,8 @@ fn a_message_is_ready_at_its_time_and_never_early() {
     bench.attach(attach(1, 0));
     let now_ms = bench.now.0;
     let year_ms = 365 * 24 * 3_600_000;
-    let all = [
-        due(now_ms + 500),
-        due(now_ms),
-        due(now_ms + 3 * year_ms),
-        due(now_ms + 499),
-    ];
-    let (_, at_once) = bench.enqueue(&marked(&all));
+    let all_ms = [now_ms + 500, now_ms, now_ms + 3 * year_ms, now_ms + 499];
+    let (_, at_once) = bench.enqueue(&due(&all_ms));
     assert_eq!(told(&at_once), [(1, 1)]);
     let figures = QueueFigures {
         ready_count: 0,
@@ -70,24 +73,16 @@ fn a_message_is_ready_at_its_time_and_never_early() {
 #[test]
 fn a_purge_leaves_what_waits_for_its_time() {
     let mut bench = Bench::new(QueueSettings::default());
-    bench.enqueue(&marked(&[due(bench.now.0 + 1), Marks::default()]));
+    bench.enqueue(&due(&[bench.now.0 + 1, 0]));
     bench.apply(QueueCommand::Purge);
     assert_eq!(bench.queue.figures().delayed_count, 1);
 }
 
 #[test]
 fn a_dead_letter_that_comes_twice_is_there_once() {
-    let hop = |serial| Marks {
-        due_ms: None,
-        hop: Some(Hop {
-            source: PartitionId(3),
-            serial,
-            floor: 4,
-        }),
-    };
     let mut bench = Bench::new(QueueSettings::default());
-    bench.enqueue(&marked(&[hop(4), hop(5)]));
-    bench.enqueue(&marked(&[hop(4), hop(6), hop(3)]));
+    bench.enqueue(&hops(&[4, 5]));
+    bench.enqueue(&hops(&[4, 6, 3]));
     assert_eq!(bench.queue.ready(9), [(0, 0), (0, 1), (0, 3)]);
 }
 
