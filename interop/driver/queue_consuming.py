@@ -21,6 +21,7 @@ REPORT_SECONDS = 0.1
 ALONE_SECONDS = (1.0, 4.0)
 BESIDE_SECONDS = (60.0, 120.0)
 CLASH_SECONDS = 0.2
+CLOSE_SECONDS = 5.0
 ACCESS_REFUSED = 403
 
 
@@ -194,12 +195,15 @@ class Consumer(threading.Thread):
             self.connection.sleep(POLL_SECONDS)
         else:
             self.end("ok")
-            self.connection._impl.close(200, "making room")
+            # This client's own close cancels all consumers before.
+            close = pika.spec.Connection.Close(200, "making room", 0, 0)
+            self.connection._impl._send_method(0, close)
             self.wait_for_its_end()
 
     def wait_for_its_end(self):
+        ends_at = time.monotonic() + CLOSE_SECONDS
         try:
-            while not self.connection.is_closed:
+            while not self.connection.is_closed and time.monotonic() < ends_at:
                 self.connection.process_data_events(POLL_SECONDS)
         except LOST:
             pass
