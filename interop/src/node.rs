@@ -59,9 +59,14 @@ impl Node {
             .to_string()
     }
 
-    /// Where it serves AMQP.
+    /// Where it serves AMQP 0-9-1.
     pub(crate) fn amqp(&self) -> &str {
         &self.amqp
+    }
+
+    /// The process, while it runs.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Child::id)
     }
 
     /// SIGKILL.

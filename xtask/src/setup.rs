@@ -10,7 +10,7 @@ struct Need {
     packages: &'static [&'static str],
 }
 
-const NEEDS: [Need; 11] = [
+const NEEDS: [Need; 12] = [
     Need {
         program: "cc",
         packages: &["build-essential"],
@@ -46,6 +46,10 @@ const NEEDS: [Need; 11] = [
     Need {
         program: "mvn",
         packages: &["maven"],
+    },
+    Need {
+        program: "ruby",
+        packages: &["ruby", "ruby-bunny"],
     },
     Need {
         program: "fio",

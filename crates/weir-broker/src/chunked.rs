@@ -178,7 +178,7 @@ mod tests {
         for key in 0..1_500 {
             map.remove(&key);
         }
-        assert!(map.len() == 0 && map.chunks.is_empty());
+        assert!(map.is_empty() && map.chunks.is_empty());
     }
 
     #[test]

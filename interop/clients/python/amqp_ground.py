@@ -2,13 +2,15 @@
 
 import contextlib
 import functools
+import os
 import signal
 import time
 
 import pika
 from report import BOOTSTRAP, name_of
 
-ADDRESSES = [address.rsplit(":", 1) for address in BOOTSTRAP.split(",")]
+# A suite of several protocols begins elsewhere.
+ADDRESSES = [address.rsplit(":", 1) for address in os.environ.get("AMQP", BOOTSTRAP).split(",")]
 CASE_SECONDS = 60
 
 

@@ -1,8 +1,10 @@
 //! `cargo xtask bench cluster`: what three nodes give beside one, how fast an empty node catches
-//! up, what idle groups cost.
+//! up, what idle groups cost, what it costs a queue that much waits in it.
 
+mod backlog;
 mod catch_up;
 mod idle;
+mod perf_test;
 mod producer;
 mod report;
 mod suite;

@@ -2,7 +2,7 @@
 
 use super::producer::Producer;
 use super::report::Report;
-use super::{catch_up, idle, throughput};
+use super::{backlog, catch_up, idle, throughput};
 use crate::place::RunDirectory;
 use crate::stop;
 use anyhow::Result;
@@ -18,6 +18,8 @@ enum Part {
     CatchUp,
     /// 300 idle groups.
     Idle,
+    /// A queue with a million, ten million, a hundred million messages.
+    Backlog,
 }
 
 /// What `cargo xtask bench cluster` is asked for.
@@ -29,6 +31,9 @@ pub(crate) struct Options {
     /// Gigabytes that the empty node lacks.
     #[arg(long)]
     gb: Option<u64>,
+    /// Messages that wait in a queue, one size after the other.
+    #[arg(long, value_delimiter = ',')]
+    backlog: Vec<u64>,
     /// Only these parts.
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Part>,
@@ -62,6 +67,17 @@ impl Options {
     }
 }
 
+impl Options {
+    /// Messages that wait, one size after the other.
+    fn backlog(&self) -> Vec<u64> {
+        match (&self.backlog[..], self.quick) {
+            ([], true) => vec![200_000],
+            ([], false) => vec![1_000_000],
+            (sizes, _) => sizes.to_vec(),
+        }
+    }
+}
+
 /// Measures all parts; false when something fell short.
 pub(crate) fn run(options: &Options, weir: &Path) -> Result<bool> {
     let mut directory = RunDirectory::create()?;
@@ -69,7 +85,7 @@ pub(crate) fn run(options: &Options, weir: &Path) -> Result<bool> {
     let producer = Producer::build(&path)?;
     let pace = options.pace();
     let mut report = Report::default();
-    let all = [Part::Throughput, Part::CatchUp, Part::Idle];
+    let all = [Part::Throughput, Part::CatchUp, Part::Idle, Part::Backlog];
     for part in all {
         if !options.only.is_empty() && !options.only.contains(&part) {
             continue;
@@ -84,6 +100,10 @@ pub(crate) fn run(options: &Options, weir: &Path) -> Result<bool> {
                 catch_up::measure(pace, weir, &path, &producer, &mut report),
             ),
             Part::Idle => ("idle", idle::measure(pace, weir, &path, &mut report)),
+            Part::Backlog => (
+                "backlog",
+                backlog::measure(&options.backlog(), weir, &path, &producer, &mut report),
+            ),
         };
         if let Err(error) = outcome {
             stop::check()?;

@@ -94,7 +94,6 @@ impl Ground<'_> {
     }
 
     /// Whether a case is asked for.
-
     pub(super) fn wants(&self, name: &str) -> bool {
         name.contains(self.part())
     }

@@ -155,18 +155,18 @@ pub(super) fn crate_source(name: &str, version: &str, newer: &[(&str, &str)]) ->
     Ok(unpacked)
 }
 
-/// Puts other text into a crate's files, once: `changes` are what stands there and what shall.
-pub(super) fn replace(source: &Path, changes: &[(&str, &str)]) -> Result<()> {
+/// Puts other text into files of a kind, once: `changes` are what stands there and what shall.
+pub(super) fn replace(source: &Path, kind: &str, changes: &[(&str, &str)]) -> Result<()> {
     for entry in std::fs::read_dir(source)? {
         let entry = entry?;
         let path = entry.path();
         if entry.file_type()?.is_dir() {
             if entry.file_name() != "target" {
-                replace(&path, changes)?;
+                replace(&path, kind, changes)?;
             }
             continue;
         }
-        if path.extension().is_none_or(|extension| extension != "rs") {
+        if path.extension().is_none_or(|extension| extension != kind) {
             continue;
         }
         let before = std::fs::read_to_string(&path)?;

@@ -31,6 +31,13 @@ pub(super) fn go(program: &str, ground: &Ground<'_>) -> Result<Outcome> {
     run(&mut Command::new(install::go_program(program)?), ground)
 }
 
+/// Cases in Ruby, with Debian's packages: `interop/clients/ruby/SCRIPT`.
+pub(super) fn ruby(script: &str, ground: &Ground<'_>) -> Result<Outcome> {
+    let mut command = Command::new("ruby");
+    command.arg(place::root().join("interop/clients/ruby").join(script));
+    run(&mut command, ground)
+}
+
 /// Applications in Java: the program in `interop/java/src/CLASS.java`.
 pub(super) fn java(class: &str, ground: &Ground<'_>) -> Result<Outcome> {
     java_of(&install::java_class_path()?, class, ground)

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use weir_model::NodeId;
 
 use super::*;
-use crate::steward::AdminRequest;
+use crate::{queue::LogRange, steward::AdminRequest};
 
 const MUTATIONS_COUNT: usize = 20_000;
 
@@ -211,7 +211,7 @@ fn a_change_of_a_queue_is_refused_or_understood() {
 
 #[test]
 fn a_queue_is_refused_or_understood() {
-    let queue = crate::queue::Queue::new(crate::queue::LogRange {
+    let queue = Queue::new(LogRange {
         start: 3,
         end: 90,
         stable_end: 70,

@@ -215,7 +215,6 @@ pub struct QueueRow {
 
 /// What a queue holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the words of the command line")]
 pub struct QueueFiguresRow {
     pub ready: u64,
     pub unacked: u64,

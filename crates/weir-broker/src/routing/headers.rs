@@ -6,7 +6,7 @@ use super::record::text;
 
 /// What a binding of a headers exchange asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct HeaderMatch {
+pub(crate) struct HeaderMatch {
     /// One that matches is enough.
     is_any: bool,
     /// By name.

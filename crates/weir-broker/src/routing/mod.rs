@@ -21,6 +21,6 @@ mod tests;
 mod topic_trie;
 
 pub(crate) use apply::check_access;
-pub use command::RoutingCommand;
-pub use outcome::RoutingOutcome;
+pub(crate) use command::RoutingCommand;
+pub(crate) use outcome::RoutingOutcome;
 pub(crate) use state::Routing;

@@ -318,9 +318,9 @@ mod tests {
     fn a_policy_with_a_fault_is_told_so() {
         let ttl = ("message-ttl", FieldValue::Int64(5));
         let text = FieldValue::LongString(Bytes::from_static(b"x"));
-        assert_eq!(policy("^a", &[ttl.clone()]).fault(), None);
+        assert_eq!(policy("^a", std::slice::from_ref(&ttl)).fault(), None);
         for (wrong, part) in [
-            (policy("(?=a)", &[ttl.clone()]), "pattern"),
+            (policy("(?=a)", std::slice::from_ref(&ttl)), "pattern"),
             (policy("", &[]), "no settings"),
             (policy("", &[("ha-mode", text.clone())]), "not recognised"),
             (policy("", &[("message-ttl", text.clone())]), "not a number"),

@@ -35,7 +35,7 @@ pub struct QueueId(pub u64);
 
 /// Where a binding leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Target {
+pub(crate) enum Target {
     /// To a queue.
     Queue(QueueId),
     /// To an exchange.
@@ -44,7 +44,7 @@ pub enum Target {
 
 /// A virtual host.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VhostRecord {
+pub(crate) struct VhostRecord {
     /// Its number.
     pub id: VhostId,
     /// Its name.
@@ -123,7 +123,7 @@ pub struct QueueRecord {
 
 /// A binding. Two with the same source, target, key and arguments are one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Binding {
+pub(crate) struct Binding {
     /// Its number: those that came later have a higher one.
     pub serial: u64,
     /// Where messages come from.

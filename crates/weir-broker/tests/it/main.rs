@@ -13,6 +13,7 @@ mod produce;
 mod queue_admin;
 mod queue_engine;
 mod queue_life;
+mod queue_moves;
 mod queues;
 mod replicas;
 mod slow_disk;

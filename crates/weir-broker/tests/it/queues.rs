@@ -102,6 +102,30 @@ impl Client {
         answer
     }
 
+    /// What has arrived under any ticket but the session's own.
+    pub(crate) fn hear_all(&mut self) -> Vec<(u64, QueueOutcome)> {
+        let mut arrived = Vec::new();
+        self.mailbox.take(&mut arrived);
+        let mut answers = Vec::new();
+        for (Ticket(of), outcome) in arrived {
+            match outcome {
+                Outcome::Queue(QueueOutcome::Told(tidings)) => self.told.extend(tidings),
+                Outcome::Queue(outcome) => answers.push((of, outcome)),
+                other => panic!("{other:?}"),
+            }
+        }
+        answers
+    }
+
+    /// Messages that were told already.
+    pub(crate) fn told_messages(&mut self) -> Vec<Delivered> {
+        let told = self.told.drain(..).map(|tiding| match tiding {
+            Tiding::Delivered(_, delivered) => delivered,
+            other => panic!("{other:?}"),
+        });
+        told.collect()
+    }
+
     pub(crate) fn ask(&mut self, cluster: &mut Cluster, request: QueueRequest) -> QueueOutcome {
         let ticket = self.submit(cluster, request);
         for _ in 0..100 {

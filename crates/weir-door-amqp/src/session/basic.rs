@@ -203,9 +203,25 @@ impl Channel {
             return;
         };
         self.consumers.take_held(consumer);
+        if self.is_deleting {
+            self.lost_tags.push(tag);
+        } else {
+            self.tell_lost(link, tag);
+        }
+    }
+
+    /// The queue that it deleted is gone, and the client knows.
+    pub(super) fn deleted(&mut self, link: &mut Link) {
+        self.is_deleting = false;
+        for tag in std::mem::take(&mut self.lost_tags) {
+            self.tell_lost(link, tag);
+        }
+    }
+
+    fn tell_lost(&mut self, link: &mut Link, consumer_tag: ShortString) {
         if link.client.consumer_cancel_notify {
             let cancel = method::BasicCancel {
-                consumer_tag: tag,
+                consumer_tag,
                 no_wait: true,
             };
             self.say(link, cancel);

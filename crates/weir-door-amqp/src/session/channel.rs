@@ -105,6 +105,9 @@ pub(super) struct Channel {
     pub(super) in_flight_count: usize,
     /// The client closes it.
     is_leaving: bool,
+    /// It deletes a queue: its own consumers of it hear of that after the answer.
+    pub(super) is_deleting: bool,
+    pub(super) lost_tags: Vec<ShortString>,
     pub(super) mode: Mode,
     pub(super) batch: Batch,
     pub(super) settled: Vec<(DeliveryId, Settlement)>,
@@ -128,6 +131,8 @@ impl Channel {
             is_busy: false,
             in_flight_count: 0,
             is_leaving: false,
+            is_deleting: false,
+            lost_tags: Vec::new(),
             mode: Mode::Plain,
             batch: Batch::default(),
             settled: Vec::new(),
@@ -352,6 +357,7 @@ impl Channel {
                 let message_count = u32::try_from(count).unwrap_or(u32::MAX);
                 let answer = Method::from(method::QueueDeleteOk { message_count });
                 self.say_if(link, (!no_wait).then_some(answer));
+                self.deleted(link);
             }
             (Answer::Purged { no_wait }, QueueOutcome::Counted(count)) => {
                 let message_count = u32::try_from(count).unwrap_or(u32::MAX);

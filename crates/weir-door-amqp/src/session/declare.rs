@@ -131,6 +131,7 @@ impl Channel {
                     if_empty: delete.if_empty,
                 };
                 let no_wait = delete.no_wait;
+                self.is_deleting = true;
                 (request, Answer::Deleted { no_wait })
             }
             method => return Err(misplaced(&method)),

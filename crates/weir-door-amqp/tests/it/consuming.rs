@@ -115,6 +115,28 @@ fn what_was_given_back_as_failed_says_how_often() {
 }
 
 #[test]
+fn who_deletes_the_queue_that_it_consumes_hears_the_answer_before_the_cancellation() {
+    let mut client = Client::open();
+    let consumer = client.consume(of_queue("q"));
+    client.send(
+        1,
+        method::QueueDelete {
+            queue: name("q"),
+            ..Default::default()
+        },
+    );
+    client.tell(Tiding::Cancelled(consumer));
+    assert!(client.said().is_empty());
+    client.answer_next(QueueOutcome::Counted(0));
+    let said = client.said();
+    let order: Vec<_> = said.iter().map(|(_, method, _)| method.id()).collect();
+    let deleted = Method::from(method::QueueDeleteOk { message_count: 0 });
+    assert_eq!(order.len(), 2, "{said:#?}");
+    assert_eq!(order[0], deleted.id());
+    assert!(matches!(said[1].1, Method::BasicCancel(_)));
+}
+
+#[test]
 fn messages_come_until_the_cancel_is_answered_and_stay_the_clients() {
     let mut client = Client::open();
     let consumer = client.consume(of_queue("q"));

@@ -95,12 +95,16 @@ fn float(value: f64, shown: impl Display, out: &mut BytesMut) {
     }
 }
 
+/// The digits are unsigned in the protocol's text and signed in its clients.
 fn decimal(scale: u8, value: u32, out: &mut BytesMut) {
-    let scale = usize::from(scale);
+    let (scale, value) = (usize::from(scale), value.cast_signed());
     if scale == 0 {
         return number(value, out);
     }
-    let digits = format!("{value:0>width$}", width = scale + 1);
+    if value < 0 {
+        out.put_u8(b'-');
+    }
+    let digits = format!("{:0>width$}", value.unsigned_abs(), width = scale + 1);
     let (whole, part) = digits.split_at(digits.len() - scale);
     write!(out, "{whole}.{part}").expect("memory takes it");
 }
@@ -146,6 +150,9 @@ mod tests {
             (decimal(2, 314), decimal(3, 7), decimal(0, 9)),
             ("3.14".into(), "0.007".into(), "9".into())
         );
+        let negative = (-7_i32).cast_unsigned();
+        let texts = (decimal(1, negative), decimal(0, negative));
+        assert_eq!(texts, ("-0.7".into(), "-7".into()));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::suites::campaign::Ground;
 use crate::suites::case::Outcome;
 use crate::suites::install;
 use anyhow::Result;
+use std::process::Command;
 
 const PY_AMQP: &str = "5.4.2";
 const KOMBU: &str = "5.7.0";
@@ -13,6 +14,33 @@ const AIO_PIKA: &str = "10.2.1";
 const LAPIN: &str = "4.12.3";
 const AMQPRS: &str = "2.1.5";
 const AMQP091_GO: &str = "v1.16.0";
+
+/// pika's acceptance tests, which its package leaves out, from a person's working tree: a copy of
+/// them, since the broker's port stands in their text.
+pub(in crate::suites) fn pika(ground: &Ground<'_>) -> Result<Outcome> {
+    let tree = ground.checkout("pika")?;
+    let copy = ground.directory.join("pika");
+    std::fs::create_dir_all(&copy)?;
+    let mut command = Command::new("cp");
+    command
+        .arg("-r")
+        .args([tree.join("tests"), tree.join("pika")]);
+    place::run(command.arg(&copy))?;
+    let (_, port) = ground.first();
+    let tests = copy.join("tests/acceptance");
+    install::replace(&tests, "py", &[("5672", port)])?;
+    let mut command = pytest::command(&copy, "pytest_tell", ground)?;
+    command.args(["-p", "no:asyncio", "--timeout=60"]);
+    for file in [
+        "async_adapter_tests",
+        "blocking_adapter_test",
+        "enforce_one_basicget_test",
+        "twisted_adapter_tests",
+    ] {
+        command.arg(tests.join(file).with_extension("py"));
+    }
+    pytest::run(&mut command, "checkout", ground)
+}
 
 /// py-amqp's `t/integration`, without what wants TLS.
 pub(in crate::suites) fn py_amqp(ground: &Ground<'_>) -> Result<Outcome> {
@@ -72,6 +100,7 @@ pub(in crate::suites) fn amqprs(ground: &Ground<'_>) -> Result<Outcome> {
     let login = format!("\"localhost\", {port}.parse().unwrap(), \"guest\", \"guest\"");
     install::replace(
         &source,
+        "rs",
         &[
             ("\"user\"", "\"guest\""),
             ("\"bitnami\"", "\"guest\""),

@@ -7,6 +7,7 @@
 //! then those that are not stored go again, in order. Where a batch is refused for good, the
 //! producer goes on under the next epoch: its numbers have a gap otherwise.
 
+mod budget;
 mod flight;
 mod numbers;
 #[cfg(test)]
@@ -23,6 +24,7 @@ use weir_model::{
     ErrorKind, GroupId, PartitionId, ProducerId, batch_builder::BatchBuilder, message::MessageForm,
 };
 
+pub(crate) use self::budget::Budget;
 use self::{
     flight::{Flight, Flights},
     numbers::Numbers,
@@ -34,6 +36,11 @@ use crate::Node;
 const MAX_BATCH_BYTES: usize = 1 << 20;
 /// Bytes of batches that wait or are under way: past it messages wait where they are.
 const MAX_LANE_BYTES: usize = 16 << 20;
+/// Bytes that a lane takes before it says so: all lanes share the count.
+const CLAIM_BYTES: usize = 16 << 10;
+/// Bytes that every lane may hold whatever the others do: those of a partition without a leader hold
+/// theirs until it has one.
+const MODEST_BYTES: usize = 64 << 10;
 /// First pause before batches are sent again, in ms; doubles with each.
 const MIN_PAUSE_MS: u64 = 20;
 /// Longest pause before batches are sent again, in ms.
@@ -48,6 +55,7 @@ const KNOWN_FOR_MS: u64 = 60 * 60 * 1000;
 pub(crate) struct Lane {
     group: GroupId,
     partition: PartitionId,
+    budget: Arc<Budget>,
     state: Mutex<State>,
 }
 
@@ -61,6 +69,11 @@ struct State {
     flights: Flights,
     /// Of `open`, `filled` and `flights`.
     size_bytes: usize,
+    /// Of those, bytes that the budget does not know of yet.
+    unclaimed_bytes: usize,
+    budget: Arc<Budget>,
+    /// It stands among the lanes that wait for room.
+    is_starved: bool,
     /// Messages for which there is no room.
     waiting: VecDeque<(Arc<Publishing>, u32)>,
     phase: Phase,
@@ -151,11 +164,16 @@ impl Receipt {
 }
 
 impl Lane {
-    pub(super) fn new(group: GroupId, partition: PartitionId) -> Arc<Self> {
+    pub(super) fn new(group: GroupId, partition: PartitionId, budget: &Arc<Budget>) -> Arc<Self> {
+        let state = State {
+            budget: Arc::clone(budget),
+            ..State::default()
+        };
         Arc::new(Self {
             group,
             partition,
-            state: Mutex::default(),
+            budget: Arc::clone(budget),
+            state: Mutex::new(state),
         })
     }
 
@@ -167,24 +185,60 @@ impl Lane {
 
     /// Takes a message whose form is known. Sent by [`Self::drive`].
     pub(super) fn push(
-        &self,
+        self: &Arc<Self>,
         publishing: &Arc<Publishing>,
         message: u32,
         form: &MessageForm,
         now_ms: i64,
     ) {
         let mut state = self.lock();
-        if state.size_bytes >= MAX_LANE_BYTES || !state.waiting.is_empty() {
+        let record_bytes = form.max_record_bytes(&publishing.message(message).body);
+        if !state.has_room(MAX_LANE_BYTES, record_bytes) || !state.waiting.is_empty() {
             let waiting = (Arc::clone(publishing), message);
-            return state.waiting.push_back(waiting);
+            state.waiting.push_back(waiting);
+            return self.wait_for_room(&mut state);
         }
         state.push(publishing, message, form, now_ms);
+    }
+
+    /// Messages wait: other lanes may have to make room for them.
+    fn wait_for_room(self: &Arc<Self>, state: &mut State) {
+        if !state.waiting.is_empty() && !std::mem::replace(&mut state.is_starved, true) {
+            self.budget.wait(Arc::downgrade(self));
+        }
+    }
+
+    /// There may be room again.
+    fn feed(self: &Arc<Self>, node: &Arc<Node>) {
+        let mut state = self.lock();
+        state.is_starved = false;
+        state.let_in(node.clock.now().0);
+        self.wait_for_room(&mut state);
+        drop(state);
+        self.drive(node);
+    }
+
+    /// Lets lanes go on that wait for room, as far as there is some.
+    fn feed_others(&self, node: &Arc<Node>) {
+        let mut fed: Vec<Arc<Self>> = Vec::new();
+        while let Some(lane) = self.budget.next_starved() {
+            let Some(lane) = lane.upgrade() else {
+                continue;
+            };
+            // It has come round: its own batches have to land first.
+            if fed.iter().any(|before| Arc::ptr_eq(before, &lane)) {
+                self.budget.wait(Arc::downgrade(&lane));
+                break;
+            }
+            lane.feed(node);
+            fed.push(lane);
+        }
     }
 
     /// Takes messages that go in one batch.
     pub(super) fn push_whole(&self, filling: Filling) {
         let mut state = self.lock();
-        state.size_bytes += filling.builder.size_bytes();
+        state.grow(filling.builder.size_bytes());
         let open = state.open.take();
         state.filled.extend(open);
         state.filled.push_back(filling);
@@ -263,6 +317,7 @@ impl Lane {
             true => self.pause(node),
             false => self.drive(node),
         }
+        self.feed_others(node);
     }
 
     /// Goes on after a while.
@@ -314,14 +369,34 @@ impl State {
         if self.open.as_ref().is_some_and(is_full) {
             self.filled.extend(self.open.take());
         }
-        let open = self.open.get_or_insert_with(|| {
-            let builder = BatchBuilder::new(record_bytes);
-            self.size_bytes += builder.size_bytes();
-            Filling::new(builder)
-        });
-        let before_bytes = open.builder.size_bytes();
+        let before_bytes = self
+            .open
+            .as_ref()
+            .map_or(0, |open| open.builder.size_bytes());
+        let open = self
+            .open
+            .get_or_insert_with(|| Filling::new(BatchBuilder::new(record_bytes)));
         open.push(publishing, message, form, now_ms);
-        self.size_bytes += open.builder.size_bytes() - before_bytes;
+        let grown_bytes = open.builder.size_bytes() - before_bytes;
+        self.grow(grown_bytes);
+    }
+
+    fn grow(&mut self, bytes: usize) {
+        self.size_bytes += bytes;
+        self.unclaimed_bytes += bytes;
+        if self.unclaimed_bytes >= CLAIM_BYTES {
+            self.claim();
+        }
+    }
+
+    fn claim(&mut self) {
+        self.budget.take(std::mem::take(&mut self.unclaimed_bytes));
+    }
+
+    /// Whether a record may come in, where the lane is to hold so many bytes.
+    fn has_room(&self, max_bytes: usize, record_bytes: usize) -> bool {
+        let is_modest = self.size_bytes + record_bytes <= MODEST_BYTES;
+        self.size_bytes < max_bytes && (is_modest || !self.budget.is_full())
     }
 
     fn next(&mut self, now: Millis) -> Step {
@@ -355,6 +430,7 @@ impl State {
         let Some(filling) = self.filled.pop_front().or_else(|| self.open.take()) else {
             return Step::Rest;
         };
+        self.claim();
         let Filling { builder, receipts } = filling;
         let sequence = self.numbers.take(builder.count());
         let (flight, batch) = self.flights.send(builder, sequence, receipts);
@@ -405,6 +481,7 @@ impl State {
     fn remove(&mut self, number: u64, taken_count: u32, now_ms: i64) -> Option<(Flight, u32)> {
         let flight = self.flights.remove(number)?;
         self.size_bytes -= flight.size_bytes();
+        self.budget.give(flight.size_bytes());
         self.let_in(now_ms);
         Some((flight, taken_count))
     }
@@ -412,12 +489,15 @@ impl State {
     /// Takes messages that wait for room.
     fn let_in(&mut self, now_ms: i64) {
         let mut form = MessageForm::default();
-        while self.size_bytes < MAX_LANE_BYTES / 2 {
-            let Some((publishing, at)) = self.waiting.pop_front() else {
+        while let Some((publishing, at)) = self.waiting.front() {
+            publishing.give_form(*at, &mut form);
+            let record_bytes = form.max_record_bytes(&publishing.message(*at).body);
+            if !self.has_room(MAX_LANE_BYTES / 2, record_bytes) {
                 break;
-            };
-            publishing.give_form(at, &mut form);
-            self.push(&publishing, at, &form, now_ms);
+            }
+            if let Some((publishing, at)) = self.waiting.pop_front() {
+                self.push(&publishing, at, &form, now_ms);
+            }
         }
     }
 
@@ -432,7 +512,8 @@ impl State {
             count: 1,
         });
         receipts.extend(waiting);
-        self.size_bytes = 0;
+        self.claim();
+        self.budget.give(std::mem::take(&mut self.size_bytes));
         self.phase = Phase::Going;
         self.numbers.set_stale();
         receipts

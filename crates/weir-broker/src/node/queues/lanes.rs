@@ -10,7 +10,7 @@ use std::{
 
 use weir_model::{GroupId, PartitionId};
 
-use super::lane::Lane;
+use super::lane::{Budget, Lane};
 
 /// Parts of the registry, each with a lock of its own: publishers to different queues seldom meet
 /// there.
@@ -29,6 +29,7 @@ struct Part {
 #[derive(Default)]
 pub(crate) struct Lanes {
     parts: [Mutex<Part>; PARTS_COUNT],
+    budget: Arc<Budget>,
     turn: AtomicU64,
 }
 
@@ -50,7 +51,7 @@ impl Lanes {
                 .retain(|_, lane| Arc::strong_count(lane) > 1 || !lane.is_idle());
             part.look_count = part.lanes.len() * 2;
         }
-        let lane = Lane::new(group, partition);
+        let lane = Lane::new(group, partition, &self.budget);
         part.lanes.insert(partition, Arc::clone(&lane));
         lane
     }

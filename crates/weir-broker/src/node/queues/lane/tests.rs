@@ -227,7 +227,7 @@ fn no_more_batches_are_under_way_than_repeats_are_known_by() {
 
 #[test]
 fn messages_wait_while_a_lane_is_full_and_come_in_when_there_is_room() {
-    let lane = Lane::new(GroupId(1), PartitionId::new(1, 0));
+    let lane = Lane::new(GroupId(1), PartitionId::new(1, 0), &Arc::default());
     let body = Bytes::from(vec![0; 1 << 20]);
     let messages = (0..20).map(|_| Message {
         body: body.clone(),
@@ -253,4 +253,43 @@ fn messages_wait_while_a_lane_is_full_and_come_in_when_there_is_room() {
         (landed_count, state.waiting.len(), state.size_bytes),
         (20, 0, 0)
     );
+}
+
+#[test]
+fn lanes_together_take_no_more_than_there_is_and_those_that_wait_come_in_by_turns() {
+    let budget = Arc::<Budget>::default();
+    let lanes: Vec<Arc<Lane>> = (0..300)
+        .map(|at| Lane::new(GroupId(1), PartitionId::new(at + 1, 0), &budget))
+        .collect();
+    let messages = vec![Message {
+        body: Bytes::from(vec![0; 1 << 20]),
+        ..message(0)
+    }];
+    let publishing = Publishing::to_one_queue(messages, Box::new(|_| ()));
+    let mut form = MessageForm::default();
+    publishing.give_form(0, &mut form);
+    for lane in &lanes {
+        lane.push(&publishing, 0, &form, 0);
+    }
+    let waiting_count = || {
+        lanes
+            .iter()
+            .filter(|lane| !lane.lock().waiting.is_empty())
+            .count()
+    };
+    let has_batch = |lane: &&Arc<Lane>| lane.lock().size_bytes > 0;
+    assert_eq!(waiting_count(), 300 - 256);
+    assert!(budget.is_full() && budget.next_starved().is_none());
+    let first = lanes.iter().find(has_batch).unwrap();
+    let flight = sent(&mut first.lock())[0].0;
+    answer(&mut first.lock(), flight, Fate::Stored(None));
+    let starved = budget.next_starved().unwrap().upgrade().unwrap();
+    starved.lock().let_in(0);
+    assert_eq!(waiting_count(), 300 - 257);
+    assert!(has_batch(&&starved) && budget.next_starved().is_none());
+    let small = Publishing::to_one_queue(vec![message(0)], Box::new(|_| ()));
+    small.give_form(0, &mut form);
+    let another = Lane::new(GroupId(1), PartitionId::new(1_000, 0), &budget);
+    another.push(&small, 0, &form, 0);
+    assert!(has_batch(&&another));
 }

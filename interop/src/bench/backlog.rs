@@ -1,0 +1,142 @@
+//! What it costs a queue that much waits in it: memory, time to start again, and how fast messages
+//! come and go, beside the same when it is empty.
+
+use super::perf_test;
+use super::producer::{Producer, Stream};
+use super::report::{Hold, Report};
+use crate::node::Node;
+use crate::place;
+use crate::stop;
+use anyhow::{Context, Result};
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// Messages that are published and taken, at each size.
+const PROBE_COUNT: u64 = 200_000;
+const PROBE_BYTES: u64 = 100;
+/// Those that wait come through the other door: it fills faster.
+const FILL: Stream = Stream::new(16, 1);
+/// What may be left of a rate.
+const RATE_HOLD: Hold = Hold::AtLeast(0.8);
+/// How much more memory the node may have than with an empty queue, in MB, whatever waits in it.
+const MEMORY_HOLD: Hold = Hold::AtMost(64.0);
+/// How long a start may take, in seconds.
+const START_HOLD: Hold = Hold::AtMost(10.0);
+/// Memory of what was just written has been given back after this.
+const SETTLE: Duration = Duration::from_secs(10);
+const ANSWER_LIMIT: Duration = Duration::from_secs(120);
+
+/// Measures and prints, one size after the other.
+pub(super) fn measure(
+    sizes: &[u64],
+    weir: &Path,
+    directory: &Path,
+    producer: &Producer,
+    report: &mut Report,
+) -> Result<()> {
+    let path = directory.join("backlog");
+    std::fs::create_dir_all(&path)?;
+    let mut node = Node::start(weir, &path.join("data"), &path.join("node.log"))?;
+    // What compiles later, and what fills caches, counts for neither side.
+    declare(&node, "warm")?;
+    probe(&node, "warm")?;
+    declare(&node, "empty")?;
+    let (publish, drain) = probe(&node, "empty")?;
+    let words = format!("{publish:.0} published, {drain:.0} taken a second");
+    report.line("queue that is empty", &words);
+    stop::sleep(SETTLE)?;
+    let idle_mb = resident_mb(&node)?;
+    for size in sizes {
+        stop::check()?;
+        let queue = format!("holds-{size}");
+        declare(&node, &queue)?;
+        let filled = producer.send(&node.address(), &queue, *size, FILL)?;
+        stop::sleep(SETTLE)?;
+        let more_mb = resident_mb(&node)? - idle_mb;
+        let words = format!("{more_mb:.0} MB more than {idle_mb:.0}, filled in {filled:.0?}");
+        report.judge(
+            &format!("{size} wait: memory"),
+            &words,
+            more_mb,
+            MEMORY_HOLD,
+        );
+        let (published, drained) = probe(&node, &queue)?;
+        let ratios = (published / publish, drained / drain);
+        let words = format!("{published:.0} a second, {:.2} of empty", ratios.0);
+        report.judge(
+            &format!("{size} wait: publish"),
+            &words,
+            ratios.0,
+            RATE_HOLD,
+        );
+        let words = format!("{drained:.0} a second, {:.2} of empty", ratios.1);
+        report.judge(&format!("{size} wait: take"), &words, ratios.1, RATE_HOLD);
+        restart(&mut node, &queue, *size, report)?;
+        let more_mb = resident_mb(&node)? - idle_mb;
+        let words = format!("{more_mb:.0} MB more than {idle_mb:.0}");
+        report.judge(
+            &format!("{size} wait: memory, started again"),
+            &words,
+            more_mb,
+            MEMORY_HOLD,
+        );
+    }
+    Ok(())
+}
+
+/// Publishes, and takes as many; messages a second.
+fn probe(node: &Node, queue: &str) -> Result<(f64, f64)> {
+    let published = perf_test::publish(node.amqp(), queue, PROBE_COUNT, PROBE_BYTES)?;
+    let drained = perf_test::drain(node.amqp(), queue, PROBE_COUNT)?;
+    Ok((published, drained))
+}
+
+/// kill -9, and the time until the queue tells how many messages wait.
+fn restart(node: &mut Node, queue: &str, size: u64, report: &mut Report) -> Result<()> {
+    node.kill()?;
+    let started = Instant::now();
+    node.restart()?;
+    let waits = stop::wait_for("the queue's figures", ANSWER_LIMIT, || {
+        Ok(ask(node, queue, false).ok())
+    })?;
+    let took = started.elapsed().as_secs_f64();
+    let words = format!("{took:.2} s, {waits} wait then");
+    report.judge(
+        &format!("{size} wait: kill -9 and start"),
+        &words,
+        took,
+        START_HOLD,
+    );
+    Ok(())
+}
+
+fn declare(node: &Node, queue: &str) -> Result<()> {
+    ask(node, queue, true).map(drop)
+}
+
+/// Declares the queue, or asks for it; gives how many messages wait.
+fn ask(node: &Node, queue: &str, declares: bool) -> Result<u64> {
+    let program = place::root().join("interop/clients/python/backlog_queue.py");
+    let output = Command::new(place::python()?)
+        .arg(program)
+        .args([node.amqp(), queue])
+        .args(declares.then_some("--declare"))
+        .output()?;
+    anyhow::ensure!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let said = String::from_utf8_lossy(&output.stdout);
+    said.trim().parse().context("the client prints a number")
+}
+
+fn resident_mb(node: &Node) -> Result<f64> {
+    let pid = node.pid().context("the node runs")?;
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kb = line.and_then(|line| line.split_whitespace().next());
+    let kb: f64 = kb.context("the process has memory")?.parse()?;
+    Ok(kb / 1e3)
+}
