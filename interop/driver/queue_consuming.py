@@ -7,8 +7,8 @@ import threading
 import time
 
 import pika
-from pika.exceptions import AMQPError, ChannelClosedByBroker
-from queue_recording import RECONNECT_SECONDS, Message, Nodes, tell_error
+from pika.exceptions import ChannelClosedByBroker
+from queue_recording import LOST, RECONNECT_SECONDS, Message, Nodes, tell_error
 from queue_workload import BY_NAME, CONSUMED, Names
 from recording import hash_of, is_asked_to_stop
 
@@ -21,6 +21,7 @@ REPORT_SECONDS = 0.1
 ALONE_SECONDS = (1.0, 4.0)
 BESIDE_SECONDS = (60.0, 120.0)
 CLASH_SECONDS = 0.2
+CLOSE_SECONDS = 5.0
 ACCESS_REFUSED = 403
 
 
@@ -30,7 +31,7 @@ class Left(Exception):
 
 def is_own_kind(error):
     """Errors by which a client learns that its connection or channel is gone."""
-    return isinstance(error, (AMQPError, OSError, Left))
+    return isinstance(error, (*LOST, Left))
 
 
 class Consumer(threading.Thread):
@@ -194,14 +195,17 @@ class Consumer(threading.Thread):
             self.connection.sleep(POLL_SECONDS)
         else:
             self.end("ok")
-            self.connection._impl.close(200, "making room")
+            # This client's own close cancels all consumers before.
+            close = pika.spec.Connection.Close(200, "making room", 0, 0)
+            self.connection._impl._send_method(0, close)
             self.wait_for_its_end()
 
     def wait_for_its_end(self):
+        ends_at = time.monotonic() + CLOSE_SECONDS
         try:
-            while not self.connection.is_closed:
+            while not self.connection.is_closed and time.monotonic() < ends_at:
                 self.connection.process_data_events(POLL_SECONDS)
-        except (AMQPError, OSError):
+        except LOST:
             pass
 
     def report(self):

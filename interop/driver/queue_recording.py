@@ -7,8 +7,12 @@ import threading
 import time
 
 import pika
+from pika.adapters.utils.connection_workflow import AMQPConnectorException
+from pika.exceptions import AMQPError
 from recording import payload, value_of
 
+# How a client learns that its connection or channel is gone, or cannot be had.
+LOST = (AMQPError, AMQPConnectorException, OSError)
 # Whoever is silent for so long is given up by the other side.
 HEARTBEAT_SECONDS = 4
 CONNECT_SECONDS = 3

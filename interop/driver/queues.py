@@ -13,11 +13,10 @@ import sys
 import time
 
 import pika
-from pika.exceptions import AMQPError
 from queue_consuming import Consuming
 from queue_draining import Draining
 from queue_publishing import Publishing
-from queue_recording import RECONNECT_SECONDS, History, Nodes, tell_error
+from queue_recording import LOST, RECONNECT_SECONDS, History, Nodes, tell_error
 from queue_workload import Names, declare, describe
 
 ROLES = {"publish": Publishing, "consume": Consuming, "drain": Draining}
@@ -48,7 +47,7 @@ def set_up(options, history):
             declare(connection.channel(), Names(options.prefix))
             connection.close()
             break
-        except (AMQPError, OSError) as error:
+        except LOST as error:
             if time.monotonic() > end:
                 sys.exit("set up: %r" % error)
             tell_error("set up", error)

@@ -11,6 +11,7 @@ mod gets;
 mod groups;
 mod hold;
 mod lead;
+mod outbox;
 mod pump;
 mod queue_times;
 mod queue_uses;

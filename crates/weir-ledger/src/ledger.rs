@@ -158,6 +158,11 @@ impl Ledger {
         offsets.filter_map(|offset| Some((offset, self.acquired.get(offset)?)))
     }
 
+    /// The serial of the next delivery.
+    pub fn next_serial(&self) -> u64 {
+        self.next_serial
+    }
+
     /// How many records the owner holds.
     pub fn count_of(&self, owner: OwnerId) -> usize {
         self.acquired.count_of(owner)

@@ -153,6 +153,8 @@ impl<'a> Ledger<'a> {
         }
     }
 
+    /// What consumers have given back for certain as often as a queue allows is handed out no more.
+    /// That it came back with a node or a connection need not count.
     fn check_limit(
         &self,
         queue: u32,
@@ -160,12 +162,22 @@ impl<'a> Ledger<'a> {
         deliveries: &[&Delivery],
         verdict: &mut Verdict,
     ) {
-        let limit = self.record.queues[queue as usize].limit;
-        if limit.is_some_and(|limit| deliveries.len() > limit as usize + 1) {
+        let Some(limit) = self.record.queues[queue as usize].limit else {
+            return;
+        };
+        let given_back = deliveries.iter().filter_map(|it| {
+            let settle = it.settle.filter(|settle| settle.way == Way::Requeue)?;
+            settle.confirmed_ns
+        });
+        let mut given_back: Vec<_> = given_back.collect();
+        given_back.sort_unstable();
+        let last_ns = given_back.get(limit as usize).copied();
+        let is_later = |at_ns| deliveries.iter().any(|it| it.sent_after_ns > at_ns);
+        if given_back.len() > limit as usize + 1 || last_ns.is_some_and(is_later) {
             verdict.overdelivered += 1;
             verdict.example(|| {
-                let times = deliveries.len();
-                self.words(&format!("overdelivered: {times} times"), queue, value)
+                let what = format!("overdelivered: {}", self.tell(deliveries));
+                self.words(&what, queue, value)
             });
         }
     }

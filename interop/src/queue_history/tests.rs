@@ -287,9 +287,25 @@ fn a_message_dead_before_it_came_back_often_enough_is_misdirected() {
 
 #[test]
 fn a_message_handed_out_beyond_its_limit_is_overdelivered() {
+    let again = |at: u64| {
+        let mut lines = begin("c0", 4, "limit", at);
+        lines.push(given("c0", 4, "p0-2", AGAIN, at + 2));
+        lines
+    };
+    // A delivery that may have been under way before is none.
+    for (at, findings) in [(221, vec![]), (230, vec![("overdelivered", 1)])] {
+        let verdict = judged(|name, lines| {
+            if name == "c0" {
+                lines.extend(again(at));
+            }
+        });
+        assert_eq!(found(&verdict), findings);
+    }
     let verdict = judged(|name, lines| {
         if name == "c0" {
-            lines.push(given("c0", 2, "p0-2", AGAIN, 230));
+            lines.extend(again(219));
+            lines.push(settle("c0", "requeue", 4, "p0-2", 222));
+            lines.extend(commit("c0", 4, 223));
         }
     });
     assert_eq!(found(&verdict), [("overdelivered", 1)]);

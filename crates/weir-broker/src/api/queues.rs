@@ -59,13 +59,14 @@ pub enum QueueRequest {
     Publish(Publish),
     /// Answered by [`QueueOutcome::Done`] before the first message comes.
     Consume(Consume),
-    /// Answered by [`QueueOutcome::Done`] after the last message has come. What was delivered stays
-    /// the session's.
+    /// Answered by [`QueueOutcome::Done`] after the last message has come.
     Cancel {
         /// Who asks.
         session: Arc<QueueSession>,
         /// The consumer; unknown ones are cancelled already.
         consumer: ConsumerTag,
+        /// What becomes of what was delivered.
+        held: Held,
     },
     /// Another limit for a consumer that goes on: deliveries that it holds over it stay with it.
     /// Answered by [`QueueOutcome::Done`].
@@ -181,6 +182,15 @@ pub struct Delivered {
     pub record: Bytes,
     /// The record's time, in ms since 1970.
     pub timestamp_ms: i64,
+}
+
+/// What becomes of what a consumer holds that ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// It stays the session's.
+    Stays,
+    /// It is ready again in its old place before others are served.
+    Returns,
 }
 
 /// What becomes of a delivery.

@@ -3,7 +3,7 @@
 use weir_model::{NodeId, PartitionId};
 
 use super::settings::QueueSettings;
-use crate::api::queues::{ConsumerTag, Delivered, DeliveryId, Refused, Settlement};
+use crate::api::queues::{ConsumerTag, Delivered, DeliveryId, Held, Refused, Settlement};
 
 /// A session in the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,9 +48,8 @@ pub(crate) enum QueueCall {
     /// A consumer that is attached already gets another limit, and keeps what it holds over it.
     /// Answered by `Done`, `InExclusiveUse` or `Refused`.
     Attach(Attach),
-    /// What it holds stays the session's. Answered by `Done`, once all of that has been handed over
-    /// to the session's node.
-    Detach(ConsumerKey),
+    /// Answered by `Done`, once all that it was sent has been handed over to the session's node.
+    Detach(ConsumerKey, Held),
     /// Everything that the session has in this partition's **group** ends: consumers detach, deliveries are
     /// ready again, as redelivered. Answered by `Done`.
     EndSession(SessionKey),

@@ -4,14 +4,13 @@
 //! |---|---|---|
 //! | 1 | configure | settings: see [`QueueSettings`] |
 //! | 2 | attach | consumer; exclusive u8, no acknowledgements u8, priority i32, prefetch u32 |
-//! | 3 | detach | consumer |
+//! | 3 | detach | consumer; whether what it holds returns u8, first serial that it was not sent u64 |
 //! | 4 | settle | session; u32 count, each offset u64, serial u64, settlement u8 |
 //! | 5 | get | session; request u64 |
 //! | 6 | purge | |
 //! | 7 | remove | why u8; u32 count, each offset u64, whether it is held u8, serial u64 |
 //! | 8 | hopped | u32 count, each offset u64, serial u64 |
 //! | 9 | wake | |
-//! | 10 | give back | u32 count, each offset u64, serial u64 |
 //!
 //! A session is three u64, node, boot and number; a consumer is a session and a u64. Numbers are
 //! little-endian. Tags are never used again for something else.
@@ -20,7 +19,7 @@ use weir_model::NodeId;
 
 use super::{Attach, ConsumerKey, QueueSettings, SessionKey};
 use crate::{
-    api::queues::{ConsumerTag, Settlement},
+    api::queues::{ConsumerTag, Held, Settlement},
     encoding::{DecodeError, Reader, Writer},
 };
 
@@ -33,7 +32,6 @@ const PURGE: u8 = 6;
 const REMOVE: u8 = 7;
 const HOPPED: u8 = 8;
 const WAKE: u8 = 9;
-const GIVE_BACK: u8 = 10;
 
 const DELIVERY_BYTES: usize = 8 + 8;
 
@@ -43,7 +41,12 @@ pub(crate) enum QueueCommand {
     /// Makes a queue of the partition, or changes how it behaves.
     Configure(Box<QueueSettings>),
     Attach(Attach),
-    Detach(ConsumerKey),
+    Detach {
+        consumer: ConsumerKey,
+        held: Held,
+        /// What was assigned to it from that serial on never left the leader.
+        first_unsent: u64,
+    },
     Settle {
         session: SessionKey,
         /// Offset, serial, and what becomes of it.
@@ -64,8 +67,6 @@ pub(crate) enum QueueCommand {
     Hopped(Vec<(u64, u64)>),
     /// Messages whose time has come are ready.
     Wake,
-    /// Deliveries that never left the leader: offset and serial.
-    GiveBack(Vec<(u64, u64)>),
 }
 
 /// Why a message is nobody's.
@@ -145,12 +146,11 @@ impl QueueCommand {
             Self::Attach(attach) => Some(attach.consumer.session),
             Self::Settle { session, .. } | Self::Get { session, .. } => Some(*session),
             Self::Configure(_)
-            | Self::Detach(_)
+            | Self::Detach { .. }
             | Self::Purge
             | Self::Remove { .. }
             | Self::Hopped(_)
-            | Self::Wake
-            | Self::GiveBack(_) => None,
+            | Self::Wake => None,
         }
     }
 
@@ -164,9 +164,15 @@ impl QueueCommand {
                 writer.u8(ATTACH);
                 write_attach(writer, attach);
             }
-            Self::Detach(consumer) => {
+            Self::Detach {
+                consumer,
+                held,
+                first_unsent,
+            } => {
                 writer.u8(DETACH);
                 write_consumer(writer, consumer);
+                writer.u8(u8::from(*held == Held::Returns));
+                writer.u64(*first_unsent);
             }
             Self::Settle {
                 session,
@@ -205,10 +211,6 @@ impl QueueCommand {
                 write_deliveries(writer, letters);
             }
             Self::Wake => writer.u8(WAKE),
-            Self::GiveBack(deliveries) => {
-                writer.u8(GIVE_BACK);
-                write_deliveries(writer, deliveries);
-            }
         }
     }
 
@@ -216,7 +218,14 @@ impl QueueCommand {
         Ok(match reader.u8()? {
             CONFIGURE => Self::Configure(Box::new(QueueSettings::read(reader)?)),
             ATTACH => Self::Attach(read_attach(reader)?),
-            DETACH => Self::Detach(read_consumer(reader)?),
+            DETACH => Self::Detach {
+                consumer: read_consumer(reader)?,
+                held: match reader.u8()? != 0 {
+                    true => Held::Returns,
+                    false => Held::Stays,
+                },
+                first_unsent: reader.u64()?,
+            },
             SETTLE => Self::read_settle(reader)?,
             GET => Self::Get {
                 session: read_session(reader)?,
@@ -226,7 +235,6 @@ impl QueueCommand {
             REMOVE => Self::read_remove(reader)?,
             HOPPED => Self::Hopped(read_deliveries(reader)?),
             WAKE => Self::Wake,
-            GIVE_BACK => Self::GiveBack(read_deliveries(reader)?),
             tag => return Err(reader.unknown_tag("queue command", tag)),
         })
     }
@@ -369,7 +377,11 @@ mod tests {
         vec![
             QueueCommand::Configure(Box::default()),
             QueueCommand::Attach(attach),
-            QueueCommand::Detach(consumer),
+            QueueCommand::Detach {
+                consumer,
+                held: Held::Returns,
+                first_unsent: 7,
+            },
             QueueCommand::Settle {
                 session: SESSION,
                 deliveries: settlements.map(|settlement| (1, 9, settlement)).to_vec(),
@@ -385,7 +397,6 @@ mod tests {
             },
             QueueCommand::Hopped(vec![(1, 2), (3, 4)]),
             QueueCommand::Wake,
-            QueueCommand::GiveBack(vec![(1, 2)]),
         ]
     }
 

@@ -15,7 +15,7 @@ use super::{
     repeats::{Hops, MessageIds},
     sessions::LastGet,
 };
-use crate::api::queues::ConsumerTag;
+use crate::api::queues::{ConsumerTag, Held};
 
 /// Most messages of one queue that are held at a time, whoever holds them.
 pub(super) const MAX_ACQUIRED_COUNT: u64 = 1 << 20;
@@ -121,7 +121,11 @@ impl Queue {
         match command {
             QueueCommand::Configure(settings) => self.configure(*settings),
             QueueCommand::Attach(attach) => applied = self.attach(&attach),
-            QueueCommand::Detach(consumer) => self.detach(&consumer),
+            QueueCommand::Detach {
+                consumer,
+                held,
+                first_unsent,
+            } => self.detach(&consumer, held, first_unsent),
             QueueCommand::Settle {
                 session,
                 deliveries,
@@ -133,7 +137,6 @@ impl Queue {
             QueueCommand::Remove { why, messages } => self.remove(why, &messages),
             QueueCommand::Hopped(letters) => self.hopped(&letters),
             QueueCommand::Wake => self.wake(now),
-            QueueCommand::GiveBack(deliveries) => self.give_back(&deliveries),
         }
         self.serve(now, out);
         applied
@@ -169,11 +172,29 @@ impl Queue {
         }
     }
 
-    fn detach(&mut self, consumer: &ConsumerKey) {
-        if let Some(owner) = self.consumers.detach(consumer) {
-            self.let_be(owner);
-            self.offer_active();
+    /// Nobody is served before what returns is in its place.
+    fn detach(&mut self, consumer: &ConsumerKey, held: Held, first_unsent: u64) {
+        let Some(owner) = self.consumers.detach(consumer) else {
+            return;
+        };
+        let is_back = |serial| held == Held::Returns || serial >= first_unsent;
+        let all = self.ledger.held_by(owner);
+        let back = all.filter(|(_, delivery)| is_back(delivery.serial));
+        let back: Vec<_> = back.map(|(offset, it)| (offset, it.serial)).collect();
+        for (offset, serial) in back {
+            let how = match serial >= first_unsent {
+                true => Release::Untouched,
+                false => Release::Returned,
+            };
+            self.release(offset, owner, how);
         }
+        self.let_be(owner);
+        self.offer_active();
+    }
+
+    /// The serial of the next delivery.
+    pub(crate) fn next_serial(&self) -> u64 {
+        self.ledger.next_serial()
     }
 
     /// Another one may have become the active one.
@@ -300,24 +321,6 @@ impl Queue {
         if self.ledger.settle(offset, owner).is_ok() {
             self.sizes.gone_held(offset);
             self.let_be(owner);
-        }
-    }
-
-    fn give_back(&mut self, deliveries: &[(u64, u64)]) {
-        for (offset, serial) in deliveries {
-            let held = self.ledger.held(*offset).copied();
-            let Some(held) = held.filter(|held| held.serial == *serial) else {
-                continue;
-            };
-            let owner = held.lock.owner;
-            if self
-                .ledger
-                .release(*offset, owner, Release::Untouched)
-                .is_ok()
-            {
-                self.sizes.returned(*offset);
-                self.let_be(owner);
-            }
         }
     }
 

@@ -4,7 +4,7 @@
 //! One batch is under way for each session and partition, so that messages come in order, and no
 //! more than the session's node takes.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use weir_log::{
     Millis,
@@ -16,6 +16,7 @@ use weir_raft::{Context, Input, Moment};
 use super::{
     Shard, ShardCommand,
     dead_letters::Post,
+    outbox::{Left, Outbox},
     queue_times::QueueTimes,
     queue_uses::QueueUses,
     session_watch::SessionWatch,
@@ -26,7 +27,7 @@ use crate::{
     machine::Machine,
     node::queues::Handed,
     outcome::AppliedOutcome,
-    queue::{Assignment, ConsumerKey, Gone, QueueCommand, Removed, SessionKey},
+    queue::{Assignment, ConsumerKey, Gone, Queue, QueueCommand, Removed, SessionKey},
 };
 
 /// Most bytes of records that are under way to one session; one record may be larger.
@@ -40,21 +41,6 @@ const RETRY_MS: u64 = 100;
 
 type ShardContext<'a> = Context<'a, AppliedOutcome>;
 type OutboxKey = (PartitionId, SessionKey);
-
-/// What one session has not been sent yet of one partition.
-#[derive(Default)]
-struct Outbox {
-    waiting: VecDeque<Assignment>,
-    /// Of those, the first ones that were sent and may have arrived.
-    maybe_sent_count: usize,
-    under_way: Vec<Assignment>,
-    /// The last batch did not arrive, or the last read failed.
-    is_paused: bool,
-    /// A read of the disk is under way for it.
-    is_reading: bool,
-    /// Called once what was sent has arrived: for consumers that were detached.
-    leaving: Vec<Box<dyn FnOnce() + Send>>,
-}
 
 /// All that is on its way. Empty while another node leads.
 #[derive(Default)]
@@ -104,7 +90,7 @@ impl Pump {
         self.outboxes.retain(|(_, session), outbox| {
             let is_gone = gone.means(session);
             if is_gone {
-                outbox.leaving.drain(..).for_each(|done| done());
+                outbox.arrived();
             }
             !is_gone
         });
@@ -168,7 +154,7 @@ impl Shard {
         for assignment in assigned {
             let session = assignment.session;
             let outbox = self.pump.outbox(partition, session);
-            outbox.waiting.push_back(assignment);
+            outbox.push(assignment);
             self.pump.due.insert((partition, session));
         }
         if self.queue(partition).is_some() {
@@ -408,7 +394,7 @@ impl Shard {
         let sent = std::mem::take(&mut outbox.under_way);
         match handed {
             Ok(handed) => {
-                outbox.leaving.drain(..).for_each(|done| done());
+                outbox.arrived();
                 for session in handed.ended {
                     let gone = Gone::Session(session);
                     context.propose(ShardCommand::end_sessions(&gone), None);
@@ -427,46 +413,38 @@ impl Shard {
         self.pump.forget_idle(key);
     }
 
-    /// The consumer was detached: what has not left yet stays here, and is ready again. `done` is
-    /// called once nothing more comes.
-    pub(crate) fn take_leave(
+    /// A consumer is about to be detached and is sent nothing new. Gives the serial of the first
+    /// delivery that it was not sent.
+    pub(crate) fn stop_sending(&mut self, partition: PartitionId, consumer: ConsumerKey) -> u64 {
+        let next = self.queue(partition).map_or(u64::MAX, Queue::next_serial);
+        let outbox = self.pump.outbox(partition, consumer.session);
+        outbox.stop(consumer.tag).unwrap_or(next)
+    }
+
+    /// It was not detached.
+    pub(crate) fn go_on_sending(
         &mut self,
         partition: PartitionId,
         consumer: ConsumerKey,
-        done: Box<dyn FnOnce() + Send>,
         context: &mut ShardContext<'_>,
     ) {
         let key = (partition, consumer.session);
-        let Some(outbox) = self.pump.outboxes.get_mut(&key) else {
-            return done();
-        };
-        let fresh = outbox.waiting.split_off(outbox.maybe_sent_count);
-        let is_its = |each: &Assignment| each.tag == Some(consumer.tag);
-        let (unsent, others): (Vec<_>, Vec<_>) = fresh.into_iter().partition(is_its);
-        outbox.waiting.extend(others);
-        if outbox.under_way.is_empty() && outbox.maybe_sent_count == 0 {
-            done();
-        } else {
-            outbox.leaving.push(done);
+        if let Some(outbox) = self.pump.outboxes.get_mut(&key) {
+            outbox.go_on(consumer.tag);
+            self.pump.due.insert(key);
+            self.run_pump(context);
+            self.pump.forget_idle(key);
         }
-        let unsent: Vec<(u64, u64)> = unsent.iter().map(|it| (it.offset, it.serial)).collect();
-        if !unsent.is_empty() {
-            let give_back = QueueCommand::GiveBack(unsent);
-            context.propose(ShardCommand::queue(partition, &give_back), None);
+    }
+
+    /// The consumer was detached: `left` is called once nothing more comes.
+    pub(crate) fn take_leave(&mut self, partition: PartitionId, consumer: ConsumerKey, left: Left) {
+        let key = (partition, consumer.session);
+        match self.pump.outboxes.get_mut(&key) {
+            Some(outbox) => outbox.leave(consumer.tag, left),
+            None => left(),
         }
         self.pump.forget_idle(key);
-    }
-}
-
-impl Outbox {
-    fn may_send(&self) -> bool {
-        let is_busy = !self.under_way.is_empty() || self.is_reading || self.is_paused;
-        !is_busy && !self.waiting.is_empty()
-    }
-
-    fn is_idle(&self) -> bool {
-        let is_empty = self.waiting.is_empty() && self.under_way.is_empty();
-        is_empty && self.leaving.is_empty() && !self.is_reading
     }
 }
 

@@ -23,14 +23,13 @@ impl Shard {
         let found = match &command {
             QueueCommand::Configure(_) => Some(partition(&mut self.partitions, &self.env, id)),
             QueueCommand::Attach(_)
-            | QueueCommand::Detach(_)
+            | QueueCommand::Detach { .. }
             | QueueCommand::Settle { .. }
             | QueueCommand::Get { .. }
             | QueueCommand::Purge
             | QueueCommand::Remove { .. }
             | QueueCommand::Hopped(_)
-            | QueueCommand::Wake
-            | QueueCommand::GiveBack(_) => self.partitions.get_mut(&id),
+            | QueueCommand::Wake => self.partitions.get_mut(&id),
         };
         let Some(partition) = found else {
             return QueueApplied::NotAQueue;

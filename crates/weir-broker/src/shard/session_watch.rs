@@ -18,11 +18,6 @@ use crate::{
     queue::{Gone, SessionKey},
 };
 
-/// By the node where they were.
-type LostSessions = BTreeMap<NodeId, Vec<SessionKey>>;
-/// Runs of nodes, by their boot numbers.
-type OverRuns = BTreeSet<(NodeId, u64)>;
-
 /// Time between two looks, in ms.
 const LOOK_INTERVAL_MS: u64 = 500;
 /// How long a node may be away before its sessions end, in ms: longer than a pause that ends by
@@ -41,25 +36,36 @@ pub(super) struct SessionWatch {
     away_since: BTreeMap<NodeId, Millis>,
 }
 
+/// What became of nodes whose sessions were lost.
+#[derive(Default)]
+struct Found {
+    /// They are there, and these sessions were theirs.
+    there: BTreeMap<NodeId, Vec<SessionKey>>,
+    /// They run anew.
+    anew: BTreeSet<(NodeId, u64)>,
+}
+
 impl SessionWatch {
     pub(super) fn next_deadline(&self) -> Option<Millis> {
         let is_needed = !self.boots.is_empty() || !self.lost.is_empty();
         self.next_look.filter(|_| is_needed)
     }
 
-    /// Lost sessions of nodes that are there, and those of runs of nodes that are over.
-    fn found(&self, node: &Node) -> (LostSessions, OverRuns) {
-        let (mut there, mut over) = (BTreeMap::<_, Vec<_>>::new(), BTreeSet::new());
+    fn found(&self, node: &Node) -> Found {
+        let mut found = Found::default();
         for session in &self.lost {
             match node.boot_of(session.node) {
                 Some(boot) if boot == session.boot => {
-                    there.entry(session.node).or_default().push(*session);
+                    let there = found.there.entry(session.node).or_default();
+                    there.push(*session);
                 }
-                Some(boot) => drop(over.insert((session.node, boot))),
+                Some(boot) => {
+                    found.anew.insert((session.node, boot));
+                }
                 None => {}
             }
         }
-        (there, over)
+        found
     }
 
     /// Whose sessions are over, as of now.
@@ -122,8 +128,8 @@ impl Shard {
             tracing::info!(?gone, "sessions end with their node");
             context.propose(ShardCommand::end_sessions(&gone), None);
         }
-        let (there, over) = self.pump.watch.found(&node);
-        for (id, boot) in over {
+        let Found { there, anew } = self.pump.watch.found(&node);
+        for (id, boot) in anew {
             let gone = Gone::Boots(id, boot);
             context.propose(ShardCommand::end_sessions(&gone), None);
         }

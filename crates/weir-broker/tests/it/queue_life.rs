@@ -172,6 +172,7 @@ fn a_queue_that_goes_with_its_last_consumer_is_gone_when_its_cancellation_is_ans
         let cancel = QueueRequest::Cancel {
             session: client.session(),
             consumer: ConsumerTag(tag),
+            held: weir_broker::api::queues::Held::Stays,
         };
         assert!(matches!(
             client.ask(&mut cluster, cancel),
@@ -254,6 +255,7 @@ fn a_queue_expires_that_nobody_uses_and_not_before() {
     let cancel = QueueRequest::Cancel {
         session: client.session(),
         consumer: ConsumerTag(1),
+        held: weir_broker::api::queues::Held::Stays,
     };
     client.ask(&mut cluster, cancel);
     cluster.rounds(70);

@@ -342,6 +342,7 @@ fn a_consumer_that_is_cancelled_gets_nothing_more_and_keeps_what_it_holds() {
         let cancel = QueueRequest::Cancel {
             session: client.session(),
             consumer: ConsumerTag(1),
+            held: weir_broker::api::queues::Held::Stays,
         };
         assert!(matches!(client.ask(cluster, cancel), QueueOutcome::Done));
         client.publish(cluster, vec![message("t", "two")]);

@@ -201,6 +201,7 @@ fn a_consumer_that_is_cancelled_reads_no_more() {
         let cancel = QueueRequest::Cancel {
             session: client.session(),
             consumer: ConsumerTag(1),
+            held: weir_broker::api::queues::Held::Stays,
         };
         begun(&mut client, &mut cluster, cancel);
         client.publish(&mut cluster, vec![message("s", "unread")]);

@@ -1,7 +1,7 @@
 //! Consumers, limits and single messages: the class `basic` but for publishing and settling.
 
 use weir_broker::api::queues::{
-    Consume, ConsumerTag, Delivered, QueueRequest, REPLY_QUEUE, Settlement,
+    Consume, ConsumerTag, Delivered, Held, QueueRequest, REPLY_QUEUE, Settlement,
 };
 use weir_model::fields::ShortString;
 
@@ -170,6 +170,7 @@ impl Channel {
                 let request = QueueRequest::Cancel {
                     session: link.session()?,
                     consumer,
+                    held: Held::Stays,
                 };
                 self.ask(link, id, request, Answer::Cancelled { consumer, answer });
             }

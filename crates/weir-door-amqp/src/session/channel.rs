@@ -4,7 +4,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use weir_broker::api::queues::{
-    ConsumerTag, Delivered, DeliveryId, Message, QueueOutcome, QueueRequest, QueueSession,
+    ConsumerTag, Delivered, DeliveryId, Held, Message, QueueOutcome, QueueRequest, QueueSession,
     Settlement,
 };
 use weir_model::{ErrorKind, fields::ShortString};
@@ -399,7 +399,11 @@ impl Channel {
         let session = link.session()?;
         for consumer in self.consumers.numbers() {
             let session = Arc::clone(&session);
-            let request = QueueRequest::Cancel { session, consumer };
+            let request = QueueRequest::Cancel {
+                session,
+                consumer,
+                held: Held::Returns,
+            };
             self.ask_beside(link, request, 0, Then::Noted(CLOSE));
         }
         self.roll_back_all(link);
@@ -418,7 +422,11 @@ impl Channel {
         };
         for consumer in self.consumers.numbers() {
             let session = Arc::clone(&session);
-            link.ask_aside(QueueRequest::Cancel { session, consumer });
+            link.ask_aside(QueueRequest::Cancel {
+                session,
+                consumer,
+                held: Held::Returns,
+            });
         }
         self.roll_back_all(link);
         let back = std::mem::take(&mut self.settled);

@@ -3,7 +3,7 @@
 use tracing::debug;
 use weir_broker::{
     Ticket,
-    api::queues::{QueueOutcome, QueueRequest, Settlement, Tiding},
+    api::queues::{Held, QueueOutcome, QueueRequest, Settlement, Tiding},
 };
 use weir_door::CloseReason;
 use weir_model::fields::ShortString;
@@ -184,8 +184,11 @@ impl AmqpSession {
             (Then::Answer(_, Answer::Consuming { consumer, .. }), QueueOutcome::Done) => {
                 if let Some(session) = self.link.asks.session.clone() {
                     let consumer = *consumer;
-                    self.link
-                        .ask_aside(QueueRequest::Cancel { session, consumer });
+                    self.link.ask_aside(QueueRequest::Cancel {
+                        session,
+                        consumer,
+                        held: Held::Returns,
+                    });
                 }
             }
             (Then::Answer(..), QueueOutcome::Got(Some((delivered, _)))) => {

@@ -19,7 +19,7 @@ use crate::{
     api::{
         Outcome,
         queues::{
-            Consume, ConsumerTag, DeliveryId, QueueOutcome, REPLY_QUEUE, Refused, Settlement,
+            Consume, ConsumerTag, DeliveryId, Held, QueueOutcome, REPLY_QUEUE, Refused, Settlement,
         },
     },
     mailbox::Reply,
@@ -155,7 +155,7 @@ impl Node {
         let then = move |result: Result<u64, Trouble>| match result {
             Ok(_) => asked.told.begin(attach.consumer.tag, reply),
             Err(trouble) => {
-                node.end_consumer(&asked, attach.consumer.tag, || ());
+                node.end_consumer(&asked, (attach.consumer.tag, Held::Stays), || ());
                 refuse(reply, trouble.refused(&consume.name, &asked.vhost));
             }
         };
@@ -187,10 +187,10 @@ impl Node {
     pub(super) fn cancel(
         self: &Arc<Self>,
         session: &Arc<QueueSession>,
-        consumer: ConsumerTag,
+        (consumer, held): (ConsumerTag, Held),
         reply: Reply,
     ) {
-        self.end_consumer(session, consumer, move || {
+        self.end_consumer(session, (consumer, held), move || {
             reply.send(Outcome::Queue(QueueOutcome::Done));
         });
     }
@@ -219,7 +219,7 @@ impl Node {
     fn end_consumer(
         self: &Arc<Self>,
         session: &Arc<QueueSession>,
-        tag: ConsumerTag,
+        (tag, held): (ConsumerTag, Held),
         then: impl FnOnce() + Send + 'static,
     ) {
         let Some(consumer) = session.told.consumer(tag) else {
@@ -239,7 +239,7 @@ impl Node {
         let answers = Answers::new(consumer.partitions.len(), gone);
         for (group, partition) in consumer.partitions {
             let answers = Arc::clone(&answers);
-            let call = QueueCall::Detach(consumer.attach.consumer);
+            let call = QueueCall::Detach(consumer.attach.consumer, held);
             let done = Box::new(move |answer| answers.take(answer));
             session
                 .lines

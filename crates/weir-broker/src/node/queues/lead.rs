@@ -7,6 +7,7 @@ use weir_raft::{Command, Context, Input, NotCommitted};
 
 use crate::{
     Node,
+    api::queues::Held,
     machine::Machine,
     outcome::AppliedOutcome,
     queue::{ConsumerKey, Gone, QueueAnswer, QueueApplied, QueueCall, QueueCommand},
@@ -34,8 +35,8 @@ impl Node {
         let command = match call {
             QueueCall::Configure(settings) => QueueCommand::Configure(settings),
             QueueCall::Attach(attach) => QueueCommand::Attach(attach),
-            QueueCall::Detach(consumer) => {
-                return self.detach(group, partition, consumer, done);
+            QueueCall::Detach(consumer, held) => {
+                return self.detach(group, partition, (consumer, held), done);
             }
             QueueCall::EndSession(session) => {
                 let command = ShardCommand::end_sessions(&Gone::Session(session));
@@ -77,22 +78,36 @@ impl Node {
         self: &Arc<Self>,
         group: GroupId,
         partition: PartitionId,
-        consumer: ConsumerKey,
+        (consumer, held): (ConsumerKey, Held),
         done: QueueCallDone,
     ) {
-        let command = ShardCommand::queue(partition, &QueueCommand::Detach(consumer));
         let node = Arc::clone(self);
-        let detached = move |outcome| match applied(outcome) {
-            Err(error) => done(Err(error)),
-            Ok(outcome) => node.visit_queues(group, move |shard, context| {
-                if !context.leads {
-                    return done(Err(ErrorKind::NotLeader));
-                }
-                let left = Box::new(move || done(Ok(answer(&outcome))));
-                shard.take_leave(partition, consumer, left, context);
-            }),
-        };
-        self.propose(group, command, Box::new(detached));
+        self.visit_queues(group, move |shard, context| {
+            if !context.leads {
+                return done(Err(ErrorKind::NotLeader));
+            }
+            let detach = QueueCommand::Detach {
+                consumer,
+                held,
+                first_unsent: shard.stop_sending(partition, consumer),
+            };
+            let detached = move |outcome| {
+                let outcome = applied(outcome);
+                node.visit_queues(group, move |shard, context| match outcome {
+                    Ok(_) if !context.leads => done(Err(ErrorKind::NotLeader)),
+                    Ok(outcome) => {
+                        let left = Box::new(move || done(Ok(answer(&outcome))));
+                        shard.take_leave(partition, consumer, left);
+                    }
+                    Err(error) => {
+                        shard.go_on_sending(partition, consumer, context);
+                        done(Err(error));
+                    }
+                });
+            };
+            let command = ShardCommand::queue(partition, &detach);
+            context.propose(command, Some(Box::new(detached)));
+        });
     }
 
     fn get_from_queue(

@@ -278,7 +278,7 @@ impl Work {
             Self::Call(call, ..) => match call {
                 QueueCall::Attach(_) | QueueCall::Get { .. } => true,
                 QueueCall::Configure(_)
-                | QueueCall::Detach(_)
+                | QueueCall::Detach(..)
                 | QueueCall::EndSession(_)
                 | QueueCall::Settle { .. }
                 | QueueCall::Purge

@@ -24,7 +24,11 @@ impl Node {
             QueueRequest::End { session } => self.end_session(&session, Some(reply)),
             QueueRequest::Publish(publish) => self.publish(publish, reply),
             QueueRequest::Consume(consume) => self.consume(consume, reply),
-            QueueRequest::Cancel { session, consumer } => self.cancel(&session, consumer, reply),
+            QueueRequest::Cancel {
+                session,
+                consumer,
+                held,
+            } => self.cancel(&session, (consumer, held), reply),
             QueueRequest::Limit {
                 session,
                 consumer,

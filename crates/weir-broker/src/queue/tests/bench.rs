@@ -11,7 +11,7 @@ use weir_model::{
 };
 
 use crate::{
-    api::queues::{ConsumerTag, Settlement},
+    api::queues::{ConsumerTag, Held, Settlement},
     queue::{
         Arrived, Assignment, Attach, ConsumerKey, Gone, LogRange, Queue, QueueApplied,
         QueueCommand, QueueSettings, SessionKey,
@@ -47,6 +47,15 @@ pub(super) fn attach(number: u64, prefetch_count: u32) -> Attach {
         is_exclusive: false,
         priority: 0,
         prefetch_count,
+    }
+}
+
+/// What the consumer was sent stays its session's.
+pub(super) fn detach(number: u64) -> QueueCommand {
+    QueueCommand::Detach {
+        consumer: consumer(number),
+        held: Held::Stays,
+        first_unsent: u64::MAX,
     }
 }
 

@@ -49,7 +49,7 @@ fn bytes_of_bodies_are_limited_as_they_become_ready_and_go() {
     let held = bench.attach(attach(1, 1));
     bench.enqueue(&of(&ten));
     assert_eq!(bench.queue.ready(9).len(), 3);
-    bench.apply(QueueCommand::Detach(super::bench::consumer(1)));
+    bench.apply(super::bench::detach(1));
     bench.settle(&held, Settlement::Requeue);
     assert_eq!(bench.queue.ready(9), [(0, 1), (0, 2), (0, 3)]);
 }

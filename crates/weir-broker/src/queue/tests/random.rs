@@ -7,8 +7,10 @@ use weir_model::fields::BasicProperties;
 
 use super::bench::{Bench, attach, batch, consumer, session, short};
 use crate::{
-    api::queues::Settlement,
-    queue::{Assignment, Attach, Overflow, Queue, QueueApplied, QueueCommand, QueueSettings},
+    api::queues::{Held, Settlement},
+    queue::{
+        Assignment, Attach, ConsumerKey, Overflow, Queue, QueueApplied, QueueCommand, QueueSettings,
+    },
 };
 
 const RUN_COUNT: u64 = 400;
@@ -135,14 +137,43 @@ fn settle(bench: &mut Bench, clients: &mut Clients, chance: &mut Chance) -> Vec<
     bench.settle(&[each], how)
 }
 
+fn detach(
+    bench: &mut Bench,
+    clients: &mut Clients,
+    consumer: ConsumerKey,
+    chance: &mut Chance,
+) -> Vec<Assignment> {
+    let first_unsent = chance.below(200);
+    let held = match chance.often() {
+        true => Held::Stays,
+        false => Held::Returns,
+    };
+    let (_, assigned) = bench.apply(QueueCommand::Detach {
+        consumer,
+        held,
+        first_unsent,
+    });
+    let ledger = &bench.queue.ledger;
+    clients.held.retain(|offset, each| {
+        let is_kept = ledger
+            .held(*offset)
+            .is_some_and(|it| it.serial == each.serial);
+        let may_return = held == Held::Returns || each.serial >= first_unsent;
+        let is_its = (each.session, each.tag) == (consumer.session, Some(consumer.tag));
+        assert!(is_kept || (is_its && may_return), "{each:?} went");
+        is_kept
+    });
+    assigned
+}
+
 fn step(bench: &mut Bench, clients: &mut Clients, chance: &mut Chance) {
     bench.now = bench.now.plus(chance.below(10));
     let assigned = match chance.below(14) {
         0..=2 => bench.enqueue(&messages(chance)).1,
         3 | 4 => bench.apply(QueueCommand::Attach(chance.attach())).1,
         5 => {
-            let gone = consumer(1 + chance.below(CONSUMER_COUNT));
-            bench.apply(QueueCommand::Detach(gone)).1
+            let consumer = consumer(1 + chance.below(CONSUMER_COUNT));
+            detach(bench, clients, consumer, chance)
         }
         6..=8 => settle(bench, clients, chance),
         9 => {

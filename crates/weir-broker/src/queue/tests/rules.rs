@@ -1,8 +1,8 @@
 use weir_model::fields::BasicProperties;
 
-use super::bench::{Bench, attach, batch, consumer, session, told};
+use super::bench::{Bench, attach, batch, consumer, detach, session, told};
 use crate::{
-    api::queues::{ConsumerTag, Settlement},
+    api::queues::{ConsumerTag, Held, Settlement},
     queue::{Attach, Gone, QueueApplied, QueueCommand, QueueFigures, QueueSettings},
 };
 
@@ -126,7 +126,7 @@ fn what_a_cancelled_consumer_holds_stays_its_sessions() {
     bench.attach(attach(1, 1));
     let held = bench.put(2);
     bench.attach(attach(2, 1));
-    bench.apply(QueueCommand::Detach(consumer(1)));
+    bench.apply(detach(1));
     assert_eq!(bench.queue.figures().unacked_count, 2);
     assert_eq!(bench.queue.figures().consumer_count, 1);
     bench.settle(&held, Settlement::Requeue);
@@ -140,13 +140,35 @@ fn what_never_left_the_leader_is_as_it_was() {
     let mut bench = plain_bench();
     bench.attach(attach(1, 2));
     let held = bench.put(2);
-    bench.apply(QueueCommand::Detach(consumer(1)));
-    bench.apply(QueueCommand::GiveBack(vec![(1, held[1].serial)]));
-    let again = bench.attach(attach(2, 1));
+    bench.attach(attach(2, 1));
+    let (_, again) = bench.apply(QueueCommand::Detach {
+        consumer: consumer(1),
+        held: Held::Stays,
+        first_unsent: held[1].serial,
+    });
     assert_eq!(
         (told(&again), again[0].is_redelivered),
         (vec![(2, 1)], false)
     );
+}
+
+#[test]
+fn what_returns_with_its_consumer_is_in_its_place_before_the_next_one_is_served() {
+    let mut bench = Bench::new(QueueSettings {
+        is_single_active: true,
+        ..QueueSettings::default()
+    });
+    bench.attach(attach(1, 2));
+    bench.attach(attach(2, 3));
+    let held = bench.put(4);
+    let (_, again) = bench.apply(QueueCommand::Detach {
+        consumer: consumer(1),
+        held: Held::Returns,
+        first_unsent: held[1].serial,
+    });
+    assert_eq!(told(&again), [(2, 0), (2, 1), (2, 2)]);
+    let is_redelivered: Vec<_> = again.iter().map(|it| it.is_redelivered).collect();
+    assert_eq!(is_redelivered, [true, false, false]);
 }
 
 #[test]
@@ -162,7 +184,7 @@ fn a_consumer_that_excludes_others_is_alone() {
         assert_eq!(refused, QueueApplied::InExclusiveUse);
     }
     bench.attach(exclusive(1));
-    bench.apply(QueueCommand::Detach(consumer(1)));
+    bench.apply(detach(1));
     bench.attach(attach(2, 1));
     let refused = bench.apply(QueueCommand::Attach(exclusive(1))).0;
     assert_eq!(refused, QueueApplied::InExclusiveUse);
@@ -184,7 +206,7 @@ fn of_many_consumers_one_is_active_and_the_next_takes_over() {
     assert_eq!(told(&bench.put(3)), [(1, 0), (1, 1)]);
     let taken_over = bench.end_session(1);
     assert_eq!(told(&taken_over), [(3, 0), (3, 1)]);
-    let (_, taken_over) = bench.apply(QueueCommand::Detach(consumer(3)));
+    let (_, taken_over) = bench.apply(detach(3));
     assert_eq!(told(&taken_over), [(2, 2)]);
     let both = bench.configure(QueueSettings::default());
     assert_eq!(told(&both), []);

@@ -2,7 +2,7 @@
 
 use super::{read_consumer, read_flag, read_session, write_consumer, write_session};
 use crate::{
-    api::queues::Settlement,
+    api::queues::{Held, Settlement},
     encoding::{DecodeError, Reader, Writer},
     queue::{Attach, QueueCall, QueueSettings},
 };
@@ -33,9 +33,10 @@ pub(super) fn write(writer: &mut Writer, call: &QueueCall) {
             writer.i32(attach.priority);
             writer.u32(attach.prefetch_count);
         }
-        QueueCall::Detach(consumer) => {
+        QueueCall::Detach(consumer, held) => {
             writer.u8(DETACH);
             write_consumer(writer, consumer);
+            writer.u8(u8::from(*held == Held::Returns));
         }
         QueueCall::EndSession(session) => {
             writer.u8(END_SESSION);
@@ -77,7 +78,14 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Result<QueueCall, DecodeError> {
             priority: reader.i32()?,
             prefetch_count: reader.u32()?,
         }),
-        DETACH => QueueCall::Detach(read_consumer(reader)?),
+        DETACH => {
+            let consumer = read_consumer(reader)?;
+            let held = match read_flag(reader)? {
+                true => Held::Returns,
+                false => Held::Stays,
+            };
+            QueueCall::Detach(consumer, held)
+        }
         END_SESSION => QueueCall::EndSession(read_session(reader)?),
         SETTLE => {
             let session = read_session(reader)?;

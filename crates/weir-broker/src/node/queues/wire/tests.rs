@@ -2,7 +2,7 @@ use weir_model::{ProducerId, fields::ShortString};
 
 use super::*;
 use crate::{
-    api::queues::{Refused, Settlement},
+    api::queues::{Held, Refused, Settlement},
     encoding::trial,
     node::queues::stream::Chunk,
     queue::{Attach, ConsumerKey, QueueFigures, settings},
@@ -39,7 +39,8 @@ fn calls() -> Vec<QueueCall> {
             priority: -10,
             prefetch_count: 250,
         }),
-        QueueCall::Detach(consumer),
+        QueueCall::Detach(consumer, Held::Stays),
+        QueueCall::Detach(consumer, Held::Returns),
         QueueCall::EndSession(SESSION),
         QueueCall::Settle {
             session: SESSION,
