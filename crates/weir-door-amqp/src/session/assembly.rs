@@ -3,6 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use weir_model::fields::{BasicProperties, DecodeError, Fault};
 
+use super::asks::REQUEST_BYTES;
 use crate::{
     codec::{ContentHeader, Frame, FrameKind, Method, MethodId, method::BasicPublish},
     wire_code::{Failure, ReplyCode},
@@ -173,4 +174,43 @@ pub(super) fn not_a_method(error: DecodeError) -> Failure {
         }
         _ => Failure::new(ReplyCode::SyntaxError, error.to_string()),
     }
+}
+
+impl Incoming {
+    /// Memory that it stands for.
+    pub(super) fn held_bytes(&self) -> usize {
+        match self {
+            Self::Method(_) => REQUEST_BYTES,
+            Self::Publish(incomer) => REQUEST_BYTES + incomer.header_bytes + incomer.body.len(),
+        }
+    }
+
+    /// Whether it is collected with others of its kind.
+    pub(super) fn is_flowing(&self) -> bool {
+        match self {
+            Self::Publish(_) => true,
+            Self::Method(method) => is_settling(method),
+        }
+    }
+
+    /// Whether all that came before must be answered first.
+    pub(super) fn needs_idle(&self) -> bool {
+        match self {
+            Self::Publish(_) => false,
+            Self::Method(method) => {
+                !is_settling(method)
+                    && !matches!(
+                        method,
+                        Method::ConfirmSelect(_) | Method::BasicQos(_) | Method::ChannelFlow(_)
+                    )
+            }
+        }
+    }
+}
+
+fn is_settling(method: &Method) -> bool {
+    matches!(
+        method,
+        Method::BasicAck(_) | Method::BasicNack(_) | Method::BasicReject(_)
+    )
 }

@@ -10,7 +10,7 @@ use weir_broker::api::queues::{
 use weir_model::{ErrorKind, fields::ShortString};
 
 use super::{
-    asks::{Answer, Asks, Published, REQUEST_BYTES, Then},
+    asks::{Answer, Asks, Published, Then},
     assembly::{Assembly, Incoming},
     consumers::Consumers,
     outbox::Outbox,
@@ -454,45 +454,6 @@ const CLOSE: MethodId = MethodId {
     class: 20,
     method: 40,
 };
-
-impl Incoming {
-    /// Memory that it stands for.
-    fn held_bytes(&self) -> usize {
-        match self {
-            Self::Method(_) => REQUEST_BYTES,
-            Self::Publish(incomer) => REQUEST_BYTES + incomer.header_bytes + incomer.body.len(),
-        }
-    }
-
-    /// Whether it is collected with others of its kind.
-    fn is_flowing(&self) -> bool {
-        match self {
-            Self::Publish(_) => true,
-            Self::Method(method) => is_settling(method),
-        }
-    }
-
-    /// Whether all that came before must be answered first.
-    fn needs_idle(&self) -> bool {
-        match self {
-            Self::Publish(_) => false,
-            Self::Method(method) => {
-                !is_settling(method)
-                    && !matches!(
-                        method,
-                        Method::ConfirmSelect(_) | Method::BasicQos(_) | Method::ChannelFlow(_)
-                    )
-            }
-        }
-    }
-}
-
-fn is_settling(method: &Method) -> bool {
-    matches!(
-        method,
-        Method::BasicAck(_) | Method::BasicNack(_) | Method::BasicReject(_)
-    )
-}
 
 /// A method that is the server's, or another channel's.
 pub(super) fn misplaced(method: &Method) -> Failure {

@@ -94,6 +94,7 @@ fn a_joiner_is_alive_and_not_ready_until_it_is_admitted() {
     let mut command = weir();
     command.arg("serve").arg("--data-dir").arg(dir.path());
     command.args(["--kafka", "127.0.0.1:0", "--cluster", "127.0.0.1:0"]);
+    command.args(["--amqp", "127.0.0.1:0"]);
     let mut joiner = Process::spawn(command.args(["--admin", &admin, "--join", &dead]));
     joiner.wait_said(&dead);
     assert_eq!(get(&admin, "/healthz").0, 200);

@@ -19,12 +19,13 @@ fn a_ready_node_says_version_directory_addresses_and_its_id() {
     assert!(lines[1].starts_with("data") && lines[1].contains("weir-it-"));
     for (line, door) in [
         (&lines[2], "kafka"),
-        (&lines[3], "cluster"),
-        (&lines[4], "admin"),
+        (&lines[3], "amqp"),
+        (&lines[4], "cluster"),
+        (&lines[5], "admin"),
     ] {
         assert!(line.starts_with(door) && line.contains("127.0.0.1:") && !line.ends_with(":0"));
     }
-    assert_eq!(lines[5].split_whitespace().last(), Some("1"));
+    assert_eq!(lines[6].split_whitespace().last(), Some("1"));
 }
 
 #[test]

@@ -110,6 +110,7 @@ fn two_nodes_with_no_admin_port_set_run_side_by_side() {
         let mut command = weir();
         command.arg("serve").arg("--data-dir").arg(dir.path());
         command.args(["--kafka", "127.0.0.1:0", "--cluster", "127.0.0.1:0"]);
+        command.args(["--amqp", "127.0.0.1:0"]);
         Process::spawn(&mut command)
     };
     let mut nodes = [start(&one), start(&other)];
