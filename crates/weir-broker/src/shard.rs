@@ -30,7 +30,7 @@ use weir_log::{
     Millis,
     partition::{PartitionLog, PartitionStore},
 };
-use weir_model::{GroupId, PartitionId};
+use weir_model::{GroupId, Offset, PartitionId};
 use weir_raft::Handle;
 
 pub(crate) use self::hold::{Held, Question};
@@ -76,6 +76,9 @@ pub(crate) struct ShardEnv {
 /// One partition's replicated state: the log, and who produced to it.
 struct Partition {
     log: Arc<PartitionLog>,
+    /// First offset as of what is applied: that of the log is ahead of it where a checkpoint's files
+    /// were trimmed after the checkpoint's state was taken.
+    start: Offset,
     producers: ProducerTable,
     /// Where its transactions stand, once it has had one.
     view: Option<Arc<TransactionView>>,

@@ -173,6 +173,7 @@ pub(super) fn partition<'a>(
         let log = env.own_partition(id, PartitionManifest::default());
         Partition {
             log,
+            start: Offset(0),
             producers: ProducerTable::default(),
             view: None,
             queue: None,

@@ -1,10 +1,11 @@
 //! A shard's state as of one index: what a checkpoint holds, and what must be flushed for it.
 //!
-//! Encoded, version 3: `u8` version; the era: `u64` term, `i64` since in ms by its leader's clock
+//! Encoded, version 4: `u8` version; the era: `u64` term, `i64` since in ms by its leader's clock
 //! that never jumps; bytes offset table; bytes group table; bytes pending offsets; bytes
-//! transactions; `u32` partitions in ascending order of id, each `u64` id, bytes manifest, bytes
-//! producer table, bytes leader epochs: `u32` count, each `i32` epoch, `u64` first offset; bytes
-//! aborted transactions; bytes queue, none where it is no queue.
+//! transactions; `u32` partitions in ascending order of id, each `u64` id, `u64` first offset, bytes
+//! manifest, which may begin later, bytes producer table, bytes leader epochs: `u32` count, each
+//! `i32` epoch, `u64` first offset; bytes aborted transactions; bytes queue, none where it is no
+//! queue.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -27,8 +28,8 @@ use crate::{
     transaction::{PendingOffsets, TransactionTable, TransactionView},
 };
 
-const VERSION: u8 = 3;
-const PARTITION_MIN_BYTES: usize = 8 + 4 + 4 + 4 + 4 + 4;
+const VERSION: u8 = 4;
+const PARTITION_MIN_BYTES: usize = 8 + 8 + 4 + 4 + 4 + 4 + 4;
 const EPOCH_BYTES: usize = 4 + 8;
 
 /// A shard at one index, taken on the worker, finished by the checkpointer.
@@ -57,6 +58,7 @@ struct Tables {
 
 struct PlannedPartition {
     log: Arc<PartitionLog>,
+    start: Offset,
     end: Offset,
     producers: Bytes,
     epochs: Bytes,
@@ -74,6 +76,7 @@ pub(crate) struct ShardBody {
 /// What a checkpoint says about one partition.
 pub(crate) struct StoredPartition {
     pub(crate) id: PartitionId,
+    start: Offset,
     pub(crate) manifest: PartitionManifest,
     producers: Bytes,
     epochs: Bytes,
@@ -123,6 +126,7 @@ impl ShardBody {
         let mut partitions = Vec::new();
         for _ in 0..reader.count(PARTITION_MIN_BYTES)? {
             let id = PartitionId(reader.u64()?);
+            let start = Offset(reader.u64()?);
             let manifest = PartitionManifest::decode(reader.bytes()?).map_err(|error| {
                 RestoreError::Manifest {
                     partition: id,
@@ -131,6 +135,7 @@ impl ShardBody {
             })?;
             partitions.push(StoredPartition {
                 id,
+                start,
                 manifest,
                 producers: Bytes::copy_from_slice(reader.bytes()?),
                 epochs: Bytes::copy_from_slice(reader.bytes()?),
@@ -158,6 +163,7 @@ impl ShardBody {
             manifest.clear();
             partition.manifest.encode(&mut manifest);
             writer.u64(partition.id.0);
+            writer.u64(partition.start.0);
             writer.bytes(&manifest);
             writer.bytes(&partition.producers);
             writer.bytes(&partition.epochs);
@@ -254,6 +260,7 @@ impl Shard {
             log.restore_epochs(epochs);
             let partition = Partition {
                 log,
+                start: stored.start,
                 producers,
                 view,
                 queue,
@@ -280,6 +287,7 @@ impl Shard {
             log.restore_epochs(epochs);
             let partition = Partition {
                 log,
+                start: stored.start,
                 producers,
                 view,
                 queue,
@@ -343,6 +351,7 @@ impl Shard {
     pub(crate) fn plan(&self) -> ShardPlan {
         let planned = |partition: &Partition| PlannedPartition {
             log: Arc::clone(&partition.log),
+            start: partition.start,
             end: partition.log.end_offset(),
             producers: partition.producers.encode(),
             epochs: encode_epochs(&partition.log.epochs()),
@@ -364,6 +373,7 @@ impl Shard {
         out.extend_from_slice(&writer.finish());
         for (id, partition) in &self.partitions {
             out.put_u64_le(id.0);
+            out.put_u64_le(partition.start.0);
             out.put_u64_le(partition.log.end_offset().0);
             out.extend_from_slice(&partition.producers.encode());
             out.extend_from_slice(&encode_epochs(&partition.log.epochs()));
@@ -379,11 +389,6 @@ impl Partition {
     fn encode_aborted(&self) -> Bytes {
         let view = self.view.as_ref();
         view.map_or_else(TransactionView::encode_none, |view| view.encode())
-    }
-
-    fn encode_queue(&self) -> Bytes {
-        let queue = self.queue.as_ref();
-        queue.map_or_else(Bytes::new, |queue| queue.encode())
     }
 }
 
@@ -427,6 +432,7 @@ impl ShardPlan {
                 None => planned.log.manifest().encode(&mut manifest),
             }
             writer.u64(planned.log.id().0);
+            writer.u64(planned.start.0);
             writer.bytes(&manifest);
             writer.bytes(&planned.producers);
             writer.bytes(&planned.epochs);

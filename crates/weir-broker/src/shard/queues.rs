@@ -1,5 +1,6 @@
 //! Queues of the shard's partitions: the part that is applied.
 
+use bytes::Bytes;
 use weir_model::{Offset, PartitionId, batch::BatchHeader};
 use weir_raft::Applied;
 
@@ -75,10 +76,16 @@ impl Partition {
         let end = self.log.end_offset();
         let stable_end = self.view.as_ref().map_or(end, |view| view.stable_end(end));
         LogRange {
-            start: self.log.start_offset().0,
+            start: self.start.0,
             end: end.0,
             stable_end: stable_end.0,
         }
+    }
+
+    /// As a checkpoint has it; nothing where it is no queue.
+    pub(super) fn encode_queue(&self) -> Bytes {
+        let queue = self.queue.as_ref();
+        queue.map_or_else(Bytes::new, |queue| queue.encode())
     }
 
     /// Whether the queue takes a batch of so many records; there may be no queue.
@@ -129,12 +136,12 @@ impl Partition {
 
     pub(super) fn trim(&mut self, start: Offset) {
         self.log.trim(start);
-        let start = self.log.start_offset();
+        self.start = start.min(self.log.end_offset()).max(self.start);
         if let Some(view) = &self.view {
-            view.trim(start);
+            view.trim(self.start);
         }
         if let Some(queue) = &mut self.queue {
-            queue.trimmed(start.0);
+            queue.trimmed(self.start.0);
         }
     }
 
@@ -156,7 +163,7 @@ impl Partition {
         if queue.settings().replay_ms.is_some() {
             return;
         }
-        let (floor, start) = (queue.floor(), self.log.start_offset().0);
+        let (floor, start) = (queue.floor(), self.start.0);
         let is_all = floor >= self.log.end_offset().0;
         if floor > start && (is_all || floor - start >= TRIM_STEP_COUNT) {
             self.trim(Offset(floor));

@@ -149,6 +149,20 @@ fn what_the_leader_trims_meanwhile_is_not_needed() {
 }
 
 #[test]
+fn what_is_trimmed_behind_a_checkpoint_changes_nothing_of_its_state() {
+    let mut world = World::new(50_000);
+    fill(&mut world, 1, 30, 10_000);
+    world.trim(partition(0), Offset(5));
+    let offer = world.offer(SHARD);
+    let wanted = World::alike(&mut world.leader);
+    world.trim(partition(0), Offset(17));
+    assert!(world.take_over(offer));
+    let follower = world.follower.node();
+    assert_eq!(World::contents(&follower, partition(0)).0, Offset(17));
+    assert!(World::alike(&mut world.follower) == wanted);
+}
+
+#[test]
 fn a_crash_at_any_step_leaves_the_old_state_or_the_new_one() {
     let mut world = World::new(50_000);
     let (mut old_count, mut new_count) = (0, 0);

@@ -292,15 +292,9 @@ impl World {
     /// As the replica does once it hears of the checkpoint.
     fn install(&mut self, group: GroupId) {
         let (_, _, body) = saved(&self.follower_dir, group);
-        let visit = Box::new(
-            move |machine: &mut Machine,
-                  _: &mut weir_raft::Context<'_, crate::outcome::AppliedOutcome>| {
-                weir_raft::StateMachine::restore(machine, body).unwrap();
-            },
-        );
-        let node = self.follower.node();
-        node.handle_of(group).send(Input::Visit { group, visit });
-        settle(&mut self.follower);
+        visit(&mut self.follower, group, move |machine| {
+            weir_raft::StateMachine::restore(machine, body).unwrap();
+        });
     }
 
     /// The leader takes the second node into the shard.
@@ -313,6 +307,20 @@ impl World {
                 changes: vec![weir_raft::MemberChange::AddLearner(FOLLOWER)],
                 done: Box::new(|changed| changed.unwrap()),
             });
+    }
+
+    /// What all replicas of the shard must have alike, as one node has it.
+    pub(super) fn alike(engine: &mut Engine) -> Bytes {
+        let (tell, told) = std::sync::mpsc::sync_channel(1);
+        visit(engine, SHARD, move |machine| {
+            let Machine::Shard(shard) = machine else {
+                panic!("the group is a shard");
+            };
+            let mut alike = bytes::BytesMut::new();
+            shard.inspect(&mut alike);
+            tell.send(alike.freeze()).unwrap();
+        });
+        told.recv().unwrap()
     }
 
     /// Both nodes go on until the first one leads and the second one has applied all that it has.
@@ -451,6 +459,16 @@ fn loaded(dir: &TempDir, group: GroupId) -> Option<(u64, weir_model::Term, Bytes
 
 fn saved(dir: &TempDir, group: GroupId) -> (u64, weir_model::Term, Bytes) {
     loaded(dir, group).unwrap()
+}
+
+fn visit(engine: &mut Engine, group: GroupId, look: impl FnOnce(&mut Machine) + Send + 'static) {
+    let visit = Box::new(
+        move |machine: &mut Machine,
+              _: &mut weir_raft::Context<'_, crate::outcome::AppliedOutcome>| look(machine),
+    );
+    let node = engine.node();
+    node.handle_of(group).send(Input::Visit { group, visit });
+    settle(engine);
 }
 
 pub(super) fn settle(engine: &mut Engine) {
