@@ -172,6 +172,15 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// `u8`, 0 or 1.
+    pub fn flag(&mut self) -> Result<bool, DecodeError> {
+        match self.u8()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            found => Err(self.unknown_tag("flag", found)),
+        }
+    }
+
     /// Takes a format version and refuses all but `known`.
     pub fn version(&mut self, what: &'static str, known: u8) -> Result<(), DecodeError> {
         let at = self.at;

@@ -17,9 +17,15 @@
 
 use weir_model::NodeId;
 
-use super::{Attach, ConsumerKey, QueueSettings, SessionKey};
+use super::{
+    Attach, ConsumerKey, QueueSettings, SessionKey,
+    encoding::{
+        read_attach, read_consumer, read_session, read_settlements, write_attach, write_consumer,
+        write_session, write_settlements,
+    },
+};
 use crate::{
-    api::queues::{ConsumerTag, Held, Settlement},
+    api::queues::{Held, Settlement},
     encoding::{DecodeError, Reader, Writer},
 };
 
@@ -180,12 +186,7 @@ impl QueueCommand {
             } => {
                 writer.u8(SETTLE);
                 write_session(writer, session);
-                writer.count(deliveries.len());
-                for (offset, serial, settlement) in deliveries {
-                    writer.u64(*offset);
-                    writer.u64(*serial);
-                    writer.u8(settlement_tag(*settlement));
-                }
+                write_settlements(writer, deliveries);
             }
             Self::Get { session, request } => {
                 writer.u8(GET);
@@ -240,14 +241,9 @@ impl QueueCommand {
     }
 
     fn read_settle(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let session = read_session(reader)?;
-        let mut deliveries = Vec::new();
-        for _ in 0..reader.count(DELIVERY_BYTES + 1)? {
-            deliveries.push((reader.u64()?, reader.u64()?, read_settlement(reader)?));
-        }
         Ok(Self::Settle {
-            session,
-            deliveries,
+            session: read_session(reader)?,
+            deliveries: read_settlements(reader)?,
         })
     }
 
@@ -267,50 +263,6 @@ impl QueueCommand {
     }
 }
 
-pub(super) fn write_session(writer: &mut Writer, session: &SessionKey) {
-    writer.u64(session.node.0);
-    writer.u64(session.boot);
-    writer.u64(session.number);
-}
-
-pub(super) fn read_session(reader: &mut Reader<'_>) -> Result<SessionKey, DecodeError> {
-    Ok(SessionKey {
-        node: NodeId(reader.u64()?),
-        boot: reader.u64()?,
-        number: reader.u64()?,
-    })
-}
-
-fn write_consumer(writer: &mut Writer, consumer: &ConsumerKey) {
-    write_session(writer, &consumer.session);
-    writer.u64(consumer.tag.0);
-}
-
-fn read_consumer(reader: &mut Reader<'_>) -> Result<ConsumerKey, DecodeError> {
-    Ok(ConsumerKey {
-        session: read_session(reader)?,
-        tag: ConsumerTag(reader.u64()?),
-    })
-}
-
-pub(super) fn write_attach(writer: &mut Writer, attach: &Attach) {
-    write_consumer(writer, &attach.consumer);
-    writer.u8(u8::from(attach.is_exclusive));
-    writer.u8(u8::from(attach.no_ack));
-    writer.i32(attach.priority);
-    writer.u32(attach.prefetch_count);
-}
-
-pub(super) fn read_attach(reader: &mut Reader<'_>) -> Result<Attach, DecodeError> {
-    Ok(Attach {
-        consumer: read_consumer(reader)?,
-        is_exclusive: reader.u8()? != 0,
-        no_ack: reader.u8()? != 0,
-        priority: reader.i32()?,
-        prefetch_count: reader.u32()?,
-    })
-}
-
 fn write_deliveries(writer: &mut Writer, deliveries: &[(u64, u64)]) {
     writer.count(deliveries.len());
     for (offset, serial) in deliveries {
@@ -326,28 +278,10 @@ fn read_deliveries(reader: &mut Reader<'_>) -> Result<Vec<(u64, u64)>, DecodeErr
         .collect()
 }
 
-fn settlement_tag(settlement: Settlement) -> u8 {
-    match settlement {
-        Settlement::Ack => 1,
-        Settlement::RequeueFailed => 2,
-        Settlement::Requeue => 3,
-        Settlement::Reject => 4,
-    }
-}
-
-fn read_settlement(reader: &mut Reader<'_>) -> Result<Settlement, DecodeError> {
-    Ok(match reader.u8()? {
-        1 => Settlement::Ack,
-        2 => Settlement::RequeueFailed,
-        3 => Settlement::Requeue,
-        4 => Settlement::Reject,
-        tag => return Err(reader.unknown_tag("settlement", tag)),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::queues::ConsumerTag;
     use crate::encoding::trial;
 
     const SESSION: SessionKey = SessionKey {

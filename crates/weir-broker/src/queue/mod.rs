@@ -10,6 +10,7 @@ pub(crate) mod call;
 mod command;
 mod consumers;
 mod dead;
+pub(crate) mod encoding;
 mod limits;
 pub(crate) mod refused;
 mod repeats;

@@ -84,10 +84,10 @@ impl QueueSettings {
                 2 => Overflow::RejectPublishDeadLetter,
                 tag => return Err(reader.unknown_tag("overflow", tag)),
             },
-            dead_letter: match read_flag(reader)? {
+            dead_letter: match reader.flag()? {
                 true => {
                     let exchange = read_short(reader)?;
-                    let routing_key = match read_flag(reader)? {
+                    let routing_key = match reader.flag()? {
                         true => Some(read_short(reader)?),
                         false => None,
                     };
@@ -103,8 +103,8 @@ impl QueueSettings {
                 None => None,
             },
             priority_count: reader.u8()?,
-            is_single_active: read_flag(reader)?,
-            retry_delay_ms: match read_flag(reader)? {
+            is_single_active: reader.flag()?,
+            retry_delay_ms: match reader.flag()? {
                 true => Some((reader.u64()?, reader.u64()?)),
                 false => None,
             },
@@ -122,7 +122,7 @@ fn write_number(writer: &mut Writer, number: Option<u64>) {
 }
 
 fn read_number(reader: &mut Reader<'_>) -> Result<Option<u64>, DecodeError> {
-    match read_flag(reader)? {
+    match reader.flag()? {
         true => reader.u64().map(Some),
         false => Ok(None),
     }
@@ -131,14 +131,6 @@ fn read_number(reader: &mut Reader<'_>) -> Result<Option<u64>, DecodeError> {
 fn read_short(reader: &mut Reader<'_>) -> Result<ShortString, DecodeError> {
     let text = reader.text()?;
     ShortString::new(text).ok_or_else(|| reader.invalid("short string"))
-}
-
-fn read_flag(reader: &mut Reader<'_>) -> Result<bool, DecodeError> {
-    match reader.u8()? {
-        0 => Ok(false),
-        1 => Ok(true),
-        found => Err(reader.unknown_tag("flag", found)),
-    }
 }
 
 #[cfg(test)]

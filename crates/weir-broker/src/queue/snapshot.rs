@@ -21,9 +21,9 @@ use weir_model::ProducerId;
 use super::{
     Queue, QueueSettings,
     arrival::Undecided,
-    command::{read_session, write_session},
     consumers::{Consumers, Holder, Terms},
     dead::Reason,
+    encoding::{read_session, write_session},
     limits::Sizes,
     repeats::{Hops, MessageIds},
     sessions::LastGet,

@@ -21,7 +21,7 @@ mod call;
 mod streams;
 
 use bytes::Bytes;
-use weir_model::{ErrorKind, GroupId, NodeId, PartitionId};
+use weir_model::{ErrorKind, GroupId, PartitionId};
 
 pub(super) use self::streams::{
     read_chunk, read_start_answer as read_start, write_chunk, write_start_answer,
@@ -31,7 +31,10 @@ use crate::{
     api::queues::{ConsumerTag, Delivered, DeliveryId},
     call::QUEUE,
     encoding::{DecodeError, Reader, Writer},
-    queue::{ConsumerKey, QueueAnswer, QueueCall, SessionKey},
+    queue::{
+        ConsumerKey, QueueAnswer, QueueCall, SessionKey,
+        encoding::{read_consumer, read_session, write_consumer, write_session},
+    },
 };
 
 // Kinds are never used again for something else.
@@ -302,32 +305,6 @@ fn read_sessions(reader: &mut Reader<'_>) -> Result<Vec<SessionKey>, DecodeError
     (0..count).map(|_| read_session(reader)).collect()
 }
 
-fn write_session(writer: &mut Writer, session: &SessionKey) {
-    writer.u64(session.node.0);
-    writer.u64(session.boot);
-    writer.u64(session.number);
-}
-
-fn read_session(reader: &mut Reader<'_>) -> Result<SessionKey, DecodeError> {
-    Ok(SessionKey {
-        node: NodeId(reader.u64()?),
-        boot: reader.u64()?,
-        number: reader.u64()?,
-    })
-}
-
-fn write_consumer(writer: &mut Writer, consumer: &ConsumerKey) {
-    write_session(writer, &consumer.session);
-    writer.u64(consumer.tag.0);
-}
-
-fn read_consumer(reader: &mut Reader<'_>) -> Result<ConsumerKey, DecodeError> {
-    Ok(ConsumerKey {
-        session: read_session(reader)?,
-        tag: ConsumerTag(reader.u64()?),
-    })
-}
-
 fn write_delivered(writer: &mut Writer, delivered: &Delivered) {
     writer.u64(delivered.id.partition.0);
     writer.u64(delivered.id.offset);
@@ -342,19 +319,11 @@ fn read_delivered(reader: &mut Reader<'_>, body: &Bytes) -> Result<Delivered, De
     let (partition, offset, serial) = (PartitionId(reader.u64()?), reader.u64()?, reader.u64()?);
     Ok(Delivered {
         id: DeliveryId::of(partition, offset, serial),
-        is_redelivered: read_flag(reader)?,
+        is_redelivered: reader.flag()?,
         failed_count: reader.u32()?,
         timestamp_ms: reader.i64()?,
         record: body.slice_ref(reader.bytes()?),
     })
-}
-
-fn read_flag(reader: &mut Reader<'_>) -> Result<bool, DecodeError> {
-    match reader.u8()? {
-        0 => Ok(false),
-        1 => Ok(true),
-        found => Err(reader.unknown_tag("flag", found)),
-    }
 }
 
 /// The body of a call as it is understood, written again.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{read_delivered, read_flag, write_delivered};
+use super::{read_delivered, write_delivered};
 use crate::{
     encoding::{DecodeError, Reader, Writer},
     queue::{QueueAnswer, QueueFigures, refused},
@@ -56,7 +56,7 @@ pub(super) fn read(reader: &mut Reader<'_>, body: &Bytes) -> Result<QueueAnswer,
     Ok(match reader.u8()? {
         DONE => QueueAnswer::Done,
         COUNTED => QueueAnswer::Counted(reader.u64()?),
-        GOT => QueueAnswer::Got(match read_flag(reader)? {
+        GOT => QueueAnswer::Got(match reader.flag()? {
             true => Some((read_delivered(reader, body)?, reader.u64()?)),
             false => None,
         }),

@@ -1,10 +1,15 @@
 //! A call to a partition's leader: `u8` tag, then its fields in the order of their declaration.
 
-use super::{read_consumer, read_flag, read_session, write_consumer, write_session};
 use crate::{
-    api::queues::{Held, Settlement},
+    api::queues::Held,
     encoding::{DecodeError, Reader, Writer},
-    queue::{Attach, QueueCall, QueueSettings},
+    queue::{
+        QueueCall, QueueSettings,
+        encoding::{
+            read_attach, read_consumer, read_session, read_settlements, write_attach,
+            write_consumer, write_session, write_settlements,
+        },
+    },
 };
 
 // Tags are never used again for something else.
@@ -17,8 +22,6 @@ const GET: u8 = 6;
 const PURGE: u8 = 7;
 const FIGURES: u8 = 8;
 
-const SETTLEMENT_BYTES: usize = 8 + 8 + 1;
-
 pub(super) fn write(writer: &mut Writer, call: &QueueCall) {
     match call {
         QueueCall::Configure(settings) => {
@@ -27,11 +30,7 @@ pub(super) fn write(writer: &mut Writer, call: &QueueCall) {
         }
         QueueCall::Attach(attach) => {
             writer.u8(ATTACH);
-            write_consumer(writer, &attach.consumer);
-            writer.u8(u8::from(attach.no_ack));
-            writer.u8(u8::from(attach.is_exclusive));
-            writer.i32(attach.priority);
-            writer.u32(attach.prefetch_count);
+            write_attach(writer, attach);
         }
         QueueCall::Detach(consumer, held) => {
             writer.u8(DETACH);
@@ -48,12 +47,7 @@ pub(super) fn write(writer: &mut Writer, call: &QueueCall) {
         } => {
             writer.u8(SETTLE);
             write_session(writer, session);
-            writer.count(deliveries.len());
-            for (offset, serial, settlement) in deliveries {
-                writer.u64(*offset);
-                writer.u64(*serial);
-                writer.u8(settlement_tag(*settlement));
-            }
+            write_settlements(writer, deliveries);
         }
         QueueCall::Get { session, request } => {
             writer.u8(GET);
@@ -71,60 +65,28 @@ pub(super) fn write(writer: &mut Writer, call: &QueueCall) {
 pub(super) fn read(reader: &mut Reader<'_>) -> Result<QueueCall, DecodeError> {
     Ok(match reader.u8()? {
         CONFIGURE => QueueCall::Configure(Box::new(QueueSettings::read(reader)?)),
-        ATTACH => QueueCall::Attach(Attach {
-            consumer: read_consumer(reader)?,
-            no_ack: read_flag(reader)?,
-            is_exclusive: read_flag(reader)?,
-            priority: reader.i32()?,
-            prefetch_count: reader.u32()?,
-        }),
+        ATTACH => QueueCall::Attach(read_attach(reader)?),
         DETACH => {
             let consumer = read_consumer(reader)?;
-            let held = match read_flag(reader)? {
+            let held = match reader.flag()? {
                 true => Held::Returns,
                 false => Held::Stays,
             };
             QueueCall::Detach(consumer, held)
         }
         END_SESSION => QueueCall::EndSession(read_session(reader)?),
-        SETTLE => {
-            let session = read_session(reader)?;
-            let count = reader.count(SETTLEMENT_BYTES)?;
-            let deliveries =
-                (0..count).map(|_| Ok((reader.u64()?, reader.u64()?, read_settlement(reader)?)));
-            let deliveries = deliveries.collect::<Result<_, _>>()?;
-            QueueCall::Settle {
-                session,
-                deliveries,
-            }
-        }
+        SETTLE => QueueCall::Settle {
+            session: read_session(reader)?,
+            deliveries: read_settlements(reader)?,
+        },
         GET => QueueCall::Get {
             session: read_session(reader)?,
             request: reader.u64()?,
         },
         PURGE => QueueCall::Purge,
         FIGURES => QueueCall::Figures {
-            is_use: read_flag(reader)?,
+            is_use: reader.flag()?,
         },
         tag => return Err(reader.unknown_tag("call to a queue", tag)),
-    })
-}
-
-fn settlement_tag(settlement: Settlement) -> u8 {
-    match settlement {
-        Settlement::Ack => 0,
-        Settlement::RequeueFailed => 1,
-        Settlement::Requeue => 2,
-        Settlement::Reject => 3,
-    }
-}
-
-fn read_settlement(reader: &mut Reader<'_>) -> Result<Settlement, DecodeError> {
-    Ok(match reader.u8()? {
-        0 => Settlement::Ack,
-        1 => Settlement::RequeueFailed,
-        2 => Settlement::Requeue,
-        3 => Settlement::Reject,
-        tag => return Err(reader.unknown_tag("settlement", tag)),
     })
 }

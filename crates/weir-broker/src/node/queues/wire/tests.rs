@@ -1,4 +1,4 @@
-use weir_model::{ProducerId, fields::ShortString};
+use weir_model::{NodeId, ProducerId, fields::ShortString};
 
 use super::*;
 use crate::{
