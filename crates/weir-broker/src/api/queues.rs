@@ -176,7 +176,8 @@ pub struct Delivered {
     pub id: DeliveryId,
     /// It was delivered before.
     pub is_redelivered: bool,
-    /// How often it was delivered before and given back as failed (`x-delivery-count`).
+    /// How often it was delivered before and given back as failed (`x-delivery-count`); 0 where the
+    /// queue is of a type that does not tell.
     pub failed_count: u32,
     /// The whole record, uncompressed, its length included: see [`weir_model::record`].
     pub record: Bytes,

@@ -24,14 +24,14 @@ pub(super) struct TopicTrie {
 impl TopicTrie {
     pub(super) fn add(&mut self, pattern: &str, target: Target) {
         let mut at = self;
-        for word in pattern.split('.') {
+        for word in words(pattern) {
             at = Arc::make_mut(at.child_or_new(word));
         }
         at.targets.add(target);
     }
 
     pub(super) fn remove(&mut self, pattern: &str, target: Target) {
-        self.remove_words(&mut pattern.split('.'), target);
+        self.remove_words(&mut words(pattern), target);
     }
 
     fn remove_words<'a>(&mut self, words: &mut impl Iterator<Item = &'a str>, target: Target) {
@@ -78,7 +78,7 @@ impl TopicTrie {
         let mut active = Vec::new();
         self.enter(&mut active);
         let mut next = Vec::new();
-        for word in routing_key.split('.') {
+        for word in words(routing_key) {
             for (node, may_stay) in &active {
                 if *may_stay {
                     next.push((*node, true));
@@ -119,6 +119,12 @@ impl TopicTrie {
             at = any;
         }
     }
+}
+
+/// The words of a pattern or key. An empty one has none, though it has one between two dots.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    let all = (!text.is_empty()).then(|| text.split('.'));
+    all.into_iter().flatten()
 }
 
 fn remove_below<'a>(
@@ -172,6 +178,15 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_key_has_no_word() {
+        let mut trie = TopicTrie::default();
+        for (pattern, id) in ["*", "#", "", "*.#", "#.*", "#.#"].into_iter().zip(0..) {
+            trie.add(pattern, queue(id));
+        }
+        assert_eq!(route(&trie, ""), [1, 2, 5].map(queue).into());
+    }
+
+    #[test]
     fn any_patterns_match_as_they_mean_and_leave_nothing_when_they_go() {
         let mut seed = 7_u64;
         let mut chance = |below: u64| {
@@ -199,7 +214,9 @@ mod tests {
                     .map(|_| words[usize::try_from(chance(3)).unwrap()])
                     .collect();
                 let expected = patterns.iter().zip(0..).filter(|(pattern, _)| {
-                    let pattern: Vec<&str> = pattern.split('.').collect();
+                    let pattern: Vec<&str> = super::words(pattern).collect();
+                    let key = key.join(".");
+                    let key: Vec<&str> = super::words(&key).collect();
                     matches(&pattern, &key)
                 });
                 let expected: BTreeSet<Target> = expected.map(|(_, id)| queue(id)).collect();

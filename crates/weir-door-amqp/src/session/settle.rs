@@ -65,11 +65,15 @@ impl Unacked {
     }
 
     /// Takes all out, to be ready again.
-    pub(super) fn give_back_all(&mut self) -> Vec<(DeliveryId, Settlement)> {
+    fn give_back_all(&mut self, how: Settlement) -> Vec<(DeliveryId, Settlement)> {
         self.limited_count = 0;
         let all = std::mem::take(&mut self.by_tag).into_values();
-        all.map(|delivery| (delivery.id, Settlement::Requeue))
-            .collect()
+        all.map(|delivery| (delivery.id, how)).collect()
+    }
+
+    /// As its channel ends, which counts as a failure of whoever held them.
+    pub(super) fn end(&mut self) -> Vec<(DeliveryId, Settlement)> {
+        self.give_back_all(Settlement::RequeueFailed)
     }
 }
 
@@ -109,7 +113,7 @@ impl Channel {
         if !requeue {
             return Err(Failure::new(ReplyCode::NotImplemented, "requeue=false"));
         }
-        let mut deliveries = self.unacked.give_back_all();
+        let mut deliveries = self.unacked.give_back_all(Settlement::Requeue);
         // Held ones are younger; they come again as well, in their order.
         let held = std::mem::take(&mut self.consumers.held);
         deliveries.extend(held.iter().map(|(_, each)| (each.id, Settlement::Requeue)));

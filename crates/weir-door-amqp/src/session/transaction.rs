@@ -177,7 +177,7 @@ impl Channel {
         self.roll_back(link);
         let held = std::mem::take(&mut self.consumers.held);
         let held = held.into_iter().map(|(_, delivered)| delivered.id);
-        let mut back: Vec<(DeliveryId, Settlement)> = self.unacked.give_back_all();
+        let mut back: Vec<(DeliveryId, Settlement)> = self.unacked.end();
         back.extend(held.map(|id| (id, Settlement::Requeue)));
         self.settled.extend(back);
     }

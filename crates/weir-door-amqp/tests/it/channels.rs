@@ -55,7 +55,11 @@ fn a_failed_channel_is_silent_until_the_client_agrees_and_its_number_is_free_the
         let QueueRequest::Settle { deliveries, .. } = client.ask().1 else {
             panic!("nothing given back");
         };
-        assert_eq!(deliveries, [(delivery_id(serial), Settlement::Requeue)]);
+        let how = match serial {
+            1 => Settlement::RequeueFailed,
+            _ => Settlement::Requeue,
+        };
+        assert_eq!(deliveries, [(delivery_id(serial), how)]);
         client.deliver(consumer, 2);
     }
     client.raw(&message_bytes(1, "q", false, "dropped"));
@@ -81,7 +85,7 @@ fn a_closed_channel_gives_back_what_it_holds_before_the_client_hears_so() {
     let QueueRequest::Settle { deliveries, .. } = request else {
         panic!("{request:?}");
     };
-    assert_eq!(deliveries, [(delivery_id(1), Settlement::Requeue)]);
+    assert_eq!(deliveries, [(delivery_id(1), Settlement::RequeueFailed)]);
     client.answer(cancel, QueueOutcome::Done);
     assert!(client.said().is_empty());
     client.answer(settle, QueueOutcome::Done);

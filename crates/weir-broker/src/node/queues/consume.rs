@@ -146,6 +146,7 @@ impl Node {
             queue: Some(queue.id),
             partitions: queue.partitions.clone(),
             attach,
+            tells_failures: queue.kind == QueueType::Quorum,
         };
         if let Err(refused) = self.add_consumer(&session, &queue, consumer.clone()) {
             return refuse(reply, refused);
@@ -305,7 +306,10 @@ impl Node {
         let (node, lines) = (Arc::clone(self), Arc::clone(&session.lines));
         let done = move |answer| match answer {
             Ok(QueueAnswer::Got(None)) => node.get_from(session, queue, request, no_ack, reply),
-            Ok(QueueAnswer::Got(Some((delivered, ready_count)))) => {
+            Ok(QueueAnswer::Got(Some((mut delivered, ready_count)))) => {
+                if queue.kind != QueueType::Quorum {
+                    delivered.failed_count = 0;
+                }
                 if no_ack {
                     node.settle_for(&session, vec![(delivered.id, Settlement::Ack)]);
                 }

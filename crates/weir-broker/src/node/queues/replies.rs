@@ -68,6 +68,7 @@ impl Node {
             queue: None,
             partitions: Vec::new(),
             attach,
+            tells_failures: false,
         };
         session.told.add(consume.consumer, consumer);
         session.told.begin(consume.consumer, reply);

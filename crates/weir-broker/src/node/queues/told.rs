@@ -40,6 +40,8 @@ pub(super) struct Consumer {
     pub(super) partitions: Vec<(GroupId, PartitionId)>,
     /// How it was attached; its limit is that of one partition.
     pub(super) attach: Attach,
+    /// Its messages say how often they failed, as those of quorum queues do.
+    pub(super) tells_failures: bool,
 }
 
 /// One session's ear.
@@ -281,7 +283,7 @@ impl State {
     fn sort(
         &mut self,
         tag: ConsumerTag,
-        delivered: Delivered,
+        mut delivered: Delivered,
         tidings: &mut Vec<Tiding>,
         settled: &mut Vec<(DeliveryId, Settlement)>,
     ) {
@@ -300,6 +302,9 @@ impl State {
         self.told_bytes += delivered.record.len() as u64;
         if known.consumer.attach.no_ack {
             settled.push((id, Settlement::Ack));
+        }
+        if !known.consumer.tells_failures {
+            delivered.failed_count = 0;
         }
         let tiding = Tiding::Delivered(tag, delivered);
         match &mut known.held_back {

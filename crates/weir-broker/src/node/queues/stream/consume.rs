@@ -61,6 +61,7 @@ impl Node {
             queue: Some(queue.id),
             partitions: Vec::new(),
             attach,
+            tells_failures: false,
         };
         if let Err(refused) = self.add_consumer(&session, &queue, consumer) {
             return refuse(reply, refused);
