@@ -132,6 +132,7 @@ impl MetadataState {
         if is_known {
             Arc::make_mut(&mut self.topology.nodes).remove(&node);
             self.forget_placements_on(node);
+            self.routing_mut().node_removed(node);
         }
         Ok(MetadataOutcome::NodeRemoved(node))
     }

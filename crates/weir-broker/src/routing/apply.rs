@@ -92,6 +92,7 @@ impl MetadataState {
                 is_operator,
                 name,
             } => self.routing_mut().delete_policy(&vhost, is_operator, name),
+            RoutingCommand::Nothing => Ok(RoutingOutcome::Done),
         };
         decided.unwrap_or_else(RoutingOutcome::Refused)
     }

@@ -160,9 +160,21 @@ impl Routing {
         }
     }
 
-    /// Whether there are queues that end with runs of a node.
-    pub(crate) fn has_queues_of_runs(&self, node: NodeId) -> bool {
-        !self.queues_of_earlier_runs(node, 0).is_empty()
+    /// Nodes with queues that end with their runs.
+    pub(crate) fn nodes_with_transient_queues(&self) -> Vec<NodeId> {
+        let mut nodes: Vec<NodeId> = Vec::new();
+        loop {
+            let from = SessionKey {
+                node: nodes.last().map_or(NodeId(0), |last| NodeId(last.0 + 1)),
+                boot: 0,
+                number: 0,
+            };
+            let next = self.by_session.range_from(&(from, QueueId(0))).next();
+            match next {
+                Some(((session, _), ())) => nodes.push(session.node),
+                None => return nodes,
+            }
+        }
     }
 
     /// Queues that ended with the runs of a node before this one.
@@ -188,6 +200,17 @@ impl Routing {
         }
         self.start_count += 1;
         Arc::make_mut(&mut self.starts).insert(node, (self.start_count, boot));
+        self.drop_transient_exchanges();
+    }
+
+    /// A node is no member any more: exchanges do not wait for its next start.
+    pub(crate) fn node_removed(&mut self, node: NodeId) {
+        if Arc::make_mut(&mut self.starts).remove(&node).is_some() {
+            self.drop_transient_exchanges();
+        }
+    }
+
+    fn drop_transient_exchanges(&mut self) {
         let earliest = self.starts.values().map(|(start, _)| *start).min();
         let earliest = earliest.unwrap_or_default();
         let gone: Vec<ExchangeId> = self

@@ -31,6 +31,7 @@ const CREATE_VHOST: u8 = 9;
 const DELETE_VHOST: u8 = 10;
 const PUT_POLICY: u8 = 11;
 const DELETE_POLICY: u8 = 12;
+const NOTHING: u8 = 13;
 
 /// A change of what routes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,6 +112,8 @@ pub enum RoutingCommand {
         /// Its name.
         name: String,
     },
+    /// Change nothing: whoever hears of it knows all that was decided before.
+    Nothing,
 }
 
 /// A binding as it is asked for.
@@ -242,6 +245,7 @@ impl RoutingCommand {
                 write_flag(writer, *is_operator);
                 writer.text(name);
             }
+            Self::Nothing => writer.u8(NOTHING),
         }
     }
 
@@ -294,6 +298,7 @@ impl RoutingCommand {
                 is_operator: read_flag(reader)?,
                 name: reader.text()?.to_owned(),
             },
+            NOTHING => Self::Nothing,
             tag => return Err(reader.unknown_tag("routing command", tag)),
         })
     }

@@ -111,7 +111,7 @@ fn produce(cluster: &mut Cluster) -> Vec<Offset> {
     offsets
 }
 
-fn three() -> Cluster {
+pub(crate) fn three() -> Cluster {
     let mut cluster = Cluster::found(3);
     cluster.join();
     cluster.join();

@@ -11,6 +11,7 @@ use weir_model::{
 };
 
 use crate::{
+    admin_cluster::three,
     nodes::Cluster,
     queues::{Client, message, short},
 };
@@ -340,4 +341,54 @@ fn a_message_id_that_comes_again_within_the_window_is_stored_once() {
         panic!("no queue");
     };
     assert_eq!(declared.message_count, 2);
+}
+
+#[test]
+fn what_one_node_has_declared_is_known_to_the_other_at_once() {
+    let mut cluster = two();
+    let mut here = Client::open(&mut cluster, FOUNDER);
+    let mut there = Client::open(&mut cluster, OTHER);
+    for number in 0..20 {
+        let name = format!("q{number}");
+        here.declare(&mut cluster, &name);
+        assert!(exists(&mut there, &mut cluster, &name), "{name}");
+        let delete = QueueRequest::DeleteQueue {
+            session: there.session(),
+            name: short(&name),
+            if_unused: false,
+            if_empty: false,
+        };
+        there.ask(&mut cluster, delete);
+        assert!(!exists(&mut here, &mut cluster, &name), "{name}");
+    }
+}
+
+#[test]
+fn exclusive_queues_of_a_node_that_is_lost_go_and_their_names_are_free() {
+    let mut cluster = three();
+    let lost = NodeId(3);
+    let mut owner = Client::open(&mut cluster, lost);
+    let mut other = Client::open(&mut cluster, FOUNDER);
+    let own = DeclareQueue {
+        is_exclusive: true,
+        ..queue(&owner, "own")
+    };
+    let answer = owner.ask(&mut cluster, QueueRequest::DeclareQueue(own));
+    assert!(matches!(answer, QueueOutcome::Declared(_)), "{answer:?}");
+    cluster.set_up(lost, false);
+    // Two seconds: it may come back.
+    cluster.rounds(100);
+    let request = passive(&other, "own");
+    let answer = other.ask(&mut cluster, request);
+    assert!(
+        matches!(answer, QueueOutcome::Refused(Refused::Locked { .. })),
+        "{answer:?}"
+    );
+    cluster.rounds(300);
+    let mine = DeclareQueue {
+        is_exclusive: true,
+        ..queue(&other, "own")
+    };
+    let answer = other.ask(&mut cluster, QueueRequest::DeclareQueue(mine));
+    assert!(matches!(answer, QueueOutcome::Declared(_)), "{answer:?}");
 }

@@ -51,18 +51,18 @@ impl QueueKeeper {
             self.away_since.clear();
             return;
         }
-        let topology = node.topology.load_full();
-        for id in topology.nodes().keys() {
-            if node.boot_of(*id).is_some() {
-                self.away_since.remove(id);
+        let owners = node.topology.load().routing().nodes_with_transient_queues();
+        self.away_since.retain(|id, _| owners.contains(id));
+        for id in owners {
+            if node.boot_of(id).is_some() {
+                self.away_since.remove(&id);
                 continue;
             }
-            let since = *self.away_since.entry(*id).or_insert(now);
-            let has_queues = || topology.routing().has_queues_of_runs(*id);
-            if now.since(since) >= MAX_AWAY_MS && has_queues() {
-                self.away_since.insert(*id, now);
+            let since = *self.away_since.entry(id).or_insert(now);
+            if now.since(since) >= MAX_AWAY_MS {
+                self.away_since.insert(id, now);
                 tracing::info!(node = %id, "its transient queues end with the node");
-                node.node_lost(*id);
+                node.node_lost(id);
             }
         }
     }

@@ -3,6 +3,7 @@
 mod append;
 mod ask;
 mod consume;
+mod current;
 mod dead_letters;
 mod death;
 mod deliver;

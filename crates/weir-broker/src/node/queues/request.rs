@@ -17,8 +17,7 @@ use crate::{
 };
 
 impl Node {
-    /// Takes a request about exchanges and queues.
-    pub(crate) fn queue_request(self: &Arc<Self>, request: QueueRequest, reply: Reply) {
+    pub(super) fn take_queue_request(self: &Arc<Self>, request: QueueRequest, reply: Reply) {
         match request {
             QueueRequest::Open(open) => self.open_session(open, reply),
             QueueRequest::End { session } => self.end_session(&session, Some(reply)),

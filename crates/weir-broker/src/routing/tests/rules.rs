@@ -275,6 +275,18 @@ fn what_is_transient_goes_when_its_node_starts_again() {
     {}
     assert_eq!(world.route("", "r"), []);
     assert!(!world.has_exchange("e"));
+    // A node that is no member any more is not waited for.
+    let made = world.exchange_as("f", ExchangeKind::Fanout, |e| e.is_durable = false);
+    made.unwrap();
+    while world
+        .apply(start(1, 9))
+        .is_ok_and(|outcome| has_more(&outcome))
+    {}
+    assert!(world.has_exchange("f"));
+    let remove = MetadataCommand::RemoveNode { node: NodeId(2) };
+    world.admit(2);
+    world.state.apply(&super::world::AT, remove);
+    assert!(!world.has_exchange("f"));
 }
 
 fn has_more(outcome: &RoutingOutcome) -> bool {

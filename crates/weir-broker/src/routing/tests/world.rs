@@ -101,6 +101,18 @@ impl World {
         }
     }
 
+    /// Makes a node a member; its id is the next one.
+    pub(super) fn admit(&mut self, id: u64) {
+        let admit = MetadataCommand::AdmitNode {
+            incarnation: 9,
+            peer_address: "10.0.0.9:9192".to_owned(),
+            kafka_host: "localhost".to_owned(),
+            kafka_port: 9093,
+        };
+        let outcome = self.state.apply(&AT, admit);
+        assert_eq!(outcome, MetadataOutcome::NodeAdmitted(NodeId(id)));
+    }
+
     pub(super) fn apply(&mut self, command: RoutingCommand) -> Decided {
         let command = MetadataCommand::Routing(command);
         let bytes = command.encode();
