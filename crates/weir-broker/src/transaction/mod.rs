@@ -6,6 +6,8 @@
 
 pub mod command;
 pub(crate) mod conversations;
+#[cfg(test)]
+mod early_tests;
 mod format;
 #[cfg(test)]
 mod late_tests;

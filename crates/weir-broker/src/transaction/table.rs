@@ -146,8 +146,7 @@ impl TransactionTable {
     ) -> Result<Vec<Result<(), ErrorKind>>, ErrorKind> {
         let transaction = self.ids.get(id);
         let transaction = transaction.ok_or(ErrorKind::InvalidProducerIdMapping)?;
-        transaction.check_producer(producer)?;
-        transaction.check_not_ending()?;
+        transaction.check_beginning(producer)?;
         let is_open = transaction.state == TransactionState::Ongoing;
         let verified = partitions.iter().map(|partition| {
             let is_part = is_open && transaction.partitions.contains(partition);

@@ -209,7 +209,7 @@ fn an_epoch_that_is_used_up_goes_over_to_another_id_once_all_have_heard() {
 
 impl World {
     /// A bump without the checks of every step: there are thousands.
-    fn table_only_init(&mut self, known: Option<ProducerEpoch>) -> ProducerEpoch {
+    pub(super) fn table_only_init(&mut self, known: Option<ProducerEpoch>) -> ProducerEpoch {
         let fresh = self.fresh();
         let init = TransactionCommand::Init(Init {
             transaction: "tx".to_owned(),

@@ -114,6 +114,21 @@ impl Transaction {
         Ok(())
     }
 
+    /// Whether a client may begin something. One that has been told of the id to go on with asks
+    /// before that id is the transaction's: it waits as any other does for an end.
+    pub(super) fn check_beginning(&self, producer: ProducerEpoch) -> Result<(), ErrorKind> {
+        if self.goes_on_as(producer) {
+            return Err(ErrorKind::ConcurrentTransactions);
+        }
+        self.check_producer(producer)?;
+        self.check_not_ending()
+    }
+
+    /// Whether that is the producer once what is being ended is over, under an id of its own.
+    fn goes_on_as(&self, producer: ProducerEpoch) -> bool {
+        self.is_ending() && self.next == Some(producer.id) && producer.epoch == 0
+    }
+
     /// A producer begins, or begins again (KIP-360).
     pub(super) fn init(
         &mut self,
@@ -127,6 +142,9 @@ impl Transaction {
                 // Its answer may have been lost when the id's epochs were used up.
                 || (Some(known.id) == self.previous && known.epoch >= LAST_EPOCH)
         };
+        if known.is_some_and(|known| self.goes_on_as(known)) {
+            return Err(ErrorKind::ConcurrentTransactions);
+        }
         if !known.is_none_or(is_ours) {
             return Err(ErrorKind::ProducerFenced);
         }
@@ -174,8 +192,7 @@ impl Transaction {
         partitions: Vec<PartitionId>,
         now: Millis,
     ) -> Answer {
-        self.check_producer(producer)?;
-        self.check_not_ending()?;
+        self.check_beginning(producer)?;
         if self.partitions.len() + partitions.len() > MAX_PARTITIONS_PER_TRANSACTION {
             return Err(ErrorKind::Overloaded);
         }
@@ -194,6 +211,9 @@ impl Transaction {
         let End {
             producer, commit, ..
         } = *end;
+        if self.goes_on_as(producer) {
+            return Err(ErrorKind::ConcurrentTransactions);
+        }
         let is_repeat = self.is_repeated_end(producer);
         if producer.id != self.producer.id && !is_repeat {
             return Err(ErrorKind::InvalidProducerIdMapping);
@@ -210,6 +230,12 @@ impl Transaction {
                 return Ok(self.going_on());
             }
             (TransactionState::PrepareCommit, true) | (TransactionState::PrepareAbort, false) => {
+                return Err(ErrorKind::ConcurrentTransactions);
+            }
+            // The transaction before is meant by nobody who has the epoch that its end gave.
+            (TransactionState::PrepareCommit | TransactionState::PrepareAbort, _)
+                if end.bumps && !is_repeat =>
+            {
                 return Err(ErrorKind::ConcurrentTransactions);
             }
             // Nothing may have come to be part of it, and the client cannot know (KIP-890).
