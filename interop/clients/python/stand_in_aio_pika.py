@@ -28,7 +28,7 @@ class DockerClient:
 client = types.ModuleType("tests.docker_client")
 client.ContainerInfo = ContainerInfo
 client.DockerClient = DockerClient
-client.DockerHostInfo = None
+client.DockerHostInfo = ContainerInfo
 client.DockerNotAvailableError = RuntimeError
 client.check_docker_available = lambda: None
 sys.modules["tests.docker_client"] = client
