@@ -57,6 +57,14 @@ pub enum QueueRequest {
     },
     /// Answered by [`QueueOutcome::Published`] once everything is on stable storage.
     Publish(Publish),
+    /// Whether these messages could be published as things stand; nothing is stored. Answered by
+    /// [`QueueOutcome::Done`], or refused as the first one that could not.
+    CheckPublish {
+        /// Who asks.
+        session: Arc<QueueSession>,
+        /// Which; their bodies do not matter.
+        messages: Vec<Message>,
+    },
     /// Answered by [`QueueOutcome::Done`] before the first message comes.
     Consume(Consume),
     /// Answered by [`QueueOutcome::Done`] after the last message has come.

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use weir_broker::api::queues::{
-    Bind, ConsumerTag, DeclareExchange, DeclareQueue, Destination, QueueOutcome, QueueRequest,
-    Refused, Tiding, Verdict,
+    Bind, ConsumerTag, DeclareExchange, DeclareQueue, Destination, Message, QueueOutcome,
+    QueueRequest, Refused, Tiding, Verdict,
 };
 use weir_model::{
     NodeId,
@@ -361,6 +361,46 @@ fn what_one_node_has_declared_is_known_to_the_other_at_once() {
         there.ask(&mut cluster, delete);
         assert!(!exists(&mut here, &mut cluster, &name), "{name}");
     }
+}
+
+#[test]
+fn a_check_of_messages_finds_what_another_node_has_declared_and_stores_nothing() {
+    let mut cluster = two();
+    let mut here = Client::open(&mut cluster, FOUNDER);
+    let mut there = Client::open(&mut cluster, OTHER);
+    here.declare(&mut cluster, "t");
+    let check = |client: &mut Client, cluster: &mut Cluster, exchange: &str| {
+        let to = Message {
+            exchange: short(exchange),
+            ..message("t", "body")
+        };
+        let check = QueueRequest::CheckPublish {
+            session: client.session(),
+            messages: vec![message("t", "body"), to],
+        };
+        client.ask(cluster, check)
+    };
+    for number in 0..20 {
+        let name = format!("x{number}");
+        let answer = check(&mut there, &mut cluster, &name);
+        let is_unknown = matches!(answer, QueueOutcome::Refused(Refused::NoExchange { .. }));
+        assert!(is_unknown, "{answer:?}");
+        let declare = DeclareExchange {
+            session: here.session(),
+            name: short(&name),
+            kind: short("fanout"),
+            is_passive: false,
+            is_durable: true,
+            is_auto_delete: false,
+            is_internal: false,
+            arguments: FieldTable::default(),
+        };
+        let answer = here.ask(&mut cluster, QueueRequest::DeclareExchange(declare));
+        assert!(matches!(answer, QueueOutcome::Done), "{answer:?}");
+        let answer = check(&mut there, &mut cluster, &name);
+        assert!(matches!(answer, QueueOutcome::Done), "{answer:?}");
+    }
+    assert!(there.get(&mut cluster, true).is_none());
 }
 
 #[test]

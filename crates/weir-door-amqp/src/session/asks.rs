@@ -75,7 +75,7 @@ impl Label {
             | QueueRequest::DeclareQueue(_)
             | QueueRequest::DeleteQueue { .. } => Self::Topology,
             QueueRequest::Purge { .. } => Self::Purge,
-            QueueRequest::Publish(_) => Self::Publish,
+            QueueRequest::Publish(_) | QueueRequest::CheckPublish { .. } => Self::Publish,
             QueueRequest::Consume(_) | QueueRequest::Cancel { .. } | QueueRequest::Limit { .. } => {
                 Self::Consumer
             }

@@ -206,6 +206,7 @@ impl Channel {
     /// Hands over what was collected.
     pub(super) fn flush(&mut self, link: &mut Link) -> Result<(), Failure> {
         self.flush_batch(link)?;
+        self.check_transaction(link)?;
         if !self.settled.is_empty() {
             let deliveries = std::mem::take(&mut self.settled);
             let request = QueueRequest::Settle {

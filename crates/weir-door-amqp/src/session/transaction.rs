@@ -1,5 +1,6 @@
 //! The class `tx`: messages and acknowledgements that count together.
 
+use bytes::Bytes;
 use weir_broker::api::queues::{
     DeliveryId, Message, Publish, QueueOutcome, QueueRequest, Settlement,
 };
@@ -23,6 +24,10 @@ const MAX_TRANSACTION_COUNT: usize = 1 << 16;
 #[derive(Debug, Default)]
 pub(super) struct Transaction {
     batch: Batch,
+    /// Messages, without their bodies, of which it is not known whether they could be published,
+    /// and their bytes.
+    unchecked: Vec<Message>,
+    unchecked_bytes: usize,
     settled: Vec<(u64, Delivery, Settlement)>,
 }
 
@@ -34,6 +39,11 @@ impl Transaction {
         bytes: usize,
         transacted_bytes: usize,
     ) -> Result<(), Failure> {
+        self.unchecked_bytes += bytes - message.body.len();
+        self.unchecked.push(Message {
+            body: Bytes::new(),
+            ..message.clone()
+        });
         self.batch.add(message, bytes);
         let is_large = transacted_bytes > MAX_TRANSACTION_BYTES
             || self.batch.messages.len() > MAX_TRANSACTION_COUNT;
@@ -79,6 +89,24 @@ impl Channel {
             }
             method => Err(misplaced(method)),
         }
+    }
+
+    /// What could not be published is told when it comes, as RabbitMQ does: there the publisher
+    /// is still at it.
+    pub(super) fn check_transaction(&mut self, link: &mut Link) -> Result<(), Failure> {
+        let Mode::Transaction(transaction) = &mut self.mode else {
+            return Ok(());
+        };
+        if transaction.unchecked.is_empty() {
+            return Ok(());
+        }
+        let bytes = std::mem::take(&mut transaction.unchecked_bytes);
+        let request = QueueRequest::CheckPublish {
+            session: link.session()?,
+            messages: std::mem::take(&mut transaction.unchecked),
+        };
+        self.ask_beside(link, request, bytes, Then::Noted(PUBLISH));
+        Ok(())
     }
 
     fn transaction(&mut self) -> Result<&mut Transaction, Failure> {
@@ -164,7 +192,7 @@ impl Channel {
     /// Messages are forgotten; what was acknowledged is not.
     fn roll_back(&mut self, link: &mut Link) {
         if let Mode::Transaction(transaction) = &mut self.mode {
-            let Transaction { batch, settled } = std::mem::take(transaction);
+            let Transaction { batch, settled, .. } = std::mem::take(transaction);
             link.transacted_bytes -= batch.bytes;
             for (tag, delivery, _) in settled {
                 self.unacked.add(tag, delivery);
@@ -183,6 +211,10 @@ impl Channel {
     }
 }
 
+const PUBLISH: MethodId = MethodId {
+    class: 60,
+    method: 40,
+};
 const COMMIT: MethodId = MethodId {
     class: 90,
     method: 20,

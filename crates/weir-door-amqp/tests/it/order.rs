@@ -201,6 +201,7 @@ fn outcome(request: &QueueRequest) -> QueueOutcome {
         QueueRequest::Get { .. } => QueueOutcome::Got(Some((delivered(1), 0))),
         QueueRequest::DeclareExchange(_)
         | QueueRequest::DeleteExchange { .. }
+        | QueueRequest::CheckPublish { .. }
         | QueueRequest::Bind(_)
         | QueueRequest::Unbind(_)
         | QueueRequest::Consume(_)

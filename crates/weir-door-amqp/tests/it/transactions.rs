@@ -1,8 +1,9 @@
 //! The class `tx`.
 
-use weir_broker::api::queues::{QueueOutcome, QueueRequest, Settlement, Verdict};
+use weir_broker::api::queues::{Message, QueueOutcome, QueueRequest, Refused, Settlement, Verdict};
 use weir_door::Session;
 use weir_door_amqp::codec::{Method, method};
+use weir_model::fields::examples::short;
 
 use crate::client::{Client, delivery_id, message_bytes, of_queue};
 
@@ -11,6 +12,14 @@ fn transacted() -> Client {
     client.send(1, method::TxSelect {});
     assert!(matches!(client.one(), Method::TxSelectOk(_)));
     client
+}
+
+/// What is asked about messages as they come.
+fn checked(client: &mut Client, outcome: QueueOutcome) -> Vec<Message> {
+    match client.answer_next(outcome) {
+        QueueRequest::CheckPublish { messages, .. } => messages,
+        request => panic!("{request:?}"),
+    }
 }
 
 #[test]
@@ -26,6 +35,10 @@ fn messages_and_acknowledgements_count_when_they_are_committed() {
     client.raw(&message_bytes(1, "q", false, "a"));
     client.send(1, ack);
     client.raw(&message_bytes(1, "q", true, "b"));
+    for _ in 0..2 {
+        let messages = checked(&mut client, QueueOutcome::Done);
+        assert!(messages.len() == 1 && messages[0].body.is_empty());
+    }
     assert!(client.asks_nothing());
     client.send(1, method::TxCommit {});
     let (ticket, publish) = client.ask_publish();
@@ -51,6 +64,7 @@ fn what_is_rolled_back_never_was() {
     client.said();
     let held_bytes = client.session.held_bytes();
     client.raw(&message_bytes(1, "q", false, "a"));
+    checked(&mut client, QueueOutcome::Done);
     assert!(client.session.held_bytes() > held_bytes);
     let nack = method::BasicNack {
         delivery_tag: 1,
@@ -67,6 +81,33 @@ fn what_is_rolled_back_never_was() {
         panic!("nothing settled");
     };
     assert_eq!(deliveries, [(delivery_id(1), Settlement::Reject)]);
+}
+
+#[test]
+fn what_could_not_be_published_is_told_when_it_comes_and_nothing_of_it_counts() {
+    let refused = || {
+        QueueOutcome::Refused(Refused::NoExchange {
+            vhost: "/".to_owned(),
+            name: short("nope"),
+        })
+    };
+    for commits in [false, true] {
+        let mut client = transacted();
+        client.raw(&message_bytes(1, "q", false, "a"));
+        checked(&mut client, QueueOutcome::Done);
+        client.raw(&message_bytes(1, "nope", false, "b"));
+        if commits {
+            // It waits for what came before it.
+            client.send(1, method::TxCommit {});
+        }
+        checked(&mut client, refused());
+        let Method::ChannelClose(close) = client.one() else {
+            panic!("the channel goes on");
+        };
+        assert_eq!(close.reply_code, 404);
+        assert_eq!((close.class_id, close.method_id), (60, 40));
+        assert!(client.asks_nothing());
+    }
 }
 
 #[test]
@@ -91,6 +132,7 @@ fn a_transaction_has_its_longest_length() {
     let message = message_bytes(1, "q", false, &"x".repeat(100 << 10));
     for _ in 0..163 {
         client.raw(&message);
+        checked(&mut client, QueueOutcome::Done);
     }
     assert!(client.said().is_empty() && client.session.wants_read());
     client.raw(&message);

@@ -8,7 +8,7 @@ use weir_model::{GroupId, fields::ShortString};
 use super::{QueueSession, replies::is_reply_address};
 use crate::{
     Node,
-    api::queues::{QueueRequest, REPLY_QUEUE},
+    api::queues::{Message, QueueRequest, REPLY_QUEUE},
     mailbox::Reply,
     routing::{Routing, RoutingCommand},
 };
@@ -18,6 +18,7 @@ enum Needed<'a> {
     Vhost(&'a str),
     Queue(&'a QueueSession, &'a ShortString),
     Exchange(&'a QueueSession, &'a ShortString),
+    Exchanges(&'a QueueSession, &'a [Message]),
 }
 
 impl Needed<'_> {
@@ -30,6 +31,10 @@ impl Needed<'_> {
             Self::Exchange(session, name) => routing
                 .vhost(&session.vhost)
                 .is_some_and(|vhost| routing.exchange(vhost.id, name).is_some()),
+            Self::Exchanges(session, messages) => messages
+                .iter()
+                .map(|message| &message.exchange)
+                .all(|name| name.is_empty() || Self::Exchange(session, name).is_known(routing)),
         }
     }
 }
@@ -49,6 +54,7 @@ fn needed(request: &QueueRequest) -> Option<Needed<'_>> {
         QueueRequest::Consume(consume) if consume.name.as_str() != REPLY_QUEUE => {
             Needed::Queue(&consume.session, &consume.name)
         }
+        QueueRequest::CheckPublish { session, messages } => Needed::Exchanges(session, messages),
         QueueRequest::DeleteQueue { session, name, .. }
         | QueueRequest::Purge { session, name }
         | QueueRequest::Get { session, name, .. } => Needed::Queue(session, name),

@@ -246,6 +246,19 @@ impl Node {
         }
     }
 
+    /// Says why the first of the messages that would be refused would be.
+    pub(super) fn check_publish(
+        self: &Arc<Self>,
+        session: &QueueSession,
+        messages: &[Message],
+        reply: Reply,
+    ) {
+        match self.routes(session, messages).first_refused() {
+            Some(refused) => refuse(reply, refused.clone()),
+            None => reply.send(Outcome::Queue(QueueOutcome::Done)),
+        }
+    }
+
     /// Publishes dead letters whose queues are known.
     pub(super) fn publish_letters(self: &Arc<Self>, letters: Vec<Lettered>, judged: Judged) {
         let now = self.clock.now();

@@ -22,6 +22,9 @@ impl Node {
             QueueRequest::Open(open) => self.open_session(open, reply),
             QueueRequest::End { session } => self.end_session(&session, Some(reply)),
             QueueRequest::Publish(publish) => self.publish(publish, reply),
+            QueueRequest::CheckPublish { session, messages } => {
+                self.check_publish(&session, &messages, reply);
+            }
             QueueRequest::Consume(consume) => self.consume(consume, reply),
             QueueRequest::Cancel {
                 session,
