@@ -27,14 +27,16 @@ pub(in crate::suites) fn pika(ground: &Ground<'_>) -> Result<Outcome> {
         .args([tree.join("tests"), tree.join("pika")]);
     place::run(command.arg(&copy))?;
     let (_, port) = ground.first();
+    install::replace(&copy.join("tests"), "py", &[("5672", port)])?;
     let tests = copy.join("tests/acceptance");
-    install::replace(&tests, "py", &[("5672", port)])?;
     let mut command = pytest::command(&copy, "pytest_tell", ground)?;
     command.args(["-p", "no:asyncio", "--timeout=60"]);
     for file in [
         "async_adapter_tests",
         "blocking_adapter_test",
         "enforce_one_basicget_test",
+        "thread_safe_bounded_queue_test",
+        "thread_safe_connection_test",
         "twisted_adapter_tests",
     ] {
         command.arg(tests.join(file).with_extension("py"));
