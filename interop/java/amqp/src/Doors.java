@@ -168,6 +168,32 @@ public final class Doors {
         end(channel, queue);
     }
 
+    /** Each transaction begins while the one before is being ended, and an aborted one may never have left the client. */
+    private static void transactionsOneAfterTheOther() throws Exception {
+        Channel channel = channel(0);
+        String queue = queueOverTopic(channel);
+        List<String> committed = new ArrayList<>();
+        try (KafkaProducer<byte[], byte[]> producer = producer(Map.of("transactional.id", Told.name("doors")))) {
+            producer.initTransactions();
+            for (int number = 0; number < 150; number++) {
+                producer.beginTransaction();
+                producer.send(new ProducerRecord<>(queue, bytes("" + number)));
+                if (number % 3 == 1) {
+                    producer.abortTransaction();
+                } else {
+                    producer.commitTransaction();
+                    committed.add("" + number);
+                }
+            }
+        }
+        List<String> taken = new ArrayList<>();
+        for (int count = 0; count < committed.size(); count++) {
+            taken.add(new String(take(channel, queue).getBody()));
+        }
+        Told.equal(taken, committed);
+        end(channel, queue);
+    }
+
     private static void keysAndReplay() throws Exception {
         Channel channel = channel(0);
         String queue = queueOverTopic(channel);
@@ -192,6 +218,7 @@ public final class Doors {
         told.add("headers", Doors::headers);
         told.add("from-kafka", Doors::fromKafka);
         told.add("transactions", Doors::transactions);
+        told.add("transactions-one-after-the-other", Doors::transactionsOneAfterTheOther);
         told.add("keys-and-replay", Doors::keysAndReplay);
         told.run("5.37.1");
     }
