@@ -197,13 +197,8 @@ impl Incoming {
     pub(super) fn needs_idle(&self) -> bool {
         match self {
             Self::Publish(_) => false,
-            Self::Method(method) => {
-                !is_settling(method)
-                    && !matches!(
-                        method,
-                        Method::ConfirmSelect(_) | Method::BasicQos(_) | Method::ChannelFlow(_)
-                    )
-            }
+            // Clients ask for the like of `basic.qos` to hear of what they have published.
+            Self::Method(method) => !is_settling(method),
         }
     }
 }

@@ -211,6 +211,7 @@ fn limits_go_with_the_consumer_and_with_the_channel() {
     assert_eq!(tags(&mut client), [1, 2]);
     client.send(1, ack(1, false));
     assert_eq!(tags(&mut client), [3]);
+    client.answer_next(QueueOutcome::Done);
     client.send(1, qos(0, true));
     assert!(matches!(
         client.said()[..],
@@ -219,6 +220,7 @@ fn limits_go_with_the_consumer_and_with_the_channel() {
             (1, Method::BasicDeliver(_), Some(_))
         ]
     ));
+    client.answer_next(QueueOutcome::Done);
     let size = method::BasicQos {
         prefetch_size: 1,
         ..Default::default()

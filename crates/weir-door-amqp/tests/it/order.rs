@@ -1,7 +1,9 @@
 //! Order on a channel, and bytes that are cut anywhere.
 
 use bytes::BytesMut;
-use weir_broker::api::queues::{DeclaredQueue, QueueOutcome, QueueRequest, QueueSession, Verdict};
+use weir_broker::api::queues::{
+    DeclaredQueue, QueueOutcome, QueueRequest, QueueSession, Refused, Verdict,
+};
 use weir_door_amqp::codec::{Method, method};
 use weir_model::fields::examples::short;
 
@@ -32,6 +34,31 @@ fn a_question_waits_for_what_came_before_and_what_comes_after_waits_for_it() {
     assert!(matches!(client.one(), Method::QueuePurgeOk(_)));
     let (_, publish) = client.ask_publish();
     assert_eq!(publish.messages[0].body, "b");
+}
+
+#[test]
+fn what_the_node_is_not_asked_for_is_answered_after_what_came_before_as_well() {
+    for method in [
+        Method::from(method::BasicQos::default()),
+        method::ConfirmSelect { nowait: false }.into(),
+        method::ChannelFlow { active: true }.into(),
+    ] {
+        for is_refused in [false, true] {
+            let mut client = Client::open();
+            client.raw(&message_bytes(1, "q", false, "a"));
+            client.send(1, method.clone());
+            let (ticket, _) = client.ask_publish();
+            assert!(client.said().is_empty(), "{method:?} has overtaken");
+            let verdict = match is_refused {
+                true => Verdict::Refused(Refused::Precondition("p".to_owned())),
+                false => Verdict::Stored,
+            };
+            client.answer(ticket, QueueOutcome::Published(vec![verdict]));
+            let said = client.one();
+            let is_closed = matches!(said, Method::ChannelClose(_));
+            assert_eq!(is_closed, is_refused, "{said:?}");
+        }
+    }
 }
 
 #[test]
