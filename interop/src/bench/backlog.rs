@@ -4,6 +4,7 @@
 use super::perf_test;
 use super::producer::{Producer, Stream};
 use super::report::{Hold, Report};
+use super::usage;
 use crate::node::Node;
 use crate::place;
 use crate::stop;
@@ -17,9 +18,13 @@ const PROBE_COUNT: u64 = 200_000;
 const PROBE_BYTES: u64 = 100;
 /// Those that wait come through the other door: it fills faster.
 const FILL: Stream = Stream::new(16, 1);
+/// Fills what the node keeps of recent messages, whichever they are, before its memory is looked at.
+const RECENT: Stream = Stream::new(1_000, 1);
+const RECENT_COUNT: u64 = 400_000;
 /// What may be left of a rate.
 const RATE_HOLD: Hold = Hold::AtLeast(0.8);
-/// How much more memory the node may have than with an empty queue, in MB, whatever waits in it.
+/// How much more memory the node may have than with an empty queue and as many recent messages, in
+/// MB, whatever waits in it.
 const MEMORY_HOLD: Hold = Hold::AtMost(64.0);
 /// How long a start may take, in seconds.
 const START_HOLD: Hold = Hold::AtMost(10.0);
@@ -45,6 +50,7 @@ pub(super) fn measure(
     let (publish, drain) = probe(&node, "empty")?;
     let words = format!("{publish:.0} published, {drain:.0} taken a second");
     report.line("queue that is empty", &words);
+    producer.send(&node.address(), "recent", RECENT_COUNT, RECENT)?;
     stop::sleep(SETTLE)?;
     let idle_mb = resident_mb(&node)?;
     for size in sizes {
@@ -133,10 +139,5 @@ fn ask(node: &Node, queue: &str, declares: bool) -> Result<u64> {
 }
 
 fn resident_mb(node: &Node) -> Result<f64> {
-    let pid = node.pid().context("the node runs")?;
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kb = line.and_then(|line| line.split_whitespace().next());
-    let kb: f64 = kb.context("the process has memory")?.parse()?;
-    Ok(kb / 1e3)
+    usage::resident_mb(node.pid().context("the node runs")?)
 }

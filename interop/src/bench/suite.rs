@@ -2,7 +2,7 @@
 
 use super::producer::Producer;
 use super::report::Report;
-use super::{backlog, catch_up, idle, throughput};
+use super::{backlog, bindings, catch_up, idle, throughput};
 use crate::place::RunDirectory;
 use crate::stop;
 use anyhow::Result;
@@ -20,6 +20,8 @@ enum Part {
     Idle,
     /// A queue with a million, ten million, a hundred million messages.
     Backlog,
+    /// A topic exchange with 100,000 bindings.
+    Bindings,
 }
 
 /// What `cargo xtask bench cluster` is asked for.
@@ -85,7 +87,13 @@ pub(crate) fn run(options: &Options, weir: &Path) -> Result<bool> {
     let producer = Producer::build(&path)?;
     let pace = options.pace();
     let mut report = Report::default();
-    let all = [Part::Throughput, Part::CatchUp, Part::Idle, Part::Backlog];
+    let all = [
+        Part::Throughput,
+        Part::CatchUp,
+        Part::Idle,
+        Part::Backlog,
+        Part::Bindings,
+    ];
     for part in all {
         if !options.only.is_empty() && !options.only.contains(&part) {
             continue;
@@ -104,6 +112,7 @@ pub(crate) fn run(options: &Options, weir: &Path) -> Result<bool> {
                 "backlog",
                 backlog::measure(&options.backlog(), weir, &path, &producer, &mut report),
             ),
+            Part::Bindings => ("bindings", bindings::measure(weir, &path, &mut report)),
         };
         if let Err(error) = outcome {
             stop::check()?;

@@ -148,6 +148,15 @@ pub(super) fn cpu_s(pid: u32) -> Result<f64> {
     Ok(of_process(pid)?.cpu_s)
 }
 
+/// Resident memory of a process, in MB.
+pub(super) fn resident_mb(pid: u32) -> Result<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kb = line.and_then(|line| line.split_whitespace().next());
+    let kb: f64 = kb.context("the process has memory")?.parse()?;
+    Ok(kb / 1e3)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
