@@ -7,7 +7,7 @@
 //! | 12 | `partition_leader_epoch` i32 | written by the broker, outside the CRC |
 //! | 16 | `magic` i8 | 2 |
 //! | 17 | `crc` u32 | CRC-32C from offset 21 to the end |
-//! | 21 | `attributes` i16 | bits 0-2 codec, 3 log-append time, 4 transactional, 5 control |
+//! | 21 | `attributes` i16 | bits 0-2 codec, 3 log-append time, 4 transactional, 5 control; ours: 14 [references](crate::reference) |
 //! | 23 | `last_offset_delta` i32 | |
 //! | 27 | `base_timestamp` i64 | ms since 1970 |
 //! | 35 | `max_timestamp` i64 | ms since 1970 |
@@ -33,6 +33,7 @@ const CODEC_MASK: i16 = 0b111;
 const LOG_APPEND_TIME: i16 = 1 << 3;
 const TRANSACTIONAL: i16 = 1 << 4;
 const CONTROL: i16 = 1 << 5;
+const REFERENCES: i16 = 1 << 14;
 
 /// Compression of a batch's records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +118,18 @@ impl BatchHeader {
     /// Decodes the header at the start of `bytes` and checks that the whole batch is there. The
     /// checksum is checked by [`verify_crc`], not here.
     pub fn parse(bytes: &[u8]) -> Result<Self, BatchError> {
+        let header = Self::parse_head(bytes)?;
+        if bytes.len() < header.size_bytes {
+            return Err(BatchError::Truncated {
+                needed: header.size_bytes,
+                had: bytes.len(),
+            });
+        }
+        Ok(header)
+    }
+
+    /// Decodes the header at the start of `bytes`, whether the rest of the batch is there or not.
+    pub fn parse_head(bytes: &[u8]) -> Result<Self, BatchError> {
         let header: &[u8; HEADER_BYTES] = bytes.first_chunk().ok_or(BatchError::Truncated {
             needed: HEADER_BYTES,
             had: bytes.len(),
@@ -131,12 +144,6 @@ impl BatchHeader {
             .and_then(|length| length.checked_add(LENGTH_PREFIX_BYTES))
             .filter(|size| *size >= HEADER_BYTES)
             .ok_or(BatchError::Length(batch_length))?;
-        if bytes.len() < size_bytes {
-            return Err(BatchError::Truncated {
-                needed: size_bytes,
-                had: bytes.len(),
-            });
-        }
         let attributes = i16_at(header, 21);
         let producer_id = i64_at(header, 43);
         Ok(Self {
@@ -174,6 +181,11 @@ impl BatchHeader {
     /// Whether the batch is a broker's own marker.
     pub fn is_control(&self) -> bool {
         self.attributes & CONTROL != 0
+    }
+
+    /// Whether values of its records may lie [elsewhere](crate::reference).
+    pub fn has_references(&self) -> bool {
+        self.attributes & REFERENCES != 0
     }
 }
 
@@ -240,6 +252,19 @@ pub fn set_codec(batch: &mut [u8], codec: Codec) {
     batch[21..23].copy_from_slice(&attributes.to_be_bytes());
     let length = i32::try_from(batch.len() - LENGTH_PREFIX_BYTES).expect("a batch is below 2 GiB");
     batch[8..12].copy_from_slice(&length.to_be_bytes());
+}
+
+/// Makes the header of a batch say that records of it are references. The checksum is left to
+/// [`mend_crc`].
+pub(crate) fn set_with_references(batch: &mut [u8]) {
+    let attributes = i16::from_be_bytes(array_at(batch, 21)) | REFERENCES;
+    batch[21..23].copy_from_slice(&attributes.to_be_bytes());
+}
+
+/// The other way round.
+pub(crate) fn set_without_references(batch: &mut [u8]) {
+    let attributes = i16::from_be_bytes(array_at(batch, 21)) & !REFERENCES;
+    batch[21..23].copy_from_slice(&attributes.to_be_bytes());
 }
 
 /// Makes the checksum of a whole batch that of its bytes.

@@ -4,9 +4,10 @@ use bytes::Bytes;
 
 use crate::{
     Offset, ProducerId,
-    batch::{HEADER_BYTES, MAGIC, PATCHED_BYTES, mend_crc, patched_head},
+    batch::{HEADER_BYTES, MAGIC, PATCHED_BYTES, mend_crc, patched_head, set_with_references},
     message::MessageForm,
     record::write_record_with,
+    reference::BodyReference,
 };
 
 /// A place in an idempotent producer's sequence.
@@ -28,6 +29,7 @@ pub struct BatchBuilder {
     count: u32,
     base_timestamp_ms: i64,
     max_timestamp_ms: i64,
+    has_references: bool,
 }
 
 impl BatchBuilder {
@@ -40,6 +42,7 @@ impl BatchBuilder {
             count: 0,
             base_timestamp_ms: 0,
             max_timestamp_ms: i64::MIN,
+            has_references: false,
         }
     }
 
@@ -57,6 +60,19 @@ impl BatchBuilder {
     pub fn push(&mut self, form: &MessageForm, body: &[u8], timestamp_ms: i64) -> u32 {
         let (delta_ms, at) = self.next(timestamp_ms);
         form.write(body, delta_ms, at, &mut self.bytes);
+        at
+    }
+
+    /// Appends a message whose body lies elsewhere. Gives its place in the batch.
+    pub fn push_reference(
+        &mut self,
+        form: &MessageForm,
+        body: BodyReference,
+        timestamp_ms: i64,
+    ) -> u32 {
+        self.has_references = true;
+        let (delta_ms, at) = self.next(timestamp_ms);
+        form.write_reference(body, delta_ms, at, &mut self.bytes);
         at
     }
 
@@ -99,6 +115,9 @@ impl BatchBuilder {
         bytes[27..35].copy_from_slice(&self.base_timestamp_ms.to_be_bytes());
         bytes[35..43].copy_from_slice(&self.max_timestamp_ms.to_be_bytes());
         bytes[57..61].copy_from_slice(&count.to_be_bytes());
+        if self.has_references {
+            set_with_references(&mut bytes);
+        }
         set_sequence(
             &mut bytes,
             sequence.unwrap_or(Sequence {

@@ -14,6 +14,7 @@ pub mod message;
 pub mod name;
 pub mod partitioner;
 pub mod record;
+pub mod reference;
 
 pub use error_kind::{Blame, ErrorKind};
 pub use id::{GroupId, NodeId, Offset, PartitionId, ProducerId, Term, TopicId};

@@ -19,6 +19,7 @@ pub use self::hop::Hop;
 use crate::{
     fields::{BasicProperties, DecodeError, FieldValue, Glance, Reader, ShortString, Writer},
     record::{Record, RecordError, Records, write_varint},
+    reference::{BodyReference, IS_REFERENCE},
 };
 
 /// The header with exchange, routing key and properties.
@@ -137,6 +138,27 @@ impl MessageForm {
 
     /// Appends the message as a record.
     pub fn write(&self, body: &[u8], delta_ms: i64, offset_delta: u32, out: &mut Vec<u8>) {
+        self.write_value(0, body, (delta_ms, offset_delta), out);
+    }
+
+    /// Appends the message as a record whose body lies elsewhere.
+    pub fn write_reference(
+        &self,
+        body: BodyReference,
+        delta_ms: i64,
+        offset_delta: u32,
+        out: &mut Vec<u8>,
+    ) {
+        self.write_value(IS_REFERENCE, &body.encode(), (delta_ms, offset_delta), out);
+    }
+
+    fn write_value(
+        &self,
+        attributes: i8,
+        body: &[u8],
+        (delta_ms, offset_delta): (i64, u32),
+        out: &mut Vec<u8>,
+    ) {
         let key_length = self.key.as_ref().map_or(-1, |key| length(key.len()));
         let (body_length, offset_delta) = (length(body.len()), i64::from(offset_delta));
         let numbers = [
@@ -151,7 +173,7 @@ impl MessageForm {
         let total = 1 + numbers_bytes + key.len() + body.len() + self.headers.len();
         out.reserve(MAX_VARINT_BYTES + total);
         write_varint(length(total), out);
-        out.push(0);
+        out.extend_from_slice(&attributes.to_be_bytes());
         write_varint(delta_ms, out);
         write_varint(offset_delta, out);
         write_varint(key_length, out);

@@ -6,6 +6,8 @@
 //!
 //! Source: Kafka's `DefaultRecord`.
 
+use crate::reference::IS_REFERENCE;
+
 /// Longest varint, in bytes.
 const MAX_VARINT_BYTES: usize = 10;
 
@@ -42,7 +44,7 @@ pub enum RecordError {
 pub struct Record<'a> {
     /// The whole record, its length included.
     pub raw: &'a [u8],
-    /// Attribute bits; none is used yet.
+    /// Attribute bits; Kafka uses none, we one: [`crate::reference`].
     pub attributes: i8,
     /// Time less the batch's base timestamp, in ms.
     pub timestamp_delta_ms: i64,
@@ -84,6 +86,36 @@ impl<'a> Record<'a> {
         write_varint(i64::try_from(length).expect("a length fits in i64"), out);
         out.extend_from_slice(&head);
         out.extend_from_slice(self.content);
+    }
+}
+
+impl Record<'_> {
+    /// Appends the record to `out` with another value, and says that this is its own.
+    pub(crate) fn write_with_value(&self, value: &[u8], out: &mut Vec<u8>) {
+        let mut before = Vec::with_capacity(5 * MAX_VARINT_BYTES);
+        before.extend_from_slice(&(self.attributes & !IS_REFERENCE).to_be_bytes());
+        write_varint(self.timestamp_delta_ms, &mut before);
+        write_varint(i64::from(self.offset_delta), &mut before);
+        let length = |length: usize| i64::try_from(length).expect("a length fits in i64");
+        write_varint(self.key.map_or(-1, |key| length(key.len())), &mut before);
+        before.extend_from_slice(self.key.unwrap_or_default());
+        write_varint(length(value.len()), &mut before);
+        let rest = self.after_value();
+        let total = before.len() + value.len() + rest.len();
+        out.reserve(MAX_VARINT_BYTES + total);
+        write_varint(length(total), out);
+        out.extend_from_slice(&before);
+        out.extend_from_slice(value);
+        out.extend_from_slice(rest);
+    }
+
+    /// The headers as they stand in the record, their count included.
+    fn after_value(&self) -> &[u8] {
+        let (rest, at) = (self.content, self.offset_delta);
+        let mut reader = Reader { rest, at };
+        let skipped = reader.nullable().and_then(|_| reader.nullable());
+        skipped.expect("walked once already");
+        reader.rest
     }
 }
 
