@@ -13,8 +13,13 @@
 //! - A batch whose records cannot be decoded stays as it is.
 //! - The active segment is left alone.
 //!
+//! A log of which ranges die, wherever they lie, is compacted by those instead ([`drop_dead`]).
+//!
 //! The new files count for nothing until the next flush takes them into its manifest.
 
+mod dead;
+#[cfg(test)]
+mod dead_tests;
 mod key_map;
 mod rewrite;
 mod run;
@@ -22,4 +27,5 @@ mod survey;
 #[cfg(test)]
 mod tests;
 
+pub use dead::{Live, LiveRange, drop_dead};
 pub use run::{Compaction, CompactionPolicy, MAX_KEY_MAP_BYTES, run};

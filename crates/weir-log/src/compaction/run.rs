@@ -6,7 +6,7 @@ use weir_model::{Offset, PartitionId, batch::BatchHeader};
 
 use super::{
     rewrite::{Fate, Times, fate},
-    survey::{Survey, base_offset, survey},
+    survey::{base_offset, survey},
 };
 use crate::{
     clock::Millis,
@@ -81,44 +81,9 @@ pub fn run(
         return Ok(Compaction::Nothing);
     }
     tidy(store.disk(), partition)?;
-    let mut passes = Passes {
-        store,
-        id: partition.id(),
-        policy,
-        made: Vec::new(),
-    };
-    let done = passes.run(sealed, dirty_from);
-    let is_current = || {
-        let manifest = partition.manifest();
-        sealed.iter().all(|segment| manifest.names(segment))
-    };
-    match done {
-        Ok((segments, pass_count)) => {
-            let outcome = Compaction::Staged {
-                before_bytes: sealed.iter().map(|segment| segment.size_bytes).sum(),
-                after_bytes: segments.iter().map(|segment| segment.size_bytes).sum(),
-                pass_count,
-            };
-            let replacement = Replacement {
-                from: sealed[0].base_offset,
-                to: sealed[sealed.len() - 1].next_offset,
-                segments,
-            };
-            if partition.stage(replacement) {
-                return Ok(outcome);
-            }
-            passes.remove_made();
-            Ok(Compaction::Nothing)
-        }
-        Err(error) => {
-            passes.remove_made();
-            if is_current() {
-                Err(error)
-            } else {
-                Ok(Compaction::Nothing)
-            }
-        }
-    }
+    let mut passes = Passes::new(store, partition.id(), policy.segment_bytes);
+    let done = passes.run(sealed, dirty_from, policy);
+    passes.stage(partition, sealed, done)
 }
 
 /// How many segments come before the first one with records that are too young.
@@ -141,25 +106,77 @@ fn dirty_from(sealed: &[SegmentMeta], policy: CompactionPolicy) -> Option<Offset
     (is_enough || is_overdue).then(|| sealed[at].base_offset)
 }
 
-struct Passes<'a> {
+pub(super) struct Passes<'a> {
     store: &'a PartitionStore,
     id: PartitionId,
-    policy: CompactionPolicy,
+    /// Rewritten segments are joined up to this length, in bytes.
+    segment_bytes: u64,
     /// Files of ours that are there.
     made: Vec<SegmentMeta>,
 }
 
-impl Passes<'_> {
+impl<'a> Passes<'a> {
+    pub(super) fn new(store: &'a PartitionStore, id: PartitionId, segment_bytes: u64) -> Self {
+        Self {
+            store,
+            id,
+            segment_bytes,
+            made: Vec::new(),
+        }
+    }
+
+    /// Lets the next flush take over what was done with `sealed`. After an error, or where the log has
+    /// changed meanwhile, everything is as it was.
+    pub(super) fn stage(
+        mut self,
+        partition: &Arc<PartitionLog>,
+        sealed: &[SegmentMeta],
+        done: Result<(Vec<SegmentMeta>, u32), FlushError>,
+    ) -> Result<Compaction, FlushError> {
+        let is_current = || {
+            let manifest = partition.manifest();
+            sealed.iter().all(|segment| manifest.names(segment))
+        };
+        match done {
+            Ok((segments, pass_count)) => {
+                let outcome = Compaction::Staged {
+                    before_bytes: sealed.iter().map(|segment| segment.size_bytes).sum(),
+                    after_bytes: segments.iter().map(|segment| segment.size_bytes).sum(),
+                    pass_count,
+                };
+                let replacement = Replacement {
+                    from: sealed[0].base_offset,
+                    to: sealed[sealed.len() - 1].next_offset,
+                    segments,
+                };
+                if partition.stage(replacement) {
+                    return Ok(outcome);
+                }
+                self.remove_made();
+                Ok(Compaction::Nothing)
+            }
+            Err(error) => {
+                self.remove_made();
+                if is_current() {
+                    Err(error)
+                } else {
+                    Ok(Compaction::Nothing)
+                }
+            }
+        }
+    }
+
     fn run(
         &mut self,
         sealed: &[SegmentMeta],
         mut dirty_from: Offset,
+        policy: CompactionPolicy,
     ) -> Result<(Vec<SegmentMeta>, u32), FlushError> {
         let end = sealed[sealed.len() - 1].next_offset;
         let mut segments = sealed.to_vec();
         let mut pass_count = 0;
         while dirty_from < end {
-            let map_bytes = self.policy.key_map_bytes;
+            let map_bytes = policy.key_map_bytes;
             let survey = survey(
                 self.store.files(),
                 self.id,
@@ -171,25 +188,36 @@ impl Passes<'_> {
             assert!(survey.end > dirty_from, "a pass gets on");
             let covered = segments.partition_point(|segment| segment.base_offset < survey.end);
             let rest = segments.split_off(covered);
-            let mut rewritten = self.rewrite(&segments, &survey, dirty_from)?;
+            let times = Times {
+                now: policy.now,
+                delete_retention_ms: policy.delete_retention_ms,
+            };
+            let fate_of = |header: &BatchHeader, batch: &[u8]| {
+                let was_compacted = base_offset(header) < dirty_from;
+                fate(header, batch, &survey, times, was_compacted)
+            };
+            let mut rewritten = self.rewrite(&segments, &fate_of)?;
             self.remove_intermediate(&segments);
             rewritten.extend(rest);
             segments = rewritten;
             dirty_from = survey.end;
             pass_count += 1;
         }
-        let dir = SegmentKey::dir(self.id);
-        let synced = self.store.disk().sync_dir(&dir);
-        synced.map_err(|error| write_error(&dir, &error))?;
+        self.sync_dir()?;
         Ok((segments, pass_count))
     }
 
+    pub(super) fn sync_dir(&self) -> Result<(), FlushError> {
+        let dir = SegmentKey::dir(self.id);
+        let synced = self.store.disk().sync_dir(&dir);
+        synced.map_err(|error| write_error(&dir, &error))
+    }
+
     /// Writes `inputs` anew, joined where they are short.
-    fn rewrite(
+    pub(super) fn rewrite(
         &mut self,
         inputs: &[SegmentMeta],
-        survey: &Survey,
-        dirty_from: Offset,
+        fate_of: &dyn Fn(&BatchHeader, &[u8]) -> Fate,
     ) -> Result<Vec<SegmentMeta>, FlushError> {
         let generations = inputs.iter().map(|s| s.generation & !BROUGHT_BIT);
         let generation = generations.max().unwrap_or(0) + 1;
@@ -198,13 +226,13 @@ impl Passes<'_> {
         let mut current: Option<Output> = None;
         for input in inputs {
             let joined = current.as_ref().map_or(0, Output::size_bytes) + input.size_bytes;
-            if joined > self.policy.segment_bytes
+            if joined > self.segment_bytes
                 && let Some(full) = current.take()
             {
                 outputs.push(full.finish(&mut buffer)?);
             }
             let out = current.get_or_insert_with(|| Output::new(input, generation));
-            self.rewrite_segment(input, survey, dirty_from, out, &mut buffer)?;
+            self.rewrite_segment(input, fate_of, out, &mut buffer)?;
             out.end_input(input);
         }
         if let Some(last) = current {
@@ -216,24 +244,18 @@ impl Passes<'_> {
     fn rewrite_segment(
         &mut self,
         input: &SegmentMeta,
-        survey: &Survey,
-        dirty_from: Offset,
+        fate_of: &dyn Fn(&BatchHeader, &[u8]) -> Fate,
         out: &mut Output,
         buffer: &mut AlignedBuf,
     ) -> Result<(), FlushError> {
         if input.size_bytes == 0 {
             return Ok(());
         }
-        let times = Times {
-            now: self.policy.now,
-            delete_retention_ms: self.policy.delete_retention_ms,
-        };
         let key = SegmentKey::new(self.id, input);
         let mut reader =
             SegmentReader::open(self.store.files(), key, *input).map_err(read_error)?;
         while let Some((header, batch)) = reader.next().map_err(read_error)? {
-            let was_compacted = base_offset(&header) < dirty_from;
-            match fate(&header, &batch, survey, times, was_compacted) {
+            match fate_of(&header, &batch) {
                 Fate::Keep => {
                     let facts = BatchFacts::of(&header);
                     self.writer(out, buffer)?.push(&facts, &batch)?;

@@ -2,6 +2,7 @@
 
 mod epochs;
 mod latest;
+mod refers;
 mod take_over;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -60,6 +61,8 @@ struct State {
     /// The batch with the latest record since the start: time and base offset.
     latest: Option<(i64, Offset)>,
     queued_for_eviction: bool,
+    /// See [`PartitionLog::refers`].
+    refers: bool,
     watchers: Vec<Arc<dyn Watcher>>,
     /// Those that are over go when there are this many: an idle partition calls none of them.
     prune_watchers_at: u32,
@@ -89,6 +92,7 @@ impl PartitionLog {
         manifest: PartitionManifest,
         budget: Arc<TailBudget>,
     ) -> Arc<Self> {
+        let is_stored = !manifest.segments.is_empty();
         let state = State {
             start: manifest.start,
             end: manifest.end(),
@@ -100,6 +104,7 @@ impl PartitionLog {
             staged_is_planned: false,
             brought: take_over::Brought::default(),
             queued_for_eviction: false,
+            refers: is_stored,
             watchers: Vec::new(),
             prune_watchers_at: MIN_PRUNED_WATCHERS,
         };

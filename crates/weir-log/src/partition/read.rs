@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use weir_model::Offset;
+use weir_model::{Offset, PartitionId};
 
 use super::PartitionLog;
 
@@ -43,6 +43,18 @@ pub struct ColdRead {
     pub(crate) from: Offset,
     pub(crate) max_bytes: usize,
     pub(crate) min_one: bool,
+}
+
+impl ColdRead {
+    /// What is read.
+    pub fn partition(&self) -> PartitionId {
+        self.partition.id()
+    }
+
+    /// From where on.
+    pub fn from(&self) -> Offset {
+        self.from
+    }
 }
 
 /// Answer of a lookup by time.

@@ -221,7 +221,8 @@ impl PartitionStore {
         cold::lookup(&self.files, lookup)
     }
 
-    fn run_on_pool<T: 'static>(
+    /// Runs work that reads from segments on the pool, as [`PartitionStore::read_cold`] does.
+    pub fn run_on_pool<T: 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&Self) -> Result<T, ReadError> + Send + 'static,
         done: Box<dyn FnOnce(Result<T, ReadError>) + Send>,

@@ -137,6 +137,7 @@ impl PartitionLog {
     /// way go on or begin again; watchers stay.
     pub fn take_over(&self, manifest: PartitionManifest) {
         let mut state = self.lock();
+        state.refers = true;
         let unflushed = state.tail.bytes_from(state.manifest.end());
         let tail = std::mem::take(&mut state.tail);
         let mut dropped = state.manifest.segments.clone();
