@@ -21,7 +21,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use weir_log::{
     Checkpoint, CheckpointError, CheckpointStore, FlushError, Millis, PartitionManifest,
-    SegmentPolicy,
+    compaction::Live,
     wal::{GroupCommit, WalPort},
 };
 use weir_model::{GroupId, PartitionId, Term};
@@ -68,6 +68,8 @@ pub enum CheckpointFailed {
 struct Inbox {
     plans: Vec<Plan>,
     requests: requests::Requests,
+    /// Bodies that are not dead, as shards have said when they were asked.
+    bodies: BTreeMap<PartitionId, Live>,
     is_closed: bool,
 }
 
@@ -306,13 +308,9 @@ impl Checkpointer {
     }
 
     fn flush(&self, plans: &[Plan]) -> Result<Vec<(PartitionId, PartitionManifest)>, FlushError> {
-        let topology = self.node.topology.load();
         let policy = |partition: PartitionId| {
-            let topic = topology.by_serial(partition.topic_serial());
-            topic.map_or_else(SegmentPolicy::default, |topic| SegmentPolicy {
-                segment_bytes: u64::from(topic.settings.segment_bytes),
-                segment_ms: topic.settings.roll_ms(),
-            })
+            let place = self.node.stored_as(partition);
+            place.map(|place| place.policy).unwrap_or_default()
         };
         let shard_plans = plans.iter().filter_map(|plan| match &plan.machine {
             MachinePlan::Shard(shard) => Some(shard),

@@ -126,6 +126,10 @@ fn check_header(batch: &[u8], header: &BatchHeader, config: &TopicConfig) -> Res
         let message = "Clients are not allowed to write control records.";
         return Err(Refused::batch(ErrorKind::InvalidRecord, message));
     }
+    if header.has_references() {
+        let message = "The batch has an attribute that clients do not use.";
+        return Err(Refused::batch(ErrorKind::InvalidRecord, message));
+    }
     if header.is_log_append_time() {
         let message = "Producer should not set timestamp type to LogAppendTime.";
         return Err(Refused::batch(ErrorKind::InvalidTimestamp, message));

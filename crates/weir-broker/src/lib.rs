@@ -3,6 +3,7 @@
 //! Knows neither sockets nor protocols.
 
 pub mod api;
+mod bodies;
 mod call;
 mod catch_up;
 mod checkpointer;

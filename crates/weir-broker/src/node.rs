@@ -21,6 +21,7 @@ mod producer_ids;
 pub(crate) mod queues;
 mod reassign;
 mod replicas;
+mod segments;
 mod stored;
 mod successor;
 mod topics;

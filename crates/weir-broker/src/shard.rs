@@ -1,11 +1,15 @@
 //! A shard: partitions, consumer groups and their offsets in one Raft group.
 
 mod apply;
+mod bodies;
+mod body_cache;
 mod checkpoint;
 mod command;
 mod consumers;
 mod dead_letters;
+mod env;
 mod era;
+mod fetched;
 mod forget;
 mod gets;
 mod groups;
@@ -35,6 +39,7 @@ use weir_raft::Handle;
 
 pub(crate) use self::hold::{Held, Question};
 pub(crate) use self::{
+    body_cache::{BodyCache, OpenBodies},
     checkpoint::{ShardBody, ShardPlan},
     command::ShardCommand,
     groups::place,
@@ -42,6 +47,7 @@ pub(crate) use self::{
 };
 use self::{era::Era, hold::Holding, pump::Pump};
 use crate::{
+    bodies::{Chunks, HeldChunks},
     checkpointer::CheckpointState,
     group::{ConsumerCoordinator, Coordinator, GroupConfig, GroupTable, OffsetTable},
     machine::Machine,
@@ -84,6 +90,8 @@ struct Partition {
     view: Option<Arc<TransactionView>>,
     /// What a queue makes of it, where it is one.
     queue: Option<Box<Queue>>,
+    /// Bodies of the group that its log refers to.
+    held: HeldChunks,
 }
 
 /// The state machine of one shard, with the coordinator of its consumer groups beside it.
@@ -92,6 +100,8 @@ pub(crate) struct Shard {
     env: ShardEnv,
     era: Era,
     partitions: BTreeMap<PartitionId, Partition>,
+    /// Bodies that are stored once for all queues, and which are referred to.
+    bodies: Chunks,
     groups: GroupTable,
     offsets: OffsetTable,
     config: GroupConfig,
@@ -110,6 +120,8 @@ pub(crate) struct Shard {
     overdue_at: Millis,
     /// Transactions whose partitions are being told of their end. Volatile, the leader's own.
     ending: BTreeSet<String>,
+    /// Dead bodies are not looked for again before. Volatile.
+    sweep_bodies_at: Millis,
     /// Volatile, the leader's own.
     pub(crate) coordinator: Coordinator<Reply>,
     /// Volatile, the leader's own.

@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use weir_log::{
-    FlushError, Millis, SegmentPolicy,
+    FlushError, Millis,
     ingest::{Ingest, IngestError},
     partition::PartitionLog,
 };
@@ -148,27 +148,18 @@ impl Repair {
         path: String,
         node: &Arc<Node>,
     ) -> Result<Option<Self>, FlushError> {
-        let topology = node.topology.load();
-        let place = topology
-            .by_serial(log.id().topic_serial())
-            .and_then(|topic| {
-                let index = i32::try_from(log.id().index()).ok()?;
-                Some((topic, topic.partition(index)?.1))
-            });
-        let (Some((topic, group)), Some(damaged)) = (place, log.segment_in(&path)) else {
+        let Some(place) = node.stored_as(log.id()) else {
+            return Ok(None);
+        };
+        let (group, Some(damaged)) = (place.group, log.segment_in(&path)) else {
             return Ok(None);
         };
         let sources = hand_over(node, group);
         if sources.is_empty() || log.start_offset() >= damaged.next_offset {
             return Ok(None);
         }
-        let policy = SegmentPolicy {
-            segment_bytes: u64::from(topic.settings.segment_bytes),
-            segment_ms: topic.settings.roll_ms(),
-        };
-        let is_compacted = topic.settings.cleanup_policy.compact;
         let store = &node.env.store;
-        match Ingest::begin_replacement(store, log, damaged, is_compacted, policy) {
+        match Ingest::begin_replacement(store, log, damaged, place.may_have_gaps, place.policy) {
             Ok(ingest) => Ok(Some(Self {
                 path,
                 ingest,

@@ -174,12 +174,9 @@ impl TakeOver {
                 return Ok(());
             }
         };
-        let topology = world.node.topology.load();
         for (at, stored) in body.partitions.iter().enumerate() {
             let log = world.node.env.open_partition(stored.id, Default::default());
-            let settings = topology
-                .by_serial(stored.id.topic_serial())
-                .map(|topic| &topic.settings);
+            let place = world.node.stored_as(stored.id);
             let missing = match log.missing(&stored.manifest, stored.manifest.start) {
                 Ok(missing) => missing,
                 Err(error) => {
@@ -187,19 +184,16 @@ impl TakeOver {
                     return Ok(());
                 }
             };
-            let is_compacted = settings.is_some_and(|settings| settings.cleanup_policy.compact);
+            let has_gaps = place.as_ref().is_some_and(|place| place.may_have_gaps);
             self.todo.extend(missing.into_iter().map(|mut range| {
-                range.may_have_gaps |= is_compacted;
+                range.may_have_gaps |= has_gaps;
                 (at, range)
             }));
             self.targets.push(Target {
                 log,
                 start: stored.manifest.start,
                 end: stored.manifest.end(),
-                policy: settings.map_or_else(SegmentPolicy::default, |settings| SegmentPolicy {
-                    segment_bytes: u64::from(settings.segment_bytes),
-                    segment_ms: settings.roll_ms(),
-                }),
+                policy: place.map(|place| place.policy).unwrap_or_default(),
             });
         }
         self.total_bytes = self.todo.iter().map(|(_, range)| range.size_bytes).sum();

@@ -7,11 +7,17 @@ use weir_log::{
     compaction::{self, Compaction, CompactionPolicy, MAX_KEY_MAP_BYTES},
     retention::{self, RetentionPolicy},
 };
-use weir_model::{GroupId, Offset};
-use weir_raft::Input;
+use weir_model::{GroupId, Offset, PartitionId};
+use weir_raft::{Context, Input};
 
 use super::{CheckpointFailed, Checkpointer};
-use crate::{metadata::TopicRecord, shard::ShardCommand};
+use crate::{
+    bodies::{SEGMENT_BYTES, group_of_bodies},
+    machine::Machine,
+    metadata::TopicRecord,
+    outcome::AppliedOutcome,
+    shard::ShardCommand,
+};
 
 impl Checkpointer {
     /// Looks after all partitions where it is time to.
@@ -27,6 +33,10 @@ impl Checkpointer {
         }
         let topology = self.node.topology.load_full();
         for log in self.node.env.registry.all() {
+            if group_of_bodies(log.id()).is_some() {
+                self.drop_dead_bodies(&log)?;
+                continue;
+            }
             let topic = topology.by_serial(log.id().topic_serial());
             let Some((topic, group)) = topic.and_then(|topic| {
                 let index = i32::try_from(log.id().index()).ok()?;
@@ -100,7 +110,56 @@ impl Checkpointer {
             key_map_bytes: MAX_KEY_MAP_BYTES,
             now,
         };
-        match compaction::run(&self.node.env.store, log, policy) {
+        let done = compaction::run(&self.node.env.store, log, policy);
+        self.compacted(log, done)
+    }
+
+    /// Lets go of bodies on the disk that nobody refers to.
+    fn drop_dead_bodies(&mut self, log: &Arc<PartitionLog>) -> Result<(), CheckpointFailed> {
+        let start = log.start_offset();
+        let manifest = log.manifest();
+        let dead = manifest.segments[..manifest.segment_at(start)].iter();
+        self.is_hurried |= dead.map(|segment| segment.size_bytes).sum::<u64>() > 0;
+        let known = self.state.lock().bodies.remove(&log.id());
+        self.ask_for_bodies(log.id());
+        let Some(live) = known else {
+            return Ok(());
+        };
+        // The checkpoint that will name the new files is taken after this: its state has no chunk
+        // either that they lack.
+        let done = compaction::drop_dead(&self.node.env.store, log, &live, SEGMENT_BYTES);
+        if matches!(done, Ok(Compaction::Staged { .. })) {
+            // There may be more, once this is in a checkpoint.
+            self.next_cleanup = Some(self.node.elapsed());
+        }
+        self.compacted(log, done)
+    }
+
+    /// Asks the group for the bodies that are not dead, for the next look.
+    fn ask_for_bodies(&self, bodies: PartitionId) {
+        let Some(group) = group_of_bodies(bodies) else {
+            return;
+        };
+        let state = Arc::clone(&self.state);
+        let visit = Box::new(
+            move |machine: &mut Machine, _: &mut Context<'_, AppliedOutcome>| {
+                if let Machine::Shard(shard) = machine {
+                    let live = shard.live_bodies();
+                    state.lock().bodies.extend(live);
+                }
+            },
+        );
+        self.node
+            .handle_of(group)
+            .send(Input::Visit { group, visit });
+    }
+
+    fn compacted(
+        &mut self,
+        log: &Arc<PartitionLog>,
+        done: Result<Compaction, FlushError>,
+    ) -> Result<(), CheckpointFailed> {
+        match done {
             Ok(Compaction::Nothing) => Ok(()),
             Ok(Compaction::Staged {
                 before_bytes,

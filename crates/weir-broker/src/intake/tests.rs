@@ -250,14 +250,15 @@ fn what_cannot_be_decompressed_is_refused_where_it_must_be() {
 
 #[test]
 fn what_only_brokers_write_is_refused() {
-    let with = |bits: u8| {
+    let with = |at: usize, bits: u8| {
         let mut bytes = keyed(Codec::None).to_vec();
-        bytes[22] |= bits;
+        bytes[at] |= bits;
         batch::mend_crc(&mut bytes);
         refusal(admit(bytes.into(), &config(&[]), NOW)).0
     };
-    assert_eq!(with(1 << 5), ErrorKind::InvalidRecord, "control");
-    assert_eq!(with(1 << 3), ErrorKind::InvalidTimestamp, "append time");
+    assert_eq!(with(22, 1 << 5), ErrorKind::InvalidRecord, "control");
+    assert_eq!(with(21, 1 << 6), ErrorKind::InvalidRecord, "references");
+    assert_eq!(with(22, 1 << 3), ErrorKind::InvalidTimestamp, "append time");
     let empty = sealed(Codec::None, 0, 0, b"");
     assert_eq!(
         refusal(admit(empty, &config(&[]), NOW)).0,

@@ -1,6 +1,7 @@
 //! Fetches: from memory at once, from disk through the pool, or parked until there is enough.
 
 mod watch;
+mod whole;
 
 use std::sync::{
     Arc, Mutex, PoisonError,
@@ -9,10 +10,11 @@ use std::sync::{
 
 use weir_log::{
     Millis,
-    partition::{PartitionLog, Read, ReadBatches, ReadError},
+    partition::{PartitionLog, Read, ReadBatches},
 };
 use weir_model::{ErrorKind, GroupId, Offset};
 
+use self::whole::MAX_REFERRING_BYTES;
 use super::{Node, Route, decided::cut_at};
 use crate::{
     api::{EpochEnd, Fetch, FetchPartition, Fetched, FetchedBatches, Outcome, ReadFrom},
@@ -253,11 +255,15 @@ impl Pass {
                     None => {}
                 }
             }
+            let limits = self.limits(place);
             let read = match (&place.log, &place.from) {
                 (Ok(_), Ok(_)) if self.task.is_undecided(place) => Read::AtEnd,
                 (Ok(log), Ok(from)) => {
-                    let left = self.task.max_bytes.saturating_sub(self.taken_bytes);
-                    log.read(*from, left.min(place.max_bytes), self.taken_bytes == 0)
+                    let max_bytes = match limits.refers {
+                        true => limits.max_bytes.min(MAX_REFERRING_BYTES),
+                        false => limits.max_bytes,
+                    };
+                    log.read(*from, max_bytes, limits.min_one)
                 }
                 (Err(error), _) | (Ok(_), Err(error)) => {
                     let error = *error;
@@ -266,7 +272,10 @@ impl Pass {
                 }
             };
             match read {
-                Read::Batches(batches) => self.answer_batches(batches),
+                Read::Batches(batches) => match self.answer_read(batches, limits) {
+                    Some(same) => self = same,
+                    None => return,
+                },
                 Read::AtEnd => self.answer_batches(ReadBatches::default()),
                 Read::OutOfRange { start, .. } => match self.out_of_range(start) {
                     Some(same) => self = same,
@@ -277,7 +286,7 @@ impl Pass {
                     return store.read_cold(
                         cold,
                         Box::new(move |result| {
-                            if let Some(same) = self.answer_cold(result) {
+                            if let Some(same) = self.answer_cold(result, limits) {
                                 same.run();
                             }
                         }),
@@ -378,29 +387,6 @@ impl Pass {
             self.run();
         });
         None
-    }
-
-    fn answer_cold(mut self, result: Result<ReadBatches, ReadError>) -> Option<Self> {
-        match result {
-            Ok(batches) => self.answer_batches(batches),
-            // An empty answer: the client asks again.
-            Err(ReadError::Busy) => self.answer_batches(ReadBatches::default()),
-            Err(ReadError::Closed) => self.answer_error(ErrorKind::ShuttingDown),
-            Err(ReadError::OutOfRange { start, .. }) => return self.out_of_range(start),
-            Err(error @ (ReadError::Corrupt { .. } | ReadError::Failed { .. })) => {
-                self.note_damage(&error);
-                self.answer_error(ErrorKind::StorageFailed);
-            }
-        }
-        Some(self)
-    }
-
-    fn note_damage(&self, error: &ReadError) {
-        tracing::error!(%error, "stored data cannot be read");
-        let place = &self.task.places[self.answers.len()];
-        if let (ReadError::Corrupt { path, .. }, Ok(log)) = (error, &place.log) {
-            self.task.node.offers.found_damage(log, path);
-        }
     }
 
     fn answer_batches(&mut self, batches: ReadBatches) {

@@ -270,9 +270,12 @@ fn looks<'a>(arrived: &Arrived<'a>) -> impl Iterator<Item = Look<'a>> + use<'a> 
     let evenly = arrived.batch.len() / usize::try_from(header.record_count.max(1)).unwrap_or(1);
     (0..header.record_count).map(move |_| {
         let record = records.next().and_then(Result::ok);
-        let body_bytes = match &record {
-            Some(record) => record.value.map_or(0, <[u8]>::len),
-            None => evenly,
+        let reference = record.filter(|_| header.has_references());
+        let reference = reference.and_then(|record| record.reference().ok().flatten());
+        let body_bytes = match (&record, reference) {
+            (_, Some(reference)) => usize::try_from(reference.length_bytes).unwrap_or(usize::MAX),
+            (Some(record), None) => record.value.map_or(0, <[u8]>::len),
+            (None, None) => evenly,
         };
         let glance = record.as_ref().and_then(Envelope::of).map(|own| own.glance);
         Look {

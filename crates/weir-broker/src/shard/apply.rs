@@ -10,6 +10,7 @@ use weir_raft::{Applied, ApplyError};
 use super::{Partition, Shard, ShardCommand, ShardEnv};
 use crate::{
     api::Produced,
+    bodies::{Chunks, HeldChunks, group_of_bodies},
     group::GroupCommand,
     outcome::AppliedOutcome,
     producer::{Arrival, ProducerTable, Verdict},
@@ -72,8 +73,12 @@ impl Shard {
             }
             ShardCommand::Trim { partition, start } => {
                 if let Some(partition) = self.partitions.get_mut(&partition) {
-                    partition.retain_from(start);
+                    partition.retain_from(start, &mut self.bodies);
                 }
+                AppliedOutcome::Done
+            }
+            ShardCommand::SweepBodies => {
+                self.sweep_bodies(at.now);
                 AppliedOutcome::Done
             }
         })
@@ -110,15 +115,21 @@ impl Shard {
         let append_time_ms = append_time(batch);
         let arrival = self.era.arrival(at, verified);
         let mut assigned = Vec::new();
-        let (base_offset, refused_from) =
-            match partition.append(at, id, batch.clone(), arrival, env, taking) {
-                Ok(Stored::Now(base)) => {
-                    let refused = partition.arrived(at, batch, base, taking, &mut assigned);
-                    (Ok(base), refused)
-                }
-                Ok(Stored::Before(base)) => (Ok(base), partition.refused_before(base)),
-                Err(error) => (Err(error), None),
-            };
+        let (base_offset, refused_from) = match partition.append(
+            at,
+            id,
+            batch.clone(),
+            arrival,
+            (env, &mut self.bodies),
+            taking,
+        ) {
+            Ok(Stored::Now(base)) => {
+                let refused = partition.arrived(at, batch, base, taking, &mut assigned);
+                (Ok(base), refused)
+            }
+            Ok(Stored::Before(base)) => (Ok(base), partition.refused_before(base)),
+            Err(error) => (Err(error), None),
+        };
         let log_start = partition.log.start_offset();
         self.pass_on(id, assigned);
         Produced {
@@ -177,6 +188,7 @@ pub(super) fn partition<'a>(
             producers: ProducerTable::default(),
             view: None,
             queue: None,
+            held: HeldChunks::default(),
         }
     })
 }
@@ -196,7 +208,7 @@ impl Partition {
         id: PartitionId,
         batch: Bytes,
         arrival: Arrival,
-        env: &ShardEnv,
+        (env, bodies): (&ShardEnv, &mut Chunks),
         taking: Taking,
     ) -> Result<Stored, ErrorKind> {
         // The leader has checked the batch; a batch that does not parse is refused on every
@@ -217,6 +229,11 @@ impl Partition {
             return Err(ErrorKind::PolicyViolation);
         }
         let base_offset = self.log.end_offset();
+        if header.has_references() {
+            let chunks = bodies.referred(&batch)?;
+            let last = base_offset.plus(u64::from(header.last_offset_delta));
+            self.refer(chunks, last, bodies);
+        }
         if header.is_transactional() {
             let view = self.view(id, env);
             if view.is_full() && arrival.verified.is_some() {
@@ -229,6 +246,9 @@ impl Partition {
             }
         } else {
             self.producers.record(&header, base_offset, at.now);
+        }
+        if group_of_bodies(id) == Some(at.group) {
+            bodies.appended(base_offset, &header, at.now);
         }
         self.store(at, &header, base_offset, batch, env);
         Ok(Stored::Now(base_offset))

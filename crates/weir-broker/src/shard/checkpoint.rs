@@ -1,11 +1,11 @@
 //! A shard's state as of one index: what a checkpoint holds, and what must be flushed for it.
 //!
-//! Encoded, version 4: `u8` version; the era: `u64` term, `i64` since in ms by its leader's clock
+//! Encoded, version 5: `u8` version; the era: `u64` term, `i64` since in ms by its leader's clock
 //! that never jumps; bytes offset table; bytes group table; bytes pending offsets; bytes
-//! transactions; `u32` partitions in ascending order of id, each `u64` id, `u64` first offset, bytes
-//! manifest, which may begin later, bytes producer table, bytes leader epochs: `u32` count, each
+//! transactions; bytes chunks of bodies; `u32` partitions in ascending order of id, each `u64` id,
+//! `u64` first offset, bytes manifest, which may begin later, bytes producer table, bytes leader epochs: `u32` count, each
 //! `i32` epoch, `u64` first offset; bytes aborted transactions; bytes queue, none where it is no
-//! queue.
+//! queue; bytes chunks of bodies that its log refers to.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,17 +19,23 @@ use weir_log::{
 };
 use weir_model::{GroupId, Offset, PartitionId};
 
-use super::{Partition, Shard, ShardEnv, Sweep, era::Era, hold::Holding, pump::Pump};
+use super::{
+    Partition, Shard, ShardEnv, Sweep,
+    bodies::{decode_bodies, decode_held, encode_bodies, encode_held},
+    era::Era,
+    hold::Holding,
+    pump::Pump,
+};
 use crate::{
+    bodies::Chunks,
     encoding::{DecodeError, Reader, Writer},
     group::{ConsumerCoordinator, Coordinator, GroupConfig, GroupTable, OffsetTable},
-    producer::ProducerTable,
     queue::Queue,
     transaction::{PendingOffsets, TransactionTable, TransactionView},
 };
 
-const VERSION: u8 = 4;
-const PARTITION_MIN_BYTES: usize = 8 + 8 + 4 + 4 + 4 + 4 + 4;
+const VERSION: u8 = 5;
+const PARTITION_MIN_BYTES: usize = 8 + 8 + 4 + 4 + 4 + 4 + 4 + 4;
 const EPOCH_BYTES: usize = 4 + 8;
 
 /// A shard at one index, taken on the worker, finished by the checkpointer.
@@ -45,6 +51,7 @@ struct TableBytes {
     groups: Bytes,
     pending: Bytes,
     transactions: Bytes,
+    bodies: Bytes,
 }
 
 /// The same, decoded.
@@ -54,6 +61,7 @@ struct Tables {
     groups: GroupTable,
     pending: PendingOffsets,
     transactions: TransactionTable,
+    bodies: Chunks,
 }
 
 struct PlannedPartition {
@@ -64,6 +72,7 @@ struct PlannedPartition {
     epochs: Bytes,
     aborted: Bytes,
     queue: Bytes,
+    held: Bytes,
 }
 
 /// A checkpoint's body, taken apart.
@@ -78,10 +87,11 @@ pub(crate) struct StoredPartition {
     pub(crate) id: PartitionId,
     start: Offset,
     pub(crate) manifest: PartitionManifest,
-    producers: Bytes,
+    pub(super) producers: Bytes,
     epochs: Bytes,
-    aborted: Bytes,
+    pub(super) aborted: Bytes,
     queue: Bytes,
+    held: Bytes,
 }
 
 impl TableBytes {
@@ -91,6 +101,7 @@ impl TableBytes {
             &self.groups,
             &self.pending,
             &self.transactions,
+            &self.bodies,
         ] {
             writer.bytes(table);
         }
@@ -103,6 +114,7 @@ impl TableBytes {
             groups: table()?,
             pending: table()?,
             transactions: table()?,
+            bodies: table()?,
         })
     }
 
@@ -112,6 +124,7 @@ impl TableBytes {
             groups: GroupTable::decode(&self.groups)?,
             pending: PendingOffsets::decode(&self.pending)?,
             transactions: TransactionTable::decode(&self.transactions)?,
+            bodies: decode_bodies(&self.bodies)?,
         })
     }
 }
@@ -141,6 +154,7 @@ impl ShardBody {
                 epochs: Bytes::copy_from_slice(reader.bytes()?),
                 aborted: Bytes::copy_from_slice(reader.bytes()?),
                 queue: Bytes::copy_from_slice(reader.bytes()?),
+                held: Bytes::copy_from_slice(reader.bytes()?),
             });
         }
         reader.finish()?;
@@ -169,6 +183,7 @@ impl ShardBody {
             writer.bytes(&partition.epochs);
             writer.bytes(&partition.aborted);
             writer.bytes(&partition.queue);
+            writer.bytes(&partition.held);
         }
         writer.finish()
     }
@@ -224,6 +239,7 @@ impl Shard {
             env,
             era: Era::default(),
             partitions: BTreeMap::new(),
+            bodies: Chunks::default(),
             groups: GroupTable::default(),
             offsets: OffsetTable::default(),
             config,
@@ -234,6 +250,7 @@ impl Shard {
             leads: false,
             overdue_at: Millis(0),
             ending: BTreeSet::new(),
+            sweep_bodies_at: Millis(0),
             coordinator: Coordinator::new(config),
             consumers: ConsumerCoordinator::new(config),
             sweep: Sweep::default(),
@@ -256,14 +273,17 @@ impl Shard {
             let (producers, view) = shard.env.transactions_of(&stored)?;
             let epochs = decode_epochs(&stored.epochs)?;
             let queue = decode_queue(&stored.queue)?;
+            let held = decode_held(&stored.held, &mut shard.bodies)?;
             let log = shard.env.own_partition(stored.id, stored.manifest);
             log.restore_epochs(epochs);
+            log.set_refers(!held.is_empty());
             let partition = Partition {
                 log,
                 start: stored.start,
                 producers,
                 view,
                 queue,
+                held,
             };
             shard.partitions.insert(stored.id, partition);
         }
@@ -274,23 +294,26 @@ impl Shard {
     /// keep their readers.
     pub(crate) fn restore_over(&mut self, body: &[u8]) -> Result<(), RestoreError> {
         let body = ShardBody::decode(body)?;
-        let tables = body.tables.decode()?;
+        let mut tables = body.tables.decode()?;
         let mut partitions = BTreeMap::new();
         for stored in body.partitions {
             let (producers, view) = self.env.transactions_of(&stored)?;
             let epochs = decode_epochs(&stored.epochs)?;
             let queue = decode_queue(&stored.queue)?;
+            let held = decode_held(&stored.held, &mut tables.bodies)?;
             let log = self
                 .env
                 .own_partition(stored.id, PartitionManifest::default());
             log.take_over(stored.manifest);
             log.restore_epochs(epochs);
+            log.set_refers(!held.is_empty());
             let partition = Partition {
                 log,
                 start: stored.start,
                 producers,
                 view,
                 queue,
+                held,
             };
             partitions.insert(stored.id, partition);
         }
@@ -321,6 +344,7 @@ impl Shard {
         self.groups = tables.groups;
         self.pending = tables.pending;
         self.transactions = tables.transactions;
+        self.bodies = tables.bodies;
     }
 
     fn tables(&self) -> TableBytes {
@@ -329,6 +353,7 @@ impl Shard {
             groups: self.groups.encode(),
             pending: self.pending.encode(),
             transactions: self.transactions.encode(),
+            bodies: encode_bodies(&self.bodies),
         }
     }
 
@@ -341,6 +366,7 @@ impl Shard {
                 groups: GroupTable::default().encode(),
                 pending: PendingOffsets::default().encode(),
                 transactions: TransactionTable::default().encode(),
+                bodies: encode_bodies(&Chunks::default()),
             },
             partitions: Vec::new(),
         };
@@ -357,6 +383,7 @@ impl Shard {
             epochs: encode_epochs(&partition.log.epochs()),
             aborted: partition.encode_aborted(),
             queue: partition.encode_queue(),
+            held: encode_held(&partition.held),
         };
         ShardPlan {
             era: self.era,
@@ -379,6 +406,7 @@ impl Shard {
             out.extend_from_slice(&encode_epochs(&partition.log.epochs()));
             out.extend_from_slice(&partition.encode_aborted());
             out.extend_from_slice(&partition.encode_queue());
+            out.extend_from_slice(&encode_held(&partition.held));
         }
         let logs = self.partitions.values();
         logs.map(|partition| Arc::clone(&partition.log)).collect()
@@ -438,61 +466,8 @@ impl ShardPlan {
             writer.bytes(&planned.epochs);
             writer.bytes(&planned.aborted);
             writer.bytes(&planned.queue);
+            writer.bytes(&planned.held);
         }
         writer.finish()
-    }
-}
-
-impl ShardEnv {
-    /// A partition of this node, in memory; its files are touched when they are needed. The
-    /// manifest counts only where the partition is not there yet.
-    pub(crate) fn open_partition(
-        &self,
-        id: PartitionId,
-        manifest: PartitionManifest,
-    ) -> Arc<PartitionLog> {
-        self.registry
-            .get_or_open(id, || self.store.partition(id, manifest))
-    }
-
-    /// The same for a shard whose state has the partition.
-    pub(super) fn own_partition(
-        &self,
-        id: PartitionId,
-        manifest: PartitionManifest,
-    ) -> Arc<PartitionLog> {
-        self.registry.own(id, || self.store.partition(id, manifest))
-    }
-
-    /// A partition's producers and, where it has had transactions, how these stand: shown to
-    /// readers at once.
-    fn transactions_of(
-        &self,
-        stored: &StoredPartition,
-    ) -> Result<(ProducerTable, Option<Arc<TransactionView>>), DecodeError> {
-        let producers = ProducerTable::decode(&stored.producers)?;
-        let view = TransactionView::decode(&stored.aborted)?;
-        view.set_first_open(producers.first_open());
-        if view.is_blank() && self.views.get(stored.id).is_none() {
-            return Ok((producers, None));
-        }
-        let shown = self.views.get_or_open(stored.id, Arc::default);
-        shown.replace(view);
-        Ok((producers, Some(shown)))
-    }
-
-    /// These partitions are in no group of this node any more: readers do not find them. Their
-    /// files stay, since a flush may be at work on them.
-    pub(super) fn close_partitions(
-        &self,
-        logs: impl Iterator<Item = Arc<PartitionLog>>,
-    ) -> Vec<PartitionId> {
-        let close = |log: Arc<PartitionLog>| {
-            self.registry.remove(log.id());
-            self.views.remove(log.id());
-            self.store.close_partition(&log);
-            log.id()
-        };
-        logs.map(close).collect()
     }
 }

@@ -13,6 +13,7 @@
 //! | 8 | enqueue | partition u64, record batch |
 //! | 9 | queue | partition u64, see [`crate::queue::QueueCommand`] |
 //! | 10 | sessions that ended | see [`crate::queue::Gone`] |
+//! | 11 | bodies that nobody refers to go | - |
 //!
 //! Numbers are little-endian. Tags are never used again for something else.
 
@@ -40,6 +41,7 @@ const BRING_OFFSETS: u8 = 7;
 const ENQUEUE: u8 = 8;
 const QUEUE: u8 = 9;
 const END_SESSIONS: u8 = 10;
+const SWEEP_BODIES: u8 = 11;
 
 /// A change of a shard.
 #[derive(Debug)]
@@ -81,6 +83,8 @@ pub(crate) enum ShardCommand {
         partition: PartitionId,
         start: Offset,
     },
+    /// Let bodies go that nobody has referred to for a while.
+    SweepBodies,
     /// Let go of all that belongs to deleted topics.
     Forget {
         /// Their serial numbers.
@@ -156,6 +160,13 @@ impl ShardCommand {
         }
     }
 
+    pub(crate) fn sweep_bodies() -> Command {
+        Command {
+            head: Bytes::from_static(&[SWEEP_BODIES]),
+            payload: Bytes::new(),
+        }
+    }
+
     pub(crate) fn forget(topics: &BTreeSet<u64>) -> Command {
         let mut head = BytesMut::with_capacity(1 + 8 * topics.len());
         head.put_u8(FORGET);
@@ -215,6 +226,7 @@ impl ShardCommand {
                 partition: PartitionId(bytes.try_get_u64_le().map_err(ended)?),
                 start: Offset(bytes.try_get_u64_le().map_err(ended)?),
             },
+            SWEEP_BODIES => Self::SweepBodies,
             FORGET => {
                 let mut topics = BTreeSet::new();
                 while !bytes.is_empty() {

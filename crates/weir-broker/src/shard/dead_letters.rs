@@ -8,10 +8,7 @@ use weir_log::Millis;
 use weir_model::PartitionId;
 use weir_raft::{Context, NotCommitted};
 
-use super::{
-    Shard, ShardCommand,
-    pump::{Fetched, visit_shard},
-};
+use super::{Shard, ShardCommand, fetched::Fetched, pump::visit_shard};
 use crate::{
     node::queues::Letter,
     outcome::AppliedOutcome,
@@ -80,11 +77,14 @@ impl Shard {
                 Fetched::Expired | Fetched::Void => void.push((letter.offset, letter.serial)),
                 Fetched::Cold(read) if letters.is_empty() && void.is_empty() => {
                     self.pump.post.under_way.insert(id);
-                    return self.read_window(id, read, move |shard, is_read, context| {
+                    return self.read_window(read, move |shard, is_read, context| {
                         shard.posted(id, is_read, context);
                     });
                 }
-                Fetched::Cold(_) => break,
+                Fetched::Bodiless if letters.is_empty() && void.is_empty() => {
+                    return self.posted(id, false, context);
+                }
+                Fetched::Cold(_) | Fetched::Bodiless => break,
             }
             if size_bytes >= MAX_LETTERS_BYTES {
                 break;

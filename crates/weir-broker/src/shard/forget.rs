@@ -49,6 +49,9 @@ impl Shard {
             gone.extend(self.partitions.extract_if(first..end, |_, _| true));
         }
         self.offsets.forget_topics(topics);
+        for (_, partition) in &mut gone {
+            partition.held.forget(&mut self.bodies);
+        }
         let logs = gone.into_iter().map(|(_, partition)| partition.log);
         let ids = self.env.close_partitions(logs);
         self.env.checkpoints.dropped(self.id, index, ids);

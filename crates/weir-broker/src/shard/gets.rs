@@ -3,7 +3,7 @@
 use weir_model::{ErrorKind, PartitionId};
 use weir_raft::{Context, NotCommitted};
 
-use super::{Shard, ShardCommand, pump::Fetched};
+use super::{Shard, ShardCommand, fetched::Fetched};
 use crate::{
     node::queues::QueueCallDone,
     outcome::AppliedOutcome,
@@ -31,7 +31,7 @@ impl Shard {
                 return done(Ok(QueueAnswer::Got(Some((message, ready_count)))));
             }
             Fetched::Cold(read) => {
-                return self.read_window(partition, read, move |shard, is_read, context| {
+                return self.read_window(read, move |shard, is_read, context| {
                     if is_read {
                         shard.fetch_gotten(partition, get, assigned, ready_count, done, context);
                     } else {
@@ -39,6 +39,7 @@ impl Shard {
                     }
                 });
             }
+            Fetched::Bodiless => return done(Err(ErrorKind::Overloaded)),
             Fetched::Expired => Removed::Expired,
             Fetched::Void => Removed::Void,
         };

@@ -59,7 +59,7 @@ impl Shard {
 
     pub(crate) fn next_deadline(&self, at: Moment) -> Option<Millis> {
         let (sweep, overdue) = (self.next_sweep(), self.next_overdue(at));
-        let queues = self.pump.next_deadline(at);
+        let (queues, bodies) = (self.pump.next_deadline(at), self.next_body_sweep(at));
         self.coordinator
             .next_deadline()
             .into_iter()
@@ -67,6 +67,7 @@ impl Shard {
             .chain(sweep)
             .chain(overdue)
             .chain(queues)
+            .chain(bodies)
             .min()
     }
 
@@ -78,6 +79,7 @@ impl Shard {
         self.give_up_consumers(context);
         self.sweep_if_due(context);
         self.abort_overdue(context);
+        self.sweep_bodies_if_due(context);
         self.pass_queue_time(context);
         self.watch_sessions(context);
         self.post_again(context);

@@ -6,24 +6,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use weir_log::{
-    Millis,
-    partition::{ColdRead, Read, ReadBatches, ReadError},
-};
-use weir_model::{ErrorKind, Offset, PartitionId};
+use weir_log::{Millis, partition::ColdRead};
+use weir_model::{ErrorKind, PartitionId};
 use weir_raft::{Context, Input, Moment};
 
 use super::{
     Shard, ShardCommand,
+    body_cache::BodyCache,
     dead_letters::Post,
+    fetched::{Bodiless, Fetched},
     outbox::{Left, Outbox},
     queue_times::QueueTimes,
     queue_uses::QueueUses,
     session_watch::SessionWatch,
-    window::{Found, Window, Windows},
+    window::Windows,
 };
 use crate::{
-    api::queues::{ConsumerTag, Delivered, DeliveryId},
+    api::queues::{ConsumerTag, Delivered},
     machine::Machine,
     node::queues::Handed,
     outcome::AppliedOutcome,
@@ -34,8 +33,6 @@ use crate::{
 const MAX_BATCH_BYTES: usize = 1 << 20;
 /// Most messages of one batch.
 const MAX_BATCH_COUNT: usize = 2_000;
-/// Bytes of one read.
-const READ_BYTES: usize = 256 << 10;
 /// Pause after a batch that did not arrive, or a read that failed, in ms.
 const RETRY_MS: u64 = 100;
 
@@ -50,7 +47,9 @@ pub(super) struct Pump {
     due: BTreeSet<OutboxKey>,
     /// Those to look at later.
     paused: BTreeSet<(Millis, OutboxKey)>,
-    windows: Windows,
+    pub(super) windows: Windows,
+    pub(super) bodies: BodyCache,
+    pub(super) bodiless: Bodiless,
     /// Queues that have changed.
     changed: BTreeSet<PartitionId>,
     pub(super) times: QueueTimes,
@@ -59,7 +58,7 @@ pub(super) struct Pump {
     pub(super) uses: QueueUses,
     is_scheduled: bool,
     /// Tells what was begun under an earlier leadership.
-    era: u64,
+    pub(super) era: u64,
 }
 
 /// What can be sent of an outbox.
@@ -69,15 +68,6 @@ struct Filled {
     bytes: usize,
     expired: Vec<(u64, Option<u64>)>,
     void: Vec<(u64, Option<u64>)>,
-}
-
-/// What was found of a message.
-pub(super) enum Fetched {
-    Message(Delivered),
-    Expired,
-    Void,
-    /// The disk has it.
-    Cold(ColdRead),
 }
 
 impl Pump {
@@ -219,7 +209,7 @@ impl Shard {
 
     fn send_to(&mut self, key: OutboxKey, context: &mut ShardContext<'_>) {
         let (partition, session) = key;
-        let filled = self.fill(key);
+        let filled = self.fill(key, context.elapsed);
         for (why, messages) in [
             (Removed::Expired, filled.expired),
             (Removed::Void, filled.void),
@@ -245,7 +235,7 @@ impl Shard {
     }
 
     /// Takes from the outbox what can be sent at once.
-    fn fill(&mut self, key: OutboxKey) -> Filled {
+    fn fill(&mut self, key: OutboxKey, elapsed: Millis) -> Filled {
         let (partition, session) = key;
         let mut filled = Filled::default();
         while filled.bytes < MAX_BATCH_BYTES && filled.batch.len() < MAX_BATCH_COUNT {
@@ -254,7 +244,6 @@ impl Shard {
                 break;
             };
             let fetched = self.fetch_assigned(partition, &next);
-            let is_cold = matches!(fetched, Fetched::Cold(_));
             let removed = (next.offset, Some(next.serial));
             match (fetched, next.tag) {
                 (Fetched::Message(message), Some(tag)) => {
@@ -266,10 +255,14 @@ impl Shard {
                 (Fetched::Message(_), None) => {}
                 (Fetched::Expired, _) => filled.expired.push(removed),
                 (Fetched::Void, _) => filled.void.push(removed),
-                (Fetched::Cold(read), _) => self.read_for(key, read),
-            }
-            if is_cold {
-                break;
+                (Fetched::Cold(read), _) => {
+                    self.read_for(key, read);
+                    break;
+                }
+                (Fetched::Bodiless, _) => {
+                    self.pump.pause(key, elapsed);
+                    break;
+                }
             }
             let outbox = self.pump.outbox(partition, session);
             outbox.waiting.pop_front();
@@ -278,108 +271,24 @@ impl Shard {
         filled
     }
 
-    /// What an assignment is about.
-    pub(super) fn fetch_assigned(
-        &mut self,
-        partition: PartitionId,
-        assigned: &Assignment,
-    ) -> Fetched {
-        let void = Fetched::Void;
-        let Some(log) = self.partitions.get(&partition).map(|it| it.log.clone()) else {
-            return void;
-        };
-        let offset = assigned.offset;
-        let is_outside = |window: &Window| matches!(window.find(offset), Found::Outside);
-        if self.pump.windows.of(partition).is_none_or(is_outside) {
-            match log.read(Offset(offset), READ_BYTES, true) {
-                Read::Batches(batches) => {
-                    self.pump.windows.keep(partition, Window::open(batches));
-                }
-                Read::Cold(cold) => return Fetched::Cold(cold),
-                // Trimmed, whoever had it.
-                Read::AtEnd | Read::OutOfRange { .. } => return void,
-            }
-        }
-        let Some(Found::Record(found)) = self.pump.windows.of(partition).map(|it| it.find(offset))
-        else {
-            return void;
-        };
-        if found.header.is_control() || self.is_aborted(partition, found.header, offset) {
-            return void;
-        }
-        if self.had_expired(partition, &found.record, found.timestamp_ms, assigned) {
-            return Fetched::Expired;
-        }
-        Fetched::Message(Delivered {
-            id: DeliveryId::of(partition, offset, assigned.serial),
-            is_redelivered: assigned.is_redelivered,
-            failed_count: assigned.failed_count,
-            record: found.record,
-            timestamp_ms: found.timestamp_ms,
-        })
-    }
-
     fn read_for(&mut self, key: OutboxKey, read: ColdRead) {
         self.pump.outbox(key.0, key.1).is_reading = true;
-        self.read_window(key.0, read, move |shard, is_read, context| {
-            if let Some(outbox) = shard.pump.outboxes.get_mut(&key) {
+        self.read_window(read, move |shard, is_read, context| {
+            let outbox = shard.pump.outboxes.get_mut(&key);
+            let may_send = outbox.is_some_and(|outbox| {
                 outbox.is_reading = false;
-            }
+                outbox.may_send()
+            });
             if is_read {
-                shard.pump.due.insert(key);
+                // Before others, whose reads may take the place of this one.
+                if may_send {
+                    shard.send_to(key, context);
+                }
             } else {
                 shard.pump.pause(key, context.elapsed);
             }
             shard.run_pump(context);
         });
-    }
-
-    /// Reads from the disk, on another thread, and keeps what was read. `then` hears whether there
-    /// is something.
-    pub(super) fn read_window(
-        &mut self,
-        partition: PartitionId,
-        read: ColdRead,
-        then: impl FnOnce(&mut Self, bool, &mut ShardContext<'_>) + Send + 'static,
-    ) {
-        let (handle, id, era) = (self.env.handle.clone(), self.id, self.pump.era);
-        let done = move |result: Result<ReadBatches, ReadError>| {
-            // Opened here, since that may take long.
-            let window = match result {
-                Ok(batches) => Ok(Window::open(batches)),
-                Err(error) => Err(error),
-            };
-            visit_shard(&handle, id, move |shard, context| {
-                if shard.pump.era != era || !context.leads {
-                    return;
-                }
-                let is_read = shard.keep_read(partition, window);
-                then(shard, is_read, context);
-            });
-        };
-        self.env.store.read_cold(read, Box::new(done));
-    }
-
-    fn keep_read(&mut self, partition: PartitionId, window: Result<Window, ReadError>) -> bool {
-        match window {
-            Ok(window) => {
-                self.pump.windows.keep(partition, window);
-                true
-            }
-            // Trimmed meanwhile: the next look finds that.
-            Err(ReadError::OutOfRange { .. }) => true,
-            Err(ReadError::Busy | ReadError::Closed) => false,
-            Err(error @ (ReadError::Corrupt { .. } | ReadError::Failed { .. })) => {
-                tracing::error!(%error, "a queue's messages cannot be read");
-                let log = self.partitions.get(&partition).map(|it| &it.log);
-                if let (ReadError::Corrupt { path, .. }, Some(log), Some(node)) =
-                    (&error, log, self.node())
-                {
-                    node.offers.found_damage(log, path);
-                }
-                false
-            }
-        }
     }
 
     fn handed_over(

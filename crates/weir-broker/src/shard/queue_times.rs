@@ -15,7 +15,7 @@ use weir_model::{
 };
 use weir_raft::{Context, Moment};
 
-use super::{Shard, ShardCommand, pump::Fetched};
+use super::{Shard, ShardCommand, fetched::NotFound};
 use crate::{
     api::queues::Delivered,
     outcome::AppliedOutcome,
@@ -137,7 +137,7 @@ impl Shard {
         let next = match self.look_for_expired(id, context) {
             Looked::At(next) => next,
             Looked::Cold(read) => {
-                self.read_window(id, read, move |shard, is_read, context| {
+                self.read_window(read, move |shard, is_read, context| {
                     let pause_ms = if is_read { 0 } else { RETRY_MS };
                     if let Some(look) = shard.pump.times.looks.get_mut(&id) {
                         look.at = Some(context.now.plus(pause_ms));
@@ -167,17 +167,17 @@ impl Shard {
             if waiting_level == Some(level) {
                 continue;
             }
-            match self.fetch_assigned(id, &unassigned(offset)) {
-                Fetched::Message(message) => match self.expires_at(id, &message) {
+            match self.fetch_record(id, &unassigned(offset)) {
+                Ok((message, _)) => match self.expires_at(id, &message) {
                     Some(at) if at <= context.now => expired.push((offset, None)),
                     at => {
                         waiting_level = Some(level);
                         next = next.into_iter().chain(at).min();
                     }
                 },
-                Fetched::Expired => expired.push((offset, None)),
-                Fetched::Void => void.push((offset, None)),
-                Fetched::Cold(read) => {
+                Err(NotFound::Expired) => expired.push((offset, None)),
+                Err(NotFound::Void) => void.push((offset, None)),
+                Err(NotFound::Cold(read)) => {
                     waiting_level = Some(level);
                     cold.get_or_insert(read);
                 }

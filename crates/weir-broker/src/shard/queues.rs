@@ -6,6 +6,7 @@ use weir_raft::Applied;
 
 use super::{Partition, Shard, apply::Taking, apply::partition};
 use crate::{
+    bodies::Chunks,
     queue::{Arrived, Assignment, Gone, LogRange, Queue, QueueApplied, QueueCommand},
     transaction::Marker,
 };
@@ -44,7 +45,7 @@ impl Shard {
         };
         let mut assigned = Vec::new();
         let applied = queue.apply(at.now, command, &mut assigned);
-        partition.let_go_of_settled();
+        partition.let_go_of_settled(&mut self.bodies);
         self.pass_on(id, assigned);
         applied
     }
@@ -55,7 +56,7 @@ impl Shard {
             if let Some(queue) = &mut partition.queue {
                 let mut assigned = Vec::new();
                 queue.end_sessions(at.now, gone, &mut assigned);
-                partition.let_go_of_settled();
+                partition.let_go_of_settled(&mut self.bodies);
                 all.push((*id, assigned));
             }
         }
@@ -134,7 +135,7 @@ impl Partition {
         }
     }
 
-    pub(super) fn trim(&mut self, start: Offset) {
+    pub(super) fn trim(&mut self, start: Offset, bodies: &mut Chunks) {
         self.log.trim(start);
         self.start = start.min(self.log.end_offset()).max(self.start);
         if let Some(view) = &self.view {
@@ -143,22 +144,27 @@ impl Partition {
         if let Some(queue) = &mut self.queue {
             queue.trimmed(self.start.0);
         }
+        // Last: who still finds a message in the log finds its body.
+        if !self.held.is_empty() {
+            self.held.trimmed(self.start, bodies);
+            self.log.set_refers(!self.held.is_empty());
+        }
     }
 
     /// Lets go of what is before `start`; of a queue that keeps settled messages for a while, no
     /// others.
-    pub(super) fn retain_from(&mut self, start: Offset) {
+    pub(super) fn retain_from(&mut self, start: Offset, bodies: &mut Chunks) {
         let queue = self.queue.as_ref();
         let keeps_for_a_while = queue.filter(|queue| {
             let replay_ms = queue.settings().replay_ms;
             replay_ms.is_some_and(|ms| ms < u64::MAX)
         });
         let floor = keeps_for_a_while.map(|queue| Offset(queue.floor()));
-        self.trim(floor.map_or(start, |floor| start.min(floor)));
+        self.trim(floor.map_or(start, |floor| start.min(floor)), bodies);
     }
 
     /// Space comes back once nobody needs a message any more, nor wants to read it again.
-    fn let_go_of_settled(&mut self) {
+    fn let_go_of_settled(&mut self, bodies: &mut Chunks) {
         let Some(queue) = &self.queue else { return };
         if queue.settings().replay_ms.is_some() {
             return;
@@ -166,7 +172,7 @@ impl Partition {
         let (floor, start) = (queue.floor(), self.start.0);
         let is_all = floor >= self.log.end_offset().0;
         if floor > start && (is_all || floor - start >= TRIM_STEP_COUNT) {
-            self.trim(Offset(floor));
+            self.trim(Offset(floor), bodies);
         }
     }
 }

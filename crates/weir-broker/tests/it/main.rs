@@ -11,6 +11,7 @@ mod mesh;
 mod nodes;
 mod produce;
 mod queue_admin;
+mod queue_bodies;
 mod queue_engine;
 mod queue_life;
 mod queue_moves;

@@ -141,6 +141,21 @@ impl Cluster {
         self.open(disk);
     }
 
+    /// The node stops at once and opens again.
+    pub(crate) fn restart(&mut self, id: NodeId) {
+        let at = usize::try_from(id.0 - 1).unwrap();
+        self.up.remove(&id);
+        self.nodes.remove(&id);
+        self.engines.remove(&id);
+        let disk = RealDisk::open(&self.dirs[at].0).unwrap();
+        let sync_ms = Arc::clone(&self.sync_ms[at]);
+        self.open(Arc::new(SlowDisk {
+            disk,
+            clock: Arc::clone(&self.clock),
+            sync_ms,
+        }));
+    }
+
     /// Whether the node runs, and all others know.
     pub(crate) fn set_up(&mut self, id: NodeId, is_up: bool) {
         if is_up {
@@ -217,6 +232,18 @@ impl Cluster {
     pub(crate) fn partition_dirs(&self, at: usize) -> usize {
         let listed = std::fs::read_dir(self.dirs[at].0.join("partitions"));
         listed.map_or(0, Iterator::count)
+    }
+
+    /// Bytes of all files of partitions of the node at `at`, by order of joining.
+    pub(crate) fn partition_bytes(&self, at: usize) -> u64 {
+        let Ok(listed) = std::fs::read_dir(self.dirs[at].0.join("partitions")) else {
+            return 0;
+        };
+        let dirs = listed.map(|dir| dir.unwrap().path());
+        let files = dirs.flat_map(|dir| std::fs::read_dir(dir).into_iter().flatten());
+        files
+            .map(|file| file.unwrap().metadata().unwrap().len())
+            .sum()
     }
 
     pub(crate) fn status(&mut self, node: u64) -> ClusterStatus {

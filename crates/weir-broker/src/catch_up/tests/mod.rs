@@ -1,4 +1,5 @@
 //! A replica far behind, beside the node that leads.
 
+mod bodies;
 mod rules;
 mod world;

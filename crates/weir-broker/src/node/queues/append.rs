@@ -6,7 +6,7 @@ use bytes::Bytes;
 use weir_model::{ErrorKind, GroupId, PartitionId, batch::BatchHeader};
 use weir_raft::NotCommitted;
 
-use super::wire::{self, Appended, Call};
+use super::wire::{self, Appended, Call, Landed};
 use crate::{Node, outcome::AppliedOutcome, shard::ShardCommand};
 
 /// Hears once what became of a batch.
@@ -15,8 +15,8 @@ pub(super) type AppendDone = Box<dyn FnOnce(Appended) + Send>;
 /// What became of a batch that a lane has sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// On stable storage; the first record that the queue does not take.
-    Stored(Option<u32>),
+    /// On stable storage.
+    Stored(Landed),
     /// It was never written down.
     NotSent,
     /// It may be stored or not.
@@ -27,13 +27,16 @@ pub(super) enum Fate {
     Refused,
     /// Not stored: its numbers are another producer's.
     Fenced,
+    /// Not stored: a body that it refers to is gone.
+    Bodiless,
 }
 
 impl Fate {
     pub(super) fn of(appended: Appended) -> Self {
         match appended {
-            Ok(refused_from) => Self::Stored(refused_from),
-            Err(ErrorKind::DuplicateSequence) => Self::Stored(None),
+            Ok(landed) => Self::Stored(landed),
+            Err(ErrorKind::DuplicateSequence) => Self::Stored(Landed::default()),
+            Err(ErrorKind::OffsetOutOfRange) => Self::Bodiless,
             Err(ErrorKind::NotLeader | ErrorKind::Overloaded | ErrorKind::ShuttingDown) => {
                 Self::NotSent
             }
@@ -105,9 +108,10 @@ impl Node {
 
 fn appended(outcome: Result<AppliedOutcome, NotCommitted>) -> Appended {
     match outcome {
-        Ok(AppliedOutcome::Appended(produced)) => {
-            produced.base_offset.map(|_| produced.refused_from)
-        }
+        Ok(AppliedOutcome::Appended(produced)) => produced.base_offset.map(|base_offset| Landed {
+            base_offset: Some(base_offset),
+            refused_from: produced.refused_from,
+        }),
         Err(NotCommitted::LeadershipLost) => Err(ErrorKind::TimedOut),
         Err(error) => Err(error.kind()),
         Ok(_) => Err(ErrorKind::InvalidRequest),

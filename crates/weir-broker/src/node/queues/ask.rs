@@ -10,7 +10,7 @@ use super::{
     QueueCallDone,
     wire::{self, Call},
 };
-use crate::{Node, queue::QueueCall};
+use crate::{Node, bodies::group_of_bodies, queue::QueueCall};
 
 /// First pause before another try, in ms; doubles with each.
 const MIN_PAUSE_MS: u64 = 20;
@@ -85,8 +85,11 @@ impl Node {
         self.ask_queue(group, partition, configure, patience, Box::new(configured));
     }
 
-    /// The group that carries a partition of a topic that is there.
+    /// The group that carries a partition of a topic that is there, or its bodies.
     pub(crate) fn group_of(&self, partition: PartitionId) -> Option<GroupId> {
+        if let Some(group) = group_of_bodies(partition) {
+            return Some(group);
+        }
         let topology = self.topology.load();
         let topic = topology.by_serial(partition.topic_serial())?;
         let index = i32::try_from(partition.index()).ok()?;

@@ -12,28 +12,28 @@ mod filling;
 mod flight;
 mod numbers;
 #[cfg(test)]
+mod shared_tests;
+mod state;
+#[cfg(test)]
 mod tests;
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use bytes::Bytes;
 use weir_log::Millis;
 use weir_model::{
-    ErrorKind, GroupId, PartitionId, ProducerId, batch_builder::BatchBuilder, message::MessageForm,
+    ErrorKind, GroupId, Offset, PartitionId, ProducerId, message::MessageForm,
+    reference::REFERENCE_BYTES,
 };
 
 pub(crate) use self::budget::Budget;
 pub(super) use self::filling::Filling;
-use self::{
-    filling::Receipt,
-    flight::{Flight, Flights},
-    numbers::Numbers,
-};
-use super::{append::Fate, publish::Publishing};
-use crate::Node;
+use self::{filling::Receipt, flight::Flights, numbers::Numbers};
+use super::{append::Fate, publish::Publishing, sharing::Form};
+use crate::{Node, bodies::group_of_bodies};
 
 /// Bytes at which a batch is full, its header included. One larger message is a batch as well.
 const MAX_BATCH_BYTES: usize = 1 << 20;
@@ -85,7 +85,13 @@ struct State {
     pause_ms: u64,
     /// When the partition last stored a batch of the producer's.
     proven_at: Option<Millis>,
+    /// The partition is that of the group's bodies.
+    has_bodies: bool,
+    place: Place,
 }
+
+/// Where a lane leads.
+type Place = Option<(GroupId, PartitionId)>;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Phase {
@@ -109,6 +115,8 @@ impl Lane {
     pub(super) fn new(group: GroupId, partition: PartitionId, budget: &Arc<Budget>) -> Arc<Self> {
         let state = State {
             budget: Arc::clone(budget),
+            has_bodies: group_of_bodies(partition).is_some(),
+            place: Some((group, partition)),
             ..State::default()
         };
         Arc::new(Self {
@@ -134,20 +142,36 @@ impl Lane {
         now_ms: i64,
     ) {
         let mut state = self.lock();
-        let record_bytes = form.max_record_bytes(&publishing.message(message).body);
-        if !state.has_room(MAX_LANE_BYTES, record_bytes) || !state.waiting.is_empty() {
-            let waiting = (Arc::clone(publishing), message);
-            state.waiting.push_back(waiting);
-            return self.wait_for_room(&mut state);
+        let written = state.form(publishing, message);
+        let has_room = |written| {
+            let record_bytes = record_bytes(publishing, message, (form, written));
+            state.has_room(MAX_LANE_BYTES, record_bytes)
+        };
+        match written.filter(|written| state.waiting.is_empty() && has_room(*written)) {
+            Some(written) => state.push(publishing, message, (form, written), now_ms),
+            None => {
+                let waiting = (Arc::clone(publishing), message);
+                state.waiting.push_back(waiting);
+                self.wait_for_room(&mut state);
+            }
         }
-        state.push(publishing, message, form, now_ms);
     }
 
     /// Messages wait: other lanes may have to make room for them.
     fn wait_for_room(self: &Arc<Self>, state: &mut State) {
-        if !state.waiting.is_empty() && !std::mem::replace(&mut state.is_starved, true) {
+        // What waits for its body is seen to when that is there.
+        if state.wants_room() && !std::mem::replace(&mut state.is_starved, true) {
             self.budget.wait(Arc::downgrade(self));
         }
+    }
+
+    /// Bodies may be there that messages have waited for.
+    fn resume(self: &Arc<Self>, node: &Arc<Node>) {
+        let mut state = self.lock();
+        state.let_in(node.clock.now().0);
+        self.wait_for_room(&mut state);
+        drop(state);
+        self.drive(node);
     }
 
     /// There may be room again.
@@ -252,8 +276,11 @@ impl Lane {
         }
         let is_paused = is_drained && state.phase == Phase::Paused;
         drop(state);
-        if let Some((flight, taken_count)) = done {
-            flight.settle(taken_count);
+        if let Some((flight, landed)) = done {
+            match group_of_bodies(self.partition) {
+                Some(_) => self.tell_bodies(node, flight.into_receipts(), landed.base_offset),
+                None => flight.settle(landed.refused_from.unwrap_or(u32::MAX)),
+            }
         }
         match is_paused {
             true => self.pause(node),
@@ -283,7 +310,9 @@ impl Lane {
         if is_gone || node.is_closing() {
             let rest = state.take_all();
             drop(state);
-            if is_gone {
+            if group_of_bodies(self.partition).is_some() {
+                self.tell_bodies(node, rest, None);
+            } else if is_gone {
                 rest.into_iter().for_each(Receipt::lose);
             }
             return;
@@ -293,171 +322,30 @@ impl Lane {
         self.drive(node);
     }
 
+    /// Tells lanes where bodies lie, of which the first is at `base`; `None`: nobody knows.
+    fn tell_bodies(&self, node: &Arc<Node>, receipts: Vec<Receipt>, base: Option<Offset>) {
+        let mut lanes: BTreeMap<PartitionId, Arc<Self>> = BTreeMap::new();
+        let mut at = base;
+        for receipt in receipts {
+            for message in receipt.first..receipt.first + receipt.count {
+                let sharing = &receipt.publishing.sharing;
+                let waiting = sharing.settle(message, self.group, at);
+                lanes.extend(waiting.into_iter().map(|lane| (lane.partition, lane)));
+                at = at.map(|at| at.plus(1));
+            }
+        }
+        lanes.values().for_each(|lane| lane.resume(node));
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
-    fn push(
-        &mut self,
-        publishing: &Arc<Publishing>,
-        message: u32,
-        form: &MessageForm,
-        now_ms: i64,
-    ) {
-        let record_bytes = form.max_record_bytes(&publishing.message(message).body);
-        let is_full = |open: &Filling| open.builder.size_bytes() + record_bytes > MAX_BATCH_BYTES;
-        if self.open.as_ref().is_some_and(is_full) {
-            self.filled.extend(self.open.take());
-        }
-        let before_bytes = self
-            .open
-            .as_ref()
-            .map_or(0, |open| open.builder.size_bytes());
-        let open = self
-            .open
-            .get_or_insert_with(|| Filling::new(BatchBuilder::new(record_bytes)));
-        open.push(publishing, message, form, now_ms);
-        let grown_bytes = open.builder.size_bytes() - before_bytes;
-        self.grow(grown_bytes);
-    }
-
-    fn grow(&mut self, bytes: usize) {
-        self.size_bytes += bytes;
-        self.unclaimed_bytes += bytes;
-        if self.unclaimed_bytes >= CLAIM_BYTES {
-            self.claim();
-        }
-    }
-
-    fn claim(&mut self) {
-        self.budget.take(std::mem::take(&mut self.unclaimed_bytes));
-    }
-
-    /// Whether a record may come in, where the lane is to hold so many bytes.
-    fn has_room(&self, max_bytes: usize, record_bytes: usize) -> bool {
-        let is_modest = self.size_bytes + record_bytes <= MODEST_BYTES;
-        self.size_bytes < max_bytes && (is_modest || !self.budget.is_full())
-    }
-
-    fn next(&mut self, now: Millis) -> Step {
-        if self.phase != Phase::Going {
-            return Step::Rest;
-        }
-        if self.numbers.is_stale() && self.flights.are_settled() {
-            self.numbers.renew();
-            self.flights.renumber(&mut self.numbers);
-        }
-        let has_new = !self.filled.is_empty() || self.open.is_some();
-        if !self.numbers.is_known() {
-            let is_wanted = has_new || !self.flights.is_empty();
-            return match is_wanted && self.numbers.ask() {
-                true => Step::Number,
-                false => Step::Rest,
-            };
-        }
-        let is_proven = self
-            .proven_at
-            .is_some_and(|at| now.since(at) < KNOWN_FOR_MS);
-        if !is_proven && self.flights.are_under_way() {
-            return Step::Rest;
-        }
-        if let Some((flight, batch)) = self.flights.next_again() {
-            return Step::Send(flight, batch);
-        }
-        if !has_new || self.flights.is_full() || self.numbers.is_stale() {
-            return Step::Rest;
-        }
-        let Some(filling) = self.filled.pop_front().or_else(|| self.open.take()) else {
-            return Step::Rest;
-        };
-        self.claim();
-        let Filling { builder, receipts } = filling;
-        let sequence = self.numbers.take(builder.count());
-        let (flight, batch) = self.flights.send(builder, sequence, receipts);
-        Step::Send(flight, batch)
-    }
-
-    /// Puts an answer where it belongs. Gives a batch that is done, and how many of its messages
-    /// are taken.
-    fn answered(
-        &mut self,
-        number: u64,
-        fate: Fate,
-        (now, now_ms): (Millis, i64),
-    ) -> Option<(Flight, u32)> {
-        let is_first = self.flights.is_first(number);
-        let flight = self.flights.landed(number)?;
-        match fate {
-            Fate::Stored(refused_from) => {
-                self.pause_ms = 0;
-                self.proven_at = Some(now);
-                let taken_count = refused_from.unwrap_or(u32::MAX);
-                return self.remove(number, taken_count, now_ms);
-            }
-            Fate::NotSent => {}
-            Fate::Unknown => flight.may_be_stored = true,
-            Fate::Gap => {
-                flight.may_be_stored = false;
-                // Nothing that is still to come closes the gap.
-                if is_first {
-                    self.numbers.set_stale();
-                }
-            }
-            Fate::Fenced => {
-                flight.may_be_stored = false;
-                self.proven_at = None;
-                self.numbers.set_stale();
-            }
-            Fate::Refused => {
-                self.numbers.set_stale();
-                self.phase = Phase::Draining;
-                return self.remove(number, 0, now_ms);
-            }
-        }
-        self.phase = Phase::Draining;
-        None
-    }
-
-    fn remove(&mut self, number: u64, taken_count: u32, now_ms: i64) -> Option<(Flight, u32)> {
-        let flight = self.flights.remove(number)?;
-        self.size_bytes -= flight.size_bytes();
-        self.budget.give(flight.size_bytes());
-        self.let_in(now_ms);
-        Some((flight, taken_count))
-    }
-
-    /// Takes messages that wait for room.
-    fn let_in(&mut self, now_ms: i64) {
-        let mut form = MessageForm::default();
-        while let Some((publishing, at)) = self.waiting.front() {
-            publishing.give_form(*at, &mut form);
-            let record_bytes = form.max_record_bytes(&publishing.message(*at).body);
-            if !self.has_room(MAX_LANE_BYTES / 2, record_bytes) {
-                break;
-            }
-            if let Some((publishing, at)) = self.waiting.pop_front() {
-                self.push(&publishing, at, &form, now_ms);
-            }
-        }
-    }
-
-    /// Everything that is in the lane: nothing of it will be stored.
-    fn take_all(&mut self) -> Vec<Receipt> {
-        let mut receipts = self.flights.take_all();
-        let filled = self.filled.drain(..).chain(self.open.take());
-        receipts.extend(filled.flat_map(|filling| filling.receipts));
-        let waiting = self.waiting.drain(..).map(|(publishing, first)| Receipt {
-            publishing,
-            first,
-            count: 1,
-        });
-        receipts.extend(waiting);
-        self.claim();
-        self.budget.give(std::mem::take(&mut self.size_bytes));
-        self.phase = Phase::Going;
-        self.numbers.set_stale();
-        receipts
+/// Most bytes that a message takes in a lane's batch.
+fn record_bytes(publishing: &Publishing, message: u32, (own, form): (&MessageForm, Form)) -> usize {
+    match form {
+        Form::Whole | Form::Body => own.max_record_bytes(&publishing.message(message).body),
+        Form::Reference(_) => own.max_record_bytes(&[0; REFERENCE_BYTES]),
     }
 }

@@ -20,6 +20,7 @@ mod request;
 mod serve;
 mod session;
 mod sessions;
+mod sharing;
 mod stream;
 mod target;
 mod told;

@@ -20,6 +20,7 @@ use super::{
     lane::{Filling, Lane},
     order::Turn,
     session::addressed,
+    sharing::{Form, Sharing},
 };
 use crate::{
     Node,
@@ -27,6 +28,7 @@ use crate::{
         Outcome,
         queues::{Message, Publish, QueueOutcome, Refused, Verdict},
     },
+    bodies::bodies_of,
     mailbox::Reply,
     metadata::{TopicRecord, Topology},
     queue::ConsumerKey,
@@ -48,6 +50,8 @@ pub(super) struct Publishing {
     deliver_at: BTreeMap<u32, i64>,
     /// One for each message where all are dead letters; else none.
     hops: Vec<Hop>,
+    /// Those whose bodies are stored once for several queues.
+    pub(super) sharing: Sharing,
     /// A mutex: taken once per batch that has some of the messages.
     fates: Mutex<Fates>,
     /// Over when all of it is.
@@ -69,9 +73,9 @@ enum MessageFate {
 }
 
 /// Which message goes where.
-struct Route {
-    message: u32,
-    to: RouteTo,
+pub(super) struct Route {
+    pub(super) message: u32,
+    pub(super) to: RouteTo,
 }
 
 /// What routing says of messages.
@@ -94,7 +98,7 @@ pub(super) struct Lettered {
 }
 
 #[derive(Clone, Copy)]
-enum RouteTo {
+pub(super) enum RouteTo {
     Lane(GroupId, PartitionId),
     /// To a consumer of replies.
     Consumer(ConsumerKey),
@@ -106,6 +110,7 @@ impl Publishing {
             messages,
             deliver_at: routed.deliver_at,
             hops: routed.hops,
+            sharing: Sharing::default(),
             fates: Mutex::new(Fates {
                 of: routed.fates,
                 judged: Some(judged),
@@ -117,11 +122,23 @@ impl Publishing {
     /// For tests of lanes: each message to one queue.
     #[cfg(test)]
     pub(super) fn to_one_queue(messages: Vec<Message>, judged: Judged) -> Arc<Self> {
+        Self::to_one_sharing(messages, Sharing::default(), judged)
+    }
+
+    /// The same where bodies are shared.
+    #[cfg(test)]
+    pub(super) fn to_one_sharing(
+        messages: Vec<Message>,
+        sharing: Sharing,
+        judged: Judged,
+    ) -> Arc<Self> {
         let routed = Routed {
             fates: messages.iter().map(|_| MessageFate::routed(1)).collect(),
             ..Routed::default()
         };
-        Arc::new(Self::new(messages, routed, None, judged))
+        let mut publishing = Self::new(messages, routed, None, judged);
+        publishing.sharing = sharing;
+        Arc::new(publishing)
     }
 
     /// Gives a message its form.
@@ -239,10 +256,9 @@ impl Node {
         if is_atomic && let Err(refused) = check_size(&publishing.messages, &routes) {
             return publishing.refuse_all(&refused);
         }
-        let publishing = Arc::new(publishing);
         match is_atomic {
-            true => self.send_together(&publishing, &routes),
-            false => self.send(&publishing, &routes),
+            true => self.send_together(&Arc::new(publishing), &routes),
+            false => self.send(publishing, &routes),
         }
     }
 
@@ -283,8 +299,7 @@ impl Node {
             messages.push(letter.message);
         }
         let routes = std::mem::take(&mut routed.routes);
-        let publishing = Arc::new(Publishing::new(messages, routed, None, judged));
-        self.send(&publishing, &routes);
+        self.send(Publishing::new(messages, routed, None, judged), &routes);
     }
 
     fn routes(&self, session: &QueueSession, messages: &[Message]) -> Routed {
@@ -350,7 +365,9 @@ impl Node {
         Some((group, partition))
     }
 
-    fn send(self: &Arc<Self>, publishing: &Arc<Publishing>, routes: &[Route]) {
+    fn send(self: &Arc<Self>, mut publishing: Publishing, routes: &[Route]) {
+        publishing.sharing = self.sharing(&publishing.messages, routes);
+        let publishing = &Arc::new(publishing);
         let now_ms = self.clock.now().0;
         let mut form = MessageForm::default();
         let mut of_form = None;
@@ -372,6 +389,12 @@ impl Node {
                 }
             }
         }
+        for (message, group) in publishing.sharing.wanted() {
+            let lane = lanes
+                .entry(bodies_of(group))
+                .or_insert_with(|| self.lanes.get(group, bodies_of(group)));
+            lane.push(publishing, message, &form, now_ms);
+        }
         lanes.values().for_each(|lane| lane.drive(self));
     }
 
@@ -386,7 +409,7 @@ impl Node {
                 RouteTo::Lane(group, partition) => {
                     let new = || (group, Filling::new(BatchBuilder::new(0)));
                     let (_, filling) = batches.entry(partition).or_insert_with(new);
-                    filling.push(publishing, route.message, &form, now_ms);
+                    filling.push(publishing, route.message, (&form, Form::Whole), now_ms);
                 }
                 RouteTo::Consumer(consumer) => {
                     self.send_reply(publishing, route.message, &form, consumer);

@@ -3,8 +3,8 @@
 //! Calls: tag `QUEUE`, then `u8` kind. Kind 1, a call to a partition's leader: `u32` group, `u64`
 //! partition, call. Its answer: `u8` 0 and an answer, or `u8` 1 and the `u16` code of an error.
 //! Kind 2, a batch for a partition: `u32` group, `u64` partition, then the batch up to the end. Its
-//! answer: `u16` 0 and `u32` the first record that the queue does not take, or 2^32 - 1; or the
-//! `u16` code of an error. Kind 3, deliveries for sessions: `u32` count, and for each session,
+//! answer: `u16` 0, `u32` the first record that the queue does not take, or 2^32 - 1, and `u64` the
+//! batch's offset, or 2^64 - 1 where that is not known; or the `u16` code of an error. Kind 3, deliveries for sessions: `u32` count, and for each session,
 //! consumer and delivery. Kind 4, whether sessions have room: `u32` count and sessions. The answer of
 //! both: `u32` count and sessions that are gone, `u32` count and sessions that have no room. Kind 5,
 //! whether a consumer of replies is there: session, `u64` consumer. Its answer is the same: its
@@ -21,7 +21,7 @@ mod call;
 mod streams;
 
 use bytes::Bytes;
-use weir_model::{ErrorKind, GroupId, PartitionId};
+use weir_model::{ErrorKind, GroupId, Offset, PartitionId};
 
 pub(super) use self::streams::{
     read_chunk, read_start_answer as read_start, write_chunk, write_start_answer,
@@ -49,6 +49,8 @@ const LOST: u8 = 8;
 
 const NO_ERROR: u16 = 0;
 const NONE_REFUSED: u32 = u32::MAX;
+/// An offset that is not known.
+const NOWHERE: u64 = u64::MAX;
 const SESSION_BYTES: usize = 3 * 8;
 const DELIVERY_MIN_BYTES: usize = SESSION_BYTES + 8 + 3 * 8 + 1 + 4 + 8 + 4;
 
@@ -80,8 +82,17 @@ pub(super) enum Call {
     Lost(Vec<SessionKey>),
 }
 
-/// What became of a batch: the first record that its queue does not take.
-pub(super) type Appended = Result<Option<u32>, ErrorKind>;
+/// What became of a batch.
+pub(super) type Appended = Result<Landed, ErrorKind>;
+
+/// A batch that is stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Landed {
+    /// Where it begins, as far as that is known.
+    pub(super) base_offset: Option<Offset>,
+    /// The first record that the queue does not take.
+    pub(super) refused_from: Option<u32>,
+}
 
 /// Sessions of a node that deliveries were for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -235,9 +246,10 @@ pub(super) fn read_answer(body: &Bytes) -> Result<Result<QueueAnswer, ErrorKind>
 pub(super) fn write_appended(appended: Appended) -> Bytes {
     let mut writer = Writer::new();
     match appended {
-        Ok(refused_from) => {
+        Ok(landed) => {
             writer.u16(NO_ERROR);
-            writer.u32(refused_from.unwrap_or(NONE_REFUSED));
+            writer.u32(landed.refused_from.unwrap_or(NONE_REFUSED));
+            writer.u64(landed.base_offset.map_or(NOWHERE, |base| base.0));
         }
         Err(error) => writer.u16(error.code()),
     }
@@ -249,7 +261,11 @@ pub(super) fn read_appended(body: &[u8]) -> Result<Appended, DecodeError> {
     let appended = match reader.u16()? {
         NO_ERROR => {
             let refused_from = reader.u32()?;
-            Ok((refused_from != NONE_REFUSED).then_some(refused_from))
+            let base_offset = reader.u64()?;
+            Ok(Landed {
+                base_offset: (base_offset != NOWHERE).then_some(Offset(base_offset)),
+                refused_from: (refused_from != NONE_REFUSED).then_some(refused_from),
+            })
         }
         code => Err(error_of(code, &reader)?),
     };

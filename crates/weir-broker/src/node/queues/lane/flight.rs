@@ -3,7 +3,12 @@
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
-use weir_model::batch_builder::{BatchBuilder, Sequence, set_sequence};
+use weir_model::{
+    batch::{BatchHeader, HEADER_BYTES},
+    batch_builder::{BatchBuilder, Sequence, set_sequence},
+    record::Records,
+    reference,
+};
 
 use super::{Receipt, numbers::Numbers};
 
@@ -20,6 +25,8 @@ pub(super) struct Flight {
     is_under_way: bool,
     /// It was sent, and nobody has said that it is not stored.
     pub(super) may_be_stored: bool,
+    /// Bodies that it refers to are gone: it goes with them in it.
+    pub(super) wants_bodies: bool,
 }
 
 impl Flight {
@@ -32,6 +39,25 @@ impl Flight {
         for receipt in self.receipts {
             taken_count -= receipt.settle(taken_count);
         }
+    }
+
+    pub(super) fn into_receipts(self) -> Vec<Receipt> {
+        self.receipts
+    }
+
+    /// Puts bodies in the place of references: the same records otherwise.
+    fn take_bodies_in(&mut self) {
+        let header = BatchHeader::parse(&self.batch).expect("the lane made it");
+        let records = Records::new(&self.batch[HEADER_BYTES..], header.record_count);
+        let refers = records
+            .map(|record| record.is_ok_and(|it| it.reference().is_ok_and(|it| it.is_some())));
+        let messages = self.receipts.iter().flat_map(Receipt::messages);
+        let mut absent = refers
+            .zip(messages)
+            .filter_map(|(refers, message)| refers.then_some(&message.body));
+        let whole = reference::whole(&self.batch, |_| absent.next());
+        self.batch = whole.expect("the lane knows its messages").into();
+        self.wants_bodies = false;
     }
 }
 
@@ -79,16 +105,23 @@ impl Flights {
             receipts,
             is_under_way: true,
             may_be_stored: false,
+            wants_bodies: false,
         });
         (number, batch)
     }
 
-    /// The first batch that waits to be sent again; it is under way now.
-    pub(super) fn next_again(&mut self) -> Option<(u64, Bytes)> {
+    /// The first batch that waits to be sent again; it is under way now. Says as well by how much it
+    /// has grown.
+    pub(super) fn next_again(&mut self) -> Option<(u64, Bytes, usize)> {
         let mut flights = self.flights.iter_mut();
         let flight = flights.find(|flight| !flight.is_under_way)?;
         flight.is_under_way = true;
-        Some((flight.number, flight.batch.clone()))
+        let before_bytes = flight.size_bytes();
+        if flight.wants_bodies {
+            flight.take_bodies_in();
+        }
+        let grown_bytes = flight.size_bytes().saturating_sub(before_bytes);
+        Some((flight.number, flight.batch.clone(), grown_bytes))
     }
 
     pub(super) fn is_first(&self, number: u64) -> bool {

@@ -8,7 +8,7 @@ use weir_model::{
     record::Records,
 };
 
-use super::*;
+use super::{super::wire::Landed, *};
 use crate::{
     api::queues::{Message, Verdict},
     producer::{Arrival, ProducerTable, Verdict as TableVerdict},
@@ -37,9 +37,9 @@ impl Partition {
                 let body = |value: &[u8]| batch.slice_ref(value);
                 self.bodies
                     .extend(records.map(|record| body(record.unwrap().value.unwrap())));
-                Fate::Stored(None)
+                Fate::Stored(Landed::default())
             }
-            TableVerdict::Duplicate { .. } => Fate::Stored(None),
+            TableVerdict::Duplicate { .. } => Fate::Stored(Landed::default()),
             TableVerdict::Refused(error) => Fate::of(Err(error)),
             TableVerdict::Unverified { .. } => panic!("no transactions here"),
         }
@@ -68,12 +68,12 @@ fn push(state: &mut State, number: u32, verdicts: &Verdicts) {
     let publishing = Publishing::to_one_queue(vec![message(number)], Box::new(judged));
     let mut form = MessageForm::default();
     publishing.give_form(0, &mut form);
-    state.push(&publishing, 0, &form, 0);
+    state.push(&publishing, 0, (&form, Form::Whole), 0);
 }
 
 fn answer(state: &mut State, flight: u64, fate: Fate) {
-    if let Some((flight, taken_count)) = state.answered(flight, fate, (Millis(0), 0)) {
-        flight.settle(taken_count);
+    if let Some((flight, landed)) = state.answered(flight, fate, (Millis(0), 0)) {
+        flight.settle(landed.refused_from.unwrap_or(u32::MAX));
     }
     if state.phase == Phase::Draining && !state.flights.are_under_way() {
         state.phase = Phase::Going;
@@ -195,7 +195,14 @@ fn records_that_the_queue_does_not_take_are_rejected_and_those_before_them_store
     (0..4).for_each(|number| push(&mut state, number, &verdicts));
     let batches = sent(&mut state);
     assert_eq!(batches.len(), 1);
-    answer(&mut state, batches[0].0, Fate::Stored(Some(3)));
+    answer(
+        &mut state,
+        batches[0].0,
+        Fate::Stored(Landed {
+            refused_from: Some(3),
+            ..Landed::default()
+        }),
+    );
     let verdicts: Vec<Verdict> = verdicts.lock().unwrap().values().cloned().collect();
     let stored = [Verdict::Stored, Verdict::Stored, Verdict::Stored];
     assert_eq!(
@@ -212,14 +219,14 @@ fn no_more_batches_are_under_way_than_repeats_are_known_by() {
     let first = sent(&mut state);
     push(&mut state, 102, &verdicts);
     assert_eq!((first.len(), sent(&mut state).len()), (1, 0));
-    answer(&mut state, first[0].0, Fate::Stored(None));
+    answer(&mut state, first[0].0, Fate::Stored(Landed::default()));
     let mut under_way = sent(&mut state);
     for number in 0..8 {
         push(&mut state, number, &verdicts);
         under_way.extend(sent(&mut state));
     }
     assert_eq!(under_way.len(), crate::producer::MAX_BATCHES);
-    answer(&mut state, under_way[0].0, Fate::Stored(None));
+    answer(&mut state, under_way[0].0, Fate::Stored(Landed::default()));
     let next = sent(&mut state);
     let header = BatchHeader::parse(&next[0].1).unwrap();
     assert_eq!((next.len(), header.record_count), (1, 4));
@@ -245,7 +252,7 @@ fn messages_wait_while_a_lane_is_full_and_come_in_when_there_is_room() {
         let rest: Vec<u64> = state.flights.numbers().collect();
         assert!(rest.contains(flight));
         for flight in rest {
-            answer(&mut state, flight, Fate::Stored(None));
+            answer(&mut state, flight, Fate::Stored(Landed::default()));
             landed_count += 1;
         }
     }
@@ -282,7 +289,7 @@ fn lanes_together_take_no_more_than_there_is_and_those_that_wait_come_in_by_turn
     assert!(budget.is_full() && budget.next_starved().is_none());
     let first = lanes.iter().find(has_batch).unwrap();
     let flight = sent(&mut first.lock())[0].0;
-    answer(&mut first.lock(), flight, Fate::Stored(None));
+    answer(&mut first.lock(), flight, Fate::Stored(Landed::default()));
     let starved = budget.next_starved().unwrap().upgrade().unwrap();
     starved.lock().let_in(0);
     assert_eq!(waiting_count(), 300 - 257);

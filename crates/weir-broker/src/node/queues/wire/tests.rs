@@ -188,7 +188,15 @@ fn answers_come_back_and_damage_is_an_error() {
 
 #[test]
 fn what_became_of_batches_and_sessions_comes_back() {
-    for appended in [Ok(None), Ok(Some(3)), Err(ErrorKind::StorageFull)] {
+    let landed = Landed {
+        base_offset: Some(Offset(7)),
+        refused_from: Some(3),
+    };
+    for appended in [
+        Ok(Landed::default()),
+        Ok(landed),
+        Err(ErrorKind::StorageFull),
+    ] {
         let bytes = write_appended(appended);
         assert_eq!(read_appended(&bytes), Ok(appended));
         trial::damage(&bytes, read_appended);
