@@ -1,7 +1,7 @@
 //! A ledger as bytes, for checkpoints; all numbers little-endian.
 //!
 //! `u8` version; `u64` fresh from; `u64` end; `u64` next serial; withheld offsets as a treemap: `u64`
-//! length and a roaring treemap in its portable format; `u8` count and for each lane, ascending,
+//! length and a roaring treemap in its portable format; `u16` count and for each lane, ascending,
 //! `u8` level, three treemaps (all offsets, those never delivered, those that failed once) and
 //! `u64` count and for each other one that was not delivered once `u64` offset, `u32` deliveries,
 //! `u32` failures; `u64` count and for each acquired record `u64` offset, `u64` owner, `u8` whether its
@@ -17,7 +17,9 @@ use crate::{
     returned::Returned,
 };
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
+/// Like it, but for the count of lanes, which is a `u8`.
+const FEW_LANES_VERSION: u8 = 2;
 
 /// Why bytes are no ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -66,6 +68,10 @@ impl<'a> Reader<'a> {
         self.array().map(|[byte]| byte)
     }
 
+    fn u16(&mut self) -> Result<u16, SnapshotError> {
+        self.array().map(u16::from_le_bytes)
+    }
+
     fn u32(&mut self) -> Result<u32, SnapshotError> {
         self.array().map(u32::from_le_bytes)
     }
@@ -105,9 +111,13 @@ impl<'a> Reader<'a> {
         Ok(lane)
     }
 
-    fn lanes(&mut self) -> Result<BTreeMap<u8, Returned>, SnapshotError> {
+    fn lanes(&mut self, version: u8) -> Result<BTreeMap<u8, Returned>, SnapshotError> {
         let mut lanes = BTreeMap::new();
-        for _ in 0..self.u8()? {
+        let count = match version {
+            FEW_LANES_VERSION => u16::from(self.u8()?),
+            _ => self.u16()?,
+        };
+        for _ in 0..count {
             let level = self.u8()?;
             let is_next = lanes.last_key_value().is_none_or(|(last, _)| *last < level);
             if !is_next {
@@ -167,7 +177,8 @@ impl Ledger {
         put(&mut out, self.end);
         put(&mut out, self.next_serial);
         put_treemap(&mut out, &self.withheld);
-        out.push(u8::try_from(self.lanes.len()).expect("there are few levels"));
+        let count = u16::try_from(self.lanes.len()).expect("there are 256 levels");
+        out.extend(count.to_le_bytes());
         for (level, lane) in &self.lanes {
             out.push(*level);
             for bitmap in lane.bitmaps() {
@@ -196,13 +207,14 @@ impl Ledger {
     /// Reads what [`encode`](Self::encode) wrote.
     pub fn decode(bytes: &[u8]) -> Result<Self, SnapshotError> {
         let mut reader = Reader { bytes, at: 0 };
-        match reader.u8()? {
-            VERSION => {}
+        let version = reader.u8()?;
+        match version {
+            FEW_LANES_VERSION | VERSION => {}
             other => return Err(SnapshotError::UnknownVersion(other)),
         }
         let (fresh_from, end, next_serial) = (reader.u64()?, reader.u64()?, reader.u64()?);
         let withheld = reader.treemap()?;
-        let lanes = reader.lanes()?;
+        let lanes = reader.lanes(version)?;
         let acquired = reader.acquired(next_serial)?;
         let ledger = Self {
             fresh_from,
@@ -274,6 +286,42 @@ mod tests {
                 .unwrap();
         }
         ledger
+    }
+
+    #[test]
+    fn a_snapshot_keeps_every_level() {
+        let mut ledger = Ledger::new(0);
+        ledger.extend(300);
+        for level in 0..=u8::MAX {
+            let offset = u64::from(level);
+            ledger.withhold(offset);
+            ledger.admit(offset, level);
+        }
+        let lock = Lock {
+            owner: OwnerId(1),
+            until_ms: None,
+        };
+        ledger.acquire_at(0, lock).unwrap();
+        ledger.release(0, OwnerId(1), Release::Returned).unwrap();
+        assert_eq!(ledger.lanes.len(), 256);
+        assert_eq!(Ledger::decode(&ledger.encode()), Ok(ledger));
+    }
+
+    #[test]
+    fn a_snapshot_of_the_version_before_is_read() {
+        let ledger = lively();
+        let mut bytes = ledger.encode();
+        let after_withheld = {
+            let mut reader = Reader {
+                bytes: &bytes,
+                at: 1 + 3 * 8,
+            };
+            reader.treemap().unwrap();
+            reader.at
+        };
+        assert_eq!(bytes.remove(after_withheld + 1), 0);
+        bytes[0] = FEW_LANES_VERSION;
+        assert_eq!(Ledger::decode(&bytes), Ok(ledger));
     }
 
     #[test]

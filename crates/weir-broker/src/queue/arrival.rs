@@ -16,9 +16,6 @@ use super::{
     dead::{DELAYED, Reason},
 };
 
-/// Levels of priority that are told apart.
-const MAX_LEVEL_COUNT: u32 = 32;
-
 /// Most batches that a queue remembers not to have taken as a whole: more than are repeated, which
 /// are the last five of each node.
 const MAX_REFUSALS_COUNT: usize = 1_024;
@@ -169,7 +166,7 @@ impl Queue {
             self.ledger.withhold(offset);
             return;
         }
-        let level = self.level(look.priority);
+        let level = look.priority.min(self.settings.highest_priority);
         if level > 0 {
             self.ledger.withhold(offset);
             self.ledger.admit(offset, level);
@@ -214,22 +211,6 @@ impl Queue {
         } else {
             self.ledger.withhold(offset);
         }
-    }
-
-    /// Priorities beyond the queue's highest are its highest; more of them than there are levels
-    /// share some.
-    fn level(&self, priority: u8) -> u8 {
-        let count = u32::from(self.settings.priority_count);
-        if count <= 1 {
-            return 0;
-        }
-        let priority = u32::from(priority).min(count - 1);
-        let level = if count > MAX_LEVEL_COUNT {
-            priority * MAX_LEVEL_COUNT / count
-        } else {
-            priority
-        };
-        u8::try_from(level).expect("there are 32 levels at most")
     }
 
     /// A transaction has ended: its messages are ready, or nobody's.

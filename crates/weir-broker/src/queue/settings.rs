@@ -32,8 +32,8 @@ pub(crate) struct QueueSettings {
     /// Failed deliveries after which a message is dead-lettered, or parked where there is no
     /// exchange for it; `None`: never.
     pub(crate) delivery_limit_count: Option<u32>,
-    /// Priorities told apart; 0 and 1: none.
-    pub(crate) priority_count: u8,
+    /// Priorities above it are it; 0: all are alike.
+    pub(crate) highest_priority: u8,
     /// One consumer at a time, the next when it goes.
     pub(crate) is_single_active: bool,
     /// Failed messages come back after a while: shortest and longest wait in ms, doubled with each
@@ -62,7 +62,7 @@ impl QueueSettings {
             writer.optional_text(routing_key.as_ref().map(ShortString::as_str));
         }
         write_number(writer, self.delivery_limit_count.map(u64::from));
-        writer.u8(self.priority_count);
+        writer.u8(self.highest_priority);
         writer.u8(u8::from(self.is_single_active));
         writer.u8(u8::from(self.retry_delay_ms.is_some()));
         if let Some((shortest_ms, longest_ms)) = self.retry_delay_ms {
@@ -102,7 +102,7 @@ impl QueueSettings {
                 }
                 None => None,
             },
-            priority_count: reader.u8()?,
+            highest_priority: reader.u8()?,
             is_single_active: reader.flag()?,
             retry_delay_ms: match reader.flag()? {
                 true => Some((reader.u64()?, reader.u64()?)),
@@ -148,7 +148,7 @@ pub(crate) mod tests {
             overflow: Overflow::RejectPublish,
             dead_letter: Some((short("dlx"), Some(short("key")))),
             delivery_limit_count: Some(20),
-            priority_count: 10,
+            highest_priority: 10,
             is_single_active: true,
             retry_delay_ms: Some((4, 5)),
             replay_ms: Some(6),

@@ -19,7 +19,7 @@ const MAX_EXPIRY_MS: i64 = 315_360_000_000;
 /// Highest `x-max-priority`.
 const MAX_PRIORITY: i64 = 255;
 /// Priorities that a quorum queue tells apart without being told.
-const QUORUM_PRIORITY_COUNT: u8 = 32;
+const QUORUM_HIGHEST_PRIORITY: u8 = 31;
 
 /// Most partitions of a queue.
 const MAX_PARTITIONS_COUNT: i64 = 1_000;
@@ -382,7 +382,7 @@ impl Routing {
             overflow,
             dead_letter,
             delivery_limit_count: layers.delivery_limit(queue.kind),
-            priority_count: priorities(queue),
+            highest_priority: highest_priority(queue),
             is_single_active: matches!(
                 queue.arguments.get("x-single-active-consumer"),
                 Some(FieldValue::Boolean(true))
@@ -403,16 +403,13 @@ impl Routing {
     }
 }
 
-fn priorities(queue: &QueueRecord) -> u8 {
+fn highest_priority(queue: &QueueRecord) -> u8 {
     match queue.kind {
         QueueType::Classic => {
             let highest = number(&queue.arguments, "x-max-priority").unwrap_or_default();
-            match highest {
-                0 => 0,
-                _ => u8::try_from(highest + 1).unwrap_or(u8::MAX),
-            }
+            u8::try_from(highest).unwrap_or(u8::MAX)
         }
-        QueueType::Quorum => QUORUM_PRIORITY_COUNT,
+        QueueType::Quorum => QUORUM_HIGHEST_PRIORITY,
         QueueType::Stream => 0,
     }
 }

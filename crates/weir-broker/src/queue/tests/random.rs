@@ -39,7 +39,7 @@ impl Chance {
             max_length_bytes: some(60),
             delivery_limit_count: some(2_u64).and_then(|it| u32::try_from(it).ok()),
             retry_delay_ms: some(5).map(|min_ms| (min_ms, 20)),
-            priority_count: if some(1).is_some() { 3 } else { 0 },
+            highest_priority: if some(1).is_some() { 2 } else { 0 },
             is_single_active: some(1).is_some(),
             dead_letter: some(1).map(|_| (short("dlx"), None)),
             overflow: match self.below(4) {

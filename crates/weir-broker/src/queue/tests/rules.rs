@@ -273,7 +273,7 @@ fn priorities_go_first_and_those_beyond_the_highest_are_the_highest() {
     };
     let all = [None, Some(1), Some(200), Some(4), Some(1)].map(|it| (with(it), &b"body"[..]));
     let mut bench = Bench::new(QueueSettings {
-        priority_count: 5,
+        highest_priority: 4,
         ..QueueSettings::default()
     });
     bench.enqueue(&batch(&all));
@@ -281,6 +281,24 @@ fn priorities_go_first_and_those_beyond_the_highest_are_the_highest() {
     assert_eq!(told(&held), [(1, 2), (1, 3), (1, 1), (1, 4)]);
     let again = bench.settle(&held[2..3], Settlement::Requeue);
     assert_eq!(told(&again), [(1, 1)]);
+}
+
+#[test]
+fn as_many_priorities_are_told_apart_as_there_are() {
+    let with = |priority| BasicProperties {
+        priority: Some(priority),
+        ..BasicProperties::default()
+    };
+    let mut bench = Bench::new(QueueSettings {
+        highest_priority: u8::MAX,
+        ..QueueSettings::default()
+    });
+    for priority in 0..=u8::MAX {
+        bench.enqueue(&batch(&[(with(priority), &b"body"[..])]));
+    }
+    let held = bench.attach(attach(1, 256));
+    let offsets: Vec<u64> = told(&held).into_iter().map(|(_, offset)| offset).collect();
+    assert!(offsets.into_iter().eq((0..256).rev()));
 }
 
 #[test]
