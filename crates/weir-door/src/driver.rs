@@ -25,6 +25,7 @@ use crate::{
         MAX_READ_BYTES, MAX_REQUESTS_PER_TURN_COUNT, MAX_TRANSMIT_PER_TURN_BYTES,
         MAX_WRITE_CHUNKS_COUNT, MIN_FRAME_BYTES_PER_S, MIN_READ_BYTES, READ_AHEAD_FACTOR,
     },
+    linger::linger,
 };
 
 /// Why a connection is over. The session's own reason is asked of the session.
@@ -144,6 +145,11 @@ impl<S: Session> Driver<S> {
                 // The peer sees the end of the stream after the last answer; whether that
                 // arrives is no longer ours to know.
                 let _ = writer.shutdown().await;
+                if matches!(ended, Ended::Closed) && self.peer_due.is_none() {
+                    self.buffered = BytesMut::new();
+                    self.claim.shrink_to(0);
+                    linger(&mut reader).await;
+                }
                 return ended;
             }
             // The wait below sees the shutdown only when nothing else is ready.

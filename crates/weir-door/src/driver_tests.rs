@@ -234,6 +234,22 @@ async fn a_session_that_ends_sends_what_it_has() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_that_writes_on_after_the_end_gets_its_answer_and_is_not_waited_for_for_ever() {
+    let mut wired = wire(&Budget::new(1 << 30), 64);
+    wired.client.write_all(&frame("one")).await.unwrap();
+    answer(wired.asked.recv().await.unwrap().1, "yes");
+    wired.client.write_all(&frame("bye")).await.unwrap();
+    for _ in 0..100 {
+        wired.client.write_all(&frame("late")).await.unwrap();
+    }
+    assert_eq!(read_frame(&mut wired.client).await, "yes");
+    assert_eq!(wired.client.read(&mut [0]).await.unwrap(), 0);
+    assert!(!wired.ended.is_finished());
+    assert!(matches!(wired.ended.await.unwrap(), Ended::Closed));
+    assert!(wired.asked.try_recv().is_err(), "asked after the end");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_client_sent_before_it_left_is_asked() {
     let mut wired = plain();
     for _ in 0..10 {

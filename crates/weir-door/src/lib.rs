@@ -6,6 +6,7 @@ pub mod budget;
 pub mod counters;
 pub mod driver;
 pub mod limits;
+pub(crate) mod linger;
 pub mod listener;
 pub mod session;
 pub mod sockets;

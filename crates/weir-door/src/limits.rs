@@ -36,6 +36,8 @@ pub const MAX_FRAME_STALL: Duration = Duration::from_secs(30);
 pub const MIN_FRAME_BYTES_PER_S: u64 = 256 << 10;
 /// A peer that reads nothing of what waits for it is closed after this long.
 pub const MAX_WRITE_STALL: Duration = Duration::from_mins(1);
+/// A peer that was told the last thing has this long to close its side.
+pub const MAX_LINGER: Duration = Duration::from_secs(2);
 /// Time for answers to leave at shutdown.
 pub const MAX_DRAIN: Duration = Duration::from_secs(5);
 
