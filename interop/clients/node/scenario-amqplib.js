@@ -419,6 +419,19 @@ await run(version, {
     equal(text(await take(ch, name, 4)), ['5', '3', '1', '0'])
     await ch.deleteQueue(name)
   },
+  'closing-behind-a-burst': async defer => {
+    for (let round = 0; round < 10; round++) {
+      const connection = await amqplib.connect(`amqp://guest:guest@${bootstrap.at(0)}/%2f`)
+      connection.on('error', error => { connection.failure = error })
+      const ch = await connection.createChannel()
+      const { queue: name } = await ch.assertQueue('', { exclusive: true })
+      // The channel's frames wait for their turn; the connection's own do not.
+      while (ch.sendToQueue(name, Buffer.from('burst')));
+      const late = sleep(10_000).then(() => 'no close-ok')
+      equal(await Promise.race([connection.close().then(() => 'closed'), late]), 'closed')
+      equal(connection.failure, undefined)
+    }
+  },
   'quorum-queue': async defer => {
     const [ch, far] = [await channel(defer, { confirms: true }), await channel(defer, { node: -1 })]
     const name = await queue(defer, ch, { 'x-queue-type': 'quorum' })
