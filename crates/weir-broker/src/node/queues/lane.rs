@@ -77,8 +77,8 @@ struct State {
     budget: Arc<Budget>,
     /// It stands among the lanes that wait for room.
     is_starved: bool,
-    /// Messages for which there is no room.
-    waiting: VecDeque<(Arc<Publishing>, u32)>,
+    /// Messages for which there is no room, or no body, and what comes after them.
+    waiting: VecDeque<Waiting>,
     phase: Phase,
     /// Somebody sends: others leave it to them, so that batches keep their order.
     is_sending: bool,
@@ -88,6 +88,13 @@ struct State {
     /// The partition is that of the group's bodies.
     has_bodies: bool,
     place: Place,
+}
+
+/// What waits before a lane.
+enum Waiting {
+    Message(Arc<Publishing>, u32),
+    /// Messages that go in one batch.
+    Together(Filling),
 }
 
 /// Where a lane leads.
@@ -150,7 +157,7 @@ impl Lane {
         match written.filter(|written| state.waiting.is_empty() && has_room(*written)) {
             Some(written) => state.push(publishing, message, (form, written), now_ms),
             None => {
-                let waiting = (Arc::clone(publishing), message);
+                let waiting = Waiting::Message(Arc::clone(publishing), message);
                 state.waiting.push_back(waiting);
                 self.wait_for_room(&mut state);
             }
@@ -204,10 +211,10 @@ impl Lane {
     /// Takes messages that go in one batch.
     pub(super) fn push_whole(&self, filling: Filling) {
         let mut state = self.lock();
-        state.grow(filling.builder.size_bytes());
-        let open = state.open.take();
-        state.filled.extend(open);
-        state.filled.push_back(filling);
+        match state.waiting.is_empty() {
+            true => state.push_together(filling),
+            false => state.waiting.push_back(Waiting::Together(filling)),
+        }
     }
 
     /// Sends what may be sent.

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use weir_log::Millis;
 use weir_model::{
     batch::{BatchHeader, HEADER_BYTES},
+    batch_builder::BatchBuilder,
     fields::{BasicProperties, ShortString},
     record::Records,
     reference::{self, BodyReference},
@@ -148,6 +149,26 @@ fn a_queue_gets_references_once_bodies_are_stored_and_nothing_overtakes_them() {
     });
     assert_eq!(found, wanted.collect::<Vec<_>>());
     assert_eq!(values(&batch)[3], body(0));
+}
+
+#[test]
+fn messages_that_go_together_do_not_overtake_those_that_wait_for_their_bodies() {
+    let lanes = lanes(1, Box::new(|_| ()));
+    let later = Publishing::to_one_queue(messages(2), Box::new(|_| ()));
+    let mut form = MessageForm::default();
+    let mut together = Filling::new(BatchBuilder::new(0));
+    for at in 0..2 {
+        later.give_form(at, &mut form);
+        together.push(&later, at, (&form, Form::Whole), 0);
+    }
+    lanes.queue.push_whole(together);
+    assert_eq!(sent(&lanes.queue), None, "what is before it waits");
+    land_bodies(&lanes, stored_at(3));
+    lanes.queue.lock().proven_at = Some(Millis(0));
+    let (_, first) = sent(&lanes.queue).unwrap();
+    assert_eq!(reference::references(&first).unwrap().len(), 1);
+    let (_, second) = sent(&lanes.queue).unwrap();
+    assert_eq!(values(&second), [body(0), body(1)]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use weir_model::{batch_builder::BatchBuilder, message::MessageForm};
 use super::super::{append::Fate, publish::Publishing, sharing::Form, wire::Landed};
 use super::{
     CLAIM_BYTES, Filling, KNOWN_FOR_MS, MAX_BATCH_BYTES, MAX_LANE_BYTES, MODEST_BYTES, Phase,
-    State, Step, filling::Receipt, flight::Flight, record_bytes,
+    State, Step, Waiting, filling::Receipt, flight::Flight, record_bytes,
 };
 
 impl State {
@@ -26,8 +26,18 @@ impl State {
 
     /// Whether a message waits for room.
     pub(super) fn wants_room(&self) -> bool {
-        let first = self.waiting.front();
-        first.is_some_and(|(publishing, at)| self.form(publishing, *at).is_some())
+        match self.waiting.front() {
+            Some(Waiting::Message(publishing, at)) => self.form(publishing, *at).is_some(),
+            Some(Waiting::Together(_)) | None => false,
+        }
+    }
+
+    /// Takes messages that go in one batch, whether there is room or not.
+    pub(super) fn push_together(&mut self, filling: Filling) {
+        self.grow(filling.builder.size_bytes());
+        let open = self.open.take();
+        self.filled.extend(open);
+        self.filled.push_back(filling);
     }
 
     pub(super) fn push(
@@ -174,18 +184,24 @@ impl State {
     /// Takes messages that wait for room.
     pub(super) fn let_in(&mut self, now_ms: i64) {
         let mut form = MessageForm::default();
-        while let Some((publishing, at)) = self.waiting.front() {
-            let Some(written) = self.form(publishing, *at) else {
+        while let Some(first) = self.waiting.pop_front() {
+            let (publishing, at) = match first {
+                Waiting::Message(publishing, at) => (publishing, at),
+                Waiting::Together(filling) => {
+                    self.push_together(filling);
+                    continue;
+                }
+            };
+            publishing.give_form(at, &mut form);
+            let written = self.form(&publishing, at).filter(|written| {
+                let record_bytes = record_bytes(&publishing, at, (&form, *written));
+                self.has_room(MAX_LANE_BYTES / 2, record_bytes)
+            });
+            let Some(written) = written else {
+                self.waiting.push_front(Waiting::Message(publishing, at));
                 break;
             };
-            publishing.give_form(*at, &mut form);
-            let record_bytes = record_bytes(publishing, *at, (&form, written));
-            if !self.has_room(MAX_LANE_BYTES / 2, record_bytes) {
-                break;
-            }
-            if let Some((publishing, at)) = self.waiting.pop_front() {
-                self.push(&publishing, at, (&form, written), now_ms);
-            }
+            self.push(&publishing, at, (&form, written), now_ms);
         }
     }
 
@@ -194,12 +210,16 @@ impl State {
         let mut receipts = self.flights.take_all();
         let filled = self.filled.drain(..).chain(self.open.take());
         receipts.extend(filled.flat_map(|filling| filling.receipts));
-        let waiting = self.waiting.drain(..).map(|(publishing, first)| Receipt {
-            publishing,
-            first,
-            count: 1,
-        });
-        receipts.extend(waiting);
+        for waiting in self.waiting.drain(..) {
+            match waiting {
+                Waiting::Message(publishing, first) => receipts.push(Receipt {
+                    publishing,
+                    first,
+                    count: 1,
+                }),
+                Waiting::Together(filling) => receipts.extend(filling.receipts),
+            }
+        }
         self.claim();
         self.budget.give(std::mem::take(&mut self.size_bytes));
         self.phase = Phase::Going;
