@@ -75,6 +75,9 @@ struct Look<'a> {
 impl Queue {
     /// Whether the queue takes a whole batch of so many records, or nothing of it.
     pub(crate) fn takes_whole(&self, record_count: u32) -> bool {
+        if self.is_closed() {
+            return false;
+        }
         let ready = self.ledger.counts().ready;
         match (self.settings.overflow, self.settings.max_length_count) {
             (Overflow::DropHead, _) => true,
@@ -117,7 +120,7 @@ impl Queue {
         let mut refused_from = None;
         let mut fleeting = Vec::new();
         for (delta, look) in (0..).zip(looks(arrived)) {
-            if refused_from.is_none() && may_refuse && self.refuses_more() {
+            if refused_from.is_none() && may_refuse && (self.is_closed() || self.refuses_more()) {
                 refused_from = Some(delta);
             }
             let offset = base + u64::from(delta);
@@ -203,7 +206,8 @@ impl Queue {
     }
 
     fn refuse(&mut self, offset: u64) {
-        if self.settings.overflow == Overflow::RejectPublishDeadLetter {
+        let overflow = self.settings.overflow;
+        if overflow == Overflow::RejectPublishDeadLetter && !self.is_closed() {
             if self.settings.max_length_bytes.is_some() {
                 self.sizes.arrived(offset, 0);
             }

@@ -2,7 +2,7 @@
 
 use weir_model::{NodeId, PartitionId};
 
-use super::settings::QueueSettings;
+use super::{closing::CloseIf, settings::QueueSettings};
 use crate::api::queues::{ConsumerTag, Delivered, DeliveryId, Held, Refused, Settlement};
 
 /// A session in the cluster.
@@ -69,6 +69,11 @@ pub(crate) enum QueueCall {
     },
     /// Settles everything that is ready. Answered by `Counted`.
     Purge,
+    /// The queue is about to be deleted: it takes nothing any more. Answered by `Counted` with what is
+    /// ready, `StillUsed` or `NotEmpty`.
+    Close(CloseIf),
+    /// It is not deleted after all. Answered by `Done`.
+    Reopen,
     /// Answered by `Figures`.
     Figures {
         /// The queue counts as used by it.
@@ -89,7 +94,11 @@ pub(crate) enum QueueAnswer {
     Figures(QueueFigures),
     /// To [`QueueCall::Attach`]: another consumer excludes this one, or would be excluded.
     InExclusiveUse,
-    /// The partition is no queue: [`QueueCall::Configure`] first.
+    /// To [`QueueCall::Close`]: it has consumers.
+    StillUsed,
+    /// To [`QueueCall::Close`]: messages are ready.
+    NotEmpty,
+    /// The partition is no queue, or is about to be none: [`QueueCall::Configure`] first.
     NotAQueue,
     /// To [`QueueCall::Attach`], [`QueueCall::Settle`] and [`QueueCall::Get`]: the session has ended
     /// here, since its node was away. What it held is others' by now.

@@ -11,6 +11,8 @@
 //! | 7 | remove | why u8; u32 count, each offset u64, whether it is held u8, serial u64 |
 //! | 8 | hopped | u32 count, each offset u64, serial u64 |
 //! | 9 | wake | |
+//! | 10 | close | only if unused u8, only if empty u8 |
+//! | 11 | reopen | |
 //!
 //! A session is three u64, node, boot and number; a consumer is a session and a u64. Numbers are
 //! little-endian. Tags are never used again for something else.
@@ -18,10 +20,10 @@
 use weir_model::NodeId;
 
 use super::{
-    Attach, ConsumerKey, QueueSettings, SessionKey,
+    Attach, CloseIf, ConsumerKey, QueueSettings, SessionKey,
     encoding::{
-        read_attach, read_consumer, read_session, read_settlements, write_attach, write_consumer,
-        write_session, write_settlements,
+        read_attach, read_close_if, read_consumer, read_session, read_settlements, write_attach,
+        write_close_if, write_consumer, write_session, write_settlements,
     },
 };
 use crate::{
@@ -38,6 +40,8 @@ const PURGE: u8 = 6;
 const REMOVE: u8 = 7;
 const HOPPED: u8 = 8;
 const WAKE: u8 = 9;
+const CLOSE: u8 = 10;
+const REOPEN: u8 = 11;
 
 const DELIVERY_BYTES: usize = 8 + 8;
 
@@ -73,6 +77,10 @@ pub(crate) enum QueueCommand {
     Hopped(Vec<(u64, u64)>),
     /// Messages whose time has come are ready.
     Wake,
+    /// Takes nothing any more, where the condition holds.
+    Close(CloseIf),
+    /// It is not deleted after all.
+    Reopen,
 }
 
 /// Why a message is nobody's.
@@ -156,7 +164,9 @@ impl QueueCommand {
             | Self::Purge
             | Self::Remove { .. }
             | Self::Hopped(_)
-            | Self::Wake => None,
+            | Self::Wake
+            | Self::Close(_)
+            | Self::Reopen => None,
         }
     }
 
@@ -212,6 +222,11 @@ impl QueueCommand {
                 write_deliveries(writer, letters);
             }
             Self::Wake => writer.u8(WAKE),
+            Self::Close(only) => {
+                writer.u8(CLOSE);
+                write_close_if(writer, *only);
+            }
+            Self::Reopen => writer.u8(REOPEN),
         }
     }
 
@@ -236,6 +251,8 @@ impl QueueCommand {
             REMOVE => Self::read_remove(reader)?,
             HOPPED => Self::Hopped(read_deliveries(reader)?),
             WAKE => Self::Wake,
+            CLOSE => Self::Close(read_close_if(reader)?),
+            REOPEN => Self::Reopen,
             tag => return Err(reader.unknown_tag("queue command", tag)),
         })
     }
@@ -331,6 +348,11 @@ mod tests {
             },
             QueueCommand::Hopped(vec![(1, 2), (3, 4)]),
             QueueCommand::Wake,
+            QueueCommand::Close(CloseIf {
+                is_unused: true,
+                is_empty: false,
+            }),
+            QueueCommand::Reopen,
         ]
     }
 

@@ -3,11 +3,11 @@
 //!
 //! A session: three `u64`, node, boot and number. A consumer: a session and a `u64`. What becomes of
 //! deliveries: `u32` count, each offset `u64`, serial `u64`, `u8` settlement, from 1 in the order
-//! of its declaration.
+//! of its declaration. A condition of a deletion: `u8` only if unused, `u8` only if empty.
 
 use weir_model::NodeId;
 
-use super::{Attach, ConsumerKey, SessionKey};
+use super::{Attach, CloseIf, ConsumerKey, SessionKey};
 use crate::{
     api::queues::{ConsumerTag, Settlement},
     encoding::{DecodeError, Reader, Writer},
@@ -26,6 +26,18 @@ pub(crate) fn read_session(reader: &mut Reader<'_>) -> Result<SessionKey, Decode
         node: NodeId(reader.u64()?),
         boot: reader.u64()?,
         number: reader.u64()?,
+    })
+}
+
+pub(crate) fn write_close_if(writer: &mut Writer, only: CloseIf) {
+    writer.u8(u8::from(only.is_unused));
+    writer.u8(u8::from(only.is_empty));
+}
+
+pub(crate) fn read_close_if(reader: &mut Reader<'_>) -> Result<CloseIf, DecodeError> {
+    Ok(CloseIf {
+        is_unused: reader.flag()?,
+        is_empty: reader.flag()?,
     })
 }
 

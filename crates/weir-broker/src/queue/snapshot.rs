@@ -10,12 +10,14 @@
 //! `u32` ranges, each `u64` first and last offset; `u8` whether the ledger is behind; `u8` whether
 //! messages have times to live; `u64` bytes that are ready, `u32` sizes, each `u64` offset, `u32`
 //! bytes; `u32` batches that were not taken as a whole, ascending, each `u64` base offset, `u32` the
-//! first record that was refused; then what came before: see [`super::repeats`].
+//! first record that was refused; `i64` until when it is closed, ms since 1970, 0: it is
+//! open; then what came before: see [`super::repeats`].
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use weir_ledger::{Ledger, OwnerId};
+use weir_log::Millis;
 use weir_model::ProducerId;
 
 use super::{
@@ -33,7 +35,7 @@ use crate::{
     encoding::{DecodeError, Reader, Writer},
 };
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const SESSION_BYTES: usize = 3 * 8;
 const HOLDER_MIN_BYTES: usize = 8 + SESSION_BYTES + 1;
 const GET_BYTES: usize = SESSION_BYTES + 8 + 8 + 1 + 8 + 8;
@@ -87,6 +89,7 @@ impl Queue {
             writer.u64(*base);
             writer.u32(*from);
         }
+        writer.i64(self.closed_until.map_or(0, |until| until.0));
         self.hops.write(&mut writer);
         self.ids.write(&mut writer);
         writer.finish()
@@ -112,6 +115,7 @@ impl Queue {
         for _ in 0..reader.count(8 + 4)? {
             refusals.push_back((reader.u64()?, reader.u32()?));
         }
+        let closed_until = Some(Millis(reader.i64()?)).filter(|until| until.0 != 0);
         let hops = Hops::read(&mut reader)?;
         let ids = MessageIds::read(&mut reader)?;
         let dead = Reason::ALL.into_iter().flat_map(|reason| {
@@ -132,6 +136,7 @@ impl Queue {
             hops,
             ids,
             has_expirations,
+            closed_until,
         };
         if !queue.is_sound() {
             return Err(reader.invalid("queue"));

@@ -46,6 +46,8 @@ pub(crate) struct Queue {
     pub(super) ids: MessageIds,
     /// Some message has a time to live of its own.
     pub(super) has_expirations: bool,
+    /// It is about to be deleted, and takes nothing until then at the latest.
+    pub(super) closed_until: Option<Millis>,
 }
 
 /// A partition's log as a queue begins there.
@@ -79,6 +81,10 @@ pub(crate) enum QueueApplied {
     /// The message, and how many more are ready.
     Got(Option<Assignment>, u64),
     InExclusiveUse,
+    /// It is not closed: it has consumers.
+    StillUsed,
+    /// It is not closed: messages are ready.
+    NotEmpty,
     TooManyConsumers,
     NotAQueue,
     SessionLost,
@@ -103,6 +109,7 @@ impl Queue {
             hops: Hops::default(),
             ids: MessageIds::default(),
             has_expirations: false,
+            closed_until: None,
         }
     }
 
@@ -137,6 +144,8 @@ impl Queue {
             QueueCommand::Remove { why, messages } => self.remove(why, &messages),
             QueueCommand::Hopped(letters) => self.hopped(&letters),
             QueueCommand::Wake => self.wake(now),
+            QueueCommand::Close(only) => applied = self.close(now, only),
+            QueueCommand::Reopen => self.reopen(),
         }
         self.serve(now, out);
         applied
@@ -162,6 +171,9 @@ impl Queue {
     }
 
     fn attach(&mut self, attach: &Attach) -> QueueApplied {
+        if self.is_closed() {
+            return QueueApplied::NotAQueue;
+        }
         match self.consumers.attach(attach) {
             Ok(owner) => {
                 self.offer(owner);
@@ -326,6 +338,7 @@ impl Queue {
 
     /// What has waited for its time is ready.
     fn wake(&mut self, now: Millis) {
+        self.reopen_if_due(now);
         let due: Vec<u64> = self.ledger.ended(now.0).map(|(offset, _)| offset).collect();
         for offset in due {
             if self
@@ -338,9 +351,11 @@ impl Queue {
         }
     }
 
-    /// When something that waits for its time is ready, by the wall clock.
+    /// When something that waits for its time is ready, or the queue is closed no longer, by the wall
+    /// clock.
     pub(crate) fn next_wake(&self) -> Option<Millis> {
-        self.ledger.next_end_ms().map(Millis)
+        let due = self.ledger.next_end_ms().map(Millis);
+        due.into_iter().chain(self.closed_until).min()
     }
 
     /// The log begins later now: what was before is gone.

@@ -31,7 +31,9 @@ impl Shard {
             | QueueCommand::Purge
             | QueueCommand::Remove { .. }
             | QueueCommand::Hopped(_)
-            | QueueCommand::Wake => self.partitions.get_mut(&id),
+            | QueueCommand::Wake
+            | QueueCommand::Close(_)
+            | QueueCommand::Reopen => self.partitions.get_mut(&id),
         };
         let Some(partition) = found else {
             return QueueApplied::NotAQueue;

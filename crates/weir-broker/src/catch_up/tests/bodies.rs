@@ -14,7 +14,7 @@ use weir_model::{
 use weir_raft::Input;
 
 use super::world::{SHARD, World, partition, settle};
-use crate::{bodies::bodies_of, call, outcome::AppliedOutcome, shard::ShardCommand};
+use crate::{bodies::bodies_of, outcome::AppliedOutcome, shard::ShardCommand};
 
 const BODY_BYTES: usize = 1 << 20;
 /// Steps within which the time of bodies is over that nobody refers to.
@@ -170,26 +170,6 @@ fn a_late_reference_is_refused_on_all_replicas_and_a_repeat_is_none() {
     assert_eq!(enqueue(&mut world, partition(0), next), Ok(Offset(1)));
     world.replicate();
     assert_alike(&mut world);
-}
-
-#[test]
-fn bodies_of_groups_that_are_not_there_are_refused() {
-    let world = World::new(50_000);
-    let node = world.leader.node();
-    for group in [GroupId::METADATA, GroupId(2), GroupId((1 << 24) - 1)] {
-        let mut call = vec![call::QUEUE, 2];
-        call.extend(SHARD.0.to_le_bytes());
-        call.extend(bodies_of(group).0.to_le_bytes());
-        let batch = referring(&[0], 0);
-        call.extend(u32::try_from(batch.len()).unwrap().to_le_bytes());
-        call.extend_from_slice(&batch);
-        let (tell, told) = mpsc::sync_channel(1);
-        let answer = Box::new(move |answer| tell.send(answer).unwrap());
-        node.take_call(node.id(), call.into(), answer);
-        let answer: Bytes = told.recv().unwrap();
-        let refused = ErrorKind::NotLeader.code().to_le_bytes();
-        assert_eq!(answer, refused[..], "{group}");
-    }
 }
 
 #[test]

@@ -88,9 +88,7 @@ impl Node {
     /// The group that carries a partition of a topic that is there, or its bodies.
     pub(crate) fn group_of(&self, partition: PartitionId) -> Option<GroupId> {
         if let Some(group) = group_of_bodies(partition) {
-            // Others name what they like.
-            let is_shard = (1..=self.config.shard_count).contains(&group.0);
-            return is_shard.then_some(group);
+            return Some(group);
         }
         let topology = self.topology.load();
         let topic = topology.by_serial(partition.topic_serial())?;

@@ -106,6 +106,8 @@ impl Trouble {
                 QueueAnswer::Done
                 | QueueAnswer::Counted(_)
                 | QueueAnswer::Got(_)
+                | QueueAnswer::StillUsed
+                | QueueAnswer::NotEmpty
                 | QueueAnswer::Figures(_),
             ) => Refused::Failed(ErrorKind::InvalidRequest),
             // The session is told in whole.

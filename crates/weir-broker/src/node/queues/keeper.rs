@@ -9,7 +9,6 @@ use std::{
 use weir_log::Millis;
 use weir_model::{GroupId, NodeId, Term};
 
-use super::life::remove_queue;
 use crate::{Node, routing::record::QueueId};
 
 /// How long a node may be away before its transient queues go, in ms: as long as its sessions last.
@@ -134,7 +133,7 @@ fn look_at(node: &Arc<Node>, id: QueueId, found: &Found) {
         let wait_ms = match idle_ms {
             Some(idle_ms) if idle_ms >= expires_ms => {
                 tracing::info!(queue = %queue.queue.name, "the queue has expired");
-                remove_queue(&asking, &queue.queue);
+                asking.remove_unused(&queue, Box::new(|| ()));
                 RETRY_MS
             }
             Some(idle_ms) => expires_ms - idle_ms,

@@ -54,6 +54,8 @@ impl Node {
                 return self.get_from_queue(group, partition, get, done);
             }
             QueueCall::Purge => QueueCommand::Purge,
+            QueueCall::Close(only) => QueueCommand::Close(only),
+            QueueCall::Reopen => QueueCommand::Reopen,
             QueueCall::Figures { is_use } => {
                 return self.figures_of_queue(group, partition, is_use, done);
             }
@@ -225,6 +227,8 @@ fn answer(applied: &QueueApplied) -> QueueAnswer {
         // One that was given is fetched before it is answered.
         QueueApplied::Got(..) => QueueAnswer::Got(None),
         QueueApplied::InExclusiveUse => QueueAnswer::InExclusiveUse,
+        QueueApplied::StillUsed => QueueAnswer::StillUsed,
+        QueueApplied::NotEmpty => QueueAnswer::NotEmpty,
         QueueApplied::NotAQueue => QueueAnswer::NotAQueue,
         QueueApplied::SessionLost => QueueAnswer::SessionLost,
         QueueApplied::TooManyConsumers => {

@@ -12,7 +12,7 @@ use super::{lines::Then, target::FoundQueue};
 use crate::{
     Node,
     queue::SessionKey,
-    routing::{RoutingCommand, RoutingOutcome, record::QueueRecord},
+    routing::{RoutingCommand, RoutingOutcome},
 };
 
 /// Whether what ended with this node's earlier runs is gone. Until then no session begins: it could
@@ -124,13 +124,7 @@ impl Node {
         if !found.queue.is_auto_delete {
             return done();
         }
-        let (node, queue) = (Arc::clone(self), Arc::clone(&found.queue));
-        self.figures_of(found, false, move |figures| match figures {
-            Ok(Some(figures)) if figures.consumer_count == 0 => {
-                node.propose_routing(removal(&node, &queue), move |_| done());
-            }
-            Ok(_) | Err(_) => done(),
-        });
+        self.remove_unused(found, done);
     }
 
     /// Lets the group's queues behave by today's policies.
@@ -141,24 +135,4 @@ impl Node {
             }
         });
     }
-}
-
-fn removal(node: &Node, queue: &QueueRecord) -> RoutingCommand {
-    let topology = node.topology.load();
-    let vhost = topology.routing().vhost_by_id(queue.vhost);
-    RoutingCommand::DeleteQueue {
-        vhost: vhost.map_or_else(String::new, |vhost| vhost.name.clone()),
-        name: queue.name.clone(),
-        id: queue.id,
-        session: None,
-    }
-}
-
-/// Deletes a queue that nobody asked to delete.
-pub(super) fn remove_queue(node: &Arc<Node>, queue: &QueueRecord) {
-    node.propose_routing(removal(node, queue), |outcome| {
-        if let Err(error) = outcome {
-            tracing::info!(%error, "a queue that is over is not deleted yet");
-        }
-    });
 }

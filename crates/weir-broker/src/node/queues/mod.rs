@@ -6,6 +6,7 @@ mod consume;
 mod current;
 mod dead_letters;
 mod death;
+mod deletion;
 mod deliver;
 mod keeper;
 mod lane;

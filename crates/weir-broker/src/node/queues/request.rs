@@ -13,7 +13,7 @@ use crate::{
         queues::{OpenSession, QueueOutcome, QueueRequest, Refused},
     },
     mailbox::Reply,
-    queue::SessionKey,
+    queue::{CloseIf, SessionKey},
 };
 
 impl Node {
@@ -68,9 +68,11 @@ impl Node {
                 if_empty,
             } => {
                 let (node, order) = (Arc::clone(self), Arc::clone(&session.order));
-                order.after(move || {
-                    node.delete_queue(&session, name, (if_unused, if_empty), reply);
-                });
+                let only = CloseIf {
+                    is_unused: if_unused,
+                    is_empty: if_empty,
+                };
+                order.after(move || node.delete_queue(&session, &name, only, reply));
             }
         }
     }

@@ -9,7 +9,6 @@ use uuid::Uuid;
 use weir_model::{ErrorKind, TopicId, TopicName, fields::ShortString};
 
 use super::{
-    QueueSession,
     ask::Patience,
     target::FoundQueue,
     topology::{answer, refuse_reserved},
@@ -24,9 +23,9 @@ use crate::{
     metadata::{CreateTopic, Topology, placement, reserved},
     queue::{QueueAnswer, QueueCall, QueueFigures},
     routing::{
-        RoutingCommand, RoutingOutcome,
+        RoutingCommand,
         command::DeclareQueueCommand,
-        record::{QueueId, QueueType, VhostRecord},
+        record::{QueueType, VhostRecord},
         settings::{self, Wanted},
         state::FIRST_VHOST,
     },
@@ -291,72 +290,6 @@ impl Node {
             let done = Box::new(move |answer| asked.answered(answer));
             self.ask_queue(group, partition, call.clone(), Patience::OfAClient, done);
         }
-    }
-
-    pub(super) fn delete_queue(
-        self: &Arc<Self>,
-        session: &Arc<QueueSession>,
-        name: ShortString,
-        (if_unused, if_empty): (bool, bool),
-        reply: Reply,
-    ) {
-        let found = match self.find_queue(&session.vhost, session.key, &name) {
-            Ok(found) => found,
-            Err(Refused::NoQueue { .. }) => return answer(reply, QueueOutcome::Counted(0)),
-            Err(refused) => return answer(reply, QueueOutcome::Refused(refused)),
-        };
-        let (node, session) = (Arc::clone(self), Arc::clone(session));
-        let id = found.queue.id;
-        self.figures_of(&found, false, move |figures| {
-            let figures = figures.map(Option::unwrap_or_default);
-            let vhost = session.vhost.clone();
-            let refused = match &figures {
-                Ok(figures) if if_unused && figures.consumer_count > 0 => Some(Refused::InUse {
-                    what: "queue",
-                    name: name.clone(),
-                    vhost,
-                }),
-                Ok(figures) if if_empty && figures.ready_count > 0 => {
-                    let name = name.clone();
-                    Some(Refused::NotEmpty { name, vhost })
-                }
-                Err(refused) if if_unused || if_empty => Some(refused.clone()),
-                Ok(_) | Err(_) => None,
-            };
-            if let Some(refused) = refused {
-                return answer(reply, QueueOutcome::Refused(refused));
-            }
-            let message_count = figures.map_or(0, |figures| figures.ready_count);
-            node.remove_queue(&session, name, id, message_count, reply);
-        });
-    }
-
-    fn remove_queue(
-        self: &Arc<Self>,
-        session: &QueueSession,
-        name: ShortString,
-        id: QueueId,
-        message_count: u64,
-        reply: Reply,
-    ) {
-        let command = RoutingCommand::DeleteQueue {
-            vhost: session.vhost.clone(),
-            name,
-            id,
-            session: Some(session.key),
-        };
-        self.propose_routing(command, move |outcome| {
-            let outcome = match outcome {
-                Ok(RoutingOutcome::Removed { .. }) => QueueOutcome::Counted(message_count),
-                Ok(RoutingOutcome::Done | RoutingOutcome::QueueDeclared(_)) => {
-                    QueueOutcome::Refused(Refused::Failed(ErrorKind::InvalidRequest))
-                }
-                Ok(RoutingOutcome::Refused(refused)) | Err(refused) => {
-                    QueueOutcome::Refused(refused)
-                }
-            };
-            answer(reply, outcome);
-        });
     }
 }
 

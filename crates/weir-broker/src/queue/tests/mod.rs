@@ -1,6 +1,7 @@
 //! The rules of a queue, one by one and at random.
 
 mod bench;
+mod closing;
 mod limits;
 mod random;
 mod repeats;

@@ -17,6 +17,8 @@ const IN_EXCLUSIVE_USE: u8 = 5;
 const NOT_A_QUEUE: u8 = 6;
 const REFUSED: u8 = 7;
 const SESSION_LOST: u8 = 8;
+const STILL_USED: u8 = 9;
+const NOT_EMPTY: u8 = 10;
 
 pub(super) fn write(writer: &mut Writer, answer: &QueueAnswer) {
     match answer {
@@ -44,6 +46,8 @@ pub(super) fn write(writer: &mut Writer, answer: &QueueAnswer) {
         QueueAnswer::InExclusiveUse => writer.u8(IN_EXCLUSIVE_USE),
         QueueAnswer::NotAQueue => writer.u8(NOT_A_QUEUE),
         QueueAnswer::SessionLost => writer.u8(SESSION_LOST),
+        QueueAnswer::StillUsed => writer.u8(STILL_USED),
+        QueueAnswer::NotEmpty => writer.u8(NOT_EMPTY),
         QueueAnswer::Refused(refused) => {
             writer.u8(REFUSED);
             refused::write(refused, writer);
@@ -70,6 +74,8 @@ pub(super) fn read(reader: &mut Reader<'_>, body: &Bytes) -> Result<QueueAnswer,
         IN_EXCLUSIVE_USE => QueueAnswer::InExclusiveUse,
         NOT_A_QUEUE => QueueAnswer::NotAQueue,
         SESSION_LOST => QueueAnswer::SessionLost,
+        STILL_USED => QueueAnswer::StillUsed,
+        NOT_EMPTY => QueueAnswer::NotEmpty,
         REFUSED => QueueAnswer::Refused(refused::read(reader)?),
         tag => return Err(reader.unknown_tag("answer of a queue", tag)),
     })

@@ -6,8 +6,8 @@ use crate::{
     queue::{
         QueueCall, QueueSettings,
         encoding::{
-            read_attach, read_consumer, read_session, read_settlements, write_attach,
-            write_consumer, write_session, write_settlements,
+            read_attach, read_close_if, read_consumer, read_session, read_settlements,
+            write_attach, write_close_if, write_consumer, write_session, write_settlements,
         },
     },
 };
@@ -21,6 +21,8 @@ const SETTLE: u8 = 5;
 const GET: u8 = 6;
 const PURGE: u8 = 7;
 const FIGURES: u8 = 8;
+const CLOSE: u8 = 9;
+const REOPEN: u8 = 10;
 
 pub(super) fn write(writer: &mut Writer, call: &QueueCall) {
     match call {
@@ -55,6 +57,11 @@ pub(super) fn write(writer: &mut Writer, call: &QueueCall) {
             writer.u64(*request);
         }
         QueueCall::Purge => writer.u8(PURGE),
+        QueueCall::Close(only) => {
+            writer.u8(CLOSE);
+            write_close_if(writer, *only);
+        }
+        QueueCall::Reopen => writer.u8(REOPEN),
         QueueCall::Figures { is_use } => {
             writer.u8(FIGURES);
             writer.u8(u8::from(*is_use));
@@ -84,6 +91,8 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Result<QueueCall, DecodeError> {
             request: reader.u64()?,
         },
         PURGE => QueueCall::Purge,
+        CLOSE => QueueCall::Close(read_close_if(reader)?),
+        REOPEN => QueueCall::Reopen,
         FIGURES => QueueCall::Figures {
             is_use: reader.flag()?,
         },

@@ -5,7 +5,7 @@ use crate::{
     api::queues::{Held, Refused, Settlement},
     encoding::trial,
     node::queues::stream::Chunk,
-    queue::{Attach, ConsumerKey, QueueFigures, settings},
+    queue::{Attach, CloseIf, ConsumerKey, QueueFigures, settings},
 };
 
 const SESSION: SessionKey = SessionKey {
@@ -56,6 +56,11 @@ fn calls() -> Vec<QueueCall> {
             request: 12,
         },
         QueueCall::Purge,
+        QueueCall::Close(CloseIf {
+            is_unused: false,
+            is_empty: true,
+        }),
+        QueueCall::Reopen,
         QueueCall::Figures { is_use: true },
     ]
 }
@@ -175,6 +180,8 @@ fn answers_come_back_and_damage_is_an_error() {
         QueueAnswer::InExclusiveUse,
         QueueAnswer::NotAQueue,
         QueueAnswer::SessionLost,
+        QueueAnswer::StillUsed,
+        QueueAnswer::NotEmpty,
     ];
     let refused = refusals().into_iter().map(QueueAnswer::Refused);
     let answers = answers.into_iter().chain(refused).map(Ok);
