@@ -64,6 +64,11 @@ impl Node {
         self.status(group).view()
     }
 
+    /// The group that carries a partition of a topic that this node knows.
+    pub fn group_with(&self, partition: PartitionId) -> Option<GroupId> {
+        self.group_of(partition)
+    }
+
     /// All nodes of the cluster, as far as this one knows.
     pub fn known_nodes(&self) -> Vec<NodeId> {
         self.topology.load().nodes().keys().copied().collect()

@@ -156,7 +156,10 @@ impl Node {
         let node = Arc::clone(self);
         let asked = Arc::clone(&session);
         let then = move |result: Result<u64, Trouble>| match result {
-            Ok(_) => asked.told.begin(attach.consumer.tag, reply),
+            Ok(_) => {
+                let settled = asked.told.begin(attach.consumer.tag, reply);
+                node.settle_for(&asked, settled);
+            }
             Err(trouble) => {
                 node.end_consumer(&asked, (attach.consumer.tag, Held::Stays), || ());
                 refuse(reply, trouble.refused(&consume.name, &asked.vhost));

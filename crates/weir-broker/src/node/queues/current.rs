@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use weir_model::{GroupId, fields::ShortString};
 
-use super::{QueueSession, replies::is_reply_address};
+use super::{QueueSession, consume::refuse, replies::is_reply_address};
 use crate::{
     Node,
     api::queues::{Message, QueueRequest, REPLY_QUEUE},
@@ -84,8 +84,10 @@ impl Node {
             return self.take_queue_request(request, reply);
         }
         let node = Arc::clone(self);
-        self.propose_routing(RoutingCommand::Nothing, move |_| {
-            node.take_queue_request(request, reply);
+        self.propose_routing(RoutingCommand::Nothing, move |decided| match decided {
+            Ok(_) => node.take_queue_request(request, reply),
+            // Whether it is there is not known here.
+            Err(refused) => refuse(reply, refused),
         });
     }
 }

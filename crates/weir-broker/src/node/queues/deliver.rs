@@ -169,6 +169,8 @@ impl Node {
                     self.settle_for(&session, handed.settled);
                 }
                 (Some(_) | None, _) if sessions.ended.contains(&key) => {}
+                // It ends by itself, after what it has asked for: that was answered as done.
+                (Some(_) | None, _) if self.sessions.is_ending(key) => {}
                 (Some(_) | None, _) => sessions.ended.push(key),
             }
         }
@@ -197,6 +199,7 @@ impl Node {
             match session.and_then(|session| session.told.has_room()) {
                 Some(true) => {}
                 Some(false) => answer.full.push(*key),
+                None if self.sessions.is_ending(*key) => {}
                 None => answer.ended.push(*key),
             }
         }

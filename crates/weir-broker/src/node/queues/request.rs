@@ -92,7 +92,7 @@ impl Node {
 
     /// Ends a session before its last reference is gone.
     fn end_session(self: &Arc<Self>, session: &QueueSession, reply: Option<Reply>) {
-        self.sessions.remove(session.key);
+        self.sessions.begin_end(session.key);
         session.streams.end_all();
         for consumer in session.told.end() {
             if let Some(queue) = consumer.queue {
@@ -112,11 +112,17 @@ impl Node {
             }
         };
         self.delete_exclusive_queues(session.key, Box::new(half.clone()));
-        session.lines.end(Some(Box::new(half)));
+        let (node, key) = (Arc::clone(self), session.key);
+        let is_known = move || {
+            node.sessions.has_ended(key);
+            half();
+        };
+        session.lines.end(Some(Box::new(is_known)));
     }
 
     /// Leaders of queues have ended these sessions since this node was away. Gives those that are no
-    /// more already.
+    /// more already, with nothing under way: what one asked for before is void as long as it is lost
+    /// to the leader, and would count as done afterwards.
     pub(super) fn lose_sessions(self: &Arc<Self>, sessions: &[SessionKey]) -> Sessions {
         let mut answer = Sessions::default();
         for key in sessions {
@@ -125,6 +131,7 @@ impl Node {
                     session.told.lose();
                     self.end_session(&session, None);
                 }
+                None if self.sessions.is_ending(*key) => {}
                 None => answer.ended.push(*key),
             }
         }

@@ -1,7 +1,7 @@
 //! The sessions of this node.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -17,7 +17,13 @@ use crate::queue::SessionKey;
 /// there.
 const PARTS_COUNT: usize = 16;
 
-type Part = BTreeMap<u64, Weak<QueueSession>>;
+/// Sessions by number.
+#[derive(Default)]
+struct Part {
+    going_on: BTreeMap<u64, Weak<QueueSession>>,
+    /// Those whose end is not known everywhere yet.
+    ending: BTreeSet<u64>,
+}
 
 /// The sessions of this run of the node.
 pub(crate) struct Sessions {
@@ -54,11 +60,30 @@ impl Sessions {
 
     pub(super) fn insert(&self, session: &Arc<QueueSession>) {
         let number = session.key.number;
-        self.part(number).insert(number, Arc::downgrade(session));
+        let session = Arc::downgrade(session);
+        self.part(number).going_on.insert(number, session);
     }
 
-    pub(super) fn remove(&self, key: SessionKey) {
-        self.part(key.number).remove(&key.number);
+    /// The session ends: it is not found any more.
+    pub(super) fn begin_end(&self, key: SessionKey) {
+        let mut part = self.part(key.number);
+        part.going_on.remove(&key.number);
+        part.ending.insert(key.number);
+    }
+
+    /// Nothing of the session is under way any more.
+    pub(super) fn has_ended(&self, key: SessionKey) {
+        self.part(key.number).ending.remove(&key.number);
+    }
+
+    /// Whether something of a session that ends is still under way.
+    pub(super) fn is_ending(&self, key: SessionKey) -> bool {
+        let is_own = (key.node, key.boot) == (self.node, self.boot);
+        let part = self.part(key.number);
+        // One of which the last reference has just gone is about to end.
+        let is_dropped = |session: &Weak<_>| session.strong_count() == 0;
+        let is_about_to = part.going_on.get(&key.number).is_some_and(is_dropped);
+        is_own && (is_about_to || part.ending.contains(&key.number))
     }
 
     /// The session, where it goes on.
@@ -66,7 +91,7 @@ impl Sessions {
         if (key.node, key.boot) != (self.node, self.boot) {
             return None;
         }
-        self.part(key.number).get(&key.number)?.upgrade()
+        self.part(key.number).going_on.get(&key.number)?.upgrade()
     }
 
     fn part(&self, number: u64) -> MutexGuard<'_, Part> {

@@ -108,14 +108,21 @@ impl Told {
         self.lock().consumers.insert(tag, known);
     }
 
-    /// The consumer is attached: answers, and then tells what it got already.
-    pub(super) fn begin(&self, tag: ConsumerTag, reply: Reply) {
+    /// The consumer is attached: answers, and then tells what it got already. Gives those of it that
+    /// are settled by that.
+    pub(super) fn begin(&self, tag: ConsumerTag, reply: Reply) -> Vec<(DeliveryId, Settlement)> {
         let mut state = self.lock();
         reply.send(Outcome::Queue(QueueOutcome::Done));
-        let known = state.consumers.get_mut(&tag);
-        if let Some(held_back) = known.and_then(|known| known.held_back.take()) {
+        let mut settled = Vec::new();
+        if let Some(known) = state.consumers.get_mut(&tag)
+            && let Some(held_back) = known.held_back.take()
+        {
+            if known.consumer.attach.no_ack {
+                settled.extend(held_back.iter().filter_map(sent));
+            }
             self.tell(held_back);
         }
+        settled
     }
 
     pub(super) fn consumer(&self, tag: ConsumerTag) -> Option<Consumer> {
@@ -300,7 +307,8 @@ impl State {
             return;
         }
         self.told_bytes += delivered.record.len() as u64;
-        if known.consumer.attach.no_ack {
+        // What is held back may never be told.
+        if known.consumer.attach.no_ack && known.held_back.is_none() {
             settled.push((id, Settlement::Ack));
         }
         if !known.consumer.tells_failures {
@@ -318,6 +326,14 @@ impl State {
             self.past.pop_front();
         }
         self.past.push_back((tag, seen));
+    }
+}
+
+/// A delivery that is settled as it goes.
+fn sent(tiding: &Tiding) -> Option<(DeliveryId, Settlement)> {
+    match tiding {
+        Tiding::Delivered(_, delivered) => Some((delivered.id, Settlement::Ack)),
+        Tiding::Cancelled(_) | Tiding::Blocked(_) | Tiding::Lost => None,
     }
 }
 
