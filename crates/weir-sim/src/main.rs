@@ -161,7 +161,7 @@ fn replay_command(campaign: Campaign, seed: u64, bug: Option<Bug>) -> String {
     )
 }
 
-/// What transactions and groups came to.
+/// What transactions, groups and queues came to.
 fn workload_line(totals: &Totals) -> String {
     let names = [
         "transactions_begun",
@@ -176,6 +176,15 @@ fn workload_line(totals: &Totals) -> String {
         "members_gone",
         "member_commits",
         "member_offsets_fetched",
+        "queue_published",
+        "queue_confirmed",
+        "queue_delivered",
+        "queue_redelivered",
+        "queue_settled",
+        "queue_dead_lettered",
+        "queue_sessions_gone",
+        "queue_sessions_lost",
+        "queues_drained",
     ];
     let counts = names.map(|name| format!("{name} {}", totals.counts.get(name)));
     counts.join(" ")

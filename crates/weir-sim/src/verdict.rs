@@ -78,6 +78,22 @@ pub mod oracle_name {
     pub const OWNERS: &str = "one_owner_a_generation";
     /// A group's committed offset went back, or ahead of what its members were given.
     pub const OFFSETS: &str = "committed_offsets_follow_deliveries";
+    /// A message is in a queue twice.
+    pub const QUEUED_ONCE: &str = "messages_are_queued_once";
+    /// A message was given to somebody although another one, who goes on, has it.
+    pub const HELD_ONCE: &str = "messages_are_held_once";
+    /// A message came after its settlement was answered.
+    pub const SETTLED: &str = "settled_messages_stay_settled";
+    /// A delivery says wrongly whether, or how often, it was tried before.
+    pub const TRIES: &str = "deliveries_tell_their_tries";
+    /// What was given back, or published earlier, came later.
+    pub const QUEUE_ORDER: &str = "queues_keep_their_order";
+    /// Two consumers were served where one alone is to be.
+    pub const ONE_CONSUMER: &str = "one_consumer_alone";
+    /// A message came, or expired, before its time.
+    pub const EARLY: &str = "nothing_before_its_time";
+    /// A dead letter came without a reason, for a wrong one, or not at all.
+    pub const DEAD_LETTERS: &str = "dead_letters_are_due";
     /// An acknowledgement after a failed sync.
     pub const ACK_AFTER_FAILURE: &str = "no_acknowledgement_after_failure";
 }

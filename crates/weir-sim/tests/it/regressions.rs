@@ -87,3 +87,18 @@ fn a_clock_set_forward_does_not_make_a_new_leader_call_a_gap_the_clients_error()
 fn a_group_whose_leader_says_its_assignment_again_comes_to_have_all_partitions() {
     replays_clean("cluster-assignment-shared-out-twice");
 }
+
+#[test]
+fn a_settlement_that_came_too_late_is_not_answered_as_done() {
+    replays_clean("cluster-settlement-of-a-lost-session");
+}
+
+#[test]
+fn a_node_that_is_cut_off_does_not_say_that_a_queue_is_not_there() {
+    replays_clean("cluster-queue-unknown-to-a-node-cut-off");
+}
+
+#[test]
+fn a_consumer_without_acknowledgements_that_is_refused_takes_no_messages_along() {
+    replays_clean("cluster-refused-consumer-takes-messages-along");
+}

@@ -42,7 +42,7 @@ impl Cluster<'_> {
                 const HOUR_MS: i64 = 60 * 60 * 1000;
                 self.counts.add("clock_jumps", 1);
                 self.has_clock_behind |= off_ms < -HOUR_MS;
-                self.machines[machine].jump(off_ms);
+                self.jump(machine, off_ms);
             }
             Act::Split { side } => {
                 self.counts.add("splits", 1);

@@ -117,6 +117,8 @@ impl Cluster<'_> {
                 self.counts
                     .add("answer_ms", self.now_ms.saturating_sub(asked.sent_ms));
                 self.hear(asked, outcome)?;
+            } else {
+                self.hear_queues(ticket, outcome)?;
             }
         }
         Ok(())
@@ -277,6 +279,7 @@ impl Cluster<'_> {
         let lost: Vec<(Ticket, Asked)> = lost.collect();
         self.counts.add("answers_lost", lost.len() as u64);
         lost.into_iter().for_each(|(_, asked)| self.give_up(&asked));
+        self.lose_queue_sessions(machine);
     }
 
     fn give_up(&mut self, asked: &Asked) {

@@ -1,7 +1,10 @@
 //! Plans from seeds: odds of each kind of trouble are themselves drawn, so that some runs are
 //! calm and some are all storm.
 
-use super::plan::{Act, ClientPlan, ClusterPlan, ClusterStep, ClusterTopic, NetPlan};
+use super::{
+    plan::{Act, ClientPlan, ClusterPlan, ClusterStep, ClusterTopic, NetPlan},
+    queues::QueuesPlan,
+};
 use crate::{fault_plan::FaultOdds, world::Rng};
 
 /// Longest run before everything is healed, in ms.
@@ -107,6 +110,7 @@ impl ClusterPlan {
                 .collect(),
             net: NetPlan::draw(&mut rng),
             clients: ClientPlan::draw(&mut rng),
+            queues: QueuesPlan::draw(seed),
             duration_ms: rng.between(MIN_DURATION_MS, MAX_DURATION_MS),
             steps: Vec::new(),
         };

@@ -36,6 +36,8 @@ pub(super) enum Event {
     Act(usize),
     /// A client's next thing.
     Client(usize),
+    /// The next thing of somebody who uses queues.
+    QueueClient(usize),
     /// The machine's node asks to be let in.
     Ask(usize),
     /// All replicas are looked at.

@@ -46,16 +46,19 @@ impl Cluster<'_> {
             self.end_process(number, true, self.plan.seed ^ number as u64, 0);
         }
         self.come_to_rest("all nodes started again")?;
-        self.sweep_all()
+        self.sweep_all()?;
+        self.drain_queues()
     }
 
     fn heal(&mut self) {
         self.weather.calm();
         let now_ms = self.now_ms;
+        for machine in 0..self.machines.len() {
+            self.jump(machine, 0);
+        }
         for machine in &mut self.machines {
             machine.host.disk.disarm();
             machine.fill(0);
-            machine.jump(0);
             machine.paused_until_ms = 0;
             if machine.process.is_none() && machine.node.is_some() {
                 machine.start_at_ms = Some(now_ms);
@@ -175,7 +178,9 @@ impl Cluster<'_> {
                 Kind::Reader { .. } | Kind::Group(_) | Kind::Consumer => false,
             });
         let waiting = waiting.map(|(client, _)| format!("producer {client} waits for answers"));
-        waiting.or_else(|| self.missing_of_seats())
+        waiting
+            .or_else(|| self.missing_of_seats())
+            .or_else(|| self.missing_of_queues())
     }
 
     fn sweep_all(&mut self) -> Result<(), Broken> {

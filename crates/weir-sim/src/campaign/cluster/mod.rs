@@ -18,6 +18,7 @@ mod plan;
 mod port;
 mod process;
 mod producers;
+mod queues;
 mod read;
 mod readers;
 mod rot;
@@ -29,4 +30,5 @@ mod watch;
 mod weather;
 
 pub use plan::{Act, ClientPlan, ClusterPlan, ClusterStep, ClusterTopic, NetPlan};
+pub use queues::{OverflowPlan, QueuePlan, QueuesPlan};
 pub use run::run;

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::queues::QueuesPlan;
 use crate::world::disk::Fault;
 
 /// One run: the machines, the network, the clients, and the steps.
@@ -37,6 +38,9 @@ pub struct ClusterPlan {
     pub net: NetPlan,
     /// The clients.
     pub clients: ClientPlan,
+    /// Queues and their users.
+    #[serde(default)]
+    pub queues: QueuesPlan,
     /// Time until everything is healed.
     pub duration_ms: u64,
     /// What happens, in order of time.
@@ -286,6 +290,11 @@ impl ClusterPlan {
         add(&|plan| plan.clients.max_delay_ms = 0);
         add(&|plan| plan.clients.stalled_per_mille = 0);
         add(&|plan| plan.machine_count = plan.machine_count.min(3));
+        for queues in self.queues.simpler() {
+            let mut variant = self.clone();
+            variant.queues = queues;
+            variants.push(variant);
+        }
         variants
     }
 }

@@ -14,6 +14,7 @@ use super::{
     machine::Machine,
     plan::ClusterPlan,
     process::{Process, address, wal_config},
+    queues::Queues,
     watch::Watch,
     weather::Weather,
 };
@@ -78,8 +79,11 @@ pub(super) struct Cluster<'a> {
     pub(super) drained: BTreeSet<usize>,
     /// The last read of a partition, while it goes on.
     pub(super) swept: super::finish::Sweep,
+    pub(super) queues: Queues,
     /// Clients send nothing new.
     pub(super) is_ending: bool,
+    /// All that is left in queues is taken.
+    pub(super) is_draining: bool,
     /// The machine of which stored bits changed.
     pub(super) rotten: Option<usize>,
     /// The latest look at all data met damage.
@@ -115,7 +119,9 @@ impl<'a> Cluster<'a> {
             lost_nodes: BTreeSet::new(),
             drained: BTreeSet::new(),
             swept: super::finish::Sweep::default(),
+            queues: Queues::new(&plan.queues, plan.seed),
             is_ending: false,
+            is_draining: false,
             rotten: None,
             has_damage: false,
             has_clock_behind: false,
@@ -129,6 +135,7 @@ impl<'a> Cluster<'a> {
             let at_ms = self.rng.below(self.plan.clients.pause_ms + 1);
             self.queue.put(at_ms, Event::Client(client));
         }
+        self.begin_queue_clients();
         for (number, step) in self.plan.steps.iter().enumerate() {
             if step.at_ms < self.plan.duration_ms {
                 self.queue.put(step.at_ms, Event::Act(number));
@@ -226,6 +233,7 @@ impl<'a> Cluster<'a> {
                 self.queue.put(next_ms, Event::Client(client));
                 self.client_turn(client);
             }
+            Event::QueueClient(client) => self.queue_client(client),
             Event::Ask(machine) => self.ask_in(machine),
             Event::Look => {
                 self.queue.put(self.now_ms + LOOK_MS, Event::Look);
@@ -267,6 +275,7 @@ impl<'a> Cluster<'a> {
             self.machines[number].next_wake_ms = now_ms + pause_ms;
         }
         self.watch(number)?;
+        self.note_wall(number);
         self.send_out(number);
         self.send_beacons(number);
         self.take_answers(number)?;

@@ -1,0 +1,109 @@
+//! What wall clocks showed. Messages are due by the clock of whoever leads their queue, and that is
+//! one of skewed clocks which are set wrong: what is early is told from what only looks so.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use weir_model::GroupId;
+
+/// The highest time that leaders put into their commands since some moment.
+///
+/// Pairs of when, by the cluster's time, and what the wall clock showed, in ms: a later one that is
+/// higher stands for all before it.
+#[derive(Debug, Default)]
+struct Highs(VecDeque<(u64, i64)>);
+
+impl Highs {
+    fn note(&mut self, now_ms: u64, wall_ms: i64) {
+        while self.0.back().is_some_and(|(_, high)| *high <= wall_ms) {
+            self.0.pop_back();
+        }
+        self.0.push_back((now_ms, wall_ms));
+    }
+
+    fn since(&self, from_ms: u64) -> Option<i64> {
+        let first = self.0.partition_point(|(at_ms, _)| *at_ms < from_ms);
+        self.0.get(first).map(|(_, wall_ms)| *wall_ms)
+    }
+}
+
+/// Clocks of those who lead, by group.
+#[derive(Debug, Default)]
+pub(in super::super) struct Walls {
+    highs: BTreeMap<GroupId, Highs>,
+    /// Who led what after its last turn: what it proposed in the next one counts as well.
+    led: BTreeSet<(usize, GroupId)>,
+    latest: BTreeMap<GroupId, i64>,
+}
+
+impl Walls {
+    /// A machine's turn is over.
+    pub(super) fn note(
+        &mut self,
+        (now_ms, wall_ms): (u64, i64),
+        machine: usize,
+        group: GroupId,
+        leads: bool,
+    ) {
+        let led = self.led.contains(&(machine, group));
+        if leads {
+            self.led.insert((machine, group));
+            self.latest.insert(group, wall_ms);
+        } else if led {
+            self.led.remove(&(machine, group));
+        }
+        if leads || led {
+            let highs = self.highs.entry(group).or_default();
+            highs.note(now_ms, wall_ms);
+        }
+    }
+
+    /// The latest time that anybody who led the group, or one of all groups, had since then.
+    pub(super) fn high_since(&self, group: Option<GroupId>, from_ms: u64) -> i64 {
+        let meant = |known: &GroupId| group.is_none_or(|group| group == *known);
+        let highs = self.highs.iter().filter(|(known, _)| meant(known));
+        let highs = highs.filter_map(|(_, highs)| highs.since(from_ms));
+        highs.max().unwrap_or(i64::MIN)
+    }
+
+    /// What the slowest leader's clock shows.
+    pub(super) fn lowest_now(&self) -> i64 {
+        self.latest.values().min().copied().unwrap_or(i64::MIN)
+    }
+}
+
+/// What a machine's wall clock may have shown while it took a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) low_ms: i64,
+    pub(super) high_ms: i64,
+}
+
+impl Span {
+    pub(super) fn at(wall_ms: i64) -> Self {
+        Self {
+            low_ms: wall_ms,
+            high_ms: wall_ms,
+        }
+    }
+
+    pub(super) fn widen(&mut self, wall_ms: i64) {
+        self.low_ms = self.low_ms.min(wall_ms);
+        self.high_ms = self.high_ms.max(wall_ms);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_highest_wall_clock_since_a_moment_is_told() {
+        let mut highs = Highs::default();
+        for (now_ms, wall_ms) in [(1, 10), (2, 50), (3, 20), (4, 30), (5, 5)] {
+            highs.note(now_ms, wall_ms);
+        }
+        let told: Vec<_> = (1..=6).map(|from| highs.since(from)).collect();
+        let wanted = [Some(50), Some(50), Some(30), Some(30), Some(5), None];
+        assert_eq!(told, wanted);
+    }
+}
