@@ -102,3 +102,8 @@ fn a_node_that_is_cut_off_does_not_say_that_a_queue_is_not_there() {
 fn a_consumer_without_acknowledgements_that_is_refused_takes_no_messages_along() {
     replays_clean("cluster-refused-consumer-takes-messages-along");
 }
+
+#[test]
+fn a_message_that_its_queue_refused_is_not_confirmed_when_its_batch_comes_again_late() {
+    replays_clean("cluster-refused-message-is-confirmed");
+}

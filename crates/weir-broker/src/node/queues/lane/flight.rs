@@ -12,8 +12,9 @@ use weir_model::{
 
 use super::{Receipt, numbers::Numbers};
 
-/// Batches under way at once: as many as a partition recognises a producer's repeats by.
-const MAX_FLIGHTS_COUNT: usize = crate::producer::MAX_BATCHES;
+/// Batches from the oldest that has no answer to the newest: as many as a partition recognises a
+/// producer's repeats by.
+const MAX_FLIGHTS_COUNT: u64 = crate::producer::MAX_BATCHES as u64;
 
 /// A batch that is not known to be stored.
 pub(super) struct Flight {
@@ -73,8 +74,12 @@ impl Flights {
         self.flights.is_empty()
     }
 
+    /// Whether one more would be too many. Those that have their answers count while an older one
+    /// has none: a partition that has stored too many since then knows that one's repeat no longer,
+    /// nor which of its messages it refused.
     pub(super) fn is_full(&self) -> bool {
-        self.flights.len() >= MAX_FLIGHTS_COUNT
+        let oldest = self.flights.front();
+        oldest.is_some_and(|oldest| self.next_number - oldest.number >= MAX_FLIGHTS_COUNT)
     }
 
     /// Whether answers are awaited.

@@ -233,6 +233,29 @@ fn no_more_batches_are_under_way_than_repeats_are_known_by() {
 }
 
 #[test]
+fn nothing_new_goes_while_the_oldest_batch_would_not_be_known_again() {
+    let (mut state, verdicts) = (State::default(), Verdicts::default());
+    push(&mut state, 100, &verdicts);
+    let first = sent(&mut state);
+    answer(&mut state, first[0].0, Fate::Stored(Landed::default()));
+    let mut sent_count = 0;
+    let mut oldest = None;
+    for number in 0..20 {
+        push(&mut state, number, &verdicts);
+        for (flight, _) in sent(&mut state) {
+            sent_count += 1;
+            match oldest {
+                None => oldest = Some(flight),
+                Some(_) => answer(&mut state, flight, Fate::Stored(Landed::default())),
+            }
+        }
+    }
+    assert_eq!(sent_count, crate::producer::MAX_BATCHES);
+    answer(&mut state, oldest.unwrap(), Fate::Stored(Landed::default()));
+    assert_eq!(sent(&mut state).len(), 1);
+}
+
+#[test]
 fn messages_wait_while_a_lane_is_full_and_come_in_when_there_is_room() {
     let lane = Lane::new(GroupId(1), PartitionId::new(1, 0), &Arc::default());
     let body = Bytes::from(vec![0; 1 << 20]);
