@@ -28,9 +28,9 @@ impl Cluster<'_> {
         let mut least_count = u64::MAX;
         loop {
             self.run_until(self.now_ms + DRAIN_STEP_MS)?;
-            let left_count = self.queues.left.values().sum();
-            if left_count < least_count {
-                least_count = left_count;
+            let left_count = self.left_count();
+            if left_count.is_some_and(|count| count < least_count) {
+                least_count = left_count.unwrap_or(least_count);
                 until_ms = self.now_ms + DRAIN_MS;
             }
             let Some(missing) = self.missing_of_drain() else {
@@ -107,6 +107,13 @@ impl Cluster<'_> {
             let request = QueueRequest::DeclareQueue(declare);
             self.ask_queues(session, request, QueueWhat::Count(spot));
         }
+    }
+
+    /// How many messages are left in all queues, once all have been counted.
+    fn left_count(&self) -> Option<u64> {
+        let spots = self.spots();
+        let counted = spots.iter().filter(|spot| spot.role != Role::Parked);
+        counted.map(|spot| self.queues.left.get(spot)).sum()
     }
 
     /// What is still to come.
