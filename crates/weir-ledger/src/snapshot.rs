@@ -18,8 +18,6 @@ use crate::{
 };
 
 const VERSION: u8 = 3;
-/// Like it, but for the count of lanes, which is a `u8`.
-const FEW_LANES_VERSION: u8 = 2;
 
 /// Why bytes are no ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -111,13 +109,9 @@ impl<'a> Reader<'a> {
         Ok(lane)
     }
 
-    fn lanes(&mut self, version: u8) -> Result<BTreeMap<u8, Returned>, SnapshotError> {
+    fn lanes(&mut self) -> Result<BTreeMap<u8, Returned>, SnapshotError> {
         let mut lanes = BTreeMap::new();
-        let count = match version {
-            FEW_LANES_VERSION => u16::from(self.u8()?),
-            _ => self.u16()?,
-        };
-        for _ in 0..count {
+        for _ in 0..self.u16()? {
             let level = self.u8()?;
             let is_next = lanes.last_key_value().is_none_or(|(last, _)| *last < level);
             if !is_next {
@@ -207,14 +201,13 @@ impl Ledger {
     /// Reads what [`encode`](Self::encode) wrote.
     pub fn decode(bytes: &[u8]) -> Result<Self, SnapshotError> {
         let mut reader = Reader { bytes, at: 0 };
-        let version = reader.u8()?;
-        match version {
-            FEW_LANES_VERSION | VERSION => {}
+        match reader.u8()? {
+            VERSION => {}
             other => return Err(SnapshotError::UnknownVersion(other)),
         }
         let (fresh_from, end, next_serial) = (reader.u64()?, reader.u64()?, reader.u64()?);
         let withheld = reader.treemap()?;
-        let lanes = reader.lanes(version)?;
+        let lanes = reader.lanes()?;
         let acquired = reader.acquired(next_serial)?;
         let ledger = Self {
             fresh_from,
@@ -305,23 +298,6 @@ mod tests {
         ledger.release(0, OwnerId(1), Release::Returned).unwrap();
         assert_eq!(ledger.lanes.len(), 256);
         assert_eq!(Ledger::decode(&ledger.encode()), Ok(ledger));
-    }
-
-    #[test]
-    fn a_snapshot_of_the_version_before_is_read() {
-        let ledger = lively();
-        let mut bytes = ledger.encode();
-        let after_withheld = {
-            let mut reader = Reader {
-                bytes: &bytes,
-                at: 1 + 3 * 8,
-            };
-            reader.treemap().unwrap();
-            reader.at
-        };
-        assert_eq!(bytes.remove(after_withheld + 1), 0);
-        bytes[0] = FEW_LANES_VERSION;
-        assert_eq!(Ledger::decode(&bytes), Ok(ledger));
     }
 
     #[test]
