@@ -35,7 +35,12 @@ impl Fate {
     pub(super) fn of(appended: Appended) -> Self {
         match appended {
             Ok(landed) => Self::Stored(landed),
-            Err(ErrorKind::DuplicateSequence) => Self::Stored(Landed::default()),
+            // Stored too long ago for the partition to know which of its messages the queue refused:
+            // none is confirmed.
+            Err(ErrorKind::DuplicateSequence) => Self::Stored(Landed {
+                base_offset: None,
+                refused_from: Some(0),
+            }),
             Err(ErrorKind::OffsetOutOfRange) => Self::Bodiless,
             Err(ErrorKind::NotLeader | ErrorKind::Overloaded | ErrorKind::ShuttingDown) => {
                 Self::NotSent
