@@ -52,14 +52,14 @@ impl Node {
                     let refused = Refused::NotEmpty { name, vhost };
                     return answer(reply, QueueOutcome::Refused(refused));
                 }
-                node.remove_queue(&session, &found, figures.ready_count, reply);
+                node.remove_queue(&session, &found, (figures.ready_count, false), reply);
             });
         }
         self.close_queue(&found.clone(), only, move |closed| {
             let (name, vhost) = (found.queue.name.clone(), session.vhost.clone());
             let refused = match closed {
                 Closed::Holds(ready_count) => {
-                    return node.remove_queue(&session, &found, ready_count, reply);
+                    return node.remove_queue(&session, &found, (ready_count, true), reply);
                 }
                 Closed::StillUsed => in_use(name, vhost),
                 Closed::NotEmpty => Refused::NotEmpty { name, vhost },
@@ -73,7 +73,7 @@ impl Node {
         self: &Arc<Self>,
         session: &QueueSession,
         found: &FoundQueue,
-        message_count: u64,
+        (message_count, is_closed): (u64, bool),
         reply: Reply,
     ) {
         let command = RoutingCommand::DeleteQueue {
@@ -93,7 +93,9 @@ impl Node {
                 }
                 Ok(RoutingOutcome::Refused(refused)) | Err(refused) => refused,
             };
-            node.reopen_queue(&found);
+            if is_closed {
+                node.reopen_queue(&found);
+            }
             answer(reply, QueueOutcome::Refused(refused));
         });
     }
@@ -141,12 +143,17 @@ impl Node {
     ) {
         let (node, closing) = (Arc::clone(self), found.clone());
         self.ask_partitions(found, &QueueCall::Close(only), move |answers| {
+            // Where this has closed nothing, somebody else may have.
+            let has_closed = answers.as_ref().map_or(true, |answers| {
+                let mut answers = answers.iter();
+                answers.any(|answer| matches!(answer, QueueAnswer::Counted(_)))
+            });
             let closed = all_closed(answers);
             match closed {
-                Closed::Holds(_) => {}
-                Closed::StillUsed | Closed::NotEmpty | Closed::Failed(_) => {
+                Closed::StillUsed | Closed::NotEmpty | Closed::Failed(_) if has_closed => {
                     node.reopen_queue(&closing);
                 }
+                Closed::Holds(_) | Closed::StillUsed | Closed::NotEmpty | Closed::Failed(_) => {}
             }
             done(closed);
         });
@@ -154,9 +161,7 @@ impl Node {
 
     /// The queue is not deleted after all. Where that cannot be told, it opens by itself in a while.
     fn reopen_queue(self: &Arc<Self>, found: &FoundQueue) {
-        if found.queue.kind != QueueType::Stream {
-            self.ask_partitions(found, &QueueCall::Reopen, |_| ());
-        }
+        self.ask_partitions(found, &QueueCall::Reopen, |_| ());
     }
 }
 
