@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use weir_log::{codec::decompress, partition::ReadBatches};
 use weir_model::{
     PartitionId,
@@ -90,16 +90,8 @@ pub(super) enum Found<'a> {
 impl Window {
     /// Opens what was read. May take long where it is compressed.
     pub(super) fn open(read: ReadBatches) -> Self {
-        let mut rest = match <[Bytes; 1]>::try_from(read.chunks) {
-            Ok([whole]) => whole,
-            Err(chunks) => {
-                let mut whole = BytesMut::with_capacity(read.size_bytes);
-                chunks
-                    .iter()
-                    .for_each(|chunk| whole.extend_from_slice(chunk));
-                whole.freeze()
-            }
-        };
+        let next_offset = read.next_offset.0;
+        let mut rest = read.joined();
         let mut batches = Vec::new();
         let mut size_bytes = rest.len();
         while let Ok(header) = BatchHeader::parse(&rest) {
@@ -110,7 +102,7 @@ impl Window {
         }
         Self {
             batches,
-            next_offset: read.next_offset.0,
+            next_offset,
             size_bytes,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use weir_model::{Offset, PartitionId};
 
 use super::PartitionLog;
@@ -34,6 +34,22 @@ pub struct ReadBatches {
     pub size_bytes: usize,
     /// Where to read on.
     pub next_offset: Offset,
+}
+
+impl ReadBatches {
+    /// All chunks as one; a single one as it is.
+    pub fn joined(self) -> Bytes {
+        match <[Bytes; 1]>::try_from(self.chunks) {
+            Ok([one]) => one,
+            Err(chunks) => {
+                let mut whole = BytesMut::with_capacity(self.size_bytes);
+                chunks
+                    .iter()
+                    .for_each(|chunk| whole.extend_from_slice(chunk));
+                whole.freeze()
+            }
+        }
+    }
 }
 
 /// A read that needs the disk.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use weir_log::partition::{PartitionLog, PartitionStore, Read, ReadBatches, ReadError};
 use weir_model::{
     ErrorKind, Offset,
@@ -161,7 +161,7 @@ fn make_whole(
         error: None,
     };
     let end = read.next_offset;
-    let mut rest = joined(read);
+    let mut rest = read.joined();
     let mut answer = ReadBatches {
         next_offset: end,
         ..ReadBatches::default()
@@ -194,19 +194,6 @@ fn cut(answer: ReadBatches, header: &BatchHeader) -> ReadBatches {
     ReadBatches {
         next_offset: base,
         ..answer
-    }
-}
-
-fn joined(read: ReadBatches) -> Bytes {
-    match <[Bytes; 1]>::try_from(read.chunks) {
-        Ok([one]) => one,
-        Err(chunks) => {
-            let mut whole = BytesMut::with_capacity(read.size_bytes);
-            chunks
-                .iter()
-                .for_each(|chunk| whole.extend_from_slice(chunk));
-            whole.freeze()
-        }
     }
 }
 
