@@ -4,14 +4,20 @@ use crate::stop;
 use anyhow::{Context, Result, bail};
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
 /// Time a node has until it says where it listens.
 pub(crate) const READY_LIMIT: Duration = Duration::from_secs(60);
+/// Ports for nodes, below the range that outgoing connections are given by default.
+const FREE_PORTS: Range<u16> = 20_000..32_000;
+/// Lines of a log that an error repeats.
+const LAST_LINES: usize = 12;
 
 /// One node, ended when dropped.
 pub(crate) struct Node {
@@ -128,14 +134,14 @@ impl Node {
         let out = process.stdout.take().expect("stdout is piped");
         self.process = Some(process);
         let said = listen(out, open_log(&self.log)?);
-        let log = self.log.display();
+        let log = &self.log;
         self.address = Some(stop::wait_for(
             "node's readiness",
             READY_LIMIT,
             || match said.try_recv() {
                 Ok(address) => Ok(Some(address)),
                 Err(mpsc::TryRecvError::Empty) => Ok(None),
-                Err(mpsc::TryRecvError::Disconnected) => bail!("the node did not start; see {log}"),
+                Err(mpsc::TryRecvError::Disconnected) => Err(not_started(log)),
             },
         )?);
         Ok(())
@@ -150,9 +156,36 @@ impl Drop for Node {
     }
 }
 
-/// A loopback port that is free at the moment.
+/// A loopback port that is free at the moment, and that no call of this process gives again.
+///
+/// It lies below those that Linux gives to outgoing connections: one of those could have taken it
+/// before its node listens, or while its node is down.
 pub(crate) fn free_address() -> Result<String> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
+    static NEXT: OnceLock<AtomicU32> = OnceLock::new();
+    let count = u32::from(FREE_PORTS.end - FREE_PORTS.start);
+    let next = NEXT.get_or_init(|| AtomicU32::new(std::process::id()));
+    for _ in 0..count {
+        let step = next.fetch_add(1, Ordering::Relaxed) % count;
+        let port = u32::from(FREE_PORTS.start) + step;
+        let port = u16::try_from(port).expect("ports of the range are ports");
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        if TcpListener::bind(address).is_ok() {
+            return Ok(address.to_string());
+        }
+    }
+    bail!("no port of {FREE_PORTS:?} is free")
+}
+
+/// Why a node that ended did not start: the end of its log.
+pub(crate) fn not_started(log: &Path) -> anyhow::Error {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<_> = text.lines().collect();
+    let said = &lines[lines.len().saturating_sub(LAST_LINES)..];
+    anyhow::anyhow!(
+        "the node did not start; {} ends with:\n{}",
+        log.display(),
+        said.join("\n")
+    )
 }
 
 /// A log, to go on writing it.

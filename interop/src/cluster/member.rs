@@ -83,14 +83,14 @@ impl Member {
         let Some(launch) = self.launch.take() else {
             return Ok(());
         };
-        let log = self.log.display();
+        let log = &self.log;
         let ready = || match launch.said.try_recv() {
             Ok(_) => Ok(Some(())),
             Err(mpsc::TryRecvError::Empty) => Ok(None),
-            Err(mpsc::TryRecvError::Disconnected) => bail!("the node did not start; see {log}"),
+            Err(mpsc::TryRecvError::Disconnected) => Err(node::not_started(log)),
         };
         stop::wait_for("node's readiness", READY_LIMIT, ready)
-            .with_context(|| format!("log in {log}"))?;
+            .with_context(|| format!("log in {}", log.display()))?;
         self.restarts.push(launch.at.elapsed());
         Ok(())
     }
