@@ -39,7 +39,7 @@ use weir_raft::{Done, GroupStatus, Handle, Input};
 use self::{
     identity::Known,
     producer_ids::ProducerIds,
-    queues::{Lanes, Run, Sessions, Watchers},
+    queues::{Lanes, Looks, Run, Sessions, Watchers},
 };
 use crate::{
     api::{Backend, Request, TopicRef},
@@ -85,6 +85,7 @@ pub struct Node {
     pub(crate) run: Run,
     pub(crate) lanes: Lanes,
     pub(crate) watchers: Watchers,
+    pub(crate) looks: Looks,
 }
 
 /// Where a partition lives.
@@ -150,6 +151,7 @@ impl Node {
             run: Run::default(),
             lanes: Lanes::default(),
             watchers: Watchers::default(),
+            looks: Looks::default(),
         });
         of_shards.get_or_init(|| Arc::downgrade(&node));
         node.topology.set_node(&node);

@@ -12,6 +12,7 @@ mod nodes;
 mod produce;
 mod queue_admin;
 mod queue_bodies;
+mod queue_current;
 mod queue_engine;
 mod queue_life;
 mod queue_moves;

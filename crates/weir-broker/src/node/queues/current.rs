@@ -1,17 +1,61 @@
 //! Names that this node does not know (yet): it asks again once it has applied all that was decided
 //! before, so that what was declared through another node is there.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use weir_model::{GroupId, fields::ShortString};
 
 use super::{QueueSession, consume::refuse, replies::is_reply_address};
 use crate::{
     Node,
-    api::queues::{Message, QueueRequest, REPLY_QUEUE},
+    api::queues::{Message, QueueRequest, REPLY_QUEUE, Refused},
     mailbox::Reply,
     routing::{Routing, RoutingCommand},
 };
+
+/// Called once, without blocking.
+pub(super) type Then = Box<dyn FnOnce(Result<(), &Refused>) + Send>;
+
+/// Looks for what was decided elsewhere: one at a time, however many ask. Those who wait are bounded
+/// by the requests in flight.
+///
+/// A mutex: taken only where something was not found.
+#[derive(Default)]
+pub(crate) struct Looks(Mutex<Looking>);
+
+#[derive(Default)]
+struct Looking {
+    is_under_way: bool,
+    /// They came after the look began that is under way, and what they need may have, too.
+    waiting: Vec<Then>,
+}
+
+impl Looks {
+    /// Whether nobody looks: the caller is to.
+    fn join(&self, then: Then) -> bool {
+        let mut looking = self.lock();
+        looking.waiting.push(then);
+        !std::mem::replace(&mut looking.is_under_way, true)
+    }
+
+    /// Those for whom a look begins; `None`: nobody waits.
+    fn begin(&self) -> Option<Vec<Then>> {
+        let mut looking = self.lock();
+        looking.is_under_way = !looking.waiting.is_empty();
+        looking
+            .is_under_way
+            .then(|| std::mem::take(&mut looking.waiting))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Looking> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether something is missing that may have been declared a moment ago.
+pub(super) fn is_absence(refused: &Refused) -> bool {
+    matches!(refused, Refused::NoExchange { .. } | Refused::NoVhost(_))
+}
 
 /// What a request needs to be there.
 enum Needed<'a> {
@@ -64,6 +108,7 @@ fn needed(request: &QueueRequest) -> Option<Needed<'_>> {
         | QueueRequest::DeleteExchange { .. }
         | QueueRequest::Bind(_)
         | QueueRequest::Unbind(_)
+        // It sees for itself what it does not find.
         | QueueRequest::Publish(_)
         | QueueRequest::Cancel { .. }
         | QueueRequest::Limit { .. }
@@ -84,10 +129,36 @@ impl Node {
             return self.take_queue_request(request, reply);
         }
         let node = Arc::clone(self);
-        self.propose_routing(RoutingCommand::Nothing, move |decided| match decided {
-            Ok(_) => node.take_queue_request(request, reply),
+        self.when_current(Box::new(move |current| match current {
+            Ok(()) => node.take_queue_request(request, reply),
             // Whether it is there is not known here.
-            Err(refused) => refuse(reply, refused),
+            Err(refused) => refuse(reply, refused.clone()),
+        }));
+    }
+
+    /// Calls `then` once everything is applied here that was decided before now, or with why that
+    /// is not known.
+    pub(super) fn when_current(self: &Arc<Self>, then: Then) {
+        if self.leads(GroupId::METADATA) {
+            return then(Ok(()));
+        }
+        if self.looks.join(then) {
+            self.look();
+        }
+    }
+
+    /// One look for all who wait, and another one for those who come meanwhile.
+    fn look(self: &Arc<Self>) {
+        let Some(waiting) = self.looks.begin() else {
+            return;
+        };
+        let node = Arc::clone(self);
+        self.propose_routing(RoutingCommand::Nothing, move |decided| {
+            let current = decided.map(drop);
+            for then in waiting {
+                then(current.as_ref().copied());
+            }
+            node.look();
         });
     }
 }

@@ -8,6 +8,7 @@ mod dead_letters;
 mod death;
 mod deletion;
 mod deliver;
+mod held;
 mod keeper;
 mod lane;
 mod lanes;
@@ -30,6 +31,7 @@ mod topology_queues;
 mod watchers;
 mod wire;
 
+pub(crate) use current::Looks;
 pub(crate) use dead_letters::Letter;
 pub(crate) use deliver::Handed;
 pub(crate) use keeper::QueueKeeper;

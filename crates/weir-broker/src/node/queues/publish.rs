@@ -16,10 +16,12 @@ use weir_model::{
 use super::{
     QueueSession,
     consume::refuse,
+    current::is_absence,
     dead_letters,
+    held::Unrouted,
     lane::{Filling, Lane},
     order::Turn,
-    session::addressed,
+    replies::reply_address,
     sharing::{Form, Sharing},
 };
 use crate::{
@@ -80,7 +82,7 @@ pub(super) struct Route {
 
 /// What routing says of messages.
 #[derive(Default)]
-struct Routed {
+pub(super) struct Routed {
     fates: Vec<MessageFate>,
     /// Ascending by message.
     routes: Vec<Route>,
@@ -193,6 +195,27 @@ impl Publishing {
 }
 
 impl Routed {
+    /// Whether nothing that another node was told of could make a difference.
+    pub(super) fn is_certain(&self, messages: &[Message]) -> bool {
+        let mut fates = self.fates.iter().zip(messages);
+        fates.all(|(fate, message)| match fate {
+            MessageFate::Routed { wanted_count, .. } => *wanted_count > 0 || !message.is_mandatory,
+            MessageFate::Refused(refused) => !is_absence(refused),
+        })
+    }
+
+    /// This node does not know whether what it did not find is there.
+    pub(super) fn doubt(&mut self, reason: &Refused) {
+        for fate in &mut self.fates {
+            match fate {
+                MessageFate::Refused(refused) if is_absence(refused) => {
+                    **refused = reason.clone();
+                }
+                MessageFate::Refused(_) | MessageFate::Routed { .. } => {}
+            }
+        }
+    }
+
     fn first_refused(&self) -> Option<&Refused> {
         let mut fates = self.fates.iter();
         fates.find_map(|fate| match fate {
@@ -236,14 +259,18 @@ impl Drop for Publishing {
 }
 
 impl Node {
-    pub(super) fn publish(self: &Arc<Self>, publish: Publish, reply: Reply) {
+    /// Publishes what is routed.
+    pub(super) fn publish_routed(self: &Arc<Self>, unrouted: Unrouted, mut routed: Routed) {
+        let Unrouted {
+            publish,
+            turn,
+            reply,
+        } = unrouted;
         let Publish {
-            session,
             mut messages,
             is_atomic,
+            ..
         } = publish;
-        let turn = Some(session.order.begin());
-        let mut routed = self.routes(&session, &messages);
         messages.iter_mut().for_each(hide_copies);
         if is_atomic && let Some(refused) = routed.first_refused() {
             return refuse(reply, refused.clone());
@@ -252,7 +279,7 @@ impl Node {
         let judged = move |verdicts| {
             reply.send(Outcome::Queue(QueueOutcome::Published(verdicts)));
         };
-        let publishing = Publishing::new(messages, routed, turn, Box::new(judged));
+        let publishing = Publishing::new(messages, routed, Some(turn), Box::new(judged));
         if is_atomic && let Err(refused) = check_size(&publishing.messages, &routes) {
             return publishing.refuse_all(&refused);
         }
@@ -302,7 +329,8 @@ impl Node {
         self.send(Publishing::new(messages, routed, None, judged), &routes);
     }
 
-    fn routes(&self, session: &QueueSession, messages: &[Message]) -> Routed {
+    /// Routes messages by what this node knows.
+    pub(super) fn routes(&self, session: &QueueSession, messages: &[Message]) -> Routed {
         let topology = self.topology.load();
         let mut routed = Routed {
             routes: Vec::with_capacity(messages.len()),
@@ -451,14 +479,6 @@ fn check_size(messages: &[Message], routes: &[Route]) -> Result<(), Refused> {
         }
     }
     Ok(())
-}
-
-/// The consumer of replies that a message is for.
-fn reply_address(message: &Message) -> Option<ConsumerKey> {
-    match message.exchange.is_empty() {
-        true => addressed(message.routing_key.as_str()),
-        false => None,
-    }
 }
 
 /// Takes routing keys away that nobody is to see.

@@ -18,8 +18,8 @@ use super::{
 use crate::{
     Node,
     api::queues::{
-        Consume, DeclareQueue, DeclaredQueue, Delivered, DeliveryId, QueueOutcome, REPLY_QUEUE,
-        Refused,
+        Consume, DeclareQueue, DeclaredQueue, Delivered, DeliveryId, Message, QueueOutcome,
+        REPLY_QUEUE, Refused,
     },
     mailbox::Reply,
     queue::{Attach, ConsumerKey},
@@ -28,6 +28,14 @@ use crate::{
 /// Whether a queue's name means replies.
 pub(super) fn is_reply_address(name: &ShortString) -> bool {
     name.as_str() == REPLY_QUEUE || addressed(name.as_str()).is_some()
+}
+
+/// The consumer of replies that a message is for.
+pub(super) fn reply_address(message: &Message) -> Option<ConsumerKey> {
+    match message.exchange.is_empty() {
+        true => addressed(message.routing_key.as_str()),
+        false => None,
+    }
 }
 
 impl Node {

@@ -10,7 +10,7 @@ use std::{
 
 use weir_model::{NodeId, fields::ShortString};
 
-use super::{lines::Lines, order::Order, stream::Streams, told::Told};
+use super::{held::Held, lines::Lines, order::Order, stream::Streams, told::Told};
 use crate::{
     Node,
     api::queues::{ConsumerTag, OpenSession, REPLY_QUEUE},
@@ -29,6 +29,7 @@ pub struct QueueSession {
     pub(super) told: Told,
     pub(super) lines: Arc<Lines>,
     pub(super) order: Arc<Order>,
+    pub(super) held: Held,
     pub(super) streams: Streams,
     next_request: AtomicU64,
 }
@@ -59,6 +60,7 @@ impl QueueSession {
             node,
             told: Told::new(Some(sink)),
             order: Arc::default(),
+            held: Held::default(),
             streams: Streams::default(),
             next_request: AtomicU64::new(1),
         })
@@ -80,6 +82,7 @@ impl QueueSession {
             told: Told::new(None),
             lines: Lines::new(key, Weak::new()),
             order: Arc::default(),
+            held: Held::default(),
             streams: Streams::default(),
             next_request: AtomicU64::new(1),
         })

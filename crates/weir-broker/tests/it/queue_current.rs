@@ -1,0 +1,139 @@
+//! What was declared a moment ago through one node is there for who publishes through another.
+
+use weir_broker::api::queues::{
+    Bind, DeclareExchange, Destination, Message, Publish, QueueOutcome, QueueRequest, Refused,
+    Verdict,
+};
+use weir_model::{NodeId, fields::FieldTable};
+
+use crate::{
+    admin_cluster::three,
+    nodes::Cluster,
+    queues::{Client, body, message, short},
+};
+
+const FOUNDER: NodeId = NodeId(1);
+const OTHER: NodeId = NodeId(2);
+
+fn exchange(client: &Client, name: &str) -> DeclareExchange {
+    DeclareExchange {
+        session: client.session(),
+        name: short(name),
+        kind: short("topic"),
+        is_passive: false,
+        is_durable: true,
+        is_auto_delete: false,
+        is_internal: false,
+        arguments: FieldTable::default(),
+    }
+}
+
+fn bind(client: &Client, source: &str, name: &str) -> Bind {
+    Bind {
+        session: client.session(),
+        source: short(source),
+        destination: Destination::Queue(short(name)),
+        routing_key: short("#"),
+        arguments: FieldTable::default(),
+    }
+}
+
+/// A message that is to come back where no queue takes it.
+fn mandatory(source: &str, body: &'static str) -> Message {
+    Message {
+        exchange: short(source),
+        is_mandatory: true,
+        ..message("k", body)
+    }
+}
+
+fn publish(client: &Client, messages: Vec<Message>) -> QueueRequest {
+    QueueRequest::Publish(Publish {
+        session: client.session(),
+        messages,
+        is_atomic: false,
+    })
+}
+
+/// The answers of requests that were submitted together, in their order.
+fn answers(cluster: &mut Cluster, client: &mut Client, tickets: &[u64]) -> Vec<QueueOutcome> {
+    let mut heard = std::collections::BTreeMap::new();
+    for _ in 0..100 {
+        cluster.round();
+        heard.extend(client.hear_all());
+        if tickets.iter().all(|ticket| heard.contains_key(ticket)) {
+            return heard.into_values().collect();
+        }
+    }
+    panic!("no answers");
+}
+
+#[test]
+fn a_publish_finds_what_was_declared_a_moment_ago_through_another_node() {
+    let mut cluster = three();
+    let mut here = Client::open(&mut cluster, FOUNDER);
+    let mut there = Client::open(&mut cluster, OTHER);
+    cluster.rounds(5);
+    for (exchange_name, queue_name) in [("e1", "q1"), ("e2", "q2"), ("e3", "q3")] {
+        here.declare(&mut cluster, queue_name);
+        let declare = QueueRequest::DeclareExchange(exchange(&here, exchange_name));
+        let answer = here.ask(&mut cluster, declare);
+        assert!(matches!(answer, QueueOutcome::Done), "{answer:?}");
+        let answer = here.ask(
+            &mut cluster,
+            QueueRequest::Bind(bind(&here, exchange_name, queue_name)),
+        );
+        assert!(matches!(answer, QueueOutcome::Done), "{answer:?}");
+        let one = mandatory(exchange_name, "x");
+        assert_eq!(there.publish(&mut cluster, vec![one]), [Verdict::Stored]);
+    }
+}
+
+#[test]
+fn a_mandatory_publish_finds_a_binding_of_a_moment_ago_through_another_node() {
+    let mut cluster = three();
+    let mut here = Client::open(&mut cluster, FOUNDER);
+    let mut there = Client::open(&mut cluster, OTHER);
+    let declare = QueueRequest::DeclareExchange(exchange(&here, "e"));
+    here.ask(&mut cluster, declare);
+    here.declare(&mut cluster, "q");
+    cluster.rounds(5);
+    let answer = here.ask(&mut cluster, QueueRequest::Bind(bind(&here, "e", "q")));
+    assert!(matches!(answer, QueueOutcome::Done), "{answer:?}");
+    let one = mandatory("e", "x");
+    assert_eq!(there.publish(&mut cluster, vec![one]), [Verdict::Stored]);
+}
+
+#[test]
+fn what_a_session_publishes_behind_a_publish_that_waits_stays_behind_it() {
+    let mut cluster = three();
+    let mut here = Client::open(&mut cluster, FOUNDER);
+    let mut there = Client::open(&mut cluster, OTHER);
+    here.declare(&mut cluster, "q");
+    cluster.rounds(5);
+    let declare = QueueRequest::DeclareExchange(exchange(&here, "e"));
+    here.ask(&mut cluster, declare);
+    here.ask(&mut cluster, QueueRequest::Bind(bind(&here, "e", "q")));
+    let first = publish(&there, vec![mandatory("e", "first")]);
+    let second = publish(&there, vec![message("q", "second")]);
+    let third = publish(&there, vec![mandatory("none", "third")]);
+    let fourth = publish(&there, vec![message("q", "fourth")]);
+    let tickets = [first, second, third, fourth].map(|one| there.submit(&cluster, one));
+    let told = answers(&mut cluster, &mut there, &tickets);
+    let is_absent = |outcome: &QueueOutcome| {
+        let QueueOutcome::Published(verdicts) = outcome else {
+            return false;
+        };
+        matches!(verdicts[..], [Verdict::Refused(Refused::NoExchange { .. })])
+    };
+    let are_absent: Vec<bool> = told.iter().map(is_absent).collect();
+    assert_eq!(are_absent, [false, false, true, false], "{told:?}");
+    there.consume(&mut cluster, 1, "q", true);
+    cluster.rounds(10);
+    let bodies: Vec<String> = there
+        .messages(&mut cluster)
+        .iter()
+        .map(|(_, delivered)| body(delivered))
+        .collect();
+    assert_eq!(bodies, ["first", "second", "fourth"]);
+}
