@@ -4,6 +4,9 @@ use std::{cmp::Ordering, sync::Arc};
 
 /// Most entries of one chunk. A change copies one chunk and the list of chunks, not the map.
 const MAX_CHUNK_COUNT: usize = 128;
+/// Entries that a full chunk gets room for: most chunks lie there unchanged, and what they have room
+/// for lies there with them.
+const GROWTH_COUNT: usize = 8;
 
 type Chunk<K, V> = Arc<Vec<(K, V)>>;
 
@@ -44,6 +47,13 @@ impl<K: Ord + Clone, V: Clone> Chunked<K, V> {
         chunk.get(at).map(|(_, value)| value)
     }
 
+    /// The key itself that is equal to this one.
+    pub(crate) fn find_key(&self, key: &K) -> Option<&K> {
+        let chunk = self.chunks.get(self.chunk_of(key))?;
+        let at = chunk.binary_search_by(|(k, _)| k.cmp(key)).ok()?;
+        chunk.get(at).map(|(key, _)| key)
+    }
+
     /// The value to change; copies the chunk where a copy of the map shares it.
     pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
         let chunk_at = self.chunk_of(key);
@@ -51,10 +61,6 @@ impl<K: Ord + Clone, V: Clone> Chunked<K, V> {
         let at = at.binary_search_by(|(k, _)| k.cmp(key)).ok()?;
         let chunk = Arc::make_mut(&mut Arc::make_mut(&mut self.chunks)[chunk_at]);
         chunk.get_mut(at).map(|(_, value)| value)
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.count == 0
     }
 
     /// Entries from `key` on, ascending.
@@ -100,23 +106,37 @@ impl<K: Ord + Clone, V: Clone> Chunked<K, V> {
     }
 
     pub(crate) fn insert(&mut self, key: K, value: V) {
-        let chunk_at = self.chunk_of(&key);
+        let mut chunk_at = self.chunk_of(&key);
         let chunks = Arc::make_mut(&mut self.chunks);
         if chunks.is_empty() {
             chunks.push(Arc::default());
         }
-        let chunk = Arc::make_mut(&mut chunks[chunk_at]);
-        match chunk.binary_search_by(|(k, _)| k.cmp(&key)) {
-            Ok(at) => chunk[at].1 = value,
-            Err(at) => {
-                chunk.insert(at, (key, value));
-                self.count += 1;
+        let found = chunks[chunk_at].binary_search_by(|(k, _)| k.cmp(&key));
+        let mut at = match found {
+            Ok(at) => {
+                Arc::make_mut(&mut chunks[chunk_at])[at].1 = value;
+                return;
+            }
+            Err(at) => at,
+        };
+        if chunks[chunk_at].len() == MAX_CHUNK_COUNT {
+            // Keys that come ascending leave full chunks behind.
+            let is_end = at == MAX_CHUNK_COUNT && chunk_at + 1 == chunks.len();
+            let cut_at = if is_end { at } else { MAX_CHUNK_COUNT / 2 };
+            let chunk = Arc::make_mut(&mut chunks[chunk_at]);
+            let upper = chunk.split_off(cut_at);
+            chunk.shrink_to_fit();
+            chunks.insert(chunk_at + 1, Arc::new(upper));
+            if at >= cut_at {
+                (chunk_at, at) = (chunk_at + 1, at - cut_at);
             }
         }
-        if chunk.len() > MAX_CHUNK_COUNT {
-            let upper = chunk.split_off(MAX_CHUNK_COUNT / 2);
-            chunks.insert(chunk_at + 1, Arc::new(upper));
+        let chunk = Arc::make_mut(&mut chunks[chunk_at]);
+        if chunk.len() == chunk.capacity() {
+            chunk.reserve_exact(GROWTH_COUNT);
         }
+        chunk.insert(at, (key, value));
+        self.count += 1;
     }
 
     pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
@@ -178,7 +198,7 @@ mod tests {
         for key in 0..1_500 {
             map.remove(&key);
         }
-        assert!(map.is_empty() && map.chunks.is_empty());
+        assert!(map.len() == 0 && map.chunks.is_empty());
     }
 
     #[test]

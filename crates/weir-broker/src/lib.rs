@@ -17,6 +17,7 @@ mod forward;
 pub mod fuzzing;
 mod gather;
 pub mod group;
+mod hashed;
 mod identity;
 mod inspect;
 mod intake;

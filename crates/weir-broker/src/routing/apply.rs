@@ -286,7 +286,7 @@ impl Routing {
         };
         let key = bind.routing_key.clone();
         let binding = Binding::new(0, source, target, key, bind.arguments.clone());
-        self.remove_binding(&binding.key());
+        self.remove_binding(binding);
         Ok(RoutingOutcome::Done)
     }
 

@@ -8,7 +8,8 @@ use weir_model::{NodeId, fields::ShortString};
 use super::{
     index::Exchange,
     record::{
-        Binding, BindingKey, ExchangeId, ExchangeRecord, QueueId, QueueRecord, Target, VhostId,
+        Binding, ByContent, ByTarget, ExchangeId, ExchangeRecord, QueueId, QueueRecord, Target,
+        VhostId,
     },
     state::Routing,
 };
@@ -43,34 +44,35 @@ impl Routing {
 
     /// Whether it was not there before.
     pub(super) fn add_binding(&mut self, binding: Arc<Binding>) -> bool {
-        let key = binding.key();
-        if self.bindings.get(&key).is_some() {
+        let by_content = ByContent(binding);
+        if self.bindings.get(&by_content).is_some() {
             return false;
         }
+        let ByContent(binding) = &by_content;
         let source = self.by_exchange.get_mut(&binding.source);
         let source = source.expect("a binding's source is there");
-        source.bind(&binding);
-        let by_target = (binding.target, binding.serial);
-        self.by_target.insert(by_target, Arc::clone(&binding));
-        self.bindings.insert(key, binding);
+        source.bind(binding);
+        self.by_target.insert(ByTarget(Arc::clone(binding)), ());
+        self.bindings.insert(by_content, ());
         true
     }
 
-    pub(super) fn remove_binding(&mut self, key: &BindingKey) {
-        if self.take_binding(key) {
-            self.exchange_lost_a_binding(key.source);
+    /// Takes the binding away that is like this one, but for its number.
+    pub(super) fn remove_binding(&mut self, like: Arc<Binding>) {
+        let known = self.bindings.find_key(&ByContent(like)).cloned();
+        if let Some(ByContent(known)) = known {
+            let source = known.source;
+            self.take_binding(known);
+            self.exchange_lost_a_binding(source);
         }
     }
 
-    fn take_binding(&mut self, key: &BindingKey) -> bool {
-        let Some(binding) = self.bindings.remove(key) else {
-            return false;
-        };
-        self.by_target.remove(&(binding.target, binding.serial));
+    fn take_binding(&mut self, binding: Arc<Binding>) {
         if let Some(source) = self.by_exchange.get_mut(&binding.source) {
             source.unbind(&binding);
         }
-        true
+        self.by_target.remove(&ByTarget(Arc::clone(&binding)));
+        self.bindings.remove(&ByContent(binding));
     }
 
     fn exchange_lost_a_binding(&mut self, id: ExchangeId) {
@@ -93,12 +95,9 @@ impl Routing {
             let record = exchange.record;
             self.exchanges.remove(&(record.vhost, record.name.clone()));
             self.transient_exchanges.remove(&id);
-            let from: Vec<BindingKey> = self
-                .bindings_from(id)
-                .map(|binding| binding.key())
-                .collect();
-            for key in from {
-                self.take_binding(&key);
+            let from: Vec<Arc<Binding>> = self.bindings_from(id).cloned().collect();
+            for binding in from {
+                self.take_binding(binding);
             }
             leaving.extend(self.unbind_target(Target::Exchange(id)));
         }
@@ -119,19 +118,17 @@ impl Routing {
     /// Takes bindings away that lead there. Exchanges that go with their last binding, and have
     /// lost it.
     fn unbind_target(&mut self, target: Target) -> Vec<ExchangeId> {
-        let to: Vec<BindingKey> = self
-            .bindings_to(target)
-            .map(|binding| binding.key())
-            .collect();
+        let to: Vec<Arc<Binding>> = self.bindings_to(target).cloned().collect();
         let mut empty = Vec::new();
-        for key in to {
-            self.take_binding(&key);
-            let source = self.by_exchange.get(&key.source);
+        for binding in to {
+            let source_id = binding.source;
+            self.take_binding(binding);
+            let source = self.by_exchange.get(&source_id);
             let is_done = source.is_some_and(|exchange| {
                 exchange.record.is_auto_delete && exchange.binding_count == 0
             });
             if is_done {
-                empty.push(key.source);
+                empty.push(source_id);
             }
         }
         empty

@@ -40,8 +40,7 @@ impl Routing {
         writer.count(self.by_queue.len());
         self.by_queue.values().for_each(|queue| queue.write(writer));
         writer.count(self.bindings.len());
-        let bindings = self.bindings.values();
-        bindings.for_each(|binding| binding.write(writer));
+        self.bindings().for_each(|binding| binding.write(writer));
         writer.count(self.policies.len());
         let policies = self.policies.values();
         policies.for_each(|policy| policy.record.write(writer));

@@ -1,8 +1,7 @@
 //! What group 0 knows of virtual hosts, exchanges, queues and bindings.
 
-use std::sync::Arc;
+use std::{cmp::Ordering, sync::Arc};
 
-use bytes::Bytes;
 use weir_log::Millis;
 use weir_model::{
     NodeId,
@@ -134,19 +133,18 @@ pub(crate) struct Binding {
     pub routing_key: ShortString,
     /// More, by name.
     pub arguments: FieldTable,
-    /// What of `arguments` a headers exchange asks for.
-    pub header_match: HeaderMatch,
+    /// What of `arguments` a headers exchange asks for: nothing where there are none.
+    pub header_match: Option<Box<HeaderMatch>>,
 }
 
-/// Finds a binding. Those of one source stand together, and in it those of one key.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct BindingKey {
-    pub(crate) source: ExchangeId,
-    pub(crate) routing_key: ShortString,
-    pub(crate) target: Target,
-    /// As AMQP writes them.
-    pub(crate) arguments: Bytes,
-}
+/// A binding in the order of what it is: those of one source stand together, and in it those of one
+/// key. Equal ones are one.
+#[derive(Clone, Debug)]
+pub(crate) struct ByContent(pub(crate) Arc<Binding>);
+
+/// A binding in the order of where it leads, and there of its number.
+#[derive(Clone, Debug)]
+pub(crate) struct ByTarget(pub(crate) Arc<Binding>);
 
 impl QueueRecord {
     /// Whose it is alone.
@@ -170,20 +168,67 @@ impl Binding {
             source,
             target,
             routing_key,
-            header_match: HeaderMatch::new(&arguments),
+            header_match: (!arguments.0.is_empty()).then(|| Box::new(HeaderMatch::new(&arguments))),
             arguments,
         })
     }
 
-    pub(crate) fn key(&self) -> BindingKey {
-        BindingKey {
-            source: self.source,
-            routing_key: self.routing_key.clone(),
-            target: self.target,
-            arguments: table_bytes(&self.arguments),
-        }
+    /// Where a headers exchange sends messages that have these headers.
+    pub(super) fn matches(&self, headers: Option<&FieldTable>) -> bool {
+        let wanted = self.header_match.as_ref();
+        wanted.is_none_or(|wanted| wanted.matches(headers))
     }
 }
+
+impl Ord for ByContent {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let (a, b) = (&*self.0, &*other.0);
+        let sources = a.source.cmp(&b.source);
+        let keys = sources.then_with(|| a.routing_key.cmp(&b.routing_key));
+        let targets = keys.then_with(|| a.target.cmp(&b.target));
+        targets.then_with(|| table_bytes(&a.arguments).cmp(&table_bytes(&b.arguments)))
+    }
+}
+
+impl PartialOrd for ByContent {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for ByContent {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for ByContent {}
+
+impl ByTarget {
+    fn order(&self) -> (Target, u64) {
+        (self.0.target, self.0.serial)
+    }
+}
+
+impl Ord for ByTarget {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.order().cmp(&other.order())
+    }
+}
+
+impl PartialOrd for ByTarget {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for ByTarget {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for ByTarget {}
 
 /// Puts arguments into the order of their names: the order in which a client sends them is of no
 /// meaning.

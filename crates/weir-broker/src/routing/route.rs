@@ -7,7 +7,7 @@ use weir_model::fields::{BasicProperties, FieldTable, FieldValue, ShortString};
 use super::{
     consistent,
     fields::table_bytes,
-    index::{Exchange, Index},
+    index::{Exchange, Index, bound_by},
     record::{ExchangeId, QueueId, Target, VhostRecord, text},
     state::Routing,
 };
@@ -91,8 +91,8 @@ impl Routing {
         let keys = routing_keys(message);
         let mut queues = Vec::new();
         let mut seen = BTreeSet::new();
-        let mut open = vec![start];
-        while let Some(exchange) = open.pop() {
+        let (mut at, mut open) = (Some(start), Vec::new());
+        while let Some(exchange) = at {
             let mut is_routed = false;
             let mut next = |id: ExchangeId| {
                 if id != start.record.id && seen.insert(id) {
@@ -110,6 +110,7 @@ impl Routing {
             if !is_routed && let Some(other) = self.alternate(exchange) {
                 next(other);
             }
+            at = open.pop();
         }
         queues.sort_unstable();
         queues.dedup();
@@ -128,15 +129,13 @@ impl Routing {
     ) {
         let record = &exchange.record;
         match &exchange.index {
-            Index::Direct if record.name.is_empty() => {
+            Index::Direct(_) if record.name.is_empty() => {
                 let queues = keys.iter().filter_map(|key| self.queue(record.vhost, key));
                 queues.for_each(|queue| found(Target::Queue(queue.id)));
             }
-            Index::Direct => {
-                for key in keys {
-                    let bound = self.bindings_by_key(record.id, key);
-                    bound.for_each(|binding| found(binding.target));
-                }
+            Index::Direct(by_key) => {
+                let bound = keys.iter().filter_map(|key| bound_by(by_key, key));
+                bound.for_each(|keyed| keyed.targets.iter().for_each(&mut *found));
             }
             Index::All(targets) => match record.kind {
                 ExchangeKind::ModulusHash => {
@@ -173,7 +172,7 @@ impl Routing {
             Index::Headers(bindings) => {
                 let headers = properties.headers.as_ref();
                 let bound = bindings.values();
-                let bound = bound.filter(|binding| binding.header_match.matches(headers));
+                let bound = bound.filter(|binding| binding.matches(headers));
                 bound.for_each(|binding| found(binding.target));
             }
             Index::Weighted(weighted) => {

@@ -2,14 +2,17 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use weir_model::{NodeId, fields::ShortString};
+use weir_model::{
+    NodeId,
+    fields::{FieldTable, ShortString},
+};
 
 use super::{
     index::Exchange,
     policy::Policy,
     record::{
-        Binding, BindingKey, ExchangeId, ExchangeRecord, QueueId, QueueRecord, Target, VhostId,
-        VhostRecord,
+        Binding, ByContent, ByTarget, ExchangeId, ExchangeRecord, QueueId, QueueRecord, Target,
+        VhostId, VhostRecord,
     },
 };
 use crate::{api::queues::ExchangeKind, chunked::Chunked, queue::SessionKey};
@@ -54,8 +57,8 @@ pub(crate) struct Routing {
     pub(super) expiring: Chunked<QueueId, ()>,
     /// Exchanges that do not outlive the cluster's end.
     pub(super) transient_exchanges: Chunked<ExchangeId, ()>,
-    pub(super) bindings: Chunked<BindingKey, Arc<Binding>>,
-    pub(super) by_target: Chunked<(Target, u64), Arc<Binding>>,
+    pub(super) bindings: Chunked<ByContent, ()>,
+    pub(super) by_target: Chunked<ByTarget, ()>,
     /// By virtual host, whether operators set them, and name.
     pub(super) policies: Chunked<(VhostId, bool, String), Arc<Policy>>,
     /// Counts changes of policies.
@@ -127,7 +130,7 @@ impl Routing {
                 is_durable: true,
                 is_auto_delete: false,
                 is_internal,
-                arguments: weir_model::fields::FieldTable::default(),
+                arguments: FieldTable::default(),
                 declared_by: (NodeId(0), 0),
                 after_start: 0,
             });
@@ -224,41 +227,30 @@ impl Routing {
         after.map(|(_, queue)| queue)
     }
 
+    /// All bindings, by their sources and keys.
+    pub(super) fn bindings(&self) -> impl Iterator<Item = &Arc<Binding>> {
+        self.bindings.keys().map(|ByContent(binding)| binding)
+    }
+
     /// Bindings that lead out of an exchange, in order of their keys.
     pub(crate) fn bindings_from(&self, source: ExchangeId) -> impl Iterator<Item = &Arc<Binding>> {
-        let from = first_of(source, ShortString::default());
+        let from = ByContent(first_of(source, Target::Queue(QueueId(0))));
         let found = self.bindings.range_from(&from);
-        let found = found.take_while(move |(key, _)| key.source == source);
-        found.map(|(_, binding)| binding)
+        let found = found.map(|(ByContent(binding), ())| binding);
+        found.take_while(move |binding| binding.source == source)
     }
 
     /// Bindings that lead to a queue or an exchange, in the order in which they were made.
     pub(crate) fn bindings_to(&self, target: Target) -> impl Iterator<Item = &Arc<Binding>> {
-        let found = self.by_target.range_from(&(target, 0));
-        let found = found.take_while(move |((known, _), _)| *known == target);
-        found.map(|(_, binding)| binding)
-    }
-
-    /// Bindings that lead out of an exchange by that very key.
-    pub(super) fn bindings_by_key<'a>(
-        &'a self,
-        source: ExchangeId,
-        routing_key: &'a ShortString,
-    ) -> impl Iterator<Item = &'a Arc<Binding>> {
-        let from = first_of(source, routing_key.clone());
-        let found = self.bindings.range_from(&from);
-        let found = found
-            .take_while(move |(key, _)| key.source == source && key.routing_key == *routing_key);
-        found.map(|(_, binding)| binding)
+        let from = ByTarget(first_of(ExchangeId(0), target));
+        let found = self.by_target.range_from(&from);
+        let found = found.map(|(ByTarget(binding), ())| binding);
+        found.take_while(move |binding| binding.target == target)
     }
 }
 
-/// What stands before all bindings of that source and key.
-fn first_of(source: ExchangeId, routing_key: ShortString) -> BindingKey {
-    BindingKey {
-        source,
-        routing_key,
-        target: Target::Queue(QueueId(0)),
-        arguments: bytes::Bytes::new(),
-    }
+/// What stands before all bindings of that source, and before all that lead there.
+fn first_of(source: ExchangeId, target: Target) -> Arc<Binding> {
+    let (key, arguments) = (ShortString::default(), FieldTable::default());
+    Binding::new(0, source, target, key, arguments)
 }

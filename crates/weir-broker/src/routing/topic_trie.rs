@@ -2,20 +2,21 @@
 
 use std::sync::Arc;
 
-use weir_model::fields::ShortString;
-
 use super::{index::Targets, record::Target};
-use crate::chunked::Chunked;
+use crate::hashed::{self, Hashed};
 
 /// Stands for one word.
 const ONE: &str = "*";
 /// Stands for any words, or none.
 const ANY: &str = "#";
 
-/// What is bound by patterns that begin alike. Copies share what did not change.
+/// What is bound by patterns that begin alike. Copies share what did not change. There are several
+/// of them per binding, so what most have none of is apart.
 #[derive(Clone, Debug, Default)]
 pub(super) struct TopicTrie {
-    words: Chunked<ShortString, Arc<Self>>,
+    /// The last of the words that they begin with, where that is one.
+    word: Option<Arc<str>>,
+    words: Option<Box<Hashed<Arc<Self>>>>,
     one: Option<Arc<Self>>,
     any: Option<Arc<Self>>,
     targets: Targets,
@@ -41,21 +42,47 @@ impl TopicTrie {
         match word {
             ONE => remove_below(&mut self.one, words, target),
             ANY => remove_below(&mut self.any, words, target),
-            _ => {
-                let key = word_of(word);
-                let Some(child) = self.words.get_mut(&key) else {
-                    return;
-                };
-                Arc::make_mut(child).remove_words(words, target);
-                if child.is_empty() {
-                    self.words.remove(&key);
-                }
-            }
+            _ => self.remove_below_word(word, words, target),
+        }
+    }
+
+    fn remove_below_word<'a>(
+        &mut self,
+        word: &str,
+        words: &mut impl Iterator<Item = &'a str>,
+        target: Target,
+    ) {
+        let Some(children) = &mut self.words else {
+            return;
+        };
+        let hash = hashed::hash(word.as_bytes());
+        let is_it = |child: &Arc<Self>| child.is_behind(word);
+        let Some(child) = children.find_mut(hash, is_it) else {
+            return;
+        };
+        let child = Arc::make_mut(child);
+        child.remove_words(words, target);
+        if child.is_empty() {
+            children.remove(hash, is_it);
+        }
+        if children.is_empty() {
+            self.words = None;
         }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.words.is_empty() && self.one.is_none() && self.any.is_none() && self.targets.is_empty()
+        self.words.is_none() && self.one.is_none() && self.any.is_none() && self.targets.is_empty()
+    }
+
+    fn is_behind(&self, word: &str) -> bool {
+        self.word.as_deref() == Some(word)
+    }
+
+    fn child(&self, word: &str) -> Option<&Self> {
+        let children = self.words.as_ref()?;
+        let hash = hashed::hash(word.as_bytes());
+        let child = children.find(hash, |child| child.is_behind(word));
+        child.map(Arc::as_ref)
     }
 
     fn child_or_new(&mut self, word: &str) -> &mut Arc<Self> {
@@ -63,11 +90,18 @@ impl TopicTrie {
             ONE => self.one.get_or_insert_default(),
             ANY => self.any.get_or_insert_default(),
             _ => {
-                let key = word_of(word);
-                if self.words.get(&key).is_none() {
-                    self.words.insert(key.clone(), Arc::default());
+                let children = self.words.get_or_insert_default();
+                let hash = hashed::hash(word.as_bytes());
+                let is_it = |child: &Arc<Self>| child.is_behind(word);
+                if children.find(hash, is_it).is_none() {
+                    let child = Self {
+                        word: Some(word.into()),
+                        ..Self::default()
+                    };
+                    children.insert(hash, Arc::new(child));
                 }
-                self.words.get_mut(&key).expect("it was just put there")
+                let child = children.find_mut(hash, is_it);
+                child.expect("it was just put there")
             }
         }
     }
@@ -75,18 +109,16 @@ impl TopicTrie {
     /// Calls `found` for each target of each pattern that matches. All patterns are followed side
     /// by side, so that no pattern makes a key cost more than its words times the trie's nodes.
     pub(super) fn route(&self, routing_key: &str, mut found: impl FnMut(Target)) {
-        let mut active = Vec::new();
+        let mut active = Active::new(self);
+        let mut next = active.clone();
         self.enter(&mut active);
-        let mut next = Vec::new();
         for word in words(routing_key) {
-            for (node, may_stay) in &active {
+            next.clear();
+            for (node, may_stay) in active.nodes() {
                 if *may_stay {
                     next.push((*node, true));
                 }
-                if let Some(child) = node
-                    .words
-                    .find(|known| known.as_bytes().cmp(word.as_bytes()))
-                {
+                if let Some(child) = node.child(word) {
                     child.enter(&mut next);
                 }
                 if let Some(child) = &node.one {
@@ -94,30 +126,95 @@ impl TopicTrie {
                 }
             }
             std::mem::swap(&mut active, &mut next);
-            next.clear();
-            if active.len() > 1 {
-                let address = |(node, _): &(&Self, bool)| std::ptr::from_ref(*node).addr();
-                active.sort_unstable_by_key(address);
-                active.dedup_by_key(|entry| address(entry));
-            }
-            if active.is_empty() {
+            active.keep_each_once();
+            if active.nodes().is_empty() {
                 return;
             }
         }
-        for (node, _) in active {
+        for (node, _) in active.nodes() {
             node.targets.iter().for_each(&mut found);
         }
     }
 
     /// The node, and what is reached from it without a word. A node behind `#` may stay where it is
     /// for any word.
-    fn enter<'a>(&'a self, active: &mut Vec<(&'a Self, bool)>) {
+    fn enter<'a>(&'a self, active: &mut Active<'a>) {
         active.push((self, false));
         let mut at = self;
         while let Some(any) = &at.any {
             active.push((any, true));
             at = any;
         }
+    }
+}
+
+/// So many nodes are followed side by side without memory of their own: as many as patterns mean
+/// that lie no more than a few words apart.
+const FEW_COUNT: usize = 8;
+
+/// A node, and whether it stays for any word.
+type ActiveNode<'a> = (&'a TopicTrie, bool);
+
+/// Nodes that are followed side by side.
+#[derive(Clone)]
+struct Active<'a> {
+    few: [ActiveNode<'a>; FEW_COUNT],
+    few_count: usize,
+    /// All of them, where they are more than a few.
+    many: Vec<ActiveNode<'a>>,
+}
+
+impl<'a> Active<'a> {
+    /// None; `root` only stands where none is.
+    fn new(root: &'a TopicTrie) -> Self {
+        Self {
+            few: [(root, false); FEW_COUNT],
+            few_count: 0,
+            many: Vec::new(),
+        }
+    }
+
+    fn nodes(&self) -> &[ActiveNode<'a>] {
+        match self.many.is_empty() {
+            true => &self.few[..self.few_count],
+            false => &self.many,
+        }
+    }
+
+    fn push(&mut self, node: ActiveNode<'a>) {
+        if self.many.is_empty() {
+            if let Some(free) = self.few.get_mut(self.few_count) {
+                *free = node;
+                self.few_count += 1;
+                return;
+            }
+            self.many.extend(self.few);
+        }
+        self.many.push(node);
+    }
+
+    fn clear(&mut self) {
+        self.few_count = 0;
+        self.many.clear();
+    }
+
+    fn keep_each_once(&mut self) {
+        let address = |(node, _): &ActiveNode<'_>| std::ptr::from_ref(*node).addr();
+        if !self.many.is_empty() {
+            self.many.sort_unstable_by_key(address);
+            self.many.dedup_by_key(|node| address(node));
+            return;
+        }
+        let mut kept_count = 0;
+        for at in 0..self.few_count {
+            let node = self.few[at];
+            let kept = &self.few[..kept_count];
+            if kept.iter().all(|known| address(known) != address(&node)) {
+                self.few[kept_count] = node;
+                kept_count += 1;
+            }
+        }
+        self.few_count = kept_count;
     }
 }
 
@@ -139,10 +236,6 @@ fn remove_below<'a>(
     if node.is_empty() {
         *child = None;
     }
-}
-
-fn word_of(word: &str) -> ShortString {
-    ShortString::new(word).expect("a part of a short string is one")
 }
 
 #[cfg(test)]
@@ -241,6 +334,18 @@ mod tests {
         let key = ["a"; 120].join(".");
         assert_eq!(route(&trie, &key), BTreeSet::from([queue(1)]));
         assert_eq!(route(&trie, &format!("{key}.b")), BTreeSet::new());
+    }
+
+    #[test]
+    fn many_patterns_that_match_at_once_are_all_found() {
+        let mut trie = TopicTrie::default();
+        let patterns = [
+            "a.#", "#.c", "*.b.*", "a.*.c", "#", "*.#", "#.*", "a.b.c", "#.b.#",
+        ];
+        for (pattern, id) in patterns.into_iter().zip(0..) {
+            trie.add(pattern, queue(id));
+        }
+        assert_eq!(route(&trie, "a.b.c"), (0..9).map(queue).collect());
     }
 
     #[test]
