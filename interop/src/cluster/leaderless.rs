@@ -1,6 +1,6 @@
 //! A cluster that loses its leaders, for campaigns of clients.
 
-use super::nodes::Cluster;
+use super::nodes::{Cluster, Served};
 use crate::stop;
 use crate::target::Target;
 use anyhow::{Context, Result};

@@ -25,4 +25,5 @@ pub(crate) use failover::now_ns;
 pub(crate) use leaderless::Leaderless;
 pub(crate) use load::{Load, Shape};
 pub(crate) use nodes::{Cluster, Ground, ServeOptions};
-pub(crate) use plan::{Clients, Faults, Options};
+pub(crate) use plan::{Clients, Faults, Options, QUEUES};
+pub(crate) use queue_load::QueueLoad;

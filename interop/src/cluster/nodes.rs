@@ -4,7 +4,7 @@ use super::member::{Addresses, Member};
 use super::network::Network;
 use super::status::Status;
 use crate::image::{FileSystem, Image};
-use crate::node::free_address;
+use crate::node::{Node, free_address};
 use crate::place;
 use crate::stop;
 use anyhow::{Context, Result, bail, ensure};
@@ -162,19 +162,6 @@ impl Cluster {
     pub(crate) fn bootstrap(&self) -> String {
         let addresses: Vec<_> = self.members.iter().map(|m| m.at.kafka.as_str()).collect();
         addresses.join(",")
-    }
-
-    /// Addresses for clients of AMQP, one a node.
-    pub(crate) fn amqp(&self) -> Vec<String> {
-        self.members.iter().map(|m| m.at.amqp.clone()).collect()
-    }
-
-    /// A program where clients run.
-    pub(crate) fn client(&self, program: &OsStr) -> Command {
-        match &self.network {
-            Some(network) => network.on_hub(program),
-            None => Command::new(program),
-        }
     }
 
     /// Writes down what nodes and clients know of the cluster, for a person to look at; what cannot
@@ -343,10 +330,42 @@ impl Cluster {
     }
 }
 
+/// Whoever serves clients: a cluster, or one node.
+pub(crate) trait Served {
+    /// A program where clients run.
+    fn client(&self, program: &OsStr) -> Command;
+
+    /// Addresses for clients of AMQP, one a node.
+    fn amqp(&self) -> Vec<String>;
+}
+
+impl Served for Cluster {
+    fn client(&self, program: &OsStr) -> Command {
+        match &self.network {
+            Some(network) => network.on_hub(program),
+            None => Command::new(program),
+        }
+    }
+
+    fn amqp(&self) -> Vec<String> {
+        self.members.iter().map(|m| m.at.amqp.clone()).collect()
+    }
+}
+
+impl Served for Node {
+    fn client(&self, program: &OsStr) -> Command {
+        Command::new(program)
+    }
+
+    fn amqp(&self) -> Vec<String> {
+        vec![Node::amqp(self).to_owned()]
+    }
+}
+
 /// Python with librdkafka, running one of our drivers where clients run.
-pub(super) fn driver(cluster: &Cluster, script: &str) -> Result<Command> {
+pub(super) fn driver(nodes: &impl Served, script: &str) -> Result<Command> {
     let python = place::python()?;
-    let mut command = cluster.client(python.as_os_str());
+    let mut command = nodes.client(python.as_os_str());
     command.arg(place::root().join("interop/driver").join(script));
     command.env("PYTHONDONTWRITEBYTECODE", "1");
     Ok(command)

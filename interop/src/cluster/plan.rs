@@ -28,7 +28,7 @@ const VERIFIABLE: Shape = Shape {
     ..TRANSACTIONS
 };
 /// Publishers to queues.
-const QUEUES: Shape = Shape {
+pub(crate) const QUEUES: Shape = Shape {
     producers: 2,
     rate: 150,
     ..Shape::NOBODY

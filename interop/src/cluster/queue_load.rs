@@ -1,7 +1,7 @@
 //! Steady load on queues by AMQP clients that write a history, and its verdict.
 
 use super::load::Shape;
-use super::nodes::{Cluster, driver};
+use super::nodes::{Cluster, Served, driver};
 use super::process::{Process, run_to_its_end};
 use crate::moments::Moments;
 use crate::queue_history::{self, Record, Verdict};
@@ -38,7 +38,7 @@ const CONSUMERS: [&[&str]; 3] = [
 ];
 
 /// Clients at work.
-pub(super) struct QueueLoad {
+pub(crate) struct QueueLoad {
     /// Begin of the queues' names.
     prefix: String,
     shape: Shape,
@@ -71,8 +71,8 @@ impl Role {
 
 impl QueueLoad {
     /// Makes the queues, starts all clients, and waits for the first confirms.
-    pub(super) fn start(
-        cluster: &Cluster,
+    pub(crate) fn start(
+        nodes: &impl Served,
         prefix: &str,
         shape: Shape,
         directory: &Path,
@@ -85,23 +85,29 @@ impl QueueLoad {
             directory,
             clients: Vec::new(),
         };
-        let setup = load.command(cluster, "setup", &[])?;
+        let setup = load.command(nodes, "setup", &[])?;
         run_to_its_end(&load.directory, "setup", setup, SET_UP_LIMIT)?;
         for number in 0..shape.producers {
             let options = ["--turn".to_owned(), number.to_string()];
-            load.add(cluster, Role::Publish, &format!("p{number}"), &options)?;
+            load.add(nodes, Role::Publish, &format!("p{number}"), &options)?;
         }
         load.wait_for_acks(1)?;
         for (number, words) in CONSUMERS.iter().enumerate() {
             let options: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();
-            load.add(cluster, Role::Consume, &format!("c{number}"), &options)?;
+            load.add(nodes, Role::Consume, &format!("c{number}"), &options)?;
         }
         load.wait_for_consumers()?;
         Ok(load)
     }
 
-    fn add(&mut self, cluster: &Cluster, role: Role, name: &str, options: &[String]) -> Result<()> {
-        let command = self.command(cluster, role.word(), options)?;
+    fn add(
+        &mut self,
+        nodes: &impl Served,
+        role: Role,
+        name: &str,
+        options: &[String],
+    ) -> Result<()> {
+        let command = self.command(nodes, role.word(), options)?;
         self.clients.push(Client {
             role,
             options: options.to_vec(),
@@ -110,10 +116,10 @@ impl QueueLoad {
         Ok(())
     }
 
-    fn command(&self, cluster: &Cluster, role: &str, options: &[String]) -> Result<Command> {
-        let mut command = driver(cluster, "queues.py")?;
+    fn command(&self, nodes: &impl Served, role: &str, options: &[String]) -> Result<Command> {
+        let mut command = driver(nodes, "queues.py")?;
         command
-            .args([role, "--nodes", &cluster.amqp().join(",")])
+            .args([role, "--nodes", &nodes.amqp().join(",")])
             .args(["--prefix", &self.prefix])
             .args(["--rate", &self.shape.rate.to_string()])
             .args(["--value-bytes", &self.shape.value_bytes.to_string()])
@@ -122,7 +128,7 @@ impl QueueLoad {
     }
 
     /// Where the history is.
-    pub(super) fn directory(&self) -> &Path {
+    pub(crate) fn directory(&self) -> &Path {
         &self.directory
     }
 
@@ -133,7 +139,7 @@ impl QueueLoad {
     }
 
     /// Waits until each publisher has `count` more confirms of every address.
-    pub(super) fn wait_for_acks(&mut self, count: u64) -> Result<()> {
+    pub(crate) fn wait_for_acks(&mut self, count: u64) -> Result<()> {
         let targets: Vec<_> = self
             .of_role(Role::Publish)
             .map(|process| process.acked() + count)
@@ -149,7 +155,7 @@ impl QueueLoad {
 
     /// Waits until each consumer gets new messages of every queue that it does not wait for; gives
     /// how long that took.
-    pub(super) fn wait_for_consumers(&mut self) -> Result<Duration> {
+    pub(crate) fn wait_for_consumers(&mut self) -> Result<Duration> {
         let started = Instant::now();
         let before: Vec<_> = self.last_deliveries();
         let mut stuck = String::new();
@@ -173,11 +179,15 @@ impl QueueLoad {
     }
 
     /// kill -9 of one client; it comes back at once.
-    pub(super) fn kill_a_client(&mut self, cluster: &Cluster, moments: &mut Moments) -> Result<()> {
+    pub(crate) fn kill_a_client(
+        &mut self,
+        nodes: &impl Served,
+        moments: &mut Moments,
+    ) -> Result<()> {
         let indexes: Vec<_> = (0..self.clients.len()).collect();
         let index = moments.pick(&indexes).context("there are clients")?;
         let client = &self.clients[index];
-        let command = self.command(cluster, client.role.word(), &client.options)?;
+        let command = self.command(nodes, client.role.word(), &client.options)?;
         self.clients[index].process.kill_and_return(command)
     }
 
@@ -187,7 +197,7 @@ impl QueueLoad {
     }
 
     /// Stops publishing, waits for the last confirms, and ends all consumers.
-    pub(super) fn finish(&mut self) -> Result<()> {
+    pub(crate) fn finish(&mut self) -> Result<()> {
         for role in [Role::Publish, Role::Consume] {
             self.of_role(role)
                 .try_for_each(|process| process.finish(FINISH_LIMIT))?;
@@ -196,14 +206,14 @@ impl QueueLoad {
     }
 
     /// Connections that clients lost, and the like.
-    pub(super) fn errors(&self) -> u64 {
+    pub(crate) fn errors(&self) -> u64 {
         let clients = self.clients.iter();
         clients.map(|client| client.process.errors()).sum()
     }
 
     /// Empties all queues and judges the history.
-    pub(super) fn judge(&self, cluster: &Cluster) -> Result<Verdict> {
-        let drain = self.command(cluster, "drain", &[])?;
+    pub(crate) fn judge(&self, nodes: &impl Served) -> Result<Verdict> {
+        let drain = self.command(nodes, "drain", &[])?;
         run_to_its_end(&self.directory, "final", drain, DRAIN_LIMIT)?;
         Ok(queue_history::check(&Record::read(&self.directory)?))
     }

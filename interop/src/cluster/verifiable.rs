@@ -3,7 +3,7 @@
 
 use super::copier::Copier;
 use super::failover::now_ns;
-use super::nodes::Cluster;
+use super::nodes::{Cluster, Served};
 use super::process::Positions;
 use super::worker::Lane;
 use crate::client::Guarded;

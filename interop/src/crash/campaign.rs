@@ -1,6 +1,7 @@
-//! The two loops and their figures.
+//! The loops on one node and their figures.
 
 use super::load::Load;
+use super::queues;
 use crate::checker::Verdict;
 use crate::cluster;
 use crate::image::{FileSystem, Image};
@@ -19,6 +20,8 @@ const MAX_JITTER_MS: u64 = 150;
 /// Up to this long after the power cut the process is still there, and sees its disk fail.
 const MAX_AFTERLIFE_MS: u64 = 40;
 const CYCLES_PER_PROGRESS_LINE: u32 = 20;
+const QUEUE_CYCLES: u32 = 20;
+const QUICK_QUEUE_CYCLES: u32 = 2;
 
 /// What `cargo xtask crash` is asked for.
 #[derive(clap::Args)]
@@ -29,6 +32,10 @@ pub(crate) struct Options {
     /// Cycles of power cut and restart, on each file system.
     #[arg(long, default_value_t = 100)]
     cuts: u32,
+    /// Cycles of kill -9 or power cut by turns under clients of queues. Default: 20, 2 with --quick;
+    /// none without kills and power cuts.
+    #[arg(long)]
+    queue_cycles: Option<u32>,
     /// Cycles of each fault on three nodes; see `weir-interop cluster`.
     #[arg(long, default_value_t = 100)]
     cycles: u32,
@@ -38,7 +45,7 @@ pub(crate) struct Options {
     /// Who works on three nodes.
     #[arg(long, value_enum, default_value_t = cluster::Clients::Transactions)]
     clients: cluster::Clients,
-    /// Three cycles of each fault on three nodes.
+    /// Three cycles of each fault on three nodes, and two under clients of queues on one.
     #[arg(long)]
     quick: bool,
     /// File systems for the power cuts.
@@ -49,13 +56,23 @@ pub(crate) struct Options {
     seed: u64,
 }
 
+impl Options {
+    fn queue_cycles(&self) -> u32 {
+        self.queue_cycles.unwrap_or(match (self.kills, self.cuts) {
+            (0, 0) => 0,
+            _ if self.quick => QUICK_QUEUE_CYCLES,
+            _ => QUEUE_CYCLES,
+        })
+    }
+}
+
 impl std::fmt::Display for FileSystem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name())
     }
 }
 
-/// Runs both loops on one node, then the faults on three; false when something acknowledged was lost, or anything else was found.
+/// Runs the loops on one node, then the faults on three; false when something acknowledged was lost, or anything else was found.
 pub(crate) fn run(options: &Options, weir: &Path) -> Result<bool> {
     let mut directory = RunDirectory::create()?;
     let mut totals = Totals::default();
@@ -115,14 +132,16 @@ fn all_loops(
         totals.kills = options.kills;
         totals.add(&ended);
     }
-    if options.cuts == 0 {
-        return Ok(());
-    }
-    if !rustix::process::geteuid().is_root() {
-        println!("skipped: power cuts need root to mount file systems");
-        return Ok(());
-    }
-    for file_system in &options.fs {
+    let can_cut = rustix::process::geteuid().is_root();
+    let file_systems = match options.cuts {
+        0 => &[][..],
+        _ if can_cut => &options.fs[..],
+        _ => {
+            println!("skipped: power cuts need root to mount file systems");
+            &[][..]
+        }
+    };
+    for file_system in file_systems {
         let image = Image::create(*file_system, directory, file_system.name())?;
         let name = format!("cut-{file_system}");
         let log = directory.join(format!("{name}.log"));
@@ -142,6 +161,12 @@ fn all_loops(
         )?;
         totals.cuts += options.cuts;
         totals.add(&ended);
+    }
+    let cycles = options.queue_cycles();
+    if cycles > 0 {
+        let file_system = options.fs.first().copied().filter(|_| can_cut);
+        let judged = queues::fault_loop(cycles, weir, directory, file_system, moments)?;
+        totals.failed += u32::from(!judged.is_clean());
     }
     Ok(())
 }

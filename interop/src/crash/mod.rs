@@ -2,5 +2,6 @@
 
 mod campaign;
 mod load;
+mod queues;
 
 pub(crate) use campaign::{Options, run};
