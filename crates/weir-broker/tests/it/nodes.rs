@@ -171,6 +171,16 @@ impl Cluster {
         }
     }
 
+    /// Nothing reaches the node or comes from it, and nobody knows.
+    pub(crate) fn cut_off(&mut self, id: NodeId) {
+        self.up.remove(&id);
+    }
+
+    /// What is sent from now on reaches it.
+    pub(crate) fn reach_again(&mut self, id: NodeId) {
+        self.up.insert(id);
+    }
+
     pub(crate) fn round(&mut self) {
         self.round += 1;
         self.clock.pass(ROUND_MS);
