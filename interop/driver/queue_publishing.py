@@ -7,7 +7,7 @@ import pika
 from pika.adapters.select_connection import IOLoop
 from pika.exceptions import AMQPError
 from queue_recording import RECONNECT_SECONDS, Nodes, body_of, properties_of, tell_error
-from queue_workload import ADDRESSES, TURNS, Names, fate_of, own_ttl_ms
+from queue_workload import ADDRESSES, TURNS, Names, delay_ms, fate_of, own_ttl_ms
 from recording import is_asked_to_stop
 
 TICK_SECONDS = 0.01
@@ -141,7 +141,7 @@ class Publishing:
         self.channel.basic_publish(
             *self.names.route(address),
             body_of(value, options.value_bytes),
-            properties_of(value, fate, ttl_ms),
+            properties_of(value, fate, ttl_ms, delay_ms(address)),
             mandatory=True,
         )
 

@@ -76,12 +76,13 @@ def headers_of(value, fate):
     return {"fate": fate, "value": value, "nested": {"list": [1, "two", True]}, "bytes": b"\x00\xff"}
 
 
-def properties_of(value, fate, ttl_ms):
+def properties_of(value, fate, ttl_ms, delay_ms):
+    delay = {} if delay_ms is None else {"x-delay": delay_ms}
     return pika.BasicProperties(
         content_type="text/plain",
         delivery_mode=2,
         message_id=value,
-        headers=headers_of(value, fate),
+        headers={**headers_of(value, fate), **delay},
         expiration=None if ttl_ms is None else str(ttl_ms),
     )
 

@@ -8,6 +8,8 @@ DELIVERY_LIMIT = 3
 TTL_MS = 1500
 # Of every other message to the queue whose messages expire.
 OWN_TTL_MS = 700
+# How long messages wait at the exchange that delays them.
+DELAY_MS = 600
 
 
 class Queue(NamedTuple):
@@ -20,6 +22,7 @@ class Queue(NamedTuple):
     dead: Optional[str] = None
     ttl_ms: Optional[int] = None
     limit: Optional[int] = None
+    delay_ms: Optional[int] = None
     one: Optional[str] = None
     # Its consumers settle in transactions, so that they know what they have settled.
     tx: bool = True
@@ -52,13 +55,14 @@ QUEUES = [
     Queue("tx.dead", "quorum"),
     Queue("limit.dead", "quorum"),
     Queue("expired", "quorum"),
+    Queue("late", "quorum", ("late",), delay_ms=DELAY_MS),
 ]
 BY_NAME = {queue.name: queue for queue in QUEUES}
 # Their messages wait for the end, or for their time to run out.
 UNCONSUMED = {"ttl", "fan.left", "work.dead", "tx.dead", "limit.dead"}
 CONSUMED = [queue.name for queue in QUEUES if queue.name not in UNCONSUMED]
 # What is published goes there in turn.
-TURNS = "work tx ttl single work tx limit exclusive work tx ttl single work tx fan exclusive".split()
+TURNS = "work tx ttl single work tx limit exclusive work tx ttl single work tx fan exclusive late".split()
 ADDRESSES = sorted(set(TURNS))
 
 # Of a thousand messages to an address; the others are acknowledged at once.
@@ -70,6 +74,7 @@ FATES = {
     "single": (("later", 100), ("crash", 5)),
     "exclusive": (("later", 100), ("crash", 5)),
     "fan": (),
+    "late": (("later", 100), ("crash", 5)),
 }
 
 
@@ -91,6 +96,8 @@ class Names:
             return self.exchange("fan"), ""
         if address in ("work", "limit"):
             return "", self.queue(address)
+        if address == "late":
+            return self.exchange("delayed"), address
         return self.exchange("direct"), address
 
 
@@ -109,10 +116,17 @@ def own_ttl_ms(value, address):
     return None
 
 
+def delay_ms(address):
+    return DELAY_MS if address == "late" else None
+
+
 def declare(channel, names):
     """Makes exchanges, queues and bindings."""
     for name, kind in (("direct", "direct"), ("fan", "fanout"), ("dead", "direct")):
         channel.exchange_declare(names.exchange(name), kind, durable=True)
+    channel.exchange_declare(
+        names.exchange("delayed"), "x-delayed-message", durable=True, arguments={"x-delayed-type": "direct"}
+    )
     for queue in QUEUES:
         name = names.queue(queue.name)
         channel.queue_declare(name, durable=True, arguments=queue.arguments(names))
@@ -128,7 +142,7 @@ def describe(history):
     """Writes down what queues there are."""
     for queue in QUEUES:
         fields = {"queue": queue.name, "from": list(queue.sources)}
-        for key in ("dead", "ttl_ms", "limit", "one"):
+        for key in ("dead", "ttl_ms", "limit", "delay_ms", "one"):
             if getattr(queue, key) is not None:
                 fields[key] = getattr(queue, key)
         history.write("ok", "queue", **fields)

@@ -22,7 +22,7 @@ const FINISH_LIMIT: Duration = Duration::from_secs(150);
 /// Time in which the rest is consumed.
 const DRAIN_LIMIT: Duration = Duration::from_secs(180);
 /// Queues that are consumed all the time, as the driver numbers them.
-const CONSUMED_QUEUES: u32 = 8;
+const CONSUMED_QUEUES: u32 = 9;
 /// Of them those that one consumer has at a time.
 const ALONE: [u32; 2] = [3, 4];
 /// Queues whose leaders are struck.
@@ -32,7 +32,7 @@ const CONSUMERS: [&[&str]; 3] = [
     &["--gets", "fan.quorum"],
     &[
         "--queues",
-        "work,tx,limit,single,exclusive,fan.classic,expired",
+        "work,tx,limit,single,exclusive,fan.classic,expired,late",
     ],
     &["--queues", "tx,single,exclusive,expired"],
 ];

@@ -141,6 +141,7 @@ impl<'a> Ledger<'a> {
         };
         if self.is_routed(queue, publish) {
             self.check_limit(queue, value, deliveries, verdict);
+            self.check_delay(queue, (value, publish), deliveries, verdict);
             return;
         }
         let mut sources = self.routes(publish).into_iter();
@@ -221,10 +222,35 @@ impl<'a> Ledger<'a> {
         let due_ns = publish.begun_ns + ttl_ms * NS_PER_MS;
         let late_ms = first.time_ns.saturating_sub(due_ns) / NS_PER_MS;
         verdict.latest_expiry_ms = verdict.latest_expiry_ms.max(late_ms);
-        if first.time_ns + CLOCK_GRAIN_NS < due_ns {
+        self.check_early(due_ns, first.time_ns, (queue, value), verdict);
+    }
+
+    /// A message that waits before it gets to its queue does not come before its time.
+    fn check_delay(
+        &self,
+        queue: u32,
+        (value, publish): (Value, &Publish),
+        deliveries: &[&Delivery],
+        verdict: &mut Verdict,
+    ) {
+        let delay_ms = self.record.queues[queue as usize].delay_ms;
+        if let (Some(delay_ms), Some(first)) = (delay_ms, deliveries.first()) {
+            let due_ns = publish.begun_ns + delay_ms * NS_PER_MS;
+            self.check_early(due_ns, first.time_ns, (queue, value), verdict);
+        }
+    }
+
+    fn check_early(
+        &self,
+        due_ns: u64,
+        came_ns: u64,
+        (queue, value): (u32, Value),
+        verdict: &mut Verdict,
+    ) {
+        if came_ns + CLOCK_GRAIN_NS < due_ns {
             verdict.early += 1;
             verdict.example(|| {
-                let early_ns = due_ns - first.time_ns;
+                let early_ns = due_ns - came_ns;
                 self.words(&format!("early: by {early_ns} ns"), queue, value)
             });
         }

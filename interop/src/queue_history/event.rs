@@ -126,6 +126,9 @@ pub(super) struct Event<'a> {
     /// Of a publish and a queue: the time after which messages expire.
     #[serde(default)]
     pub ttl_ms: Option<u64>,
+    /// Of a queue: how long messages wait before they get there.
+    #[serde(default)]
+    pub delay_ms: Option<u64>,
     /// Of a publish: how many connections its process had had by then.
     #[serde(default)]
     pub connection: u32,

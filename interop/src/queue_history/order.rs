@@ -17,8 +17,8 @@ pub(super) fn check(record: &Record, verdict: &mut Verdict) {
         .collect();
     for session in &record.sessions {
         let queue = &record.queues[session.queue as usize];
-        // Dead letters come in the order in which they died.
-        if dead_letters.contains(&queue.name) {
+        // Dead letters come in the order in which they died, and what waited as its time comes.
+        if dead_letters.contains(&queue.name) || queue.delay_ms.is_some() {
             continue;
         }
         let is_alone = queue.one.is_some() && !is_beside_a_cancelled_one(record, session);

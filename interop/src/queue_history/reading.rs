@@ -88,6 +88,7 @@ impl Record {
             from: event.from.iter().map(owned).collect(),
             dead: event.dead.as_ref().map(owned),
             ttl_ms: event.ttl_ms,
+            delay_ms: event.delay_ms,
             limit: event.limit,
             one: event.one,
         });

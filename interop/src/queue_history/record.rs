@@ -28,6 +28,8 @@ pub(super) struct Queue {
     pub dead: Option<String>,
     /// When its messages expire.
     pub ttl_ms: Option<u64>,
+    /// How long messages wait before they get there.
+    pub delay_ms: Option<u64>,
     /// How often a message may come back.
     pub limit: Option<u32>,
     /// Whether it has one consumer at a time.

@@ -338,6 +338,28 @@ fn an_expired_message_that_comes_too_soon_is_early() {
 }
 
 #[test]
+fn a_message_that_was_to_wait_and_comes_too_soon_is_early() {
+    let came_at = |at_ns: u64| {
+        judged(|name, lines| match name {
+            "setup" => {
+                let late = r#""queue":"late","from":["late"],"delay_ms":10"#;
+                lines.push(line("setup", "ok", "queue", late, 1));
+            }
+            "p0" => lines.extend(publish(4, "late", "ack", 40)),
+            "c0" => {
+                lines.extend(begin("c0", 3, "late", 300));
+                lines.push(given("c0", 3, "p0-4", "", at_ns));
+                lines.push(settle("c0", "ack", 3, "p0-4", at_ns + 1));
+                lines.extend(commit("c0", 3, at_ns + 2));
+            }
+            _ => {}
+        })
+    };
+    assert_eq!(found(&came_at(5 * MS)), [("early", 1)]);
+    assert!(came_at(11 * MS).is_clean());
+}
+
+#[test]
 fn a_messages_own_time_counts_where_it_is_shorter() {
     let verdict = judged(|name, lines| match name {
         "p0" => lines[6] = lines[6].replace(r#""fate""#, r#""ttl_ms":4,"fate""#),

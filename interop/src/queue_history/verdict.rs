@@ -46,7 +46,7 @@ pub(crate) struct Verdict {
     pub misdirected: u64,
     /// Handed out more often than its queue's limit allows.
     pub overdelivered: u64,
-    /// A dead letter before its time.
+    /// A dead letter, or a message that was to wait, before its time.
     pub early: u64,
     /// Behind a message that the same connection published later.
     pub reordered: u64,
