@@ -31,6 +31,9 @@ class Publishing:
         self.connection_count = 0
         self.channel = None
         self.is_blocked = False
+        self.blocked_count = 0
+        # Confirms may be waited for since then.
+        self.resumed_at = time.monotonic()
         self.tag = 0
         # By delivery tag: value, address and time.
         self.unconfirmed = {}
@@ -64,6 +67,8 @@ class Publishing:
 
     def set_blocked(self, is_blocked):
         self.is_blocked = is_blocked
+        self.blocked_count += is_blocked
+        self.resumed_at = time.monotonic()
 
     def on_channel(self, channel):
         channel.add_on_close_callback(self.on_channel_closed)
@@ -155,7 +160,9 @@ class Publishing:
             if oldest is None or now > self.ends_at or self.channel is None:
                 self.finish()
             return
-        if oldest is not None and now - oldest[2] > CONFIRM_SECONDS:
+        # Whoever is told to wait is not left for that.
+        is_late = oldest is not None and now - max(oldest[2], self.resumed_at) > CONFIRM_SECONDS
+        if is_late and not self.is_blocked:
             self.leave("unconfirmed", oldest)
         try:
             self.publish_due(now)
@@ -182,3 +189,4 @@ class Publishing:
     def tell(self):
         print("acked", min(self.confirmed.values()), flush=True)
         print("errors", self.errors, flush=True)
+        print("blocked", self.blocked_count, flush=True)

@@ -79,7 +79,7 @@ pub(crate) struct CheckpointState {
     inbox: Mutex<Inbox>,
     arrived: Condvar,
     /// The disk was full at the last try.
-    pub(crate) is_full: AtomicBool,
+    is_full: AtomicBool,
 }
 
 /// One per node.
@@ -111,6 +111,11 @@ pub(crate) struct Checkpointer {
 impl CheckpointState {
     fn lock(&self) -> MutexGuard<'_, Inbox> {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the disk had no room at the last try.
+    pub(crate) fn is_full(&self) -> bool {
+        self.is_full.load(Ordering::Acquire)
     }
 
     pub(crate) fn close(&self) {

@@ -117,11 +117,13 @@ impl Node {
                 Err(error) => Err(error.kind()),
             });
         };
-        self.propose(
-            GroupId::METADATA,
-            metadata_host::command(command),
-            Box::new(done),
-        );
+        let (group, done) = (GroupId::METADATA, Box::new(done));
+        let proposed = metadata_host::command(command);
+        if matches!(command, MetadataCommand::Routing(_)) {
+            self.propose_in_spite(group, proposed, done);
+        } else {
+            self.propose(group, proposed, done);
+        }
     }
 }
 

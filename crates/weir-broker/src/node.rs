@@ -34,7 +34,7 @@ use std::sync::{Arc, Mutex, atomic::AtomicU32};
 
 use weir_log::{Clock, Disk, Entropy, Millis, PartitionManifest, partition::PartitionLog};
 use weir_model::{ErrorKind, GroupId, NodeId, PartitionId};
-use weir_raft::{Done, GroupStatus, Handle, Input};
+use weir_raft::{Context, Done, GroupStatus, Handle, Input, NotCommitted};
 
 use self::{
     identity::Known,
@@ -230,6 +230,28 @@ impl Node {
             command,
             done: Some(done),
         });
+    }
+
+    /// Proposes what is small and lets clients of queues go on while publishers wait: a full disk does
+    /// not refuse it. Stored as long as the log's file has room; past that it waits for some.
+    pub(crate) fn propose_in_spite(
+        &self,
+        group: GroupId,
+        command: weir_raft::Command,
+        done: Done<AppliedOutcome>,
+    ) {
+        let (handle, again) = (self.handle_of(group).clone(), command.clone());
+        let tried = move |outcome| match outcome {
+            Err(NotCommitted::StorageFull) => {
+                let visit = move |_: &mut Machine, context: &mut Context<'_, AppliedOutcome>| {
+                    context.propose(again, Some(done));
+                };
+                let visit = Box::new(visit);
+                handle.send(Input::Visit { group, visit });
+            }
+            outcome => done(outcome),
+        };
+        self.propose(group, command, Box::new(tried));
     }
 
     fn route(&self, topic: &TopicRef, index: i32) -> Result<Route, ErrorKind> {

@@ -149,6 +149,7 @@ impl Steward {
             return;
         }
         self.next_turn_ms = now_ms + TURN_INTERVAL_MS;
+        self.watch_room();
         self.watch_disk(now_ms);
         self.queues.turn(&self.node);
         if now_ms < self.next_look_ms {
@@ -160,6 +161,12 @@ impl Steward {
         }
         self.retire_replicas(now_ms);
         self.look_after_cluster(now_ms);
+    }
+
+    /// What is full at first is tried again every now and then, and takes back what it said.
+    fn watch_room(&self) {
+        let is_full = self.wal.is_disk_full() || self.node.env.checkpoints.is_full();
+        self.node.set_full(is_full);
     }
 
     /// A node alone has nobody to lead in its place.

@@ -1,7 +1,7 @@
 //! The cluster as this node sees it: who is there, and who leads what. Leaders tell it all nodes
 //! in their beacons, so that a node also knows the groups that it does not carry.
 //!
-//! A beacon: `u8` version, `u8` whether the sender's disk is slow, `u64` what it applied of group 0,
+//! A beacon: `u8` version, `u8` how the sender's disk is (1: slow, 2: full, as a sum), `u64` what it applied of group 0,
 //! `u64` what tells this run of it from others, text its address, `u32` count and for each group that it leads: `u32` group, `u64` term, `u64` index of the last
 //! change of members, `u64` last index, the members as four lists (`u32` count, `u64` nodes) and `u8`
 //! auto-leave, `u32` count and for each follower `u64` node, `u64` matched, `u8` active, `u8` behind.
@@ -25,7 +25,10 @@ use crate::{
     metadata::{Topology, state::MAX_NODES},
 };
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
+/// Bits of how a disk is.
+const SLOW: u8 = 1;
+const FULL: u8 = 2;
 /// Time after which a lost node is no broker any more, in ms (Kafka's
 /// `broker.session.timeout.ms`).
 const FENCED_AFTER_MS: u64 = 9_000;
@@ -43,6 +46,8 @@ pub struct NodeHealth {
     pub is_up: bool,
     /// Whether it says that its disk is slow.
     pub is_slow: bool,
+    /// Whether it says that its disk is full.
+    pub is_full: bool,
     /// Last entry of group 0 that it applied, as it says.
     pub metadata_applied: u64,
     /// What tells this run of it from others, as it says; 0: it has not said anything yet.
@@ -68,10 +73,12 @@ pub(crate) struct Views {
     /// A mutex: locked for a reference by readers; writers come some times a second.
     others: Mutex<Arc<ClusterState>>,
     is_slow: AtomicBool,
+    is_full: AtomicBool,
 }
 
 struct Beacon {
     is_slow: bool,
+    is_full: bool,
     metadata_applied: u64,
     boot: u64,
     /// Where the sender's peer port is reached.
@@ -136,6 +143,7 @@ impl ClusterState {
             Some(health) if !health.is_up => return,
             Some(health) => {
                 health.is_slow = beacon.is_slow;
+                health.is_full = beacon.is_full;
                 health.metadata_applied = beacon.metadata_applied;
                 health.boot = beacon.boot;
             }
@@ -144,6 +152,7 @@ impl ClusterState {
                 let health = NodeHealth {
                     is_up: true,
                     is_slow: beacon.is_slow,
+                    is_full: beacon.is_full,
                     metadata_applied: beacon.metadata_applied,
                     boot: beacon.boot,
                 };
@@ -203,12 +212,25 @@ impl Node {
         self.views.is_slow.store(is_slow, Ordering::Relaxed);
     }
 
+    /// Says that this node's disk is full, or is not any more.
+    pub fn set_full(&self, is_full: bool) {
+        self.views.is_full.store(is_full, Ordering::Relaxed);
+    }
+
+    /// Whether the disk of a node that answers is full, this one among them: publishers wait at all
+    /// nodes then.
+    pub(crate) fn is_short_of_disk(&self) -> bool {
+        let is_full = |health: &NodeHealth| health.is_up && health.is_full;
+        self.views.is_full.load(Ordering::Relaxed) || self.views.lock().nodes.values().any(is_full)
+    }
+
     /// The cluster with this node in it.
     pub fn cluster(&self) -> ClusterState {
         let mut state = ClusterState::clone(&self.views.lock());
         let own = NodeHealth {
             is_up: true,
             is_slow: self.views.is_slow.load(Ordering::Relaxed),
+            is_full: self.views.is_full.load(Ordering::Relaxed),
             metadata_applied: self.applied(GroupId::METADATA),
             boot: self.sessions.boot(),
         };
@@ -326,7 +348,8 @@ impl Node {
             .filter(|group| self.leads(*group))
             .collect();
         writer.u8(VERSION);
-        writer.u8(u8::from(self.views.is_slow.load(Ordering::Relaxed)));
+        let bit = |is_set: &AtomicBool, bit| u8::from(is_set.load(Ordering::Relaxed)) * bit;
+        writer.u8(bit(&self.views.is_slow, SLOW) | bit(&self.views.is_full, FULL));
         writer.u64(self.applied(GroupId::METADATA));
         writer.u64(self.sessions.boot());
         writer.text(self.own_address());
@@ -401,8 +424,13 @@ fn read_beacon(bytes: &[u8]) -> Result<Beacon, DecodeError> {
         return Err(reader.invalid("length of the beacon"));
     }
     reader.version("beacon version", VERSION)?;
+    let disk = reader.u8()?;
+    if disk & !(SLOW | FULL) != 0 {
+        return Err(reader.invalid("how the disk is"));
+    }
     let mut beacon = Beacon {
-        is_slow: reader.u8()? != 0,
+        is_slow: disk & SLOW != 0,
+        is_full: disk & FULL != 0,
         metadata_applied: reader.u64()?,
         boot: reader.u64()?,
         address: reader.text()?.to_owned(),

@@ -191,6 +191,9 @@ impl Trial<'_> {
         }
         let in_doubt = work.finish()?;
         ensure!(in_doubt == 0, "{in_doubt} messages were given up");
+        if self.faults.0 == [Fault::DiskFull] {
+            ensure!(work.blocks() != Some(0), "no publisher was told to wait");
+        }
         // What was acknowledged last has to be on the disks as well.
         let mut wounds = Wounds::default();
         Fault::CutAll.strike(cluster, 0, moments, &mut wounds)?;

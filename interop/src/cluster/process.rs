@@ -27,6 +27,7 @@ pub(super) struct Process {
     log: PathBuf,
     progress: Arc<Progress>,
     earlier_errors: u64,
+    earlier_blocks: u64,
 }
 
 /// What a client told last.
@@ -38,6 +39,8 @@ struct Progress {
     in_doubt: AtomicU64,
     /// Calls that failed for good.
     errors: AtomicU64,
+    /// How often it was told to wait.
+    blocks: AtomicU64,
 }
 
 impl Process {
@@ -63,6 +66,7 @@ impl Process {
             log,
             progress,
             earlier_errors: 0,
+            earlier_blocks: 0,
         })
     }
 
@@ -71,6 +75,7 @@ impl Process {
         self.ensure_alive()?;
         self.client.end();
         self.earlier_errors = self.errors();
+        self.earlier_blocks = self.blocks();
         self.generation += 1;
         let name = format!("{}x{}", self.name, self.generation);
         let next = Self::start(&self.directory, &name, command)?;
@@ -100,6 +105,11 @@ impl Process {
     /// Calls that failed for good.
     pub(super) fn errors(&self) -> u64 {
         self.earlier_errors + self.progress.errors.load(Ordering::Relaxed)
+    }
+
+    /// How often it was told to wait.
+    pub(super) fn blocks(&self) -> u64 {
+        self.earlier_blocks + self.progress.blocks.load(Ordering::Relaxed)
     }
 
     /// An error when it ended by itself.
@@ -166,13 +176,14 @@ fn follow(out: ChildStdout, progress: Arc<Progress>, positions: Positions) {
 }
 
 impl Progress {
-    /// A line `acked LEAST`, `errors COUNT` or `in doubt COUNT`.
+    /// A line `acked LEAST`, `errors COUNT`, `blocked COUNT` or `in doubt COUNT`.
     fn take(&self, line: &str) {
         let words: Vec<_> = line.split(' ').collect();
         let number = |index: usize| words.get(index).and_then(|word| word.parse().ok());
         match (words[0], number(1), number(2)) {
             ("acked", Some(least), _) => self.least.store(least, Ordering::Relaxed),
             ("errors", Some(count), _) => self.errors.store(count, Ordering::Relaxed),
+            ("blocked", Some(count), _) => self.blocks.store(count, Ordering::Relaxed),
             ("in", None, Some(count)) => self.in_doubt.store(count, Ordering::Relaxed),
             (_, _, _) => {}
         }
@@ -202,6 +213,7 @@ mod tests {
             "acked 3",
             "in doubt 2",
             "errors 5",
+            "blocked 4",
             "acked",
             "",
             "in doubt x",
@@ -212,5 +224,6 @@ mod tests {
         assert_eq!(read(&progress.least), 3);
         assert_eq!(read(&progress.in_doubt), 2);
         assert_eq!(read(&progress.errors), 5);
+        assert_eq!(read(&progress.blocks), 4);
     }
 }

@@ -211,6 +211,12 @@ impl QueueLoad {
         clients.map(|client| client.process.errors()).sum()
     }
 
+    /// How often publishers were told to wait.
+    pub(super) fn blocks(&self) -> u64 {
+        let clients = self.clients.iter();
+        clients.map(|client| client.process.blocks()).sum()
+    }
+
     /// Empties all queues and judges the history.
     pub(crate) fn judge(&self, nodes: &impl Served) -> Result<Verdict> {
         let drain = self.command(nodes, "drain", &[])?;

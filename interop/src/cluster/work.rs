@@ -115,6 +115,14 @@ impl Work {
         }
     }
 
+    /// How often publishers were told to wait; `None` where nobody is ever told.
+    pub(super) fn blocks(&self) -> Option<u64> {
+        match self {
+            Self::Topics(_) => None,
+            Self::Queues(load) => Some(load.blocks()),
+        }
+    }
+
     /// Whose errors those are.
     pub(super) fn who_errs(&self) -> &'static str {
         match self {

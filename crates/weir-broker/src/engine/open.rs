@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, OnceLock, Weak, atomic::Ordering},
+    sync::{Arc, OnceLock, Weak},
 };
 
 use bytes::Bytes;
@@ -303,7 +303,7 @@ fn admission(
     let hold_bytes = config.store.tail_budget_bytes / HOLD_WHOLE * HOLD_PARTS;
     let (queue, store, state) = (Arc::clone(queue), Arc::clone(store), Arc::clone(state));
     Box::new(move || {
-        if state.is_full.load(Ordering::Acquire) || !queue.accepts() {
+        if state.is_full() || !queue.accepts() {
             Admission::Refuse
         } else if store.unflushed_bytes() > hold_bytes {
             Admission::Hold

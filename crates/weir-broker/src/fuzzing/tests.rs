@@ -162,8 +162,8 @@ fn an_identity_is_refused_or_understood_as_what_it_says() {
 #[test]
 fn a_beacon_is_refused_or_understood() {
     let beacon = written(|writer| {
+        writer.u8(3);
         writer.u8(2);
-        writer.u8(0);
         writer.u64(3);
         writer.u64(77);
         writer.text("localhost:1");

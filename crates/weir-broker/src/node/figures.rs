@@ -32,6 +32,8 @@ pub struct NodeFigures {
     pub up_node_count: u64,
     /// Whether this node says that its disk is slow.
     pub is_slow: bool,
+    /// Whether this node says that its disk is full.
+    pub is_full: bool,
     /// Whether this node leads the metadata.
     pub is_controller: bool,
     /// Topics of the cluster.
@@ -129,6 +131,7 @@ impl Node {
                 cluster.nodes.get(node).is_some_and(|health| health.is_up)
             }),
             is_slow: own.is_slow,
+            is_full: own.is_full,
             is_controller: self.leads(GroupId::METADATA),
             topic_count: topology.topic_count() as u64,
             tail_bytes: self.env.store.tail_bytes(),

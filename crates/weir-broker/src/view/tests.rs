@@ -27,6 +27,7 @@ fn view(term: u64, conf_index: u64) -> GroupView {
 fn beacon(views: Vec<GroupView>) -> Beacon {
     Beacon {
         is_slow: false,
+        is_full: false,
         metadata_applied: 3,
         boot: 9,
         address: String::new(),
@@ -43,7 +44,7 @@ fn leader(state: &ClusterState) -> Option<(Option<u64>, u64)> {
 fn a_view_comes_back_and_damage_is_an_error() {
     let mut writer = Writer::new();
     writer.u8(VERSION);
-    writer.u8(1);
+    writer.u8(SLOW);
     writer.u64(3);
     writer.u64(9);
     writer.text("localhost:1");
@@ -52,10 +53,22 @@ fn a_view_comes_back_and_damage_is_an_error() {
     write_view(&mut writer, &view(5, 6));
     let bytes = writer.finish();
     let back = read_beacon(&bytes).unwrap();
-    assert!(back.is_slow && back.metadata_applied == 3 && back.boot == 9);
+    assert!(back.is_slow && !back.is_full && back.metadata_applied == 3 && back.boot == 9);
     assert_eq!(back.address, "localhost:1");
     assert_eq!(back.groups, [(GROUP, view(5, 6))]);
     trial::damage(&bytes, read_beacon);
+    let mut bytes = bytes.to_vec();
+    for (disk, is) in [
+        (0, (false, false)),
+        (FULL, (false, true)),
+        (3, (true, true)),
+    ] {
+        bytes[1] = disk;
+        let back = read_beacon(&bytes).unwrap();
+        assert_eq!((back.is_slow, back.is_full), is);
+    }
+    bytes[1] = 4;
+    assert!(read_beacon(&bytes).is_err());
     let long = vec![0; MAX_BEACON_BYTES + 1];
     assert!(read_beacon(&long).is_err());
 }

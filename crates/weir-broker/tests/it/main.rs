@@ -7,6 +7,7 @@ mod admin_cluster;
 mod clients;
 mod cluster;
 mod forward;
+mod full_disk;
 mod mesh;
 mod nodes;
 mod produce;

@@ -22,7 +22,7 @@ use weir_model::NodeId;
 
 use super::{
     mesh::{End, HandClock, Mesh},
-    slow_disk::{SlowDisk, SyncMs},
+    slow_disk::{IsFull, SlowDisk, SyncMs},
 };
 
 /// How far time goes between two rounds, in ms.
@@ -51,6 +51,8 @@ pub(crate) struct Cluster {
     dirs: Vec<Dir>,
     /// By order of joining.
     pub(crate) sync_ms: Vec<SyncMs>,
+    /// By order of joining.
+    pub(crate) is_full: Vec<IsFull>,
 }
 
 fn config() -> NodeConfig {
@@ -76,6 +78,7 @@ impl Cluster {
             round: 0,
             dirs: Vec::new(),
             sync_ms: Vec::new(),
+            is_full: Vec::new(),
         };
         let disk = cluster.disk();
         let address = "node-1:1".to_owned();
@@ -93,10 +96,13 @@ impl Cluster {
         self.dirs.push(dir);
         let sync_ms = SyncMs::default();
         self.sync_ms.push(Arc::clone(&sync_ms));
+        let is_full = IsFull::default();
+        self.is_full.push(Arc::clone(&is_full));
         Arc::new(SlowDisk {
             disk,
             clock: Arc::clone(&self.clock),
             sync_ms,
+            is_full,
         })
     }
 
@@ -153,6 +159,7 @@ impl Cluster {
             disk,
             clock: Arc::clone(&self.clock),
             sync_ms,
+            is_full: Arc::clone(&self.is_full[at]),
         }));
     }
 
@@ -193,14 +200,19 @@ impl Cluster {
             }
         }
         for _ in 0..50 {
-            let mut is_busy = self.mesh.deliver(&self.nodes, &self.up);
-            for id in &self.up {
-                is_busy |= self.engines.get_mut(id).unwrap().step().unwrap();
-            }
-            if !is_busy {
+            if !self.step() {
                 break;
             }
         }
+    }
+
+    /// Everybody hears what was said, and does what is to be done; no time passes.
+    pub(crate) fn step(&mut self) -> bool {
+        let mut is_busy = self.mesh.deliver(&self.nodes, &self.up);
+        for id in &self.up {
+            is_busy |= self.engines.get_mut(id).unwrap().step().unwrap();
+        }
+        is_busy
     }
 
     pub(crate) fn rounds(&mut self, count: u32) {

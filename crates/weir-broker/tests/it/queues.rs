@@ -21,8 +21,8 @@ use weir_model::{
 
 use crate::nodes::Cluster;
 
-const FOUNDER: NodeId = NodeId(1);
-const OTHER: NodeId = NodeId(2);
+pub(crate) const FOUNDER: NodeId = NodeId(1);
+pub(crate) const OTHER: NodeId = NodeId(2);
 
 /// A connection to one of the nodes.
 pub(crate) struct Client {
@@ -219,7 +219,7 @@ impl Client {
 }
 
 /// Two nodes with the topic `t` of one partition.
-fn cluster() -> Cluster {
+pub(crate) fn cluster() -> Cluster {
     let mut cluster = Cluster::found(1);
     cluster.join();
     let topic = NewTopic {

@@ -172,6 +172,12 @@ impl Asks {
         self.waiting.len()
     }
 
+    /// Whether messages are among them.
+    pub(super) fn is_publishing(&self) -> bool {
+        let mut waiting = self.waiting.values();
+        waiting.any(|waiting| waiting.label == Label::Publish)
+    }
+
     /// Bytes of them.
     pub(super) fn held_bytes(&self) -> usize {
         self.held_bytes

@@ -10,6 +10,7 @@ use weir_broker::api::queues::{
 use weir_model::{ErrorKind, fields::ShortString};
 
 use super::{
+    alarm::Alarm,
     asks::{Answer, Asks, Published, Then},
     assembly::{Assembly, Incoming},
     consumers::Consumers,
@@ -30,6 +31,7 @@ pub(super) struct Link {
     pub(super) outbox: Outbox,
     pub(super) asks: Asks,
     pub(super) client: Capabilities,
+    pub(super) alarm: Alarm,
     /// Who it is.
     pub(super) user: ShortString,
     /// The connection's number on this node.

@@ -6,7 +6,6 @@ use weir_broker::{
     api::queues::{Held, QueueOutcome, QueueRequest, Settlement, Tiding},
 };
 use weir_door::CloseReason;
-use weir_model::fields::ShortString;
 
 use super::{
     asks::{Answer, Then, channel_of},
@@ -216,7 +215,11 @@ impl AmqpSession {
                         channel.lost(&mut self.link, consumer);
                     }
                 }
-                Tiding::Blocked(reason) => self.blocked(reason),
+                // Who comes in hears of it afterwards.
+                Tiding::Blocked(reason) if self.stage == Stage::Running => {
+                    self.link.set_alarm(reason);
+                }
+                Tiding::Blocked(_) => {}
                 Tiding::Lost => return self.lost(),
             }
         }
@@ -238,18 +241,5 @@ impl AmqpSession {
             | Stage::Closing
             | Stage::Silent => {}
         }
-    }
-
-    fn blocked(&mut self, reason: Option<&'static str>) {
-        if !self.link.client.connection_blocked || self.stage != Stage::Running {
-            return;
-        }
-        let method = match reason {
-            Some(reason) => Method::from(method::ConnectionBlocked {
-                reason: ShortString::new(reason).unwrap_or_default(),
-            }),
-            None => Method::from(method::ConnectionUnblocked {}),
-        };
-        self.link.outbox.method(0, &method);
     }
 }

@@ -15,6 +15,7 @@ use weir_door::{
 use weir_model::fields::ShortString;
 
 use super::{
+    alarm::{Alarm, MAX_BLOCKED_BYTES},
     asks::{Asks, Then},
     channel::{Channel, Link},
     channels::Slot,
@@ -111,6 +112,7 @@ impl AmqpSession {
                 outbox: Outbox::new(MAX_EARLY_FRAME_BYTES),
                 asks: Asks::default(),
                 client: Capabilities::default(),
+                alarm: Alarm::default(),
                 user: ShortString::default(),
                 number: connection.number,
                 pending_bytes: 0,
@@ -136,10 +138,15 @@ impl AmqpSession {
                 false
             }
         };
+        let held_bytes = self.link.asks.held_bytes() + self.link.pending_bytes;
+        let max_held_bytes = match self.link.alarm.is_blocked() {
+            true => MAX_BLOCKED_BYTES,
+            false => MAX_IN_FLIGHT_BYTES,
+        };
         takes
             && self.closed.is_none()
             && self.link.asks.count() < MAX_IN_FLIGHT_COUNT
-            && self.link.asks.held_bytes() + self.link.pending_bytes < MAX_IN_FLIGHT_BYTES
+            && held_bytes < max_held_bytes
             && self.link.outbox.len() < MAX_UNSENT_BYTES
     }
 

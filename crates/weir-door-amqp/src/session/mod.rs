@@ -1,5 +1,6 @@
 //! One AMQP connection without I/O.
 
+mod alarm;
 pub mod asks;
 mod assembly;
 mod basic;

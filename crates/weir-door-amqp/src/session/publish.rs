@@ -90,6 +90,7 @@ impl Channel {
             return Err(Failure::new(ReplyCode::NotImplemented, "immediate=true"));
         }
         checks::check(&properties, &link.user)?;
+        link.note_publish();
         if checks::wants_replies(&properties) {
             let Some(consumer) = self.consumers.replies else {
                 let text = "fast reply consumer does not exist";

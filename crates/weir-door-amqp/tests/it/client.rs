@@ -188,17 +188,22 @@ impl Client {
         for bytes in handshake_bytes(tune) {
             client.raw(&bytes);
         }
-        let (ticket, request) = client.ask();
-        assert!(matches!(request, QueueRequest::Open(_)));
-        client.opened = ticket;
-        let opened = QueueOutcome::Opened(QueueSession::detached("/"));
-        client.answer(ticket, opened);
+        client.opened();
         let said = client.said();
         assert!(matches!(
             said.last(),
             Some((0, Method::ConnectionOpenOk(_), _))
         ));
         client
+    }
+
+    /// The node begins the session.
+    pub(crate) fn opened(&mut self) {
+        let (ticket, request) = self.ask();
+        assert!(matches!(request, QueueRequest::Open(_)));
+        self.opened = ticket;
+        let opened = QueueOutcome::Opened(QueueSession::detached("/"));
+        self.answer(ticket, opened);
     }
 
     pub(crate) fn raw(&mut self, bytes: &[u8]) {

@@ -202,7 +202,7 @@ fn a_node_that_goes_down_says_so_once_all_before_is_done() {
 }
 
 #[test]
-fn a_secret_is_renewed_and_a_pause_is_told() {
+fn a_secret_is_renewed() {
     let mut client = Client::open();
     let update = method::ConnectionUpdateSecret {
         new_secret: Bytes::from_static(b"s"),
@@ -210,15 +210,6 @@ fn a_secret_is_renewed_and_a_pause_is_told() {
     };
     client.send(0, update);
     assert!(matches!(client.one(), Method::ConnectionUpdateSecretOk(_)));
-    client.tell(weir_broker::api::queues::Tiding::Blocked(Some(
-        "low on disk",
-    )));
-    let Method::ConnectionBlocked(blocked) = client.one() else {
-        panic!("not blocked");
-    };
-    assert_eq!(blocked.reason.as_str(), "low on disk");
-    client.tell(weir_broker::api::queues::Tiding::Blocked(None));
-    assert!(matches!(client.one(), Method::ConnectionUnblocked(_)));
 }
 
 #[test]

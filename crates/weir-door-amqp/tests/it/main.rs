@@ -3,6 +3,7 @@
 // The lint's own exception for tests covers test functions, not what they call.
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod alarm;
 mod channels;
 mod client;
 mod consuming;

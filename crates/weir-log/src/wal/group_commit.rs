@@ -111,6 +111,11 @@ impl GroupCommit {
         self.room.figures()
     }
 
+    /// Whether the disk has no room for another file.
+    pub fn is_disk_full(&self) -> bool {
+        self.room.is_disk_full()
+    }
+
     /// How long commits take; empty where nobody measures.
     pub fn pace(&self) -> CommitPace {
         self.pace

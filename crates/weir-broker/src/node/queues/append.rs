@@ -42,9 +42,13 @@ impl Fate {
                 refused_from: Some(0),
             }),
             Err(ErrorKind::OffsetOutOfRange) => Self::Bodiless,
-            Err(ErrorKind::NotLeader | ErrorKind::Overloaded | ErrorKind::ShuttingDown) => {
-                Self::NotSent
-            }
+            // A full disk keeps publishers waiting.
+            Err(
+                ErrorKind::NotLeader
+                | ErrorKind::Overloaded
+                | ErrorKind::ShuttingDown
+                | ErrorKind::StorageFull,
+            ) => Self::NotSent,
             Err(ErrorKind::TimedOut | ErrorKind::StorageFailed) => Self::Unknown,
             Err(ErrorKind::SequenceGap | ErrorKind::OutOfOrderSequence) => Self::Gap,
             Err(ErrorKind::InvalidProducerEpoch | ErrorKind::UnknownProducer) => Self::Fenced,

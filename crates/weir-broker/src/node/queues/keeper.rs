@@ -1,5 +1,5 @@
 //! What a node looks after for queues as time passes: its own start, nodes that are lost, queues that
-//! nobody uses, and settings that policies have changed.
+//! nobody uses, settings that policies have changed, and publishers who are to wait for room.
 
 use std::{
     collections::BTreeMap,
@@ -15,6 +15,9 @@ use crate::{Node, routing::record::QueueId};
 const MAX_AWAY_MS: u64 = 4_000;
 /// Pause before another look at a queue whose leader did not answer, in ms.
 const RETRY_MS: u64 = 1_000;
+
+/// Why publishers wait, in RabbitMQ's words.
+const LOW_ON_DISK: &str = "low on disk";
 
 /// What was found of queues that expire: when to look again.
 type Found = Arc<Mutex<Vec<(QueueId, Millis)>>>;
@@ -39,6 +42,8 @@ impl QueueKeeper {
     pub(crate) fn turn(&mut self, node: &Arc<Node>) {
         let now = node.elapsed();
         node.begin_run();
+        let alarm = node.is_short_of_disk().then_some(LOW_ON_DISK);
+        node.sessions.set_alarm(alarm);
         self.look_for_lost_nodes(node, now);
         self.compare_settings(node);
         self.look_for_expired(node, now);

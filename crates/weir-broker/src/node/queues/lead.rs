@@ -72,7 +72,7 @@ impl Node {
                     .map_err(|error| *error),
             );
         });
-        self.propose(group, command, done);
+        self.propose_in_spite(group, command, done);
     }
 
     /// Answered once nothing more comes to the consumer.
@@ -136,7 +136,7 @@ impl Node {
             }
             Ok(other) => done(Ok(answer(&other))),
         };
-        self.propose(group, command, Box::new(got));
+        self.propose_in_spite(group, command, Box::new(got));
     }
 
     /// Gets again, since what was got is nothing that anybody is to have.

@@ -86,7 +86,8 @@ impl Node {
             let key = node.sessions.next_key();
             let session = QueueSession::new(&node, key, open, reply.sink());
             node.sessions.insert(&session);
-            reply.send(Outcome::Queue(QueueOutcome::Opened(session)));
+            reply.send(Outcome::Queue(QueueOutcome::Opened(Arc::clone(&session))));
+            node.sessions.tell_alarm(&session);
         }));
     }
 

@@ -31,6 +31,9 @@ pub(crate) struct Sessions {
     boot: u64,
     next_number: AtomicU64,
     parts: [Mutex<Part>; PARTS_COUNT],
+    /// Why publishing is to pause. A mutex: taken for each new session, and by a look some times a
+    /// second; who tells sessions holds it, so that what they heard last is so.
+    alarm: Mutex<Option<&'static str>>,
 }
 
 impl Sessions {
@@ -41,6 +44,7 @@ impl Sessions {
             boot,
             next_number: AtomicU64::new(1),
             parts: Default::default(),
+            alarm: Mutex::default(),
         }
     }
 
@@ -62,6 +66,34 @@ impl Sessions {
         let number = session.key.number;
         let session = Arc::downgrade(session);
         self.part(number).going_on.insert(number, session);
+    }
+
+    /// Tells all sessions, where it is another than before, why publishing is to pause; `None`: it
+    /// may go on.
+    pub(super) fn set_alarm(&self, alarm: Option<&'static str>) {
+        let mut current = self.alarm.lock().unwrap_or_else(PoisonError::into_inner);
+        if *current == alarm {
+            return;
+        }
+        *current = alarm;
+        match alarm {
+            Some(why) => tracing::warn!(why, "publishers wait"),
+            None => tracing::info!("publishers go on"),
+        }
+        for number in 0..PARTS_COUNT as u64 {
+            let sessions: Vec<_> = self.part(number).going_on.values().cloned().collect();
+            for session in sessions.iter().filter_map(Weak::upgrade) {
+                session.told.block(alarm);
+            }
+        }
+    }
+
+    /// Tells a session that has just begun.
+    pub(super) fn tell_alarm(&self, session: &QueueSession) {
+        let current = self.alarm.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.is_some() {
+            session.told.block(*current);
+        }
     }
 
     /// The session ends: it is not found any more.

@@ -178,6 +178,14 @@ impl Told {
         }
     }
 
+    /// Tells why publishing is to pause; `None`: it may go on.
+    pub(super) fn block(&self, alarm: Option<&'static str>) {
+        let state = self.lock();
+        if !state.is_over {
+            self.tell(vec![Tiding::Blocked(alarm)]);
+        }
+    }
+
     /// Tells of messages. `None`: the session has ended.
     pub(super) fn deliver(
         &self,

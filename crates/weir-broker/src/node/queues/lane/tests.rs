@@ -190,6 +190,34 @@ fn after_a_batch_that_is_refused_the_others_are_stored_in_order() {
 }
 
 #[test]
+fn batches_that_a_full_disk_refuses_wait_and_are_stored_in_order_once_there_is_room() {
+    let (mut state, mut partition) = (State::default(), Partition::default());
+    let verdicts = Verdicts::default();
+    push(&mut state, 0, &verdicts);
+    let first = sent(&mut state).remove(0);
+    let fate = partition.append(&first.1);
+    answer(&mut state, first.0, fate);
+    for round in 1..20 {
+        push(&mut state, round, &verdicts);
+        for (flight, _) in sent(&mut state) {
+            answer(&mut state, flight, Fate::of(Err(ErrorKind::StorageFull)));
+        }
+    }
+    assert_eq!(verdicts.lock().unwrap().len(), 1, "nobody is refused");
+    while !state.flights.is_empty() || state.open.is_some() {
+        for (flight, batch) in sent(&mut state) {
+            let fate = partition.append(&batch);
+            answer(&mut state, flight, fate);
+        }
+    }
+    let stored: Vec<u32> = partition.bodies.iter().map(number_of).collect();
+    assert_eq!(stored, (0..20).collect::<Vec<_>>());
+    let verdicts = verdicts.lock().unwrap();
+    assert!(verdicts.values().all(|verdict| *verdict == Verdict::Stored));
+    assert_eq!((verdicts.len(), state.size_bytes), (20, 0));
+}
+
+#[test]
 fn records_that_the_queue_does_not_take_are_rejected_and_those_before_them_stored() {
     let (mut state, verdicts) = (State::default(), Verdicts::default());
     (0..4).for_each(|number| push(&mut state, number, &verdicts));
