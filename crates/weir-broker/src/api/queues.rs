@@ -73,7 +73,7 @@ pub enum QueueRequest {
         session: Arc<QueueSession>,
         /// The consumer; unknown ones are cancelled already.
         consumer: ConsumerTag,
-        /// What becomes of what was delivered.
+        /// What becomes of what was delivered and waits to be settled.
         held: Held,
     },
     /// Another limit for a consumer that goes on: deliveries that it holds over it stay with it.

@@ -354,6 +354,40 @@ fn a_consumer_that_is_cancelled_gets_nothing_more_and_keeps_what_it_holds() {
 }
 
 #[test]
+fn what_a_consumer_was_told_without_settling_is_nobody_elses_when_it_is_cancelled() {
+    let mut cluster = cluster();
+    let mut publisher = Client::open(&mut cluster, FOUNDER);
+    let mut other = Client::open(&mut cluster, FOUNDER);
+    let mut client = Client::open(&mut cluster, OTHER);
+    // Wherever the message is when the cancellation is asked for.
+    for step in 0..24 {
+        client.consume(&mut cluster, step, "t", true);
+        let publish = QueueRequest::Publish(Publish {
+            session: publisher.session(),
+            messages: vec![message("t", "one")],
+            is_atomic: false,
+        });
+        publisher.submit(&cluster, publish);
+        for _ in 0..step {
+            cluster.step();
+        }
+        let cancel = QueueRequest::Cancel {
+            session: client.session(),
+            consumer: ConsumerTag(step),
+            held: weir_broker::api::queues::Held::Returns,
+        };
+        assert!(matches!(
+            client.ask(&mut cluster, cancel),
+            QueueOutcome::Done
+        ));
+        let told_count = client.messages(&mut cluster).len();
+        let got = other.get(&mut cluster, true);
+        let all_count = told_count + usize::from(got.is_some());
+        assert_eq!(all_count, 1, "cancelled after {step} steps");
+    }
+}
+
+#[test]
 fn a_purge_comes_after_what_was_published_before_it() {
     everywhere(|cluster, at| {
         let mut client = Client::open(cluster, at);

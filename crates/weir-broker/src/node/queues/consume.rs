@@ -232,6 +232,11 @@ impl Node {
             return then();
         };
         let queue = consumer.queue.and_then(|queue| self.queue_by_id(queue));
+        // What it was told is settled by that, behind this: it must not be others' meanwhile.
+        let held = match consumer.attach.no_ack {
+            true => Held::Stays,
+            false => held,
+        };
         let (node, asked) = (Arc::clone(self), Arc::clone(session));
         let gone = move |_: Result<u64, Trouble>| {
             let untold = node.forget_consumer(&asked, tag);

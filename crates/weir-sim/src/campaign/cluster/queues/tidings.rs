@@ -97,11 +97,6 @@ impl Cluster<'_> {
             Role::Own => self.check_delay(message, delivered)?,
             Role::Dead | Role::Parked => self.check_death(spot, message, delivered)?,
         }
-        if no_ack && returns {
-            // It is settled as it comes, unless it went back with its consumer before.
-            let books = &mut self.queues.books;
-            books.settle_asked(spot, message, id, Settlement::Ack);
-        }
         let one = &mut self.queues.sessions[session];
         if one.over.is_none() && !no_ack {
             if returns {
