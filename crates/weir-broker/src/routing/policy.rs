@@ -48,7 +48,7 @@ const APPLY_TO: [(ApplyTo, &str, u8); 6] = [
 ];
 
 /// Settings that a definition may have: name, and whether it is a number.
-const SETTINGS: [(&str, bool); 26] = [
+const SETTINGS: [(&str, bool); 24] = [
     ("alternate-exchange", false),
     ("consumer-timeout", true),
     ("dead-letter-exchange", false),
@@ -59,8 +59,6 @@ const SETTINGS: [(&str, bool); 26] = [
     ("delayed-retry-type", false),
     ("delivery-limit", true),
     ("expires", true),
-    ("federation-upstream", false),
-    ("federation-upstream-set", false),
     ("initial-cluster-size", true),
     ("max-age", false),
     ("max-in-memory-bytes", true),
