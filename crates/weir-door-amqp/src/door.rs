@@ -10,6 +10,9 @@ use crate::session::{asks::Label, connection::AmqpSession};
 /// behave by it.
 pub const DEFAULT_VERSION: &str = "4.2.1";
 
+/// Half an hour, as in RabbitMQ.
+pub const DEFAULT_CONSUMER_TIMEOUT_MS: u64 = 30 * 60 * 1000;
+
 /// What a user may set of the AMQP door.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AmqpConfig {
@@ -18,6 +21,9 @@ pub struct AmqpConfig {
     /// `guest` comes in from other machines too, as with RabbitMQ's `loopback_users.guest = false`.
     /// Default false.
     pub guest_from_anywhere: bool,
+    /// How long a client may have a delivery without settling it, in ms, where neither its consumer
+    /// nor its queue says so; 0: for ever. Default [`DEFAULT_CONSUMER_TIMEOUT_MS`].
+    pub consumer_timeout_ms: u64,
 }
 
 impl Default for AmqpConfig {
@@ -25,6 +31,7 @@ impl Default for AmqpConfig {
         Self {
             version: DEFAULT_VERSION.to_owned(),
             guest_from_anywhere: false,
+            consumer_timeout_ms: DEFAULT_CONSUMER_TIMEOUT_MS,
         }
     }
 }

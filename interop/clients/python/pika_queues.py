@@ -316,6 +316,20 @@ def delivery_limit():
             assert properties.headers["x-death"][0]["reason"] == "delivery_limit"
 
 
+def consumer_timeout():
+    with channel() as ch, queue(ch, {"x-consumer-timeout": 600_000}) as name:
+        put(ch, name, b"one", b"two")
+        with channel(-1) as slow:
+            beside = slow.connection.channel()
+            Received(slow, name, arguments={"x-consumer-timeout": 1500}).until(2)
+            # It waits until it is told; RabbitMQ looks once a minute.
+            error = refused(slow.start_consuming, 406)
+            text = "delivery acknowledgement on channel %d timed out. Timeout value used: 1500 ms."
+            assert text % slow.channel_number in error.reply_text, error.reply_text
+            taken = take(beside, name, 2)
+        assert [(method.redelivered, body) for method, _, body in taken] == [(True, b"one"), (True, b"two")]
+
+
 def stream_queue():
     with channel() as ch, queue(ch, {"x-queue-type": "stream"}) as name:
         ch.confirm_delivery()
@@ -370,6 +384,7 @@ CASES = [
     ("single-active-consumer", single_active_consumer),
     ("quorum-queue", quorum_queue),
     ("delivery-limit", delivery_limit),
+    ("consumer-timeout", consumer_timeout),
     ("stream-queue", stream_queue),
     ("many-in-order", durable_messages_survive_connections),
 ]

@@ -397,6 +397,11 @@ impl Routing {
         }
     }
 
+    /// How long a client may have a delivery of the queue without settling it, in ms.
+    pub(crate) fn consumer_timeout_ms(&self, queue: &QueueRecord) -> Option<u64> {
+        Layers::of(self, queue).lowest("x-consumer-timeout")
+    }
+
     /// How long a queue is there that nobody uses, in ms.
     pub(crate) fn expires_ms(&self, queue: &QueueRecord) -> Option<u64> {
         Layers::of(self, queue).lowest("x-expires")

@@ -1,9 +1,11 @@
 //! Consumers, limits and single messages: the class `basic` but for publishing and settling.
 
+use std::sync::Arc;
+
 use weir_broker::api::queues::{
     Consume, ConsumerTag, Delivered, Held, QueueRequest, REPLY_QUEUE, Settlement,
 };
-use weir_model::fields::ShortString;
+use weir_model::fields::{FieldTable, ShortString};
 
 use super::{
     asks::{Answer, Then},
@@ -114,6 +116,7 @@ impl Channel {
         } else {
             self.prefetch_count
         };
+        let origin = link.origin(&name, &consume.arguments);
         let request = QueueRequest::Consume(Consume {
             session: link.session()?,
             consumer,
@@ -133,6 +136,7 @@ impl Channel {
         let new = Consumer {
             tag,
             queue: name,
+            origin,
             no_ack: consume.no_ack,
             prefetch_count,
             is_told: false,
@@ -303,14 +307,17 @@ impl Channel {
         if is_noted {
             link.outbox.note_delivery(delivered.record.len());
         }
-        let delivery = Delivery {
-            id: delivered.id,
-            is_limited: true,
-        };
         if !is_written {
             // Nobody can read it: not a consumer's to settle.
             link.give_back(vec![(delivered.id, Settlement::Reject)]);
         } else if !consumer.no_ack {
+            let delivery = Delivery {
+                id: delivered.id,
+                is_limited: true,
+                since: link.now,
+                origin: Arc::clone(&consumer.origin),
+            };
+            link.note_delivered(&consumer.origin);
             self.unacked.add(tag, delivery);
         }
     }
@@ -343,8 +350,15 @@ impl Channel {
             link.give_back(vec![(id, Settlement::Reject)]);
             self.say(link, method::BasicGetEmpty::default());
         } else if !no_ack {
-            let is_limited = false;
-            self.unacked.add(tag, Delivery { id, is_limited });
+            let origin = link.origin(queue, &FieldTable::default());
+            link.note_delivered(&origin);
+            let delivery = Delivery {
+                id,
+                is_limited: false,
+                since: link.now,
+                origin,
+            };
+            self.unacked.add(tag, delivery);
         }
     }
 

@@ -7,6 +7,7 @@ use weir_broker::api::queues::{
     ConsumerTag, Delivered, DeliveryId, Held, Message, QueueOutcome, QueueRequest, QueueSession,
     Settlement,
 };
+use weir_door::Millis;
 use weir_model::{ErrorKind, fields::ShortString};
 
 use super::{
@@ -36,6 +37,11 @@ pub(super) struct Link {
     pub(super) user: ShortString,
     /// The connection's number on this node.
     pub(super) number: u64,
+    pub(super) now: Millis,
+    /// How long a client may have a delivery of which nobody says so, in ms; `None`: for ever.
+    pub(super) consumer_timeout_ms: Option<u64>,
+    /// When to look at what is not settled.
+    pub(super) look_at: Option<Millis>,
     /// Bytes of what waits in channels behind a question.
     pub(super) pending_bytes: usize,
     /// Bytes of messages in open transactions.

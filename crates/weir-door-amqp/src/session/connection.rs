@@ -79,7 +79,6 @@ pub(super) enum Stage {
 pub struct AmqpSession {
     pub(super) config: Arc<AmqpConfig>,
     pub(super) connection: Connection,
-    pub(super) now: Millis,
     pub(super) stage: Stage,
     /// When the stage has lasted too long.
     pub(super) due: Option<Millis>,
@@ -100,10 +99,11 @@ pub struct AmqpSession {
 impl AmqpSession {
     /// A session for a connection that was just taken.
     pub fn new(connection: Connection, config: Arc<AmqpConfig>) -> Self {
+        let timeout_ms = config.consumer_timeout_ms;
+        let consumer_timeout_ms = Some(timeout_ms).filter(|timeout_ms| *timeout_ms > 0);
         Self {
             config,
             connection,
-            now: Millis(0),
             stage: Stage::Header,
             due: None,
             has_begun: false,
@@ -115,6 +115,9 @@ impl AmqpSession {
                 alarm: Alarm::default(),
                 user: ShortString::default(),
                 number: connection.number,
+                now: Millis(0),
+                consumer_timeout_ms,
+                look_at: None,
                 pending_bytes: 0,
                 transacted_bytes: 0,
                 assembled_bytes: 0,
@@ -233,7 +236,7 @@ impl AmqpSession {
         self.link.outbox.method(0, &close.into());
         self.forget();
         self.stage = Stage::Closing;
-        self.due = Some(self.now.plus(MAX_CLOSE_MS));
+        self.due = Some(self.link.now.plus(MAX_CLOSE_MS));
         self.why = Some(AmqpClose::Failed(failure));
     }
 
@@ -300,11 +303,11 @@ impl AmqpSession {
 
     fn beat(&mut self) {
         let reads = self.has_room();
-        match self.heartbeat.beat(self.now, reads) {
+        match self.heartbeat.beat(self.link.now, reads) {
             Beat::Nothing => {}
             Beat::Send => {
                 self.link.outbox.heartbeat();
-                self.heartbeat.note_sent(self.now);
+                self.heartbeat.note_sent(self.link.now);
             }
             Beat::Lost => self.close(AmqpClose::Heartbeat),
         }
@@ -350,7 +353,7 @@ impl Session for AmqpSession {
     }
 
     fn receive(&mut self, now: Millis, bytes: Bytes) {
-        self.now = now;
+        self.link.now = now;
         self.heartbeat.note_received(now);
         if self.closed.is_some() || self.stage == Stage::Silent {
             return;
@@ -368,7 +371,7 @@ impl Session for AmqpSession {
     }
 
     fn complete(&mut self, now: Millis, ticket: Ticket, outcome: Outcome) {
-        self.now = now;
+        self.link.now = now;
         if self.closed.is_some() {
             return;
         }
@@ -382,7 +385,7 @@ impl Session for AmqpSession {
     fn poll_transmit(&mut self, into: &mut Vec<Bytes>, max_bytes: usize) -> usize {
         let moved_bytes = self.link.outbox.transmit(into, max_bytes);
         if moved_bytes > 0 {
-            self.heartbeat.note_sent(self.now);
+            self.heartbeat.note_sent(self.link.now);
             let delivered_bytes = self.link.outbox.take_delivered();
             if let Some(session) = &self.link.asks.session
                 && delivered_bytes > 0
@@ -398,14 +401,12 @@ impl Session for AmqpSession {
         if !self.has_begun {
             return Some(Millis(0));
         }
-        match (self.due, self.heartbeat.due()) {
-            (Some(due), Some(beat)) => Some(due.min(beat)),
-            (due, beat) => due.or(beat),
-        }
+        let due = [self.due, self.heartbeat.due(), self.look_due()];
+        due.into_iter().flatten().min()
     }
 
     fn handle_timeout(&mut self, now: Millis) {
-        self.now = now;
+        self.link.now = now;
         if !self.has_begun {
             self.has_begun = true;
             if self.stage != Stage::Running {
@@ -419,12 +420,13 @@ impl Session for AmqpSession {
             }
         }
         if self.closed.is_none() {
+            self.look_for_timeouts();
             self.beat();
         }
     }
 
     fn go_down(&mut self, now: Millis) {
-        self.now = now;
+        self.link.now = now;
         if self.stage == Stage::Running {
             self.stage = Stage::Stopping;
             self.advance();

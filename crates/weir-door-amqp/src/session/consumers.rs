@@ -1,9 +1,14 @@
 //! Consumers of one channel, and messages that wait for room in its limit.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use weir_broker::api::queues::{ConsumerTag, Delivered};
 use weir_model::fields::ShortString;
+
+use super::timeout::Origin;
 
 /// A consumer.
 #[derive(Debug)]
@@ -11,6 +16,8 @@ pub(super) struct Consumer {
     /// Its name.
     pub(super) tag: ShortString,
     pub(super) queue: ShortString,
+    /// Of what it is given.
+    pub(super) origin: Arc<Origin>,
     pub(super) no_ack: bool,
     /// The limit that it came with.
     pub(super) prefetch_count: u16,

@@ -128,7 +128,7 @@ impl AmqpSession {
         } else {
             self.stage = Stage::Silent;
             self.why = Some(AmqpClose::Failed(failure));
-            self.due = Some(self.now.plus(REFUSAL_MS));
+            self.due = Some(self.link.now.plus(REFUSAL_MS));
         }
     }
 
@@ -146,7 +146,7 @@ impl AmqpSession {
         self.frame_max_bytes = usize::try_from(frame_max).expect("usize has 32 bits or more");
         self.link.outbox.frame_max_bytes = self.frame_max_bytes;
         self.channel_max = u16::try_from(channel_max).unwrap_or(MAX_CHANNEL);
-        self.heartbeat = Heartbeat::start(self.now, tune.heartbeat);
+        self.heartbeat = Heartbeat::start(self.link.now, tune.heartbeat);
         self.stage = Stage::Open;
         Ok(())
     }

@@ -19,4 +19,5 @@ mod properties;
 mod publish;
 mod sasl;
 mod settle;
+mod timeout;
 mod transaction;

@@ -3,10 +3,12 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use weir_broker::api::queues::{DeliveryId, QueueRequest, Settlement};
+use weir_door::Millis;
 
 use super::{
     asks::Answer,
     channel::{Channel, Link, Mode},
+    timeout::Origin,
 };
 use crate::{
     codec::Method,
@@ -14,11 +16,14 @@ use crate::{
 };
 
 /// A delivery that the client has not settled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) struct Delivery {
     pub(super) id: DeliveryId,
     /// It counts against the channel's limit: it came to a consumer.
     pub(super) is_limited: bool,
+    /// When it was sent.
+    pub(super) since: Millis,
+    pub(super) origin: Arc<Origin>,
 }
 
 /// All of a channel, by delivery tag.
@@ -39,6 +44,11 @@ impl Unacked {
     pub(super) fn add(&mut self, tag: u64, delivery: Delivery) {
         self.limited_count += usize::from(delivery.is_limited);
         self.by_tag.insert(tag, delivery);
+    }
+
+    /// All, oldest first.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Delivery> {
+        self.by_tag.values()
     }
 
     /// How many count against the channel's limit.
@@ -145,8 +155,13 @@ mod tests {
                 offset: *tag,
                 serial: *tag,
             };
-            let is_limited = true;
-            unacked.add(*tag, Delivery { id, is_limited });
+            let delivery = Delivery {
+                id,
+                is_limited: true,
+                since: Millis(0),
+                origin: Arc::default(),
+            };
+            unacked.add(*tag, delivery);
         }
         unacked
     }

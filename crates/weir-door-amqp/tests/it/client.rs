@@ -38,11 +38,15 @@ pub(crate) fn session() -> AmqpSession {
 }
 
 pub(crate) fn session_from(peer: [u8; 4]) -> AmqpSession {
-    AmqpDoor::new(AmqpConfig::default()).open(Connection {
+    AmqpDoor::new(AmqpConfig::default()).open(connection(peer))
+}
+
+pub(crate) fn connection(peer: [u8; 4]) -> Connection {
+    Connection {
         peer: (peer, 40_000).into(),
         local: ([127, 0, 0, 1], 5672).into(),
         number: 7,
-    })
+    }
 }
 
 pub(crate) fn frame_bytes(kind: FrameKind, channel: u16, payload: &[u8]) -> Bytes {
@@ -183,7 +187,12 @@ impl Client {
 
     /// A client that is in, with these limits.
     pub(crate) fn tuned(tune: method::ConnectionTuneOk) -> Self {
-        let mut client = Self::new(session());
+        Self::of(session(), tune)
+    }
+
+    /// The same with this session.
+    pub(crate) fn of(session: AmqpSession, tune: method::ConnectionTuneOk) -> Self {
+        let mut client = Self::new(session);
         client.session.handle_timeout(client.now);
         for bytes in handshake_bytes(tune) {
             client.raw(&bytes);

@@ -12,4 +12,5 @@ mod hostile;
 mod order;
 mod publishing;
 mod random;
+mod timeouts;
 mod transactions;

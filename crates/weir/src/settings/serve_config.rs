@@ -81,6 +81,7 @@ impl ServeConfig {
             amqp_door: AmqpConfig {
                 version: read.text(&table::AMQP_VERSION),
                 guest_from_anywhere: read.is_on(&table::AMQP_GUEST_FROM_ANYWHERE),
+                consumer_timeout_ms: read.number(&table::AMQP_CONSUMER_TIMEOUT_MS),
             },
             node: node(&read),
         };

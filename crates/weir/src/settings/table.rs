@@ -104,6 +104,18 @@ pub(crate) const AMQP_GUEST_FROM_ANYWHERE: Setting = Setting {
     default: || Some("false".to_owned()),
 };
 
+pub(crate) const AMQP_CONSUMER_TIMEOUT_MS: Setting = Setting {
+    name: "amqp-consumer-timeout-ms",
+    kind: Kind::Number {
+        min: 0,
+        max: 365 * 24 * 3_600_000,
+    },
+    value_name: "MS",
+    doc: "A channel whose client has not acknowledged a delivery after this long is closed, in ms, where \
+          neither the consumer nor its queue says another time (RabbitMQ's consumer_timeout). 0: never.",
+    default: || Some(AmqpConfig::default().consumer_timeout_ms.to_string()),
+};
+
 pub(crate) const RACK: Setting = Setting {
     name: "rack",
     kind: Kind::Text,
@@ -336,13 +348,14 @@ pub(crate) const CATCH_UP_BYTES_PER_S: Setting = Setting {
 };
 
 /// All of them, in the order in which they are printed.
-pub(crate) const SETTINGS: [&Setting; 29] = [
+pub(crate) const SETTINGS: [&Setting; 30] = [
     &DATA_DIR,
     &KAFKA,
     &KAFKA_ADVERTISE,
     &AMQP,
     &AMQP_VERSION,
     &AMQP_GUEST_FROM_ANYWHERE,
+    &AMQP_CONSUMER_TIMEOUT_MS,
     &RACK,
     &CLUSTER,
     &CLUSTER_ADVERTISE,

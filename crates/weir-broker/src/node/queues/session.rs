@@ -99,6 +99,16 @@ impl QueueSession {
         self.told.note_sent(record_bytes);
     }
 
+    /// How long a client may have a delivery of the queue without settling it, in ms, as its argument
+    /// and policies say at the moment.
+    pub fn consumer_timeout_ms(&self, queue: &ShortString) -> Option<u64> {
+        let node = self.node.upgrade()?;
+        let topology = node.topology.load();
+        let routing = topology.routing();
+        let queue = routing.queue(routing.vhost(&self.vhost)?.id, queue)?;
+        routing.consumer_timeout_ms(queue)
+    }
+
     /// Where answers to this consumer are published, see [`REPLY_QUEUE`].
     pub fn reply_address(&self, consumer: ConsumerTag) -> ShortString {
         let ConsumerKey { session, tag } = ConsumerKey {
