@@ -1,6 +1,11 @@
 //! Bugs put in on purpose, so that the simulator can show that it finds them. Without the feature
 //! `seeded-bugs` none of them is in the program.
 
+#[cfg(feature = "seeded-bugs")]
+use std::collections::BTreeSet;
+
+use weir_model::PartitionId;
+
 use crate::{NodeConfig, api::ProducerEpoch};
 
 /// A bug to run with.
@@ -18,6 +23,15 @@ pub enum SeededBug {
     OffsetAckBeforeDecided,
     /// Transactions that are open do not hold back what counts as decided.
     StableAheadOfOpen,
+    /// Settlements are answered as soon as they are proposed, before a majority has them.
+    SettleAckBeforeStored,
+    /// What a session holds when it ends stays its own for ever.
+    LockOutlivesSession,
+    /// Who begins to lead does not wake what began to wait for its time under others.
+    TimersLostWithLeader,
+    /// A dead letter is settled where it died as soon as it is sent, before it is stored where it
+    /// belongs.
+    LetterSettledBeforeStored,
 }
 
 /// Which bug a part of the node has to do with.
@@ -66,6 +80,26 @@ impl Seeded {
     pub(crate) fn ignores_open(self) -> bool {
         self.has(SeededBug::StableAheadOfOpen)
     }
+
+    pub(crate) fn acks_settlements_early(self) -> bool {
+        self.has(SeededBug::SettleAckBeforeStored)
+    }
+
+    pub(crate) fn keeps_locks(self) -> bool {
+        self.has(SeededBug::LockOutlivesSession)
+    }
+
+    pub(crate) fn settles_letters_early(self) -> bool {
+        self.has(SeededBug::LetterSettledBeforeStored)
+    }
+
+    /// Of queues where something waits for its time, those that a new leader does not wake.
+    pub(crate) fn lost_timers(self, waiting: impl Iterator<Item = PartitionId>) -> LostTimers {
+        let is_so = self.has(SeededBug::TimersLostWithLeader);
+        LostTimers {
+            queues: waiting.filter(|_| is_so).collect(),
+        }
+    }
 }
 
 #[cfg(not(feature = "seeded-bugs"))]
@@ -99,6 +133,47 @@ impl Seeded {
     }
 
     pub(crate) fn ignores_open(self) -> bool {
+        false
+    }
+
+    pub(crate) fn acks_settlements_early(self) -> bool {
+        false
+    }
+
+    pub(crate) fn keeps_locks(self) -> bool {
+        false
+    }
+
+    pub(crate) fn settles_letters_early(self) -> bool {
+        false
+    }
+
+    pub(crate) fn lost_timers(self, _waiting: impl Iterator<Item = PartitionId>) -> LostTimers {
+        LostTimers {}
+    }
+}
+
+/// Queues that their leader does not wake.
+#[derive(Default)]
+pub(crate) struct LostTimers {
+    #[cfg(feature = "seeded-bugs")]
+    queues: BTreeSet<PartitionId>,
+}
+
+#[cfg(feature = "seeded-bugs")]
+impl LostTimers {
+    pub(crate) fn has(&self, queue: PartitionId) -> bool {
+        self.queues.contains(&queue)
+    }
+}
+
+#[cfg(not(feature = "seeded-bugs"))]
+#[expect(
+    clippy::unused_self,
+    reason = "the same question as with the feature, which remembers queues"
+)]
+impl LostTimers {
+    pub(crate) fn has(&self, _queue: PartitionId) -> bool {
         false
     }
 }

@@ -42,6 +42,9 @@ struct RunArgs {
     /// Runs with a bug put in on purpose (feature `seeded-bugs`).
     #[arg(long)]
     bug: Option<Bug>,
+    /// Runs the same plans without their queues, to see what queues cost.
+    #[arg(long)]
+    no_queues: bool,
     /// Where failing seeds leave plan, trace and verdict.
     #[arg(long, default_value = "target/sim")]
     out: PathBuf,
@@ -85,6 +88,7 @@ fn run(args: &RunArgs) -> anyhow::Result<bool> {
     let options = Options {
         with_trace: false,
         bug: args.bug,
+        without_queues: args.no_queues,
     };
     if args.trace {
         for campaign in &campaigns {
@@ -130,8 +134,13 @@ fn report(args: &RunArgs, totals: &Totals) -> anyhow::Result<()> {
         let options = Options {
             with_trace: true,
             bug: args.bug,
+            without_queues: args.no_queues,
         };
-        let plan = Plan::draw(*campaign, *seed);
+        let drawn = Plan::draw(*campaign, *seed);
+        let plan = match args.no_queues {
+            true => drawn.without_queues(),
+            false => drawn,
+        };
         let outcome = run_plan(&plan, options);
         let root = args.out.join(campaign.name());
         let dir = write_artefacts(&root, *seed, &plan, &outcome)?;
@@ -143,20 +152,22 @@ fn report(args: &RunArgs, totals: &Totals) -> anyhow::Result<()> {
             failure.detail
         );
         println!("  kept in {}", dir.display());
-        println!("  {}", replay_command(*campaign, *seed, args.bug));
+        println!("  {}", replay_command(*campaign, *seed, args));
     }
     Ok(())
 }
 
-fn replay_command(campaign: Campaign, seed: u64, bug: Option<Bug>) -> String {
-    let features = if bug.is_some() {
+fn replay_command(campaign: Campaign, seed: u64, args: &RunArgs) -> String {
+    let features = if args.bug.is_some() {
         " --features seeded-bugs"
     } else {
         ""
     };
-    let bug = bug.map_or_else(String::new, |bug| format!(" --bug {}", bug.name()));
+    let bug = args.bug.map(|bug| format!(" --bug {}", bug.name()));
+    let bug = bug.unwrap_or_default();
+    let queues = if args.no_queues { " --no-queues" } else { "" };
     format!(
-        "cargo run --release -p weir-sim{features} -- run --seeds 1 --from {seed} --campaign {}{bug} --trace",
+        "cargo run --release -p weir-sim{features} -- run --seeds 1 --from {seed} --campaign {}{bug}{queues} --trace",
         campaign.name()
     )
 }
@@ -212,6 +223,7 @@ fn shrink_plan(args: &ReplayArgs) -> anyhow::Result<bool> {
     let options = Options {
         with_trace: false,
         bug: args.bug,
+        ..Options::default()
     };
     let Some(shortest) = shrink(&plan, options) else {
         eprintln!("the plan is clean");
@@ -231,6 +243,7 @@ fn replay(args: &ReplayArgs) -> anyhow::Result<bool> {
     let options = Options {
         with_trace: true,
         bug: args.bug,
+        ..Options::default()
     };
     let outcome = run_plan(&plan, options);
     print_trace(&outcome)?;

@@ -30,6 +30,14 @@ pub enum Bug {
     OffsetAckBeforeDecided,
     /// Transactions that are open do not hold back what counts as decided.
     StableAheadOfOpen,
+    /// Settlements are answered before they are stored.
+    SettleAckBeforeStored,
+    /// What a session holds when it ends stays its own for ever.
+    LockOutlivesSession,
+    /// A new leader of a queue does not wake what waits for its time there.
+    TimersLostWithLeader,
+    /// A dead letter is settled where it died before it is stored where it belongs.
+    LetterSettledBeforeStored,
 }
 
 impl Bug {
@@ -49,6 +57,10 @@ impl Bug {
             Self::EndIgnoresEpoch => "end-ignores-epoch",
             Self::OffsetAckBeforeDecided => "offset-ack-before-decided",
             Self::StableAheadOfOpen => "stable-ahead-of-open",
+            Self::SettleAckBeforeStored => "settle-ack-before-stored",
+            Self::LockOutlivesSession => "lock-outlives-session",
+            Self::TimersLostWithLeader => "timers-lost-with-leader",
+            Self::LetterSettledBeforeStored => "letter-settled-before-stored",
         }
     }
 }
@@ -60,4 +72,6 @@ pub struct Options {
     pub with_trace: bool,
     /// The bug to run with. Without the feature `seeded-bugs` it has no effect.
     pub bug: Option<Bug>,
+    /// Runs plans without their queues, to see what queues cost.
+    pub without_queues: bool,
 }

@@ -4,7 +4,11 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use crate::campaign::{
-    cluster::ClusterPlan, group::GroupPlan, node::NodePlan, partition::PartitionPlan, wal::WalPlan,
+    cluster::{ClusterPlan, QueuesPlan},
+    group::GroupPlan,
+    node::NodePlan,
+    partition::PartitionPlan,
+    wal::WalPlan,
 };
 
 /// What part of the production code runs.
@@ -91,6 +95,21 @@ impl Plan {
             Self::Cluster(plan) => remove(&mut plan.steps, from, count),
         }
         cut
+    }
+
+    /// The same plan, where no queue is declared and nobody uses any.
+    #[must_use]
+    pub fn without_queues(&self) -> Self {
+        let mut bare = self.clone();
+        if let Self::Cluster(plan) = &mut bare {
+            plan.queues = QueuesPlan::default();
+        }
+        bare
+    }
+
+    /// Whether it has queues.
+    pub fn has_queues(&self) -> bool {
+        matches!(self, Self::Cluster(plan) if !plan.queues.queues.is_empty())
     }
 
     /// Variants of as many steps that do less.

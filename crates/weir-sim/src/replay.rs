@@ -12,6 +12,8 @@ use crate::{
 /// Runs `plan` once. A panic of production code is a finding.
 pub fn run_plan(plan: &Plan, options: Options) -> Outcome {
     let trace = Trace::new(options.with_trace);
+    let bare = options.without_queues.then(|| plan.without_queues());
+    let plan = bare.as_ref().unwrap_or(plan);
     let run = || match plan {
         Plan::Wal(plan) => campaign::wal::run(plan, options, &trace),
         Plan::Partition(plan) => campaign::partition::run(plan, options, &trace),

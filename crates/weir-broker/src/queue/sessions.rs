@@ -4,6 +4,7 @@ use weir_ledger::{OwnerId, Release};
 use weir_log::Millis;
 
 use super::{Assignment, Gone, Queue, QueueApplied, SessionKey};
+use crate::seeded::Seeded;
 
 /// What a session was given last on demand: asked again, it is given the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +61,13 @@ impl Queue {
 
     /// Sessions have ended: what they held is ready again, where it was, and their consumers are no
     /// more.
-    pub(crate) fn end_sessions(&mut self, now: Millis, gone: &Gone, out: &mut Vec<Assignment>) {
+    pub(crate) fn end_sessions(
+        &mut self,
+        now: Millis,
+        gone: &Gone,
+        seeded: Seeded,
+        out: &mut Vec<Assignment>,
+    ) {
         let owners = self.consumers.of_sessions(gone);
         match gone {
             Gone::Session(session) => {
@@ -78,7 +85,9 @@ impl Queue {
             key.and_then(|key| self.consumers.detach(&key));
         }
         for owner in owners {
-            self.end_owner(owner, gone);
+            if !seeded.keeps_locks() {
+                self.end_owner(owner, gone);
+            }
             self.consumers.forget(owner);
         }
         self.gets.retain(|session, _| !gone.means(session));

@@ -94,6 +94,9 @@ impl Shard {
         if letters.is_empty() {
             return self.settle_letters(id, void, true, context);
         }
+        if self.env.seeded.settles_letters_early() {
+            return self.settle_and_post(id, floor, letters, context);
+        }
         let Some(node) = self.node() else { return };
         let (handle, shard, era) = (self.env.handle.clone(), self.id, self.pump.era());
         let sent_count = letters.len();
@@ -107,6 +110,30 @@ impl Shard {
             });
         };
         node.post_letters(id, floor, letters, Box::new(done));
+    }
+
+    /// The seeded bug: letters are settled, and sent after that.
+    fn settle_and_post(
+        &mut self,
+        id: PartitionId,
+        floor: u64,
+        letters: Vec<Letter>,
+        context: &mut ShardContext<'_>,
+    ) {
+        let (handle, shard, era) = (self.env.handle.clone(), self.id, self.pump.era());
+        let all = letters.iter().map(|it| (it.dead.offset, it.dead.serial));
+        let hopped = QueueCommand::Hopped(all.collect());
+        let done = move |outcome: Result<AppliedOutcome, NotCommitted>| {
+            visit_shard(&handle, shard, move |shard, context| {
+                if shard.pump.era() == era && context.leads {
+                    if let Some(node) = shard.node().filter(|_| outcome.is_ok()) {
+                        node.post_letters(id, floor, letters, Box::new(|_| ()));
+                    }
+                    shard.posted(id, outcome.is_ok(), context);
+                }
+            });
+        };
+        context.propose(ShardCommand::queue(id, &hopped), Some(Box::new(done)));
     }
 
     fn settle_letters(

@@ -186,6 +186,11 @@ impl Shard {
             let queue = partition.queue.as_ref()?;
             Some((*id, queue.assigned()))
         });
+        let waiting = self.partitions.iter().filter_map(|(id, partition)| {
+            let queue = partition.queue.as_ref()?;
+            queue.next_wake().map(|_| *id)
+        });
+        self.pump.times.lost = self.env.seeded.lost_timers(waiting);
         for (id, assigned) in held.collect::<Vec<_>>() {
             self.pass_on(id, assigned);
         }

@@ -20,6 +20,7 @@ use crate::{
     api::queues::Delivered,
     outcome::AppliedOutcome,
     queue::{Assignment, Queue, QueueCommand, Removed, unassigned},
+    seeded::LostTimers,
 };
 
 /// Most messages of a level that are looked at, and found to be expired, at once.
@@ -42,6 +43,7 @@ pub(super) struct QueueTimes {
     looks: BTreeMap<PartitionId, Look>,
     /// Nothing is done before, by the clock that never jumps.
     not_before: Millis,
+    pub(super) lost: LostTimers,
 }
 
 /// When the first ready messages of a queue are to be looked at.
@@ -98,7 +100,8 @@ impl Shard {
         } else {
             times.looks.remove(&id);
         }
-        let at = look_at.into_iter().chain(queue.next_wake()).min();
+        let wake_at = queue.next_wake().filter(|_| !times.lost.has(id));
+        let at = look_at.into_iter().chain(wake_at).min();
         times.set(id, at);
     }
 
@@ -123,6 +126,7 @@ impl Shard {
 
     fn wake_if_due(&self, id: PartitionId, context: &mut ShardContext<'_>) {
         let next = self.queue(id).and_then(Queue::next_wake);
+        let next = next.filter(|_| !self.pump.times.lost.has(id));
         if next.is_some_and(|at| at <= context.now) {
             context.propose(ShardCommand::queue(id, &QueueCommand::Wake), None);
         }

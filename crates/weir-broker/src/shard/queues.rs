@@ -57,7 +57,7 @@ impl Shard {
         for (id, partition) in &mut self.partitions {
             if let Some(queue) = &mut partition.queue {
                 let mut assigned = Vec::new();
-                queue.end_sessions(at.now, gone, &mut assigned);
+                queue.end_sessions(at.now, gone, self.env.seeded, &mut assigned);
                 partition.let_go_of_settled(&mut self.bodies);
                 all.push((*id, assigned));
             }

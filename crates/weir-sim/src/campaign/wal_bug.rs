@@ -24,7 +24,11 @@ pub(super) fn with_bug(mut config: WalConfig, options: Options) -> WalConfig {
         | Bug::SkipProducerDedup
         | Bug::EndIgnoresEpoch
         | Bug::OffsetAckBeforeDecided
-        | Bug::StableAheadOfOpen => None,
+        | Bug::StableAheadOfOpen
+        | Bug::SettleAckBeforeStored
+        | Bug::LockOutlivesSession
+        | Bug::TimersLostWithLeader
+        | Bug::LetterSettledBeforeStored => None,
     });
     config
 }
@@ -47,6 +51,10 @@ pub(super) fn with_node_bug(mut config: NodeConfig, options: Options) -> NodeCon
         Bug::EndIgnoresEpoch => Some(SeededBug::EndIgnoresEpoch),
         Bug::OffsetAckBeforeDecided => Some(SeededBug::OffsetAckBeforeDecided),
         Bug::StableAheadOfOpen => Some(SeededBug::StableAheadOfOpen),
+        Bug::SettleAckBeforeStored => Some(SeededBug::SettleAckBeforeStored),
+        Bug::LockOutlivesSession => Some(SeededBug::LockOutlivesSession),
+        Bug::TimersLostWithLeader => Some(SeededBug::TimersLostWithLeader),
+        Bug::LetterSettledBeforeStored => Some(SeededBug::LetterSettledBeforeStored),
         Bug::AckBeforeSync
         | Bug::SkipTornTailCheck
         | Bug::AcceptRecycled
@@ -84,7 +92,11 @@ pub(super) fn seed(engine: &mut Engine, options: Options) {
         | Bug::SkipProducerDedup
         | Bug::EndIgnoresEpoch
         | Bug::OffsetAckBeforeDecided
-        | Bug::StableAheadOfOpen => None,
+        | Bug::StableAheadOfOpen
+        | Bug::SettleAckBeforeStored
+        | Bug::LockOutlivesSession
+        | Bug::TimersLostWithLeader
+        | Bug::LetterSettledBeforeStored => None,
     });
     if let Some(bug) = bug {
         engine.seed_bug(bug);

@@ -16,8 +16,8 @@ fn each_seeded_bug_is_found_within_200_seeds() {
                 1,
                 200,
                 Options {
-                    with_trace: false,
                     bug,
+                    ..Options::default()
                 },
                 &|_| {},
             )
@@ -57,9 +57,12 @@ fn each_seeded_bug_of_a_cluster_is_found_within_300_seeds() {
         Bug::StableAheadOfOpen,
     ] {
         let failure_of = |seed: &u64, bug| {
-            let with_trace = false;
             let plan = Plan::draw(Campaign::Cluster, *seed);
-            run_plan(&plan, Options { with_trace, bug }).verdict.failure
+            let options = Options {
+                bug,
+                ..Options::default()
+            };
+            run_plan(&plan, options).verdict.failure
         };
         let found = (1..=MAX_SEED_COUNT).find_map(|seed| {
             let failure = failure_of(&seed, Some(bug))?;
@@ -72,12 +75,44 @@ fn each_seeded_bug_of_a_cluster_is_found_within_300_seeds() {
 
 #[cfg(feature = "seeded-bugs")]
 #[test]
+fn each_seeded_bug_of_queues_is_found_within_100_seeds_with_queues() {
+    use weir_sim::{Bug, Campaign, Options, Plan, oracle_name, run_plan};
+
+    /// Seeds of each search.
+    const MAX_SEED_COUNT: usize = 100;
+    for (bug, oracle) in [
+        (Bug::SettleAckBeforeStored, oracle_name::SETTLED),
+        (Bug::LockOutlivesSession, oracle_name::LOST),
+        (Bug::TimersLostWithLeader, oracle_name::LOST),
+    ] {
+        let failure_of = |plan: &Plan, bug| {
+            let options = Options {
+                bug,
+                ..Options::default()
+            };
+            run_plan(plan, options).verdict.failure
+        };
+        let plans = (1..).map(|seed| (seed, Plan::draw(Campaign::Cluster, seed)));
+        let with_queues = plans.filter(|(_, plan)| plan.has_queues());
+        let mut tried = (1..).zip(with_queues.take(MAX_SEED_COUNT));
+        let found = tried.find_map(|(count, (seed, plan))| {
+            let failure = failure_of(&plan, Some(bug))?;
+            let is_meant = failure.oracle == oracle && failure_of(&plan, None).is_none();
+            is_meant.then_some((count, seed, failure))
+        });
+        println!("{}: found by (seeds, seed, failure) {found:?}", bug.name());
+        assert!(found.is_some(), "{} was not found", bug.name());
+    }
+}
+
+#[cfg(feature = "seeded-bugs")]
+#[test]
 fn an_early_acknowledgement_is_missed_by_producers_too() {
     use weir_sim::{Bug, Campaign, Options, run_seeds};
 
     let options = Options {
-        with_trace: false,
         bug: Some(Bug::AckBeforeSync),
+        ..Options::default()
     };
     for campaign in [Campaign::Group, Campaign::Node] {
         let failures = run_seeds(&[campaign], 1, 50, options, &|_| {}).failures;
@@ -95,8 +130,8 @@ fn a_shrunk_plan_breaks_the_same_rule_in_fewer_steps() {
     use weir_sim::{Bug, Campaign, Options, Plan, run_plan, shrink};
 
     let options = Options {
-        with_trace: false,
         bug: Some(Bug::AckBeforeSync),
+        ..Options::default()
     };
     let plan = Plan::draw(Campaign::Wal, 1);
     let shortest = shrink(&plan, options).expect("seed 1 finds this bug");

@@ -55,7 +55,7 @@ fn one_seed_gives_one_trace_and_another_seed_another() {
         let trace = |seed| {
             let options = Options {
                 with_trace: true,
-                bug: None,
+                ..Options::default()
             };
             let outcome = run_plan(&Plan::draw(campaign, seed), options);
             (outcome.verdict.trace_hash, outcome.trace)

@@ -12,6 +12,7 @@ use crate::{
     outcome::AppliedOutcome,
     queue::{ConsumerKey, Gone, QueueAnswer, QueueApplied, QueueCall, QueueCommand},
     routing::record::QueueId,
+    seeded::Seeded,
     shard::{Shard, ShardCommand},
 };
 
@@ -45,10 +46,19 @@ impl Node {
             QueueCall::Settle {
                 session,
                 deliveries,
-            } => QueueCommand::Settle {
-                session,
-                deliveries,
-            },
+            } => {
+                let settle = QueueCommand::Settle {
+                    session,
+                    deliveries,
+                };
+                if Seeded::of(&self.config).acks_settlements_early() {
+                    done(Ok(QueueAnswer::Done));
+                    let unheard = Box::new(|_| ());
+                    let command = ShardCommand::queue(partition, &settle);
+                    return self.change_queue(group, command, unheard);
+                }
+                settle
+            }
             QueueCall::Get { session, request } => {
                 let get = QueueCommand::Get { session, request };
                 return self.get_from_queue(group, partition, get, done);

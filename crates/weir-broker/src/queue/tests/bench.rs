@@ -16,6 +16,7 @@ use crate::{
         Arrived, Assignment, Attach, ConsumerKey, Gone, LogRange, Queue, QueueApplied,
         QueueCommand, QueueSettings, SessionKey,
     },
+    seeded::Seeded,
 };
 
 /// A queue, what it has assigned, and the time.
@@ -189,7 +190,8 @@ impl Bench {
     pub(super) fn end_session(&mut self, number: u64) -> Vec<Assignment> {
         let mut out = Vec::new();
         let gone = Gone::Session(session(number));
-        self.queue.end_sessions(self.now, &gone, &mut out);
+        self.queue
+            .end_sessions(self.now, &gone, Seeded::default(), &mut out);
         self.check(&out);
         out
     }

@@ -4,6 +4,7 @@ use super::bench::{Bench, attach, batch, consumer, detach, session, told};
 use crate::{
     api::queues::{ConsumerTag, Held, Settlement},
     queue::{Attach, Gone, QueueApplied, QueueCommand, QueueFigures, QueueSettings},
+    seeded::Seeded,
 };
 
 fn plain_bench() -> Bench {
@@ -82,7 +83,9 @@ fn the_end_of_a_node_is_no_failure_of_its_messages() {
         (Gone::Boots(session(1).node, session(1).boot), 1),
         (Gone::Boots(session(1).node, session(1).boot + 1), 0),
     ] {
-        bench.queue.end_sessions(bench.now, &gone, &mut out);
+        bench
+            .queue
+            .end_sessions(bench.now, &gone, Seeded::default(), &mut out);
         assert_eq!(bench.queue.boots().count(), left_count, "{gone:?}");
     }
     let again = bench.attach(attach(2, 1));
@@ -96,7 +99,9 @@ fn a_session_that_ended_while_its_node_was_away_has_no_say_until_it_has_ended_th
     let held = bench.put(1);
     let mut out = Vec::new();
     let away = Gone::Node(session(1).node);
-    bench.queue.end_sessions(bench.now, &away, &mut out);
+    bench
+        .queue
+        .end_sessions(bench.now, &away, Seeded::default(), &mut out);
     let lost: Vec<_> = bench.queue.lost_sessions().collect();
     assert_eq!(lost, [session(1)]);
     let settle = QueueCommand::Settle {
@@ -115,7 +120,9 @@ fn a_session_that_ended_while_its_node_was_away_has_no_say_until_it_has_ended_th
         (Gone::Boots(session(1).node, session(1).boot), 1),
         (Gone::Session(session(1)), 0),
     ] {
-        bench.queue.end_sessions(bench.now, &gone, &mut out);
+        bench
+            .queue
+            .end_sessions(bench.now, &gone, Seeded::default(), &mut out);
         assert_eq!(bench.queue.lost_sessions().count(), count);
     }
 }
@@ -308,9 +315,12 @@ fn a_trimmed_log_takes_with_it_what_consumers_held_and_their_credit_comes_back()
     bench.put(5);
     bench.queue.trimmed(2);
     let mut out = Vec::new();
-    bench
-        .queue
-        .end_sessions(bench.now, &Gone::Session(session(9)), &mut out);
+    bench.queue.end_sessions(
+        bench.now,
+        &Gone::Session(session(9)),
+        Seeded::default(),
+        &mut out,
+    );
     assert_eq!(told(&out), [(1, 2), (1, 3)]);
 }
 
