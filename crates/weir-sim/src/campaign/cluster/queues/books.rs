@@ -39,6 +39,8 @@ pub(super) struct MessageBook {
     /// As it or its queue says.
     pub(super) ttl_ms: Option<u64>,
     pub(super) priority: u8,
+    /// When it was known to be done with in its own queue.
+    pub(super) gone_ms: Option<u64>,
 }
 
 /// A message in one queue.
@@ -55,6 +57,8 @@ pub(super) struct DeliveryBook {
     pub(super) serial: u64,
     pub(super) session: usize,
     pub(super) state: Fate,
+    /// When its settlement was asked for.
+    pub(super) asked_ms: u64,
 }
 
 /// What became of a delivery.
@@ -100,6 +104,8 @@ pub(super) struct Books {
     pub(super) partitions: BTreeMap<PartitionId, PartitionBook>,
     /// Sessions from which a delivery was taken, with what shows it: they have to be over.
     pub(super) bereft: BTreeMap<usize, String>,
+    /// Deliveries that came back early, with what shows it, should they be told to have failed.
+    pub(super) hasty: BTreeMap<DeliveryId, String>,
 }
 
 /// A delivery as it is heard of.
@@ -110,6 +116,8 @@ pub(super) struct Heard<'a> {
     /// `None`: it was asked for on demand.
     pub(super) tag: Option<u64>,
     pub(super) no_ack: bool,
+    /// Sessions that are over and may have held messages of that queue.
+    pub(super) ended_count: usize,
     pub(super) delivered: &'a Delivered,
 }
 
@@ -150,6 +158,7 @@ impl Books {
             serial: id.serial,
             session: heard.session,
             state,
+            asked_ms: 0,
         };
         copy.deliveries.insert(at, delivery);
         Ok(())
@@ -228,30 +237,6 @@ impl Books {
             return Err(broken(oracle_name::TRIES, detail));
         }
         Ok(())
-    }
-
-    /// It says how often it failed.
-    fn check_failures(&self, plan: &QueuePlan, heard: &Heard<'_>) -> Result<(), Broken> {
-        let (spot, id, told) = (heard.spot, heard.delivered.id, heard.delivered.failed_count);
-        let copy = self.copies.get(&(spot, heard.message));
-        let earlier = copy.into_iter().flat_map(|copy| &copy.deliveries);
-        let earlier = earlier.filter(|each| each.serial < id.serial);
-        let failed = earlier.filter(|each| each.state == Fate::Done(Settlement::RequeueFailed));
-        let least = failed.count();
-        let tells = plan.is_quorum && spot.role == Role::Own;
-        let limit = plan.delivery_limit_count.unwrap_or(u32::MAX);
-        let is_right = match tells {
-            true => told as usize >= least && told <= limit,
-            false => told == 0,
-        };
-        if is_right {
-            return Ok(());
-        }
-        let detail = format!(
-            "{spot:?}: message {} {id:?} failed {told} times, {least} known, limit {limit}",
-            heard.message
-        );
-        Err(broken(oracle_name::TRIES, detail))
     }
 
     /// Where one consumer alone is served, the next begins where it ended.

@@ -1,6 +1,6 @@
 //! Those who use queues: their sessions begin, end, and vanish.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use weir_broker::{
     Ticket,
@@ -107,6 +107,7 @@ impl Cluster<'_> {
             handle: Some(handle),
             over: None,
             consumers: BTreeMap::new(),
+            used: BTreeSet::new(),
             next_tag: 1,
             held: Vec::new(),
         });

@@ -63,6 +63,7 @@ impl Cluster<'_> {
             returns: false,
         };
         one.consumers.insert(tag, tagged);
+        one.used.insert(spot);
         let consume = Consume {
             session: handle,
             consumer: ConsumerTag(tag),
@@ -109,7 +110,7 @@ impl Cluster<'_> {
         let back: Vec<_> = one.held.extract_if(.., is_its).collect();
         for (spot, message, id, _) in back {
             let books = &mut self.queues.books;
-            books.settle_asked(spot, message, id, Settlement::Requeue);
+            books.settle_asked(spot, message, id, Settlement::Requeue, self.now_ms);
         }
     }
 
@@ -122,6 +123,7 @@ impl Cluster<'_> {
         };
         let plan = self.plan.queues.queues[spot.queue];
         let no_ack = self.queues.rng.chance(plan.no_ack_per_mille);
+        self.queues.sessions[session].used.insert(spot);
         let request = QueueRequest::Get {
             session: handle,
             name: spot.name(),
@@ -159,7 +161,7 @@ impl Cluster<'_> {
         };
         for (spot, message, id, settlement) in &settled {
             let books = &mut self.queues.books;
-            books.settle_asked(*spot, *message, *id, *settlement);
+            books.settle_asked(*spot, *message, *id, *settlement, self.now_ms);
         }
         let deliveries = settled.iter().map(|(_, _, id, how)| (*id, *how)).collect();
         let request = QueueRequest::Settle {

@@ -127,6 +127,6 @@ impl Cluster<'_> {
         if let Some((spot, count)) = left.find(|(_, count)| *count != Some(&0)) {
             return Some(format!("{spot:?} has {count:?} messages"));
         }
-        self.unaccounted()
+        self.unaccounted().or_else(|| self.dropped_too_many())
     }
 }

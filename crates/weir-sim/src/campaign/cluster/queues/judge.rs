@@ -4,7 +4,7 @@ use weir_broker::api::queues::Settlement;
 
 use super::{
     books::{MessageBook, Told},
-    plan::{OverflowPlan, QueuePlan},
+    plan::QueuePlan,
     state::{Role, Spot},
 };
 use crate::{
@@ -25,12 +25,13 @@ impl Cluster<'_> {
                 .into_iter()
                 .filter_map(|role| self.queues.books.copy(book.queue, role, message))
                 .collect();
-            is_gone.then(|| format!("message {message} {why}: {book:?} {copies:?}"))
+            let is_lost = is_gone && !self.plan.queues.queues[book.queue].drops();
+            is_lost.then(|| format!("message {message} {why}: {book:?} {copies:?}"))
         })
     }
 
     /// Whether a message cannot be found, and what is known of it.
-    fn whereabouts(&self, message: u64, book: &MessageBook) -> (&'static str, bool) {
+    pub(super) fn whereabouts(&self, message: u64, book: &MessageBook) -> (&'static str, bool) {
         let plan = &self.plan.queues.queues[book.queue];
         let books = &self.queues.books;
         let has_come = |role| books.is_settled(book.queue, role, message);
@@ -50,8 +51,7 @@ impl Cluster<'_> {
         if self.may_have_expired(book) {
             return ("may have expired", false);
         }
-        let drops = plan.overflow == OverflowPlan::DropHead && plan.max_length_count.is_some();
-        ("was not taken", !drops)
+        ("was not taken", true)
     }
 
     /// Whether the message may be due later than any clock shows by now: it was published, or failed,

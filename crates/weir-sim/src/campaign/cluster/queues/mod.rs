@@ -7,11 +7,13 @@ mod consumers;
 mod declare;
 mod drain;
 mod judge;
+mod overflow;
 mod plan;
 mod publishers;
 mod settled;
 mod state;
 mod tidings;
+mod tries;
 mod walls;
 
 pub use plan::{OverflowPlan, QueuePlan, QueuesPlan};

@@ -85,6 +85,7 @@ impl Cluster<'_> {
             own_ttl_ms,
             ttl_ms: own_ttl_ms.into_iter().chain(plan.message_ttl_ms).min(),
             priority: u8::try_from(rng.below(u64::from(plan.max_priority) + 1)).unwrap_or(0),
+            gone_ms: None,
         };
         let number = self.queues.books.messages.len() as u64;
         self.queues.books.messages.push(book);

@@ -25,9 +25,11 @@ impl Books {
         message: u64,
         id: DeliveryId,
         settlement: Settlement,
+        now_ms: u64,
     ) {
         if let Some(delivery) = self.delivery(spot, message, id.serial) {
             delivery.state = Fate::Asked(settlement);
+            delivery.asked_ms = now_ms;
         }
     }
 
@@ -46,8 +48,11 @@ impl Books {
             Settlement::RequeueFailed if plan.retry_ms.is_none() => {
                 self.note_given_back(id, now_ms);
             }
-            Settlement::RequeueFailed => {}
+            Settlement::RequeueFailed => self.check_haste(id)?,
             Settlement::Ack | Settlement::Reject => {
+                if let Some(book) = self.message_mut(message).filter(|_| spot.role == Role::Own) {
+                    book.gone_ms.get_or_insert(now_ms);
+                }
                 let copy = self.copies.get(&(spot, message));
                 let mut deliveries = copy.into_iter().flat_map(|copy| &copy.deliveries);
                 if let Some(later) = deliveries.find(|each| each.serial > id.serial) {

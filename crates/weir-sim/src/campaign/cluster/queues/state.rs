@@ -1,6 +1,9 @@
 //! What a run knows of its queues, and of those who use them.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use weir_broker::{
     Ticket,
@@ -94,6 +97,8 @@ pub(super) struct Session {
     /// Its client is gone, its node's process is, or it was told that it is lost.
     pub(super) over: Option<Over>,
     pub(super) consumers: BTreeMap<u64, Tagged>,
+    /// Queues that it has asked for messages.
+    pub(super) used: BTreeSet<Spot>,
     pub(super) next_tag: u64,
     /// Deliveries that it may settle, each with the consumer that it came to.
     pub(super) held: Vec<(Spot, u64, DeliveryId, Option<u64>)>,

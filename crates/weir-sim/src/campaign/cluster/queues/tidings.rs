@@ -90,18 +90,22 @@ impl Cluster<'_> {
             session,
             tag,
             no_ack,
+            ended_count: self.ended_count(spot),
             delivered,
         };
         self.queues.books.deliver(&plan, &heard)?;
         match spot.role {
-            Role::Own => self.check_delay(message, delivered)?,
+            Role::Own => {
+                self.check_delay(message, delivered)?;
+                self.check_retry(message, delivered)?;
+            }
             Role::Dead | Role::Parked => self.check_death(spot, message, delivered)?,
         }
         let one = &mut self.queues.sessions[session];
         if one.over.is_none() && !no_ack {
             if returns {
                 let books = &mut self.queues.books;
-                books.settle_asked(spot, message, id, Settlement::Requeue);
+                books.settle_asked(spot, message, id, Settlement::Requeue, self.now_ms);
             } else {
                 one.held.push((spot, message, id, tag));
             }
@@ -128,7 +132,7 @@ impl Cluster<'_> {
     }
 
     /// The group that carries the partition, as any node knows it.
-    fn group_of_partition(
+    pub(super) fn group_of_partition(
         &self,
         partition: weir_model::PartitionId,
     ) -> Option<weir_model::GroupId> {

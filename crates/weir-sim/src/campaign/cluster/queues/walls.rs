@@ -30,6 +30,8 @@ impl Highs {
 #[derive(Debug, Default)]
 pub(in super::super) struct Walls {
     highs: BTreeMap<GroupId, Highs>,
+    /// With their signs turned: the lowest is the highest of these.
+    lows: BTreeMap<GroupId, Highs>,
     /// Who led what after its last turn: what it proposed in the next one counts as well.
     led: BTreeSet<(usize, GroupId)>,
     latest: BTreeMap<GroupId, i64>,
@@ -54,7 +56,15 @@ impl Walls {
         if leads || led {
             let highs = self.highs.entry(group).or_default();
             highs.note(now_ms, wall_ms);
+            let lows = self.lows.entry(group).or_default();
+            lows.note(now_ms, wall_ms.saturating_neg());
         }
+    }
+
+    /// The earliest time that anybody who led the group had since then.
+    pub(super) fn low_since(&self, group: GroupId, from_ms: u64) -> i64 {
+        let low = self.lows.get(&group).and_then(|lows| lows.since(from_ms));
+        low.map_or(i64::MAX, i64::saturating_neg)
     }
 
     /// The latest time that anybody who led the group, or one of all groups, had since then.
@@ -95,6 +105,19 @@ impl Span {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_lowest_wall_clock_of_a_group_since_a_moment_is_told() {
+        let mut walls = Walls::default();
+        for (now_ms, wall_ms) in [(1, 10), (2, -5), (3, 20)] {
+            walls.note((now_ms, wall_ms), 0, GroupId(1), true);
+        }
+        let told: Vec<_> = (1..=4)
+            .map(|from| walls.low_since(GroupId(1), from))
+            .collect();
+        assert_eq!(told, [-5, -5, 20, i64::MAX]);
+        assert_eq!(walls.low_since(GroupId(2), 1), i64::MAX);
+    }
 
     #[test]
     fn the_highest_wall_clock_since_a_moment_is_told() {
