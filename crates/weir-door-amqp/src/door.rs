@@ -10,9 +10,6 @@ use crate::session::{asks::Label, connection::AmqpSession};
 /// behave by it.
 pub const DEFAULT_VERSION: &str = "4.2.1";
 
-/// Half an hour, as in RabbitMQ.
-pub const DEFAULT_CONSUMER_TIMEOUT_MS: u64 = 30 * 60 * 1000;
-
 /// What a user may set of the AMQP door.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AmqpConfig {
@@ -22,7 +19,8 @@ pub struct AmqpConfig {
     /// Default false.
     pub guest_from_anywhere: bool,
     /// How long a client may have a delivery without settling it, in ms, where neither its consumer
-    /// nor its queue says so; 0: for ever. Default [`DEFAULT_CONSUMER_TIMEOUT_MS`].
+    /// nor its queue says so; 0: for ever. Default 0: work that takes hours is no fault, and
+    /// RabbitMQ's half an hour ends the channels of those who do it.
     pub consumer_timeout_ms: u64,
 }
 
@@ -31,7 +29,7 @@ impl Default for AmqpConfig {
         Self {
             version: DEFAULT_VERSION.to_owned(),
             guest_from_anywhere: false,
-            consumer_timeout_ms: DEFAULT_CONSUMER_TIMEOUT_MS,
+            consumer_timeout_ms: 0,
         }
     }
 }

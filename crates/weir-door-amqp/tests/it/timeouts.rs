@@ -31,8 +31,14 @@ fn pass(client: &mut Client, ms: u64) {
     client.now = end;
 }
 
-fn without_heartbeats() -> Client {
-    let mut client = Client::tuned(method::ConnectionTuneOk::default());
+/// A client without heartbeats of a door with this setting.
+fn client_of(consumer_timeout_ms: u64) -> Client {
+    let session: AmqpSession = AmqpDoor::new(AmqpConfig {
+        consumer_timeout_ms,
+        ..AmqpConfig::default()
+    })
+    .open(crate::client::connection([127, 0, 0, 1]));
+    let mut client = Client::of(session, method::ConnectionTuneOk::default());
     client.send(1, method::ChannelOpen::default());
     client.said();
     client
@@ -57,8 +63,8 @@ fn text(timeout_ms: u64) -> String {
 }
 
 #[test]
-fn a_channel_that_has_not_settled_in_half_an_hour_ends_and_gives_all_back() {
-    let mut client = without_heartbeats();
+fn a_channel_that_has_not_settled_in_the_time_of_the_setting_ends_and_gives_all_back() {
+    let mut client = client_of(HALF_AN_HOUR_MS);
     let consumer = client.consume(of_queue("q"));
     client.deliver(consumer, 1);
     client.deliver(consumer, 2);
@@ -88,7 +94,7 @@ fn a_channel_that_has_not_settled_in_half_an_hour_ends_and_gives_all_back() {
 
 #[test]
 fn a_consumers_own_time_counts_before_any_other_and_runs_for_each_delivery() {
-    let mut client = without_heartbeats();
+    let mut client = client_of(HALF_AN_HOUR_MS);
     let consumer = client.consume(with_timeout(5_000));
     client.deliver(consumer, 1);
     pass(&mut client, 3_000);
@@ -110,7 +116,7 @@ fn a_consumers_own_time_counts_before_any_other_and_runs_for_each_delivery() {
 
 #[test]
 fn a_longer_time_of_a_consumer_is_kept_to_beside_a_shorter_one() {
-    let mut client = without_heartbeats();
+    let mut client = client_of(HALF_AN_HOUR_MS);
     let patient = client.consume(with_timeout(100_000_000));
     let hasty = client.consume(method::BasicConsume {
         consumer_tag: name("d"),
@@ -128,7 +134,7 @@ fn a_longer_time_of_a_consumer_is_kept_to_beside_a_shorter_one() {
 
 #[test]
 fn what_was_got_one_by_one_has_to_be_settled_in_time_as_well() {
-    let mut client = without_heartbeats();
+    let mut client = client_of(HALF_AN_HOUR_MS);
     client.send(
         1,
         method::BasicGet {
@@ -144,7 +150,7 @@ fn what_was_got_one_by_one_has_to_be_settled_in_time_as_well() {
 
 #[test]
 fn what_needs_no_settlement_is_never_late() {
-    let mut client = without_heartbeats();
+    let mut client = client_of(HALF_AN_HOUR_MS);
     let consumer = client.consume(method::BasicConsume {
         no_ack: true,
         ..with_timeout(1)
@@ -156,7 +162,7 @@ fn what_needs_no_settlement_is_never_late() {
 
 #[test]
 fn another_channel_is_not_held_to_account() {
-    let mut client = without_heartbeats();
+    let mut client = client_of(HALF_AN_HOUR_MS);
     client.send(2, method::ChannelOpen::default());
     let consumer = client.consume(with_timeout(1_000));
     client.deliver(consumer, 1);
@@ -168,15 +174,8 @@ fn another_channel_is_not_held_to_account() {
 }
 
 #[test]
-fn a_setting_of_zero_is_no_limit() {
-    let session: AmqpSession = AmqpDoor::new(AmqpConfig {
-        consumer_timeout_ms: 0,
-        ..AmqpConfig::default()
-    })
-    .open(crate::client::connection([127, 0, 0, 1]));
-    let mut client = Client::of(session, method::ConnectionTuneOk::default());
-    client.send(1, method::ChannelOpen::default());
-    client.said();
+fn by_default_work_may_take_for_ever() {
+    let mut client = client_of(AmqpConfig::default().consumer_timeout_ms);
     let consumer: ConsumerTag = client.consume(of_queue("q"));
     client.deliver(consumer, 1);
     client.said();
