@@ -2,7 +2,10 @@
 
 use weir_model::{NodeId, PartitionId};
 
-use super::{closing::CloseIf, settings::QueueSettings};
+use super::{
+    closing::{CloseIf, CloserKey},
+    settings::QueueSettings,
+};
 use crate::api::queues::{ConsumerTag, Delivered, DeliveryId, Held, Refused, Settlement};
 
 /// A session in the cluster.
@@ -70,10 +73,10 @@ pub(crate) enum QueueCall {
     /// Settles everything that is ready. Answered by `Counted`.
     Purge,
     /// The queue is about to be deleted: it takes nothing any more. Answered by `Counted` with what is
-    /// ready, `StillUsed` or `NotEmpty`.
-    Close(CloseIf),
-    /// It is not deleted after all. Answered by `Done`.
-    Reopen,
+    /// ready, `StillUsed`, `NotEmpty` or `Refused`.
+    Close(CloserKey, CloseIf),
+    /// That deletion does not come about after all; others may be under way. Answered by `Done`.
+    Reopen(CloserKey),
     /// Answered by `Figures`.
     Figures {
         /// The queue counts as used by it.

@@ -11,19 +11,19 @@
 //! | 7 | remove | why u8; u32 count, each offset u64, whether it is held u8, serial u64 |
 //! | 8 | hopped | u32 count, each offset u64, serial u64 |
 //! | 9 | wake | |
-//! | 10 | close | only if unused u8, only if empty u8 |
-//! | 11 | reopen | |
+//! | 10 | close | deletion; only if unused u8, only if empty u8 |
+//! | 11 | reopen | deletion |
 //!
-//! A session is three u64, node, boot and number; a consumer is a session and a u64. Numbers are
+//! A session is three u64, node, boot and number, and so is a deletion; a consumer is a session and a u64. Numbers are
 //! little-endian. Tags are never used again for something else.
 
 use weir_model::NodeId;
 
 use super::{
-    Attach, CloseIf, ConsumerKey, QueueSettings, SessionKey,
+    Attach, CloseIf, CloserKey, ConsumerKey, QueueSettings, SessionKey,
     encoding::{
-        read_attach, read_close_if, read_consumer, read_session, read_settlements, write_attach,
-        write_close_if, write_consumer, write_session, write_settlements,
+        read_attach, read_close, read_consumer, read_session, read_settlements, write_attach,
+        write_close, write_consumer, write_session, write_settlements,
     },
 };
 use crate::{
@@ -78,9 +78,9 @@ pub(crate) enum QueueCommand {
     /// Messages whose time has come are ready.
     Wake,
     /// Takes nothing any more, where the condition holds.
-    Close(CloseIf),
-    /// It is not deleted after all.
-    Reopen,
+    Close(CloserKey, CloseIf),
+    /// That deletion does not come about after all.
+    Reopen(CloserKey),
 }
 
 /// Why a message is nobody's.
@@ -165,8 +165,8 @@ impl QueueCommand {
             | Self::Remove { .. }
             | Self::Hopped(_)
             | Self::Wake
-            | Self::Close(_)
-            | Self::Reopen => None,
+            | Self::Close(..)
+            | Self::Reopen(_) => None,
         }
     }
 
@@ -222,11 +222,14 @@ impl QueueCommand {
                 write_deliveries(writer, letters);
             }
             Self::Wake => writer.u8(WAKE),
-            Self::Close(only) => {
+            Self::Close(closer, only) => {
                 writer.u8(CLOSE);
-                write_close_if(writer, *only);
+                write_close(writer, *closer, *only);
             }
-            Self::Reopen => writer.u8(REOPEN),
+            Self::Reopen(closer) => {
+                writer.u8(REOPEN);
+                write_session(writer, &closer.0);
+            }
         }
     }
 
@@ -251,8 +254,11 @@ impl QueueCommand {
             REMOVE => Self::read_remove(reader)?,
             HOPPED => Self::Hopped(read_deliveries(reader)?),
             WAKE => Self::Wake,
-            CLOSE => Self::Close(read_close_if(reader)?),
-            REOPEN => Self::Reopen,
+            CLOSE => {
+                let (closer, only) = read_close(reader)?;
+                Self::Close(closer, only)
+            }
+            REOPEN => Self::Reopen(CloserKey(read_session(reader)?)),
             tag => return Err(reader.unknown_tag("queue command", tag)),
         })
     }
@@ -348,11 +354,14 @@ mod tests {
             },
             QueueCommand::Hopped(vec![(1, 2), (3, 4)]),
             QueueCommand::Wake,
-            QueueCommand::Close(CloseIf {
-                is_unused: true,
-                is_empty: false,
-            }),
-            QueueCommand::Reopen,
+            QueueCommand::Close(
+                CloserKey(SESSION),
+                CloseIf {
+                    is_unused: true,
+                    is_empty: false,
+                },
+            ),
+            QueueCommand::Reopen(CloserKey(SESSION)),
         ]
     }
 

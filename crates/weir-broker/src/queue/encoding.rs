@@ -3,11 +3,12 @@
 //!
 //! A session: three `u64`, node, boot and number. A consumer: a session and a `u64`. What becomes of
 //! deliveries: `u32` count, each offset `u64`, serial `u64`, `u8` settlement, from 1 in the order
-//! of its declaration. A condition of a deletion: `u8` only if unused, `u8` only if empty.
+//! of its declaration. A deletion under a condition: a key like a session's, `u8`
+//! only if unused, `u8` only if empty.
 
 use weir_model::NodeId;
 
-use super::{Attach, CloseIf, ConsumerKey, SessionKey};
+use super::{Attach, CloseIf, CloserKey, ConsumerKey, SessionKey};
 use crate::{
     api::queues::{ConsumerTag, Settlement},
     encoding::{DecodeError, Reader, Writer},
@@ -29,16 +30,19 @@ pub(crate) fn read_session(reader: &mut Reader<'_>) -> Result<SessionKey, Decode
     })
 }
 
-pub(crate) fn write_close_if(writer: &mut Writer, only: CloseIf) {
+pub(crate) fn write_close(writer: &mut Writer, closer: CloserKey, only: CloseIf) {
+    write_session(writer, &closer.0);
     writer.u8(u8::from(only.is_unused));
     writer.u8(u8::from(only.is_empty));
 }
 
-pub(crate) fn read_close_if(reader: &mut Reader<'_>) -> Result<CloseIf, DecodeError> {
-    Ok(CloseIf {
+pub(crate) fn read_close(reader: &mut Reader<'_>) -> Result<(CloserKey, CloseIf), DecodeError> {
+    let closer = CloserKey(read_session(reader)?);
+    let only = CloseIf {
         is_unused: reader.flag()?,
         is_empty: reader.flag()?,
-    })
+    };
+    Ok((closer, only))
 }
 
 pub(crate) fn write_consumer(writer: &mut Writer, consumer: &ConsumerKey) {

@@ -25,7 +25,7 @@ mod tests;
 
 pub(crate) use arrival::Arrived;
 pub(crate) use call::{Attach, ConsumerKey, QueueAnswer, QueueCall, QueueFigures, SessionKey};
-pub(crate) use closing::CloseIf;
+pub(crate) use closing::{CloseIf, CloserKey};
 pub(crate) use command::{Gone, QueueCommand, Removed};
 pub(crate) use dead::{DeadLetter, Reason};
 pub(crate) use settings::{Overflow, QueueSettings};

@@ -10,8 +10,9 @@
 //! `u32` ranges, each `u64` first and last offset; `u8` whether the ledger is behind; `u8` whether
 //! messages have times to live; `u64` bytes that are ready, `u32` sizes, each `u64` offset, `u32`
 //! bytes; `u32` batches that were not taken as a whole, ascending, each `u64` base offset, `u32` the
-//! first record that was refused; `i64` until when it is closed, ms since 1970, 0: it is
-//! open; then what came before: see [`super::repeats`].
+//! first record that was refused; `u32` deletions under way, ascending, each a key like a session's,
+//! `i64` until when it closes the queue at the latest, ms since 1970; then what came before: see
+//! [`super::repeats`].
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -23,6 +24,7 @@ use weir_model::ProducerId;
 use super::{
     Queue, QueueSettings,
     arrival::Undecided,
+    closing::CloserKey,
     consumers::{Consumers, Holder, Terms},
     dead::Reason,
     encoding::{read_session, write_session},
@@ -35,10 +37,11 @@ use crate::{
     encoding::{DecodeError, Reader, Writer},
 };
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 const SESSION_BYTES: usize = 3 * 8;
 const HOLDER_MIN_BYTES: usize = 8 + SESSION_BYTES + 1;
 const GET_BYTES: usize = SESSION_BYTES + 8 + 8 + 1 + 8 + 8;
+const CLOSER_BYTES: usize = SESSION_BYTES + 8;
 
 const GETS: u8 = 0;
 const DETACHED: u8 = 1;
@@ -89,7 +92,11 @@ impl Queue {
             writer.u64(*base);
             writer.u32(*from);
         }
-        writer.i64(self.closed_until.map_or(0, |until| until.0));
+        writer.count(self.closers.len());
+        for (CloserKey(key), until) in &self.closers {
+            write_session(&mut writer, key);
+            writer.i64(until.0);
+        }
         self.hops.write(&mut writer);
         self.ids.write(&mut writer);
         writer.finish()
@@ -115,7 +122,11 @@ impl Queue {
         for _ in 0..reader.count(8 + 4)? {
             refusals.push_back((reader.u64()?, reader.u32()?));
         }
-        let closed_until = Some(Millis(reader.i64()?)).filter(|until| until.0 != 0);
+        let mut closers = BTreeMap::new();
+        for _ in 0..reader.count(CLOSER_BYTES)? {
+            let closer = CloserKey(read_session(&mut reader)?);
+            closers.insert(closer, Millis(reader.i64()?));
+        }
         let hops = Hops::read(&mut reader)?;
         let ids = MessageIds::read(&mut reader)?;
         let dead = Reason::ALL.into_iter().flat_map(|reason| {
@@ -136,7 +147,7 @@ impl Queue {
             hops,
             ids,
             has_expirations,
-            closed_until,
+            closers,
         };
         if !queue.is_sound() {
             return Err(reader.invalid("queue"));

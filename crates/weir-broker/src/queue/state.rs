@@ -9,6 +9,7 @@ use weir_model::{NodeId, ProducerId};
 use super::{
     Attach, ConsumerKey, QueueCommand, QueueFigures, QueueSettings, Removed, SessionKey,
     arrival::Undecided,
+    closing::CloserKey,
     consumers::{Consumers, NotAttached},
     dead::{DELAYED, DeadLetter, Reason},
     limits::Sizes,
@@ -46,8 +47,8 @@ pub(crate) struct Queue {
     pub(super) ids: MessageIds,
     /// Some message has a time to live of its own.
     pub(super) has_expirations: bool,
-    /// It is about to be deleted, and takes nothing until then at the latest.
-    pub(super) closed_until: Option<Millis>,
+    /// Deletions that are under way: it takes nothing, for each until then at the latest.
+    pub(super) closers: BTreeMap<CloserKey, Millis>,
 }
 
 /// A partition's log as a queue begins there.
@@ -86,6 +87,7 @@ pub(crate) enum QueueApplied {
     /// It is not closed: messages are ready.
     NotEmpty,
     TooManyConsumers,
+    TooManyDeletions,
     NotAQueue,
     SessionLost,
 }
@@ -109,7 +111,7 @@ impl Queue {
             hops: Hops::default(),
             ids: MessageIds::default(),
             has_expirations: false,
-            closed_until: None,
+            closers: BTreeMap::new(),
         }
     }
 
@@ -144,8 +146,8 @@ impl Queue {
             QueueCommand::Remove { why, messages } => self.remove(why, &messages),
             QueueCommand::Hopped(letters) => self.hopped(&letters),
             QueueCommand::Wake => self.wake(now),
-            QueueCommand::Close(only) => applied = self.close(now, only),
-            QueueCommand::Reopen => self.reopen(),
+            QueueCommand::Close(closer, only) => applied = self.close(now, closer, only),
+            QueueCommand::Reopen(closer) => self.reopen(closer),
         }
         self.serve(now, out);
         applied
@@ -355,7 +357,7 @@ impl Queue {
     /// clock.
     pub(crate) fn next_wake(&self) -> Option<Millis> {
         let due = self.ledger.next_end_ms().map(Millis);
-        due.into_iter().chain(self.closed_until).min()
+        due.into_iter().chain(self.closers.values().copied()).min()
     }
 
     /// The log begins later now: what was before is gone.

@@ -32,8 +32,8 @@ impl Shard {
             | QueueCommand::Remove { .. }
             | QueueCommand::Hopped(_)
             | QueueCommand::Wake
-            | QueueCommand::Close(_)
-            | QueueCommand::Reopen => self.partitions.get_mut(&id),
+            | QueueCommand::Close(..)
+            | QueueCommand::Reopen(_) => self.partitions.get_mut(&id),
         };
         let Some(partition) = found else {
             return QueueApplied::NotAQueue;

@@ -1,5 +1,6 @@
 //! Queues that are deleted, whatever is in them or under a condition. Where there is one, the queue is
-//! closed first: what came in after a look would go with it.
+//! closed first: what came in after a look would go with it. Several deletions may be under way: each
+//! opens what it has closed itself, and the queue stays closed for the others.
 
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use crate::{
     Node,
     api::queues::{QueueOutcome, Refused},
     mailbox::Reply,
-    queue::{CloseIf, QueueAnswer, QueueCall},
+    queue::{CloseIf, CloserKey, QueueAnswer, QueueCall},
     routing::{
         RoutingCommand, RoutingOutcome,
         record::{QueueRecord, QueueType},
@@ -19,8 +20,8 @@ use crate::{
 
 /// What became of a condition.
 enum Closed {
-    /// It holds, and nothing comes in any more; so many messages are ready.
-    Holds(u64),
+    /// It holds, and nothing comes in any more while that deletion goes on; so many messages are ready.
+    Holds(u64, CloserKey),
     StillUsed,
     NotEmpty,
     Failed(Refused),
@@ -52,14 +53,15 @@ impl Node {
                     let refused = Refused::NotEmpty { name, vhost };
                     return answer(reply, QueueOutcome::Refused(refused));
                 }
-                node.remove_queue(&session, &found, (figures.ready_count, false), reply);
+                node.remove_queue(&session, &found, (figures.ready_count, None), reply);
             });
         }
         self.close_queue(&found.clone(), only, move |closed| {
             let (name, vhost) = (found.queue.name.clone(), session.vhost.clone());
             let refused = match closed {
-                Closed::Holds(ready_count) => {
-                    return node.remove_queue(&session, &found, (ready_count, true), reply);
+                Closed::Holds(ready_count, closer) => {
+                    let closed = (ready_count, Some(closer));
+                    return node.remove_queue(&session, &found, closed, reply);
                 }
                 Closed::StillUsed => in_use(name, vhost),
                 Closed::NotEmpty => Refused::NotEmpty { name, vhost },
@@ -73,7 +75,7 @@ impl Node {
         self: &Arc<Self>,
         session: &QueueSession,
         found: &FoundQueue,
-        (message_count, is_closed): (u64, bool),
+        (message_count, closer): (u64, Option<CloserKey>),
         reply: Reply,
     ) {
         let command = RoutingCommand::DeleteQueue {
@@ -93,8 +95,8 @@ impl Node {
                 }
                 Ok(RoutingOutcome::Refused(refused)) | Err(refused) => refused,
             };
-            if is_closed {
-                node.reopen_queue(&found);
+            if let Some(closer) = closer {
+                node.reopen_if_decided(&found, closer, &refused);
             }
             answer(reply, QueueOutcome::Refused(refused));
         });
@@ -108,13 +110,13 @@ impl Node {
         };
         let (node, found) = (Arc::clone(self), found.clone());
         self.close_queue(&found.clone(), only, move |closed| match closed {
-            Closed::Holds(_) => {
+            Closed::Holds(_, closer) => {
                 let command = node.removal(&found.queue);
                 let removing = Arc::clone(&node);
                 node.propose_routing(command, move |outcome| {
-                    if let Err(error) = outcome {
-                        tracing::info!(%error, "a queue that is over is not deleted yet");
-                        removing.reopen_queue(&found);
+                    if let Err(refused) = outcome {
+                        tracing::info!(%refused, "a queue that is over is not deleted yet");
+                        removing.reopen_if_decided(&found, closer, &refused);
                     }
                     done();
                 });
@@ -142,26 +144,41 @@ impl Node {
         done: impl FnOnce(Closed) + Send + 'static,
     ) {
         let (node, closing) = (Arc::clone(self), found.clone());
-        self.ask_partitions(found, &QueueCall::Close(only), move |answers| {
-            // Where this has closed nothing, somebody else may have.
+        let closer = CloserKey(self.sessions.next_key());
+        self.ask_partitions(found, &QueueCall::Close(closer, only), move |answers| {
+            // What refused to be closed is not.
             let has_closed = answers.as_ref().map_or(true, |answers| {
                 let mut answers = answers.iter();
                 answers.any(|answer| matches!(answer, QueueAnswer::Counted(_)))
             });
-            let closed = all_closed(answers);
+            let closed = all_closed(answers, closer);
             match closed {
                 Closed::StillUsed | Closed::NotEmpty | Closed::Failed(_) if has_closed => {
-                    node.reopen_queue(&closing);
+                    node.reopen_queue(&closing, closer);
                 }
-                Closed::Holds(_) | Closed::StillUsed | Closed::NotEmpty | Closed::Failed(_) => {}
+                Closed::Holds(..) | Closed::StillUsed | Closed::NotEmpty | Closed::Failed(_) => {}
             }
             done(closed);
         });
     }
 
-    /// The queue is not deleted after all. Where that cannot be told, it opens by itself in a while.
-    fn reopen_queue(self: &Arc<Self>, found: &FoundQueue) {
-        self.ask_partitions(found, &QueueCall::Reopen, |_| ());
+    /// The queue's deletion was refused. Where nobody has decided on it, it may come about yet: what
+    /// came in until then would go with it.
+    fn reopen_if_decided(
+        self: &Arc<Self>,
+        found: &FoundQueue,
+        closer: CloserKey,
+        refused: &Refused,
+    ) {
+        if !matches!(refused, Refused::Failed(_)) {
+            self.reopen_queue(found, closer);
+        }
+    }
+
+    /// That deletion does not come about after all. Where that cannot be told, it closes the queue no
+    /// longer in a while.
+    fn reopen_queue(self: &Arc<Self>, found: &FoundQueue, closer: CloserKey) {
+        self.ask_partitions(found, &QueueCall::Reopen(closer), |_| ());
     }
 }
 
@@ -173,7 +190,7 @@ fn in_use(name: ShortString, vhost: String) -> Refused {
     }
 }
 
-fn all_closed(answers: Result<Vec<QueueAnswer>, Refused>) -> Closed {
+fn all_closed(answers: Result<Vec<QueueAnswer>, Refused>, closer: CloserKey) -> Closed {
     let answers = match answers {
         Ok(answers) => answers,
         Err(refused) => return Closed::Failed(refused),
@@ -196,5 +213,5 @@ fn all_closed(answers: Result<Vec<QueueAnswer>, Refused>) -> Closed {
             }
         }
     }
-    Closed::Holds(ready_count)
+    Closed::Holds(ready_count, closer)
 }

@@ -64,8 +64,8 @@ impl Node {
                 return self.get_from_queue(group, partition, get, done);
             }
             QueueCall::Purge => QueueCommand::Purge,
-            QueueCall::Close(only) => QueueCommand::Close(only),
-            QueueCall::Reopen => QueueCommand::Reopen,
+            QueueCall::Close(closer, only) => QueueCommand::Close(closer, only),
+            QueueCall::Reopen(closer) => QueueCommand::Reopen(closer),
             QueueCall::Figures { is_use } => {
                 return self.figures_of_queue(group, partition, is_use, done);
             }
@@ -241,7 +241,7 @@ fn answer(applied: &QueueApplied) -> QueueAnswer {
         QueueApplied::NotEmpty => QueueAnswer::NotEmpty,
         QueueApplied::NotAQueue => QueueAnswer::NotAQueue,
         QueueApplied::SessionLost => QueueAnswer::SessionLost,
-        QueueApplied::TooManyConsumers => {
+        QueueApplied::TooManyConsumers | QueueApplied::TooManyDeletions => {
             QueueAnswer::Refused(crate::api::queues::Refused::Failed(ErrorKind::Overloaded))
         }
     }

@@ -282,8 +282,8 @@ impl Work {
                 | QueueCall::EndSession(_)
                 | QueueCall::Settle { .. }
                 | QueueCall::Purge
-                | QueueCall::Close(_)
-                | QueueCall::Reopen
+                | QueueCall::Close(..)
+                | QueueCall::Reopen(_)
                 | QueueCall::Figures { .. } => false,
             },
         }

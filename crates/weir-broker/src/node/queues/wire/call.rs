@@ -4,10 +4,10 @@ use crate::{
     api::queues::Held,
     encoding::{DecodeError, Reader, Writer},
     queue::{
-        QueueCall, QueueSettings,
+        CloserKey, QueueCall, QueueSettings,
         encoding::{
-            read_attach, read_close_if, read_consumer, read_session, read_settlements,
-            write_attach, write_close_if, write_consumer, write_session, write_settlements,
+            read_attach, read_close, read_consumer, read_session, read_settlements, write_attach,
+            write_close, write_consumer, write_session, write_settlements,
         },
     },
 };
@@ -57,11 +57,14 @@ pub(super) fn write(writer: &mut Writer, call: &QueueCall) {
             writer.u64(*request);
         }
         QueueCall::Purge => writer.u8(PURGE),
-        QueueCall::Close(only) => {
+        QueueCall::Close(closer, only) => {
             writer.u8(CLOSE);
-            write_close_if(writer, *only);
+            write_close(writer, *closer, *only);
         }
-        QueueCall::Reopen => writer.u8(REOPEN),
+        QueueCall::Reopen(closer) => {
+            writer.u8(REOPEN);
+            write_session(writer, &closer.0);
+        }
         QueueCall::Figures { is_use } => {
             writer.u8(FIGURES);
             writer.u8(u8::from(*is_use));
@@ -91,8 +94,11 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Result<QueueCall, DecodeError> {
             request: reader.u64()?,
         },
         PURGE => QueueCall::Purge,
-        CLOSE => QueueCall::Close(read_close_if(reader)?),
-        REOPEN => QueueCall::Reopen,
+        CLOSE => {
+            let (closer, only) = read_close(reader)?;
+            QueueCall::Close(closer, only)
+        }
+        REOPEN => QueueCall::Reopen(CloserKey(read_session(reader)?)),
         FIGURES => QueueCall::Figures {
             is_use: reader.flag()?,
         },

@@ -5,7 +5,7 @@ use crate::{
     api::queues::{Held, Refused, Settlement},
     encoding::trial,
     node::queues::stream::Chunk,
-    queue::{Attach, CloseIf, ConsumerKey, QueueFigures, settings},
+    queue::{Attach, CloseIf, CloserKey, ConsumerKey, QueueFigures, settings},
 };
 
 const SESSION: SessionKey = SessionKey {
@@ -56,11 +56,14 @@ fn calls() -> Vec<QueueCall> {
             request: 12,
         },
         QueueCall::Purge,
-        QueueCall::Close(CloseIf {
-            is_unused: false,
-            is_empty: true,
-        }),
-        QueueCall::Reopen,
+        QueueCall::Close(
+            CloserKey(SESSION),
+            CloseIf {
+                is_unused: false,
+                is_empty: true,
+            },
+        ),
+        QueueCall::Reopen(CloserKey(SESSION)),
         QueueCall::Figures { is_use: true },
     ]
 }
