@@ -26,6 +26,8 @@ const MAX_SINGLE_SYNCS: usize = 32;
 pub(crate) struct Flush<'a> {
     disk: &'a Arc<dyn Disk>,
     now_ms: i64,
+    /// What is written outlives the process.
+    syncs: bool,
     sync_everything: bool,
     buffer: AlignedBuf,
     /// Files written to, and their length before, in bytes.
@@ -39,12 +41,19 @@ impl<'a> Flush<'a> {
         Self {
             disk,
             now_ms: clock.now().0,
+            syncs: true,
             sync_everything: false,
             buffer: AlignedBuf::default(),
             touched: Vec::new(),
             unsynced: Vec::new(),
             unsynced_dirs: BTreeSet::new(),
         }
+    }
+
+    /// Leaves what is written to the page cache: it ends with the process.
+    pub(crate) fn without_sync(mut self) -> Self {
+        self.syncs = false;
+        self
     }
 
     /// Flushes all jobs, or takes back what was written.
@@ -62,7 +71,9 @@ impl<'a> Flush<'a> {
             .map(|job| Ok((job.partition.id(), self.flush_one(job)?)))
             .collect::<Result<Vec<_>, FlushError>>()
             .and_then(|manifests| {
-                self.sync()?;
+                if self.syncs {
+                    self.sync()?;
+                }
                 Ok(manifests)
             });
         if let Err(FlushError::Full { path }) = &flushed {
@@ -190,7 +201,7 @@ impl<'a> Flush<'a> {
         let written = writer.finish()?;
         segments.push(written.meta);
         self.buffer = written.buffer;
-        if !self.sync_everything {
+        if self.syncs && !self.sync_everything {
             self.unsynced.extend(written.files);
         }
         Ok(())

@@ -9,6 +9,26 @@ pub struct GroupId(pub u32);
 impl GroupId {
     /// The group that holds nodes, topics and placement.
     pub const METADATA: Self = Self(0);
+    /// Where the numbers of transient groups begin, in the range of a partition's index.
+    const TRANSIENT_BASE: u32 = PartitionId::MAX_INDEX_COUNT / 2;
+
+    /// The group of what ends with a run of the node: each node has one of its own. `None` for
+    /// nodes from number 8,388,608 on, which have none.
+    pub fn transient(node: NodeId) -> Option<Self> {
+        let node = u32::try_from(node.0).ok()?;
+        (node < Self::TRANSIENT_BASE).then(|| Self(Self::TRANSIENT_BASE + node))
+    }
+
+    /// The node whose transient group this is; `None`: it is no such group.
+    pub fn transient_node(self) -> Option<NodeId> {
+        let node = self.0.checked_sub(Self::TRANSIENT_BASE)?;
+        Some(NodeId(u64::from(node)))
+    }
+
+    /// Whether the group ends with a run of its node.
+    pub fn is_transient(self) -> bool {
+        self.0 >= Self::TRANSIENT_BASE
+    }
 }
 
 /// A node of the cluster. Never 0: raft-rs reserves it.
@@ -130,6 +150,19 @@ mod tests {
             (id.topic_serial(), id.index()),
             (7, PartitionId::MAX_INDEX_COUNT - 1)
         );
+    }
+
+    #[test]
+    fn a_transient_group_is_its_nodes_and_its_number_is_a_partitions_index() {
+        let last = NodeId((1 << 23) - 1);
+        for node in [NodeId(1), last] {
+            let group = GroupId::transient(node).unwrap();
+            assert_eq!(group.transient_node(), Some(node));
+            assert!(group.is_transient() && group.0 < PartitionId::MAX_INDEX_COUNT);
+        }
+        assert_eq!(GroupId::transient(NodeId(last.0 + 1)), None);
+        assert_eq!(GroupId(256).transient_node(), None);
+        assert!(!GroupId::METADATA.is_transient());
     }
 
     #[test]

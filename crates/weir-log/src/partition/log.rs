@@ -4,6 +4,7 @@ mod epochs;
 mod latest;
 mod refers;
 mod take_over;
+mod unneeded;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -26,6 +26,8 @@ use crate::{
 pub struct StoreConfig {
     /// Memory for recent batches, in bytes.
     pub tail_budget_bytes: u64,
+    /// Memory for batches of transient partitions, in bytes.
+    pub transient_budget_bytes: u64,
     /// Threads for cold reads. 0: none, [`PartitionStore::run_cold`] is called instead.
     pub cold_thread_count: usize,
     /// Most cold reads and lookups that wait for a thread.
@@ -42,6 +44,7 @@ impl Default for StoreConfig {
     fn default() -> Self {
         Self {
             tail_budget_bytes: 256 << 20,
+            transient_budget_bytes: 256 << 20,
             cold_thread_count: 4,
             cold_queue_count: 4096,
             open_file_count: 1000,
@@ -85,11 +88,27 @@ pub struct PartitionStore {
     disk: Arc<dyn Disk>,
     clock: Arc<dyn Clock>,
     budget: Arc<TailBudget>,
+    /// Of transient partitions, which leave nothing to the others' budget and take nothing from it.
+    transient_budget: Arc<TailBudget>,
     files: SegmentFiles,
     pool: ColdPool,
     /// A mutex: groups' workers add and remove, the flusher looks up; never on the way of a
     /// message.
-    partitions: Mutex<BTreeMap<PartitionId, Arc<PartitionLog>>>,
+    partitions: Mutex<Partitions>,
+}
+
+#[derive(Default)]
+struct Partitions {
+    all: BTreeMap<PartitionId, Arc<PartitionLog>>,
+    /// Those of them that end with the node's run.
+    transient: BTreeSet<PartitionId>,
+}
+
+impl Partitions {
+    fn remove(&mut self, id: PartitionId) -> Option<Arc<PartitionLog>> {
+        self.transient.remove(&id);
+        self.all.remove(&id)
+    }
 }
 
 impl PartitionStore {
@@ -100,8 +119,9 @@ impl PartitionStore {
             disk,
             clock,
             budget: TailBudget::new(config.tail_budget_bytes),
+            transient_budget: TailBudget::new(config.transient_budget_bytes),
             pool: ColdPool::start(config.cold_thread_count, config.cold_queue_count),
-            partitions: Mutex::new(BTreeMap::new()),
+            partitions: Mutex::default(),
         })
     }
 
@@ -109,11 +129,42 @@ impl PartitionStore {
     /// default manifest). Touches no file. Replaces the partition where it was there.
     pub fn partition(&self, id: PartitionId, manifest: PartitionManifest) -> Arc<PartitionLog> {
         let partition = PartitionLog::new(id, manifest, Arc::clone(&self.budget));
-        let replaced = self.lock().insert(id, Arc::clone(&partition));
+        self.add(&partition, false);
+        partition
+    }
+
+    /// Adds a partition that ends with the node's run: no checkpoint ever names it, and its
+    /// segments are never synced. [`PartitionStore::remove_unknown`] removes them at the next
+    /// start.
+    pub fn transient_partition(&self, id: PartitionId) -> Arc<PartitionLog> {
+        let manifest = PartitionManifest::default();
+        let partition = PartitionLog::new(id, manifest, Arc::clone(&self.transient_budget));
+        self.add(&partition, true);
+        partition
+    }
+
+    /// The partitions that end with the node's run.
+    pub fn transient_partitions(&self) -> Vec<Arc<PartitionLog>> {
+        let partitions = self.lock();
+        let found = partitions.transient.iter();
+        let found = found.filter_map(|id| partitions.all.get(id).cloned());
+        found.collect()
+    }
+
+    fn add(&self, partition: &Arc<PartitionLog>, is_transient: bool) {
+        let replaced = {
+            let mut partitions = self.lock();
+            let replaced = partitions.remove(partition.id());
+            if is_transient {
+                partitions.transient.insert(partition.id());
+            }
+            let added = Arc::clone(partition);
+            partitions.all.insert(partition.id(), added);
+            replaced
+        };
         if let Some(replaced) = replaced {
             self.forget(&replaced);
         }
-        partition
     }
 
     /// Counts a buffer that batches are slices of, such as a Raft entry, against the tail's
@@ -122,9 +173,14 @@ impl PartitionStore {
         self.budget.pin(buffer_bytes, batch_count)
     }
 
+    /// The same for batches of transient partitions.
+    pub fn pin_transient(&self, buffer_bytes: usize, batch_count: usize) -> Arc<TailPin> {
+        self.transient_budget.pin(buffer_bytes, batch_count)
+    }
+
     /// Removes a partition and its files. To be called once no checkpoint names it.
     pub fn drop_partition(&self, id: PartitionId) -> io::Result<()> {
-        let dropped = self.lock().remove(&id);
+        let dropped = self.lock().remove(id);
         if let Some(dropped) = dropped {
             self.forget(&dropped);
         }
@@ -133,7 +189,7 @@ impl PartitionStore {
 
     /// Forgets a partition; its files stay until [`PartitionStore::drop_partition`].
     pub fn close_partition(&self, partition: &PartitionLog) {
-        let dropped = self.lock().remove(&partition.id());
+        let dropped = self.lock().remove(partition.id());
         if let Some(dropped) = dropped {
             self.forget(&dropped);
         }
@@ -176,13 +232,23 @@ impl PartitionStore {
         Flush::new(&self.disk, self.clock.as_ref()).run(jobs)
     }
 
+    /// The same for transient partitions, whose segments are not synced: what it returns may be
+    /// taken over at once.
+    pub fn spill(
+        &self,
+        jobs: &[FlushJob],
+    ) -> Result<Vec<(PartitionId, PartitionManifest)>, FlushError> {
+        let flush = Flush::new(&self.disk, self.clock.as_ref());
+        flush.without_sync().run(jobs)
+    }
+
     /// Takes over what [`PartitionStore::flush`] returned, once it is in a durable checkpoint:
     /// batches may leave memory, files no longer named are removed. A flush whose checkpoint
     /// certainly was not stored may be repeated instead; if that is not certain, the node must
     /// stop.
     pub fn installed(&self, manifests: Vec<(PartitionId, PartitionManifest)>) {
         for (id, manifest) in manifests {
-            let partition = self.lock().get(&id).cloned();
+            let partition = self.lock().all.get(&id).cloned();
             if let Some(partition) = partition {
                 for segment in partition.install(manifest) {
                     self.files.remove(SegmentKey::new(id, &segment));
@@ -190,6 +256,7 @@ impl PartitionStore {
             }
         }
         self.budget.evict();
+        self.transient_budget.evict();
     }
 
     /// Reads from segments on the pool. `done` is called once: on a thread of the pool, or on
@@ -253,12 +320,22 @@ impl PartitionStore {
         }
     }
 
-    /// Bytes of batches that no installed manifest covers.
+    /// Bytes of batches that no installed manifest covers, without those of transient partitions.
     pub fn unflushed_bytes(&self) -> u64 {
         self.budget.unflushed_bytes()
     }
 
-    /// Bytes that tails keep in memory.
+    /// Bytes of transient partitions' batches that no segment has.
+    pub fn transient_unflushed_bytes(&self) -> u64 {
+        self.transient_budget.unflushed_bytes()
+    }
+
+    /// Bytes that tails of transient partitions keep in memory.
+    pub fn transient_bytes(&self) -> u64 {
+        self.transient_budget.used_bytes()
+    }
+
+    /// Bytes that tails keep in memory, without those of transient partitions.
     pub fn tail_bytes(&self) -> u64 {
         self.budget.used_bytes()
     }
@@ -280,7 +357,7 @@ impl PartitionStore {
         &self.files
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<PartitionId, Arc<PartitionLog>>> {
+    fn lock(&self) -> MutexGuard<'_, Partitions> {
         self.partitions
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -7,3 +7,4 @@ mod tail;
 mod take_over;
 mod threads;
 mod times;
+mod transient;

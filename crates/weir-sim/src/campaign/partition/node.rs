@@ -38,6 +38,7 @@ impl Node {
             .map_or_else(|| Ok(Manifests::new()), |saved| decode(&saved.body))?;
         let config = StoreConfig {
             tail_budget_bytes: plan.tail_budget_bytes,
+            transient_budget_bytes: 0,
             cold_thread_count: 0,
             cold_queue_count: 16,
             open_file_count: plan.open_file_count,
