@@ -8,6 +8,7 @@
 mod cleanup;
 mod forget;
 mod requests;
+mod spill;
 
 use std::{
     collections::BTreeMap,
@@ -80,6 +81,8 @@ pub(crate) struct CheckpointState {
     arrived: Condvar,
     /// The disk was full at the last try.
     is_full: AtomicBool,
+    /// The disk was full when transient partitions were last spilled.
+    pub(crate) is_spill_full: AtomicBool,
 }
 
 /// One per node.
@@ -106,6 +109,7 @@ pub(crate) struct Checkpointer {
     retry_at: Option<Millis>,
     next_cleanup: Option<Millis>,
     forgetting: forget::Forgetting,
+    spilling: spill::Spilling,
 }
 
 impl CheckpointState {
@@ -147,6 +151,7 @@ impl Checkpointer {
             retry_at: None,
             next_cleanup: None,
             forgetting: forget::Forgetting::default(),
+            spilling: spill::Spilling::default(),
         }
     }
 
@@ -181,6 +186,7 @@ impl Checkpointer {
     fn try_turn(&mut self) -> Result<(), CheckpointFailed> {
         self.forget_deleted();
         self.clean_up()?;
+        self.spill()?;
         if self.awaited_count == 0 && self.pending.is_empty() {
             self.serve_requests()?;
             if self.is_due() {

@@ -125,6 +125,11 @@ impl Engine {
         Arc::clone(&self.node)
     }
 
+    /// Looks at the node for people.
+    pub fn observer(&self) -> Observer {
+        Observer::new(Arc::clone(&self.node), Arc::clone(&self.queue))
+    }
+
     /// One round of everything, on this thread. `true`: something was done, another round may
     /// find more.
     pub fn step(&mut self) -> Result<bool, NodeFailed> {

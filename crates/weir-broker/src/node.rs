@@ -32,7 +32,7 @@ mod transactions;
 
 use std::sync::{Arc, Mutex, atomic::AtomicU32};
 
-use weir_log::{Clock, Disk, Entropy, Millis, PartitionManifest, partition::PartitionLog};
+use weir_log::{Clock, Disk, Entropy, Millis, partition::PartitionLog};
 use weir_model::{ErrorKind, GroupId, NodeId, PartitionId};
 use weir_raft::{Context, Done, GroupStatus, Handle, Input, NotCommitted};
 
@@ -72,6 +72,10 @@ pub struct Node {
     pub(crate) handles: Vec<Handle<Machine>>,
     /// By group id.
     pub(crate) statuses: Vec<Arc<GroupStatus>>,
+    /// Of this node's transient group; blank where it has none.
+    pub(crate) transient_status: Arc<GroupStatus>,
+    /// Of groups of which this node has nothing: other nodes' transient groups.
+    no_status: GroupStatus,
     pub(crate) purgatory: Arc<Purgatory>,
     pub(crate) steward: StewardState,
     /// A mutex: taken a few times a second.
@@ -108,6 +112,7 @@ pub(crate) struct NodeParts {
     pub(crate) topology: Arc<MetadataView>,
     pub(crate) handles: Vec<Handle<Machine>>,
     pub(crate) statuses: Vec<Arc<GroupStatus>>,
+    pub(crate) transient_status: Arc<GroupStatus>,
 }
 
 impl Node {
@@ -124,6 +129,7 @@ impl Node {
             topology,
             handles,
             statuses,
+            transient_status,
         } = parts;
         peers.set_addresses(&identity.addresses);
         let known = Mutex::new(Known::new(&identity));
@@ -144,6 +150,8 @@ impl Node {
             topology,
             handles,
             statuses,
+            transient_status,
+            no_status: GroupStatus::default(),
             purgatory: Arc::default(),
             steward: StewardState::default(),
             producer_ids: Mutex::default(),
@@ -194,9 +202,11 @@ impl Node {
                 .all(|group| self.leader_of(group).is_some())
     }
 
-    /// Whether this node leads the group.
+    /// Whether this node leads the group. Its transient group takes nothing before what ended with
+    /// earlier runs is gone: others could take its partitions for those that they knew.
     pub(crate) fn leads(&self, group: GroupId) -> bool {
-        self.status(group).leader() == Some(self.config.node)
+        let leads = self.status(group).leader() == Some(self.config.node);
+        leads && (!group.is_transient() || self.run.has_begun())
     }
 
     /// Answers every request that waits for more, so that connections can end.
@@ -291,8 +301,7 @@ impl Node {
     }
 
     fn log_of(&self, route: &Route) -> Arc<PartitionLog> {
-        let manifest = PartitionManifest::default();
-        self.env.open_partition(route.partition, manifest)
+        self.env.open_partition(route.group, route.partition)
     }
 
     /// Whether the leader epoch that the client knows is this node's; -1: it does not say.
@@ -313,7 +322,24 @@ impl Node {
     }
 
     pub(crate) fn status(&self, group: GroupId) -> &GroupStatus {
+        if group.is_transient() {
+            return match self.transient_group() == Some(group) {
+                true => &self.transient_status,
+                false => &self.no_status,
+            };
+        }
         &self.statuses[usize::try_from(group.0).expect("a u32 fits")]
+    }
+
+    /// The group of what ends with this node's run.
+    pub(crate) fn transient_group(&self) -> Option<GroupId> {
+        GroupId::transient(self.id())
+    }
+
+    /// The groups of which this node may lead partitions: all but the metadata's.
+    pub(crate) fn groups_with_partitions(&self) -> impl Iterator<Item = GroupId> + use<> {
+        let shards = (1..=self.config.shard_count).map(GroupId);
+        shards.chain(self.transient_group())
     }
 
     fn leader_epoch(&self, topic: &TopicRef, index: i32) -> i32 {

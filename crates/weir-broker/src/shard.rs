@@ -35,7 +35,7 @@ use weir_log::{
     partition::{PartitionLog, PartitionStore},
 };
 use weir_model::{GroupId, Offset, PartitionId};
-use weir_raft::Handle;
+use weir_raft::{Handle, Lifetime};
 
 pub(crate) use self::hold::{Held, Question};
 pub(crate) use self::{
@@ -76,6 +76,8 @@ pub(crate) struct ShardEnv {
     pub(crate) handle: Handle<Machine>,
     /// Set once the node is put together, before any group runs.
     pub(crate) node: Arc<OnceLock<Weak<Node>>>,
+    /// Whether the shard's state outlives the node's run.
+    pub(crate) lifetime: Lifetime,
     pub(crate) seeded: Seeded,
 }
 

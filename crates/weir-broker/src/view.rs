@@ -35,6 +35,8 @@ const FENCED_AFTER_MS: u64 = 9_000;
 /// Longest time that a node is doubted for, in ms: by then it is lost, or was heard of again.
 const DOUBT_MS: u64 = 1_000;
 const GROUP_MIN_BYTES: usize = 4 + 8 + 8 + 8 + 4 * 4 + 1 + 4;
+/// The term of transient groups: of each run the first, and the only one.
+const TRANSIENT_TERM: Term = Term(1);
 const FOLLOWER_BYTES: usize = 8 + 8 + 1 + 1;
 /// Longest beacon that is read, in bytes.
 const MAX_BEACON_BYTES: usize = 64 << 10;
@@ -270,6 +272,9 @@ impl Node {
     /// The newer of what this node's replica and what its leader say. A leader that is away leads
     /// nobody here.
     fn choose(&self, group: GroupId, others: &ClusterState) -> Arc<GroupView> {
+        if let Some(node) = group.transient_node() {
+            return self.transient_view(group, node, others);
+        }
         let mut view = self.newest(group, others.groups.get(&group));
         let is_away = |leader| leader != self.id() && others.is_away(leader, self.elapsed());
         if view.leader.is_some_and(is_away) {
@@ -278,6 +283,29 @@ impl Node {
             view.followers.clear();
         }
         view
+    }
+
+    /// A transient group is its node's as long as that is there; no beacon has to say so.
+    fn transient_view(
+        &self,
+        group: GroupId,
+        node: NodeId,
+        others: &ClusterState,
+    ) -> Arc<GroupView> {
+        let is_there = match others.nodes.get(&node) {
+            _ if node == self.id() => self.leads(group),
+            Some(health) => health.is_up && !others.is_away(node, self.elapsed()),
+            None => false,
+        };
+        Arc::new(GroupView {
+            term: TRANSIENT_TERM,
+            leader: is_there.then_some(node),
+            members: Members {
+                voters: vec![node],
+                ..Members::default()
+            },
+            ..GroupView::default()
+        })
     }
 
     fn newest(&self, group: GroupId, known: Option<&Arc<GroupView>>) -> Arc<GroupView> {

@@ -30,7 +30,7 @@ mod members;
 mod open;
 mod view;
 
-pub use self::open::GroupSeed;
+pub use self::open::{GroupSeed, Lifetime};
 use self::{catch_up::CatchUp, liveness::Liveness, view::Viewed};
 
 type Waiters<O> = Vec<Option<Done<O>>>;
@@ -53,6 +53,7 @@ pub(crate) struct Output {
 
 pub(crate) struct Group<S: StateMachine> {
     id: GroupId,
+    lifetime: Lifetime,
     config: Config,
     raw: RawNode<GroupLog>,
     machine: S,
@@ -96,6 +97,10 @@ pub(crate) struct Group<S: StateMachine> {
 }
 
 impl<S: StateMachine> Group<S> {
+    pub(crate) fn lifetime(&self) -> Lifetime {
+        self.lifetime
+    }
+
     pub(crate) fn status(&self) -> Arc<GroupStatus> {
         Arc::clone(&self.status)
     }
@@ -355,15 +360,9 @@ impl<S: StateMachine> Group<S> {
         // A commit index alone is not worth a sync: it travels with the next entries, and is
         // found again without it.
         if ready.must_sync() {
-            self.store_hard_state(self.raw.raft.raft_log.committed, out);
-            if !entries.is_empty() {
-                let entries = entries.iter().map(convert::to_wal).collect();
-                out.records.push(WalRecord::Entries {
-                    group: self.id,
-                    entries,
-                });
+            if self.lifetime == Lifetime::Durable {
+                self.submit(number, &entries, out);
             }
-            out.readies.push((self.id, number));
             self.submitted = number;
             self.follow_promise();
         }
@@ -381,12 +380,28 @@ impl<S: StateMachine> Group<S> {
         self.raw.mut_store().append(entries);
         let own_number = ready.number();
         self.raw.advance_append_async(ready);
+        if self.lifetime == Lifetime::Transient && self.persisted < self.submitted {
+            self.persisted(self.submitted, out);
+        }
         if self.persisted == self.submitted {
             // raft-rs keeps a record of each ready until then, also of those without a write: a
             // group that only sends heartbeats would collect them without end.
             self.raw.on_persist_ready(own_number);
         }
         committed
+    }
+
+    /// Hands a ready's entries and hard state over to be written.
+    fn submit(&self, number: u64, entries: &[Entry], out: &mut Output) {
+        self.store_hard_state(self.raw.raft.raft_log.committed, out);
+        if !entries.is_empty() {
+            let entries = entries.iter().map(convert::to_wal).collect();
+            out.records.push(WalRecord::Entries {
+                group: self.id,
+                entries,
+            });
+        }
+        out.readies.push((self.id, number));
     }
 
     fn follow_promise(&mut self) {

@@ -103,6 +103,14 @@ impl GroupLog {
         }
     }
 
+    /// Forgets the entries up to `index`, whether a checkpoint covers them or not: nobody will ask
+    /// for them.
+    pub(crate) fn let_go(&mut self, index: u64) {
+        while let Some(first) = self.entries.pop_front_if(|first| first.index <= index) {
+            (self.floor_index, self.floor_term) = (first.index, first.term);
+        }
+    }
+
     /// The entries after `index`, where the entry at `index` has `term`; none otherwise.
     pub(crate) fn entries_after(&self, index: u64, term: u64) -> Vec<Entry> {
         let fits = index <= self.last() && self.term(index).is_ok_and(|known| known == term);
@@ -262,6 +270,14 @@ mod tests {
         assert_eq!((log.first_index().unwrap(), log.term(7).unwrap()), (8, 1));
         assert!(read(&log, 7, 9, None).is_err());
         assert!(log.term(9).is_err());
+    }
+
+    #[test]
+    fn entries_that_nobody_will_ask_for_go_without_a_checkpoint() {
+        let mut log = log();
+        log.let_go(7);
+        assert_eq!((log.first_index().unwrap(), log.term(7).unwrap()), (8, 1));
+        assert_eq!(read(&log, 8, 9, None).unwrap(), [8]);
     }
 
     #[test]

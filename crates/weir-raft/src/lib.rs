@@ -32,7 +32,7 @@ pub use buffers::{BufferPool, MAX_POOLED_BYTES, MIN_POOLED_BYTES, PooledBuf};
 pub use command::{Command, Done};
 pub use conf::{MAX_MEMBERS_COUNT, MemberChange, Members};
 pub use error::{ApplyError, FoundError, NotCommitted};
-pub use group::GroupSeed;
+pub use group::{GroupSeed, Lifetime};
 pub use inbox::{Handle, Input};
 pub use machine::{Context, StateMachine, Visit};
 pub use moment::Moment;

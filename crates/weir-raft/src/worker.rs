@@ -13,7 +13,7 @@ use weir_model::{GroupId, NodeId};
 
 use crate::{
     ApplyError, BufferPool, Command, Done, FoundError, GroupSeed, GroupStatus, Handle, Input,
-    Moment, NotCommitted, SnapshotPort, StateMachine,
+    Lifetime, Moment, NotCommitted, SnapshotPort, StateMachine,
     group::{Group, Output},
     peer::PeerMessage,
 };
@@ -35,8 +35,8 @@ pub struct WorkerConfig {
     pub buffers: Arc<BufferPool>,
     /// Takes up checkpoints that leaders offer to this node.
     pub snapshots: Arc<dyn SnapshotPort>,
-    /// What becomes of new proposals at the moment.
-    pub admit: Box<dyn Fn() -> Admission + Send>,
+    /// What becomes of new proposals to groups of that lifetime at the moment.
+    pub admit: Box<dyn Fn(Lifetime) -> Admission + Send>,
 }
 
 /// What becomes of proposals.
@@ -202,9 +202,16 @@ impl<S: StateMachine> Worker<S> {
         let mut inputs = std::mem::take(&mut self.inputs);
         inputs.append(&mut self.held);
         self.handle.drain(&mut inputs);
-        let admission = self.admission();
+        let (durable, transient) = (
+            self.admission(Lifetime::Durable),
+            self.admission(Lifetime::Transient),
+        );
         let mut result = Ok(());
         for input in inputs.drain(..) {
+            let admission = match self.lifetime_of(&input) {
+                Lifetime::Durable => durable,
+                Lifetime::Transient => transient,
+            };
             let outcome = match (input, admission) {
                 (Input::Propose { done, .. }, Err(why)) => {
                     if let Some(done) = done {
@@ -224,11 +231,20 @@ impl<S: StateMachine> Worker<S> {
         result
     }
 
-    fn admission(&self) -> Result<Admission, NotCommitted> {
+    /// Of the group that is to take a proposal.
+    fn lifetime_of(&self, input: &Input<S>) -> Lifetime {
+        let group = match input {
+            Input::Propose { group, .. } => self.groups.get(group),
+            _ => None,
+        };
+        group.map(Group::lifetime).unwrap_or_default()
+    }
+
+    fn admission(&self, lifetime: Lifetime) -> Result<Admission, NotCommitted> {
         if self.stopping {
             return Err(NotCommitted::ShuttingDown);
         }
-        match (self.config.admit)() {
+        match (self.config.admit)(lifetime) {
             Admission::Refuse => Err(NotCommitted::StorageFull),
             admission @ (Admission::Take | Admission::Hold) => Ok(admission),
         }

@@ -175,7 +175,7 @@ impl TakeOver {
             }
         };
         for (at, stored) in body.partitions.iter().enumerate() {
-            let log = world.node.env.open_partition(stored.id, Default::default());
+            let log = world.node.env.open_partition(self.offer.group, stored.id);
             let place = world.node.stored_as(stored.id);
             let missing = match log.missing(&stored.manifest, stored.manifest.start) {
                 Ok(missing) => missing,

@@ -7,7 +7,7 @@ use weir_log::{
     compaction::{self, Compaction, CompactionPolicy, MAX_KEY_MAP_BYTES},
     retention::{self, RetentionPolicy},
 };
-use weir_model::{GroupId, Offset, PartitionId};
+use weir_model::{GroupId, Offset};
 use weir_raft::{Context, Input};
 
 use super::{CheckpointFailed, Checkpointer};
@@ -33,8 +33,8 @@ impl Checkpointer {
         }
         let topology = self.node.topology.load_full();
         for log in self.node.env.registry.all() {
-            if group_of_bodies(log.id()).is_some() {
-                self.drop_dead_bodies(&log)?;
+            if let Some(group) = group_of_bodies(log.id()) {
+                self.drop_dead_bodies(&log, group)?;
                 continue;
             }
             let topic = topology.by_serial(log.id().topic_serial());
@@ -45,7 +45,7 @@ impl Checkpointer {
                 continue;
             };
             self.retain(&log, topic, group);
-            self.compact(&log, topic)?;
+            self.compact(&log, topic, group)?;
         }
         Ok(())
     }
@@ -69,7 +69,9 @@ impl Checkpointer {
             .retention_bytes
             .is_some_and(|limit| log.size_bytes() > limit);
         let is_unflushed = log.end_offset() > log.manifest().end();
-        self.is_hurried |= is_unflushed && (is_too_old || is_too_long);
+        if is_unflushed && (is_too_old || is_too_long) {
+            self.want_segments(group);
+        }
         let start = log.start_offset();
         if let Some(start) = retention::new_start(&log.manifest(), start, policy, now) {
             self.trim(log, group, start);
@@ -84,13 +86,30 @@ impl Checkpointer {
             command,
             done: None,
         });
-        self.is_forced = true;
+        self.want_flush(group);
+    }
+
+    /// What groups of that kind have in memory goes to segments soon.
+    fn want_segments(&mut self, group: GroupId) {
+        match group.is_transient() {
+            true => self.spilling.is_wanted = true,
+            false => self.is_hurried = true,
+        }
+    }
+
+    /// The same, also where nothing was applied meanwhile.
+    fn want_flush(&mut self, group: GroupId) {
+        match group.is_transient() {
+            true => self.spilling.is_wanted = true,
+            false => self.is_forced = true,
+        }
     }
 
     fn compact(
         &mut self,
         log: &Arc<PartitionLog>,
         topic: &TopicRecord,
+        group: GroupId,
     ) -> Result<(), CheckpointFailed> {
         if !topic.settings.cleanup_policy.compact {
             return Ok(());
@@ -100,7 +119,9 @@ impl Checkpointer {
         // however little it is.
         let roll_ms = topic.settings.roll_ms();
         let is_over = |time_ms| time_ms >= 0 && now.since(Millis(time_ms)) >= roll_ms;
-        self.is_hurried |= log.oldest_unflushed_ms().is_some_and(is_over);
+        if log.oldest_unflushed_ms().is_some_and(is_over) {
+            self.want_segments(group);
+        }
         let policy = CompactionPolicy {
             delete_retention_ms: topic.settings.delete_retention_ms,
             min_dirty_percent: topic.settings.min_dirty_percent,
@@ -111,17 +132,23 @@ impl Checkpointer {
             now,
         };
         let done = compaction::run(&self.node.env.store, log, policy);
-        self.compacted(log, done)
+        self.compacted(log, group, done)
     }
 
     /// Lets go of bodies on the disk that nobody refers to.
-    fn drop_dead_bodies(&mut self, log: &Arc<PartitionLog>) -> Result<(), CheckpointFailed> {
+    fn drop_dead_bodies(
+        &mut self,
+        log: &Arc<PartitionLog>,
+        group: GroupId,
+    ) -> Result<(), CheckpointFailed> {
         let start = log.start_offset();
         let manifest = log.manifest();
         let dead = manifest.segments[..manifest.segment_at(start)].iter();
-        self.is_hurried |= dead.map(|segment| segment.size_bytes).sum::<u64>() > 0;
+        if dead.map(|segment| segment.size_bytes).sum::<u64>() > 0 {
+            self.want_segments(group);
+        }
         let known = self.state.lock().bodies.remove(&log.id());
-        self.ask_for_bodies(log.id());
+        self.ask_for_bodies(group);
         let Some(live) = known else {
             return Ok(());
         };
@@ -132,14 +159,11 @@ impl Checkpointer {
             // There may be more, once this is in a checkpoint.
             self.next_cleanup = Some(self.node.elapsed());
         }
-        self.compacted(log, done)
+        self.compacted(log, group, done)
     }
 
     /// Asks the group for the bodies that are not dead, for the next look.
-    fn ask_for_bodies(&self, bodies: PartitionId) {
-        let Some(group) = group_of_bodies(bodies) else {
-            return;
-        };
+    fn ask_for_bodies(&self, group: GroupId) {
         let state = Arc::clone(&self.state);
         let visit = Box::new(
             move |machine: &mut Machine, _: &mut Context<'_, AppliedOutcome>| {
@@ -157,6 +181,7 @@ impl Checkpointer {
     fn compacted(
         &mut self,
         log: &Arc<PartitionLog>,
+        group: GroupId,
         done: Result<Compaction, FlushError>,
     ) -> Result<(), CheckpointFailed> {
         match done {
@@ -167,7 +192,7 @@ impl Checkpointer {
                 ..
             }) => {
                 tracing::info!(partition = %log.id(), before_bytes, after_bytes, "compaction");
-                self.is_forced = true;
+                self.want_flush(group);
                 Ok(())
             }
             // Compaction can wait: for space, or until damage is mended.

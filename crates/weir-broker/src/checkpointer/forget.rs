@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use weir_log::Millis;
-use weir_model::GroupId;
 use weir_raft::{Context, Input};
 
 use super::Checkpointer;
@@ -60,7 +59,7 @@ impl Checkpointer {
     }
 
     fn tell_shards(&self, topology: &Arc<Topology>, include_offsets: bool) {
-        for group in (1..=self.node.config.shard_count).map(GroupId) {
+        for group in self.node.groups_with_partitions() {
             if !self.node.leads(group) {
                 continue;
             }

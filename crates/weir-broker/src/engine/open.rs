@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, OnceLock, Weak},
+    sync::{Arc, OnceLock, Weak, atomic::Ordering},
 };
 
 use bytes::Bytes;
@@ -12,7 +12,7 @@ use weir_log::{
 };
 use weir_model::{GroupId, Term};
 use weir_raft::{
-    Admission, BufferPool, GroupSeed, GroupStatus, Handle, Members, Worker, WorkerConfig,
+    Admission, BufferPool, GroupSeed, GroupStatus, Handle, Lifetime, Members, Worker, WorkerConfig,
 };
 
 use super::{Engine, OpenError};
@@ -50,6 +50,7 @@ struct Opening {
     handles: Vec<Handle<Machine>>,
     workers: Vec<Worker<Machine>>,
     statuses: Vec<Arc<GroupStatus>>,
+    transient_status: Arc<GroupStatus>,
 }
 
 impl Engine {
@@ -82,6 +83,7 @@ impl Engine {
         let mut opening = Opening::new(config, entropy, store, &queue, &checkpoint_state);
         opening.open_groups(loaded, recovered)?;
         opening.remove_leftovers()?;
+        opening.open_transient_group()?;
         for (group, index) in &saved {
             queue.release(*group, *index);
         }
@@ -146,6 +148,7 @@ impl Opening {
             checkpoint_state: Arc::clone(state),
             handles,
             statuses: Vec::new(),
+            transient_status: Arc::default(),
         }
     }
 
@@ -168,6 +171,36 @@ impl Opening {
         }
     }
 
+    /// The group of what ends with this run, which begins empty.
+    fn open_transient_group(&mut self) -> Result<(), OpenError> {
+        let Some(group) = GroupId::transient(self.config.node) else {
+            return Ok(());
+        };
+        let worker = self.worker_of(group);
+        let env = self.env(worker, Lifetime::Transient);
+        let shard = Shard::empty(group, env, self.config.groups);
+        let seed = GroupSeed {
+            group,
+            lifetime: Lifetime::Transient,
+            members: Members {
+                voters: vec![self.config.node],
+                ..Members::default()
+            },
+            checkpoint: (0, Term(0)),
+            snapshot: None,
+            recovered: RecoveredGroup::default(),
+            machine: Machine::Shard(Box::new(shard)),
+            election_seed: self.entropy.next_u64(),
+        };
+        self.transient_status = self.workers[worker].add_group(seed)?;
+        Ok(())
+    }
+
+    fn worker_of(&self, group: GroupId) -> usize {
+        let worker = group.0 % self.config.worker_count;
+        usize::try_from(worker).expect("a u32 fits")
+    }
+
     fn open_group(
         &mut self,
         group: GroupId,
@@ -183,13 +216,13 @@ impl Opening {
             }
             None => ((0, Term(0)), Members::default(), None),
         };
-        let worker = group.0 % self.config.worker_count;
-        let worker = usize::try_from(worker).expect("a u32 fits");
+        let worker = self.worker_of(group);
         let machine = self
             .machine(group, worker, body.as_ref())
             .map_err(damaged)?;
         let seed = GroupSeed {
             group,
+            lifetime: Lifetime::Durable,
             members,
             checkpoint: at,
             snapshot: body,
@@ -214,7 +247,7 @@ impl Opening {
                 .map(|host| Machine::Metadata(Box::new(host)))
                 .map_err(|error| error.to_string());
         }
-        let (env, config) = (self.env(worker), self.config.groups);
+        let (env, config) = (self.env(worker, Lifetime::Durable), self.config.groups);
         let shard = match body {
             Some(body) => {
                 Shard::restore(group, env, config, body).map_err(|error| error.to_string())?
@@ -224,7 +257,7 @@ impl Opening {
         Ok(Machine::Shard(Box::new(shard)))
     }
 
-    fn env(&self, worker: usize) -> ShardEnv {
+    fn env(&self, worker: usize, lifetime: Lifetime) -> ShardEnv {
         ShardEnv {
             store: Arc::clone(&self.store),
             registry: Arc::clone(&self.registry),
@@ -233,6 +266,7 @@ impl Opening {
             checkpoints: Arc::clone(&self.checkpoint_state),
             topology: Arc::clone(&self.topology),
             handle: self.handles[worker].clone(),
+            lifetime,
             seeded: Seeded::of(&self.config),
         }
     }
@@ -252,7 +286,7 @@ impl Opening {
         identity: Identity,
         peers: Arc<dyn PeerPort>,
     ) -> (Arc<Node>, Vec<Worker<Machine>>) {
-        let env = self.env(0);
+        let env = self.env(0, Lifetime::Durable);
         let parts = NodeParts {
             disk,
             config: self.config,
@@ -265,6 +299,7 @@ impl Opening {
             topology: self.topology,
             handles: self.handles,
             statuses: self.statuses,
+            transient_status: self.transient_status,
         };
         (Node::new(parts), self.workers)
     }
@@ -293,22 +328,34 @@ fn check(config: &NodeConfig) -> Result<(), OpenError> {
     )
 }
 
-/// Full disks refuse, full memory waits for the flush that is under way.
+/// Full disks refuse, full memory waits for the flush that is under way. Transient groups need the
+/// disk only where their memory is full.
 fn admission(
     config: &NodeConfig,
     queue: &Arc<GroupCommit>,
     store: &Arc<PartitionStore>,
     state: &Arc<CheckpointState>,
-) -> Box<dyn Fn() -> Admission + Send> {
-    let hold_bytes = config.store.tail_budget_bytes / HOLD_WHOLE * HOLD_PARTS;
+) -> Box<dyn Fn(Lifetime) -> Admission + Send> {
+    let part = |budget_bytes: u64| budget_bytes / HOLD_WHOLE * HOLD_PARTS;
+    let hold_bytes = part(config.store.tail_budget_bytes);
+    let transient_hold_bytes = part(config.store.transient_budget_bytes);
     let (queue, store, state) = (Arc::clone(queue), Arc::clone(store), Arc::clone(state));
-    Box::new(move || {
-        if state.is_full() || !queue.accepts() {
-            Admission::Refuse
-        } else if store.unflushed_bytes() > hold_bytes {
-            Admission::Hold
-        } else {
-            Admission::Take
+    Box::new(move |lifetime| {
+        let (has_room, is_refused) = match lifetime {
+            Lifetime::Durable => (
+                store.unflushed_bytes() <= hold_bytes,
+                state.is_full() || !queue.accepts(),
+            ),
+            Lifetime::Transient => {
+                let has_room = store.transient_unflushed_bytes() <= transient_hold_bytes;
+                let is_full = state.is_spill_full.load(Ordering::Acquire);
+                (has_room, !has_room && is_full)
+            }
+        };
+        match (has_room, is_refused) {
+            (_, true) => Admission::Refuse,
+            (true, false) => Admission::Take,
+            (false, false) => Admission::Hold,
         }
     })
 }

@@ -13,7 +13,7 @@ use super::Node;
 use crate::{
     api::Produced,
     machine::Machine,
-    metadata::TopicRecord,
+    metadata::{TopicRecord, Topology},
     outcome::AppliedOutcome,
     registry::PartitionRegistry,
     view::{in_sync, voters},
@@ -60,6 +60,10 @@ pub struct NodeFigures {
     pub tail_bytes: u64,
     /// Those of them that are not in a segment yet, in bytes.
     pub unflushed_bytes: u64,
+    /// Batches of transient queues held in memory, in bytes.
+    pub transient_bytes: u64,
+    /// Those of them that are in memory alone, in bytes.
+    pub transient_unflushed_bytes: u64,
 }
 
 /// Traffic of topics.
@@ -136,6 +140,8 @@ impl Node {
             topic_count: topology.topic_count() as u64,
             tail_bytes: self.env.store.tail_bytes(),
             unflushed_bytes: self.env.store.unflushed_bytes(),
+            transient_bytes: self.env.store.transient_bytes(),
+            transient_unflushed_bytes: self.env.store.transient_unflushed_bytes(),
             ..NodeFigures::default()
         };
         for group in (0..=self.config.shard_count).map(GroupId) {
@@ -158,7 +164,23 @@ impl Node {
                 figures.under_replicated_partition_count += partitions;
             }
         }
+        self.count_transient(&topology, &mut figures);
         figures
+    }
+
+    /// Partitions of transient queues, which are in no group of the cluster's.
+    fn count_transient(&self, topology: &Topology, figures: &mut NodeFigures) {
+        let loads = topology.load().iter();
+        for (group, partitions) in loads.filter(|(group, _)| group.is_transient()) {
+            figures.partition_count += partitions;
+            match self.leader_of(*group) {
+                Some((leader, _)) if leader == self.id() => {
+                    figures.led_partition_count += partitions;
+                }
+                Some(_) => {}
+                None => figures.offline_partition_count += partitions,
+            }
+        }
     }
 
     /// Traffic by topic. Walks all partitions that were used.

@@ -158,12 +158,15 @@ impl Node {
             ));
         }
         let count = wanted - current;
-        let groups = match &more.assignments {
-            None => {
+        let home = topic.partitions.first().copied();
+        let groups = match (&more.assignments, home.filter(|group| group.is_transient())) {
+            // All of it ends together.
+            (_, Some(group)) => vec![group; count],
+            (None, None) => {
                 let count = u32::try_from(count).unwrap_or(u32::MAX);
                 placement::place(count, &self.shards(), topology.load())
             }
-            Some(assignments) if assignments.len() != count => {
+            (Some(assignments), None) if assignments.len() != count => {
                 return Err(Refusal::new(
                     ErrorKind::InvalidReplicaAssignment,
                     format!(
@@ -173,7 +176,7 @@ impl Node {
                     ),
                 ));
             }
-            Some(assignments) => self.assign(assignments, &topology)?,
+            (Some(assignments), None) => self.assign(assignments, &topology)?,
         };
         Ok(grow::CreatePartitions {
             topic: topic.id,

@@ -69,6 +69,15 @@ impl Node {
         let unknown = ErrorKind::UnknownTopicOrPartition;
         let name = TopicName::new(&wanted.topic).map_err(|_| unknown)?;
         let (_, group) = topology.partition(&TopicRef::Name(name), wanted.index)?;
+        if group.is_transient() {
+            return Err(Refusal::new(
+                ErrorKind::InvalidReplicaAssignment,
+                format!(
+                    "{}-{} is a transient queue's: it stays on the node where that was declared.",
+                    wanted.topic, wanted.index
+                ),
+            ));
+        }
         let view = self.view_of(group);
         let placement = topology.placement(group);
         let moving = placement.filter(|placement| is_under_way(placement, &view));

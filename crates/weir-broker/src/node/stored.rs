@@ -57,7 +57,7 @@ impl Node {
         let topology = self.topology.load();
         let mut topics: BTreeMap<TopicName, Vec<StoredPartition>> = BTreeMap::new();
         let is_voter = |group: &GroupId| view::voters(&self.view_of(*group)).contains(&self.id());
-        let here: BTreeSet<GroupId> = self.shards().into_iter().filter(is_voter).collect();
+        let here: BTreeSet<GroupId> = self.groups_with_partitions().filter(is_voter).collect();
         let stored = |topic: &crate::metadata::TopicRecord, index: i32| {
             let (id, group) = topic.partition(index)?;
             // What was never written to takes nothing.

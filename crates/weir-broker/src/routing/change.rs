@@ -174,6 +174,17 @@ impl Routing {
         }
     }
 
+    /// Whether queues are there that end with runs of the node.
+    pub(crate) fn has_queues_of_runs(&self, node: NodeId) -> bool {
+        let first = SessionKey {
+            node,
+            boot: 0,
+            number: 0,
+        };
+        let next = self.by_session.range_from(&(first, QueueId(0))).next();
+        next.is_some_and(|((session, _), ())| session.node == node)
+    }
+
     /// Queues that ended with the runs of a node before this one.
     pub(super) fn queues_of_earlier_runs(&self, node: NodeId, boot: u64) -> Vec<QueueId> {
         let first = SessionKey {

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
-use weir_log::partition::{PartitionManifest, TailBatch};
+use weir_log::partition::TailBatch;
 use weir_model::{ErrorKind, Offset, PartitionId, batch::BatchHeader};
 use weir_raft::{Applied, ApplyError};
 
@@ -181,7 +181,7 @@ pub(super) fn partition<'a>(
     id: PartitionId,
 ) -> &'a mut Partition {
     partitions.entry(id).or_insert_with(|| {
-        let log = env.own_partition(id, PartitionManifest::default());
+        let log = env.begin_partition(id);
         Partition {
             log,
             start: Offset(0),
@@ -292,13 +292,14 @@ impl Partition {
         batch: Bytes,
         env: &ShardEnv,
     ) {
+        let (bytes, pin) = env.kept(batch);
         self.log.append(TailBatch {
             base_offset,
             last_offset: base_offset.plus(u64::from(header.last_offset_delta)),
             max_timestamp_ms: header.max_timestamp_ms,
             leader_epoch: at.term.leader_epoch(),
-            pin: env.store.pin(batch.len(), 1),
-            bytes: batch,
+            pin,
+            bytes,
         });
     }
 }

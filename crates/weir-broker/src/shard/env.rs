@@ -2,25 +2,59 @@
 
 use std::sync::Arc;
 
-use weir_log::partition::{PartitionLog, PartitionManifest};
-use weir_model::PartitionId;
+use bytes::Bytes;
+use weir_log::{
+    TailPin,
+    partition::{PartitionLog, PartitionManifest},
+};
+use weir_model::{GroupId, PartitionId};
+use weir_raft::Lifetime;
 
 use super::{ShardEnv, checkpoint::StoredPartition};
 use crate::{encoding::DecodeError, producer::ProducerTable, transaction::TransactionView};
 
 impl ShardEnv {
-    /// A partition of this node, in memory; its files are touched when they are needed. The
-    /// manifest counts only where the partition is not there yet.
-    pub(crate) fn open_partition(
-        &self,
-        id: PartitionId,
-        manifest: PartitionManifest,
-    ) -> Arc<PartitionLog> {
-        self.registry
-            .get_or_open(id, || self.store.partition(id, manifest))
+    /// A partition of this node, in memory; its files are touched when they are needed. As new
+    /// where it is not there yet.
+    pub(crate) fn open_partition(&self, group: GroupId, id: PartitionId) -> Arc<PartitionLog> {
+        self.registry.get_or_open(id, || {
+            if group.is_transient() {
+                self.store.transient_partition(id)
+            } else {
+                self.store.partition(id, PartitionManifest::default())
+            }
+        })
     }
 
-    /// The same for a shard whose state has the partition.
+    /// The same for a shard whose state has it from now on.
+    pub(super) fn begin_partition(&self, id: PartitionId) -> Arc<PartitionLog> {
+        let manifest = PartitionManifest::default();
+        match self.lifetime {
+            Lifetime::Durable => self.own_partition(id, manifest),
+            Lifetime::Transient => {
+                let open = || self.store.transient_partition(id);
+                self.registry.own(id, open)
+            }
+        }
+    }
+
+    /// A batch of an entry as the tail is to keep it. What is around it in a transient group's
+    /// entry may be consumed long before it, and no flush comes that lets go of both: the batch is
+    /// kept alone, so that no more memory is held than is counted.
+    pub(super) fn kept(&self, batch: Bytes) -> (Bytes, Arc<TailPin>) {
+        match self.lifetime {
+            Lifetime::Durable => {
+                let pin = self.store.pin(batch.len(), 1);
+                (batch, pin)
+            }
+            Lifetime::Transient => {
+                let pin = self.store.pin_transient(batch.len(), 1);
+                (Bytes::copy_from_slice(&batch), pin)
+            }
+        }
+    }
+
+    /// The partition of a shard's checkpoint.
     pub(super) fn own_partition(
         &self,
         id: PartitionId,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use weir_model::PartitionId;
-use weir_raft::Context;
+use weir_raft::{Context, Lifetime};
 
 use super::{Shard, ShardCommand};
 use crate::{metadata::Topology, outcome::AppliedOutcome};
@@ -54,7 +54,11 @@ impl Shard {
         }
         let logs = gone.into_iter().map(|(_, partition)| partition.log);
         let ids = self.env.close_partitions(logs);
-        self.env.checkpoints.dropped(self.id, index, ids);
+        match self.env.lifetime {
+            Lifetime::Durable => self.env.checkpoints.dropped(self.id, index, ids),
+            // No checkpoint names them.
+            Lifetime::Transient => self.env.checkpoints.remove_partitions(ids),
+        }
     }
 }
 

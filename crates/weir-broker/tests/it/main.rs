@@ -23,3 +23,4 @@ mod slow_disk;
 mod steward;
 mod streams;
 mod transactions;
+mod transient;

@@ -10,12 +10,13 @@ use std::{
 };
 
 use weir_broker::{
-    Engine, Identity, Node, NodeConfig, join,
+    Engine, Identity, Node, NodeConfig, Observer, join,
     steward::{AdminAnswer, AdminRequest, ClusterStatus},
 };
 use weir_log::{
     Disk,
     disk::{RealDisk, SystemEntropy},
+    partition::StoreConfig,
     wal::WalConfig,
 };
 use weir_model::NodeId;
@@ -31,6 +32,9 @@ const ROUND_MS: u64 = 20;
 const BEACON_ROUNDS: u64 = 10;
 /// Rounds within which everything that is waited for must come: ten minutes.
 const MAX_ROUND_COUNT: u64 = 30_000;
+
+/// Memory of transient queues, in bytes.
+pub(crate) const TRANSIENT_BUDGET_BYTES: u64 = 256 << 10;
 
 /// A directory that is removed in the end.
 struct Dir(PathBuf);
@@ -62,6 +66,10 @@ fn config() -> NodeConfig {
             max_frame_bytes: 256 << 10,
             max_total_bytes: 64 << 20,
             ..WalConfig::default()
+        },
+        store: StoreConfig {
+            transient_budget_bytes: TRANSIENT_BUDGET_BYTES,
+            ..StoreConfig::default()
         },
         ..NodeConfig::default()
     }
@@ -248,6 +256,10 @@ impl Cluster {
     /// Lets all nodes take a checkpoint.
     pub(crate) fn checkpoint(&mut self) {
         self.engines.values_mut().for_each(Engine::checkpoint);
+    }
+
+    pub(crate) fn observer(&self, id: NodeId) -> Observer {
+        self.engines[&id].observer()
     }
 
     /// Partitions that the node at `at`, by order of joining, has files of.

@@ -13,8 +13,8 @@ use weir_model::{NodeId, Term};
 
 use super::{Group, Output, open};
 use crate::{
-    ApplyError, GroupCheckpoint, Members, NotCommitted, SnapshotOffer, StateMachine, convert,
-    group_log::GroupLog,
+    ApplyError, GroupCheckpoint, Lifetime, Members, NotCommitted, SnapshotOffer, StateMachine,
+    convert, group_log::GroupLog,
 };
 
 /// Ticks before a checkpoint is offered again to a replica that did not answer.
@@ -300,6 +300,10 @@ impl<S: StateMachine> Group<S> {
 
     /// Lets go of entries that no replica within reach needs.
     pub(super) fn compact(&mut self) {
+        if self.lifetime == Lifetime::Transient {
+            // There is no other replica, and no start that would read them again.
+            return self.raw.mut_store().let_go(self.applied.0);
+        }
         let end = self.raw.store().checkpoint_index();
         if self.raw.store().floor_index() >= end {
             return;

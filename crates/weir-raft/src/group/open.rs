@@ -27,10 +27,23 @@ pub(super) const ELECTION_TICKS: usize = 10;
 /// Ticks between two heartbeats.
 const HEARTBEAT_TICKS: usize = 2;
 
+/// How long what a group stores lasts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lifetime {
+    /// Entries count as stored once they are in the write-ahead log.
+    #[default]
+    Durable,
+    /// The group ends with its node's run: entries count as stored at once, and are let go of
+    /// once they are applied. Only where this node is the sole voter, and stays it.
+    Transient,
+}
+
 /// What a group is opened from.
 pub struct GroupSeed<S> {
     /// The group.
     pub group: GroupId,
+    /// How long what it stores lasts.
+    pub lifetime: Lifetime,
     /// Who takes part: from the checkpoint, or the founders.
     pub members: Members,
     /// Index and term of the last entry in `machine`; zeros without a checkpoint.
@@ -87,6 +100,11 @@ impl Rest {
 impl<S: StateMachine> Group<S> {
     pub(crate) fn open(worker: &WorkerConfig, seed: GroupSeed<S>) -> Result<Self, FoundError> {
         let (group, checkpoint) = (seed.group, seed.checkpoint);
+        assert!(
+            seed.lifetime == Lifetime::Durable
+                || seed.members.voters == [worker.node] && seed.recovered.entries.is_empty(),
+            "a transient group is its node's alone, and begins empty"
+        );
         let refused = |reason: String| FoundError::Refused { group, reason };
         let known = seed.recovered.hard_state;
         let rest = Rest::new(group, checkpoint, seed.recovered.entries)?;
@@ -116,6 +134,7 @@ impl<S: StateMachine> Group<S> {
         let promise = (raw.raft.term, raw.raft.vote);
         Ok(Self {
             id: group,
+            lifetime: seed.lifetime,
             config,
             raw,
             machine: seed.machine,

@@ -17,8 +17,8 @@ use weir_log::{
 use weir_model::{GroupId, NodeId, Term};
 use weir_raft::{
     Admission, Applied, ApplyError, Command, Context, GroupCheckpoint, GroupSeed, GroupStatus,
-    Handle, Input, Members, Moment, NotCommitted, PeerMessage, SnapshotOffer, SnapshotPort,
-    StateMachine, Turn, Worker, WorkerConfig,
+    Handle, Input, Lifetime, Members, Moment, NotCommitted, PeerMessage, SnapshotOffer,
+    SnapshotPort, StateMachine, Turn, Worker, WorkerConfig,
 };
 
 pub(crate) const GROUP: GroupId = GroupId(1);
@@ -229,7 +229,7 @@ impl Node {
             buffers: Arc::default(),
             snapshots: Arc::<Offers>::clone(&offers),
             admit: Box::new(
-                move || match (full.accepts(), holds.load(Ordering::Relaxed)) {
+                move |_| match (full.accepts(), holds.load(Ordering::Relaxed)) {
                     (false, _) => Admission::Refuse,
                     (true, true) => Admission::Hold,
                     (true, false) => Admission::Take,
@@ -243,6 +243,7 @@ impl Node {
         }
         let seed = GroupSeed {
             group: GROUP,
+            lifetime: Lifetime::Durable,
             members: durable
                 .as_ref()
                 .map_or_else(|| members(voters), |at| at.members.clone()),

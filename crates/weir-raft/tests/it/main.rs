@@ -13,3 +13,4 @@ mod seeded;
 mod sleep;
 mod sole_voter;
 mod three_voters;
+mod transient;

@@ -83,6 +83,8 @@ metrics! {
     WAL_LIVE Gauge "weir_wal_live_bytes" "Length of the write-ahead log's files that are needed."
     TAIL Gauge "weir_tail_bytes" "Recent messages in memory, in bytes."
     UNFLUSHED Gauge "weir_unflushed_bytes" "Those of them that are in no segment yet, in bytes."
+    TRANSIENT Gauge "weir_transient_bytes" "Messages of transient queues in memory, in bytes."
+    TRANSIENT_UNFLUSHED Gauge "weir_transient_unflushed_bytes" "Those of them that are in memory alone, in bytes."
     CPU Counter "process_cpu_seconds_total" "User and system time, in seconds."
     RESIDENT Gauge "process_resident_memory_bytes" "Resident memory, in bytes."
     VIRTUAL Gauge "process_virtual_memory_bytes" "Virtual memory, in bytes."
@@ -176,6 +178,8 @@ fn node(page: &mut Page, figures: &NodeFigures) {
         (&DISK_FULL, u64::from(figures.is_full)),
         (&TAIL, figures.tail_bytes),
         (&UNFLUSHED, figures.unflushed_bytes),
+        (&TRANSIENT, figures.transient_bytes),
+        (&TRANSIENT_UNFLUSHED, figures.transient_unflushed_bytes),
     ] {
         page.single(metric, value);
     }

@@ -104,6 +104,7 @@ fn node(read: &Read<'_>) -> NodeConfig {
         ..NodeConfig::default()
     };
     node.store.tail_budget_bytes = read.number(&table::TAIL_MEMORY_BYTES);
+    node.store.transient_budget_bytes = read.number(&table::TRANSIENT_MEMORY_BYTES);
     node.wal.max_total_bytes = read.number(&table::WAL_MAX_BYTES);
     node.rack = Some(read.text(&table::RACK)).filter(|rack| !rack.is_empty());
     let delay_ms = read.number(&table::GROUP_INITIAL_REBALANCE_DELAY_MS);

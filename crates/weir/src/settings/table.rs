@@ -265,6 +265,24 @@ pub(crate) const TAIL_MEMORY_BYTES: Setting = Setting {
     default: || Some(NodeConfig::default().store.tail_budget_bytes.to_string()),
 };
 
+pub(crate) const TRANSIENT_MEMORY_BYTES: Setting = Setting {
+    name: "transient-memory-bytes",
+    kind: Kind::Number {
+        min: 16 << 20,
+        max: 1 << 40,
+    },
+    value_name: "BYTES",
+    doc: "Memory for messages of transient queues, in bytes. Past it they go to segments, unsynced.",
+    default: || {
+        Some(
+            NodeConfig::default()
+                .store
+                .transient_budget_bytes
+                .to_string(),
+        )
+    },
+};
+
 pub(crate) const WAL_MAX_BYTES: Setting = Setting {
     name: "wal-max-bytes",
     kind: Kind::Number {
@@ -348,7 +366,7 @@ pub(crate) const CATCH_UP_BYTES_PER_S: Setting = Setting {
 };
 
 /// All of them, in the order in which they are printed.
-pub(crate) const SETTINGS: [&Setting; 30] = [
+pub(crate) const SETTINGS: [&Setting; 31] = [
     &DATA_DIR,
     &KAFKA,
     &KAFKA_ADVERTISE,
@@ -372,6 +390,7 @@ pub(crate) const SETTINGS: [&Setting; 30] = [
     &CONNECTION_IDLE_MS,
     &REQUEST_MEMORY_BYTES,
     &TAIL_MEMORY_BYTES,
+    &TRANSIENT_MEMORY_BYTES,
     &WAL_MAX_BYTES,
     &FETCH_MAX_BYTES,
     &DEFAULT_PARTITIONS,

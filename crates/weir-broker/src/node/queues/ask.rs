@@ -10,7 +10,11 @@ use super::{
     QueueCallDone,
     wire::{self, Call},
 };
-use crate::{Node, bodies::group_of_bodies, queue::QueueCall};
+use crate::{
+    Node,
+    bodies::group_of_bodies,
+    queue::{QueueAnswer, QueueCall},
+};
 
 /// First pause before another try, in ms; doubles with each.
 const MIN_PAUSE_MS: u64 = 20;
@@ -18,6 +22,9 @@ const MIN_PAUSE_MS: u64 = 20;
 const MAX_PAUSE_MS: u64 = 1_000;
 /// How long a call is tried that a client waits for, in ms.
 const MAX_TRYING_MS: u64 = 30_000;
+
+/// Of calls to a group rather than to one of its partitions.
+pub(super) const ANYWHERE: PartitionId = PartitionId(0);
 
 /// How long a call is tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +92,18 @@ impl Node {
         self.ask_queue(group, partition, configure, patience, Box::new(configured));
     }
 
+    /// Whether the group is a transient one whose node is away and has no queues any more.
+    pub(super) fn is_transient_over(&self, group: GroupId) -> bool {
+        let away = group.transient_node().filter(|node| *node != self.id());
+        away.is_some_and(|node| {
+            let has_queues = || {
+                let topology = self.topology.load();
+                topology.routing().has_queues_of_runs(node)
+            };
+            self.leader_of(group).is_none() && !has_queues()
+        })
+    }
+
     /// The group that carries a partition of a topic that is there, or its bodies.
     pub(crate) fn group_of(&self, partition: PartitionId) -> Option<GroupId> {
         if let Some(group) = group_of_bodies(partition) {
@@ -107,8 +126,18 @@ impl Asking {
                 node.lead_queue_call(group, partition, call, done);
             }
             Some((leader, _)) => self.forward(leader),
+            None if self.is_over() => (self.done)(Ok(QueueAnswer::NotAQueue)),
             None => self.tried(Err(ErrorKind::NotLeader)),
         }
+    }
+
+    /// Whether there is nothing left to ask about, and nobody who would say so: the node of a
+    /// transient group may never come back.
+    fn is_over(&self) -> bool {
+        let serial = self.partition.topic_serial();
+        let is_deleted =
+            || self.partition != ANYWHERE && self.node.topology.load().is_deleted(serial);
+        self.group.is_transient() && (self.node.is_transient_over(self.group) || is_deleted())
     }
 
     fn forward(self, to: NodeId) {
@@ -132,7 +161,7 @@ impl Asking {
         node.peers.call(to, call.encode(), Box::new(done));
     }
 
-    fn tried(self, answer: Result<crate::queue::QueueAnswer, ErrorKind>) {
+    fn tried(self, answer: Result<QueueAnswer, ErrorKind>) {
         let Err(error) = answer else {
             return (self.done)(answer);
         };

@@ -15,6 +15,7 @@ use super::{
     death::{self, Death},
     publish::Lettered,
     target::FoundQueue,
+    topology_queues::NewQueue,
 };
 use crate::{
     Node,
@@ -189,7 +190,14 @@ impl Node {
         let name = parked_name(queue);
         let arguments = FieldTable::default();
         let kind = QueueType::Classic;
-        let topic = self.queue_topic(vhost, &name, false, kind, &arguments, topology);
+        let queue = NewQueue {
+            name: &name,
+            is_hidden: false,
+            is_durable: true,
+            kind,
+            arguments: &arguments,
+        };
+        let topic = self.queue_topic(vhost, &queue, topology);
         Some(DeclareQueueCommand {
             vhost: vhost.name.clone(),
             name,

@@ -73,8 +73,8 @@ impl QueueKeeper {
 
     fn compare_settings(&mut self, node: &Arc<Node>) {
         let policies = node.topology.load().routing().policy_revision();
-        for (group, status) in (0..).map(GroupId).zip(&node.statuses).skip(1) {
-            let current = (status.term(), policies);
+        for group in node.groups_with_partitions() {
+            let current = (node.status(group).term(), policies);
             if !node.leads(group) {
                 self.compared.remove(&group);
             } else if self.compared.insert(group, current) != Some(current) {

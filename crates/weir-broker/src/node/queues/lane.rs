@@ -312,7 +312,7 @@ impl Lane {
 
     fn go_on(self: &Arc<Self>, node: &Arc<Node>) {
         let serial = self.partition.topic_serial();
-        let is_gone = node.topology.load().is_deleted(serial);
+        let is_gone = node.topology.load().is_deleted(serial) || node.is_transient_over(self.group);
         let mut state = self.lock();
         if is_gone || node.is_closing() {
             let rest = state.take_all();

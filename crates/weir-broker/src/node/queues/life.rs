@@ -26,6 +26,10 @@ pub(crate) struct Run {
 }
 
 impl Run {
+    pub(crate) fn has_begun(&self) -> bool {
+        self.has_begun.load(Ordering::Acquire)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Vec<Then>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -35,7 +39,7 @@ impl Node {
     /// Calls `then` once sessions may begin.
     pub(super) fn when_run_has_begun(self: &Arc<Self>, then: Then) {
         let mut waiting = self.run.lock();
-        if self.run.has_begun.load(Ordering::Acquire) {
+        if self.run.has_begun() {
             drop(waiting);
             return then();
         }
@@ -47,7 +51,7 @@ impl Node {
     /// Lets what ended with earlier runs go, where that has not been done.
     pub(crate) fn begin_run(self: &Arc<Self>) {
         let run = &self.run;
-        if run.has_begun.load(Ordering::Acquire) || run.is_asking.swap(true, Ordering::AcqRel) {
+        if run.has_begun() || run.is_asking.swap(true, Ordering::AcqRel) {
             return;
         }
         let command = RoutingCommand::NodeStarted {

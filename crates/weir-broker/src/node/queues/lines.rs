@@ -9,7 +9,10 @@ use std::{
 
 use weir_model::{ErrorKind, GroupId, PartitionId};
 
-use super::{QueueCallDone, ask::Patience};
+use super::{
+    QueueCallDone,
+    ask::{ANYWHERE, Patience},
+};
 use crate::{
     Node,
     api::queues::Settlement,
@@ -133,8 +136,7 @@ impl Lines {
         let lines = Arc::clone(self);
         let done = move |_| lines.ended_in();
         let call = QueueCall::EndSession(self.session);
-        let anywhere = PartitionId(0);
-        node.ask_queue(group, anywhere, call, Patience::Endless, Box::new(done));
+        node.ask_queue(group, ANYWHERE, call, Patience::Endless, Box::new(done));
     }
 
     fn ended_in(&self) {

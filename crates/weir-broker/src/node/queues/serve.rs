@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use weir_model::{GroupId, NodeId};
+use weir_model::NodeId;
 
 use super::{
     stream::ReadAnswer,
@@ -15,8 +15,10 @@ use crate::{Node, peer::Answer};
 pub(crate) fn serve(node: &Arc<Node>, from: NodeId, request: &Bytes, answer: Answer) {
     match Call::decode(request) {
         Ok(_) if from.0 == 0 => tracing::warn!("a call about queues from no member"),
-        Ok(Call::Ask { group, .. } | Call::Append { group, .. }) if !node.is_shard(group) => {
-            tracing::warn!(%from, %group, "a call to a group that is no shard");
+        Ok(Call::Ask { group, .. } | Call::Append { group, .. })
+            if !node.groups_with_partitions().any(|known| known == group) =>
+        {
+            tracing::warn!(%from, %group, "a call to a group that has no partitions here");
         }
         Ok(Call::Ask {
             group,
@@ -52,11 +54,5 @@ pub(crate) fn serve(node: &Arc<Node>, from: NodeId, request: &Bytes, answer: Ans
         Ok(Call::Lost(sessions)) => answer(node.lose_sessions(&sessions).encode()),
         Ok(Call::Room(sessions)) => answer(node.room_of(&sessions).encode()),
         Err(error) => tracing::warn!(%from, %error, "a call that is damaged or unknown"),
-    }
-}
-
-impl Node {
-    fn is_shard(&self, group: GroupId) -> bool {
-        (1..=self.config.shard_count).contains(&group.0)
     }
 }

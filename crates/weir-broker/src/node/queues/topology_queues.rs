@@ -38,6 +38,16 @@ const PARTITION_COUNT: u32 = 1;
 /// Kafka's word for messages that are kept until they are used.
 const KEPT: &str = "-1";
 
+/// A queue whose topic is to be made.
+pub(super) struct NewQueue<'a> {
+    pub(super) name: &'a ShortString,
+    /// Kafka's clients do not see it.
+    pub(super) is_hidden: bool,
+    pub(super) is_durable: bool,
+    pub(super) kind: QueueType,
+    pub(super) arguments: &'a weir_model::fields::FieldTable,
+}
+
 type Declared = Result<DeclaredQueue, Refused>;
 
 /// What is to be done for a declaration.
@@ -49,7 +59,7 @@ enum Plan {
 
 impl Node {
     pub(super) fn declare_queue(self: &Arc<Self>, declare: DeclareQueue, reply: Reply) {
-        let done = move |declared: Declared| {
+        let done = move |reply: Reply, declared: Declared| {
             answer(
                 reply,
                 match declared {
@@ -58,10 +68,19 @@ impl Node {
                 },
             );
         };
-        match self.plan_queue(declare) {
-            Ok(Plan::Known(found)) => self.count(found, done),
-            Ok(Plan::Make(command)) => self.make_queue(*command, done),
-            Err(refused) => done(Err(refused)),
+        match self.plan_queue(declare.clone()) {
+            Ok(Plan::Known(found)) => {
+                let (node, id) = (Arc::clone(self), found.queue.id);
+                self.count(found, move |declared| match node.queue_by_id(id) {
+                    Some(_) => done(reply, declared),
+                    // It has ended meanwhile, as with the node where it was declared.
+                    None => node.declare_queue(declare, reply),
+                });
+            }
+            Ok(Plan::Make(command)) => {
+                self.make_queue(*command, move |declared| done(reply, declared));
+            }
+            Err(refused) => done(reply, Err(refused)),
         }
     }
 
@@ -92,14 +111,9 @@ impl Node {
         let known = routing.queue(vhost.id, &name);
         if known.is_none() {
             wanted.check(kind)?;
-            if is_named_here && kind != QueueType::Classic {
-                return Err(Refused::Precondition(format!(
-                    "Cannot declare a server-named queue for type rabbit_{}_queue",
-                    kind.name()
-                )));
-            }
-            if !is_named_here {
-                refuse_reserved("queue", &name)?;
+            match is_named_here {
+                true => refuse_unnamed(kind)?,
+                false => refuse_reserved("queue", &name)?,
             }
         }
         let is_hidden = declare.is_exclusive || is_named_here;
@@ -112,10 +126,13 @@ impl Node {
             session: session.key,
             topic: self.queue_topic(
                 vhost,
-                &name,
-                is_hidden,
-                kind,
-                &declare.arguments,
+                &NewQueue {
+                    name: &name,
+                    is_hidden,
+                    is_durable: declare.is_durable,
+                    kind,
+                    arguments: &declare.arguments,
+                },
                 &topology,
             )?,
             name,
@@ -141,16 +158,21 @@ impl Node {
         ShortString::new(&name).expect("a prefix and 32 digits are short")
     }
 
-    /// The topic below a queue. It has the queue's name where Kafka's clients are to see it.
+    /// The topic below a queue. It has the queue's name where Kafka's clients are to see it, and
+    /// lies in this node's transient group where it ends with the node's run.
     pub(super) fn queue_topic(
         &self,
         vhost: &VhostRecord,
-        name: &ShortString,
-        is_hidden: bool,
-        kind: QueueType,
-        arguments: &weir_model::fields::FieldTable,
+        queue: &NewQueue<'_>,
         topology: &Topology,
     ) -> Result<CreateTopic, Refused> {
+        let NewQueue {
+            name,
+            is_hidden,
+            is_durable,
+            kind,
+            arguments,
+        } = *queue;
         let node_count = topology.nodes().len();
         if node_count == 0 {
             // Not even this node is registered: the metadata group is not led yet.
@@ -161,14 +183,21 @@ impl Node {
         let is_shown = vhost.name == FIRST_VHOST && !is_hidden;
         let plain = TopicName::new(name.as_str()).ok();
         let plain = plain.filter(|name| is_shown && !reserved::is_reserved(name.as_str()));
-        let copies = node_count.min(MAX_COPIES_COUNT);
+        let home = self.transient_group().filter(|_| !is_durable);
+        let copies = match home {
+            Some(_) => 1,
+            None => node_count.min(MAX_COPIES_COUNT),
+        };
         let count = settings::number(arguments, settings::PARTITIONS);
         let count = count.and_then(|count| u32::try_from(count).ok());
         let count = count.unwrap_or(PARTITION_COUNT);
         Ok(CreateTopic {
             name: plain.unwrap_or_else(|| reserved::queue_topic(id)),
             id,
-            partitions: placement::place(count, &self.shards(), topology.load()),
+            partitions: match home {
+                Some(group) => (0..count).map(|_| group).collect(),
+                None => placement::place(count, &self.shards(), topology.load()),
+            },
             replication_factor: u16::try_from(copies).expect("three at most"),
             configs: retention(kind, arguments),
             created: self.clock.now(),
@@ -290,6 +319,17 @@ impl Node {
             let done = Box::new(move |answer| asked.answered(answer));
             self.ask_queue(group, partition, call.clone(), Patience::OfAClient, done);
         }
+    }
+}
+
+/// Only classic queues get a name from the broker.
+fn refuse_unnamed(kind: QueueType) -> Result<(), Refused> {
+    match kind {
+        QueueType::Classic => Ok(()),
+        QueueType::Quorum | QueueType::Stream => Err(Refused::Precondition(format!(
+            "Cannot declare a server-named queue for type rabbit_{}_queue",
+            kind.name()
+        ))),
     }
 }
 

@@ -12,8 +12,8 @@ use weir_log::{
 };
 use weir_model::{GroupId, NodeId, Term};
 use weir_raft::{
-    Admission, Context, GroupCheckpoint, GroupSeed, Handle, Input, Members, Moment, NoSnapshots,
-    NotCommitted, Worker, WorkerConfig,
+    Admission, Context, GroupCheckpoint, GroupSeed, Handle, Input, Lifetime, Members, Moment,
+    NoSnapshots, NotCommitted, Worker, WorkerConfig,
 };
 
 use super::{
@@ -80,13 +80,14 @@ impl Node {
             wal: Arc::<GroupCommit>::clone(&queue),
             buffers: Arc::default(),
             snapshots: Arc::new(NoSnapshots),
-            admit: Box::new(|| Admission::Take),
+            admit: Box::new(|_| Admission::Take),
         };
         let mut worker = Worker::new(config, handle.clone());
         for group in (0..plan.group_count).map(GroupId) {
             let saved = saved.remove(&group);
             let seed = GroupSeed {
                 group,
+                lifetime: Lifetime::Durable,
                 members: Members {
                     voters: vec![NODE],
                     ..Members::default()
