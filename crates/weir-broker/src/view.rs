@@ -6,6 +6,8 @@
 //! change of members, `u64` last index, the members as four lists (`u32` count, `u64` nodes) and `u8`
 //! auto-leave, `u32` count and for each follower `u64` node, `u64` matched, `u8` active, `u8` behind.
 
+mod transient;
+
 use std::{
     collections::BTreeMap,
     sync::{
@@ -35,8 +37,6 @@ const FENCED_AFTER_MS: u64 = 9_000;
 /// Longest time that a node is doubted for, in ms: by then it is lost, or was heard of again.
 const DOUBT_MS: u64 = 1_000;
 const GROUP_MIN_BYTES: usize = 4 + 8 + 8 + 8 + 4 * 4 + 1 + 4;
-/// The term of transient groups: of each run the first, and the only one.
-const TRANSIENT_TERM: Term = Term(1);
 const FOLLOWER_BYTES: usize = 8 + 8 + 1 + 1;
 /// Longest beacon that is read, in bytes.
 const MAX_BEACON_BYTES: usize = 64 << 10;
@@ -283,29 +283,6 @@ impl Node {
             view.followers.clear();
         }
         view
-    }
-
-    /// A transient group is its node's as long as that is there; no beacon has to say so.
-    fn transient_view(
-        &self,
-        group: GroupId,
-        node: NodeId,
-        others: &ClusterState,
-    ) -> Arc<GroupView> {
-        let is_there = match others.nodes.get(&node) {
-            _ if node == self.id() => self.leads(group),
-            Some(health) => health.is_up && !others.is_away(node, self.elapsed()),
-            None => false,
-        };
-        Arc::new(GroupView {
-            term: TRANSIENT_TERM,
-            leader: is_there.then_some(node),
-            members: Members {
-                voters: vec![node],
-                ..Members::default()
-            },
-            ..GroupView::default()
-        })
     }
 
     fn newest(&self, group: GroupId, known: Option<&Arc<GroupView>>) -> Arc<GroupView> {
