@@ -84,6 +84,7 @@ fn each_seeded_bug_of_queues_is_found_within_100_seeds_with_queues() {
         (Bug::SettleAckBeforeStored, oracle_name::SETTLED),
         (Bug::LockOutlivesSession, oracle_name::LOST),
         (Bug::TimersLostWithLeader, oracle_name::LOST),
+        (Bug::LetterSettledBeforeStored, oracle_name::LOST),
     ] {
         let failure_of = |plan: &Plan, bug| {
             let options = Options {
