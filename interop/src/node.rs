@@ -156,7 +156,7 @@ impl Drop for Node {
     }
 }
 
-/// A loopback port that is free at the moment, and that no call of this process gives again.
+/// A loopback port that is free at the moment; this process gives it again only after all others.
 ///
 /// It lies below those that Linux gives to outgoing connections: one of those could have taken it
 /// before its node listens, or while its node is down.

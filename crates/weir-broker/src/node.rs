@@ -342,6 +342,12 @@ impl Node {
         shards.chain(self.transient_group())
     }
 
+    /// Whether the group is one of those.
+    pub(crate) fn has_partitions(&self, group: GroupId) -> bool {
+        let is_shard = (1..=self.config.shard_count).contains(&group.0);
+        is_shard || self.transient_group() == Some(group)
+    }
+
     fn leader_epoch(&self, topic: &TopicRef, index: i32) -> i32 {
         self.route(topic, index)
             .map_or(-1, |route| self.status(route.group).term().leader_epoch())

@@ -79,14 +79,20 @@ fn make_unheard(cluster: &mut Cluster, here: &mut Client, name: &str, queue: &st
     cluster.reach_again(OTHER);
 }
 
-#[test]
-fn a_publish_finds_an_exchange_that_was_declared_a_moment_ago_through_another_node() {
+/// Three nodes, and a client of one that has not heard that `q` is bound to the new exchange `e`.
+fn unheard() -> (Cluster, Client) {
     let mut cluster = three();
     let mut here = Client::open(&mut cluster, FOUNDER);
-    let mut there = Client::open(&mut cluster, OTHER);
+    let there = Client::open(&mut cluster, OTHER);
     here.declare(&mut cluster, "q");
     cluster.rounds(5);
     make_unheard(&mut cluster, &mut here, "e", "q");
+    (cluster, there)
+}
+
+#[test]
+fn a_publish_finds_an_exchange_that_was_declared_a_moment_ago_through_another_node() {
+    let (mut cluster, mut there) = unheard();
     let mut one = mandatory("e", "x");
     one.is_mandatory = false;
     assert_eq!(there.publish(&mut cluster, vec![one]), [Verdict::Stored]);
@@ -108,12 +114,7 @@ fn a_mandatory_publish_finds_a_binding_of_a_moment_ago_through_another_node() {
 
 #[test]
 fn what_a_session_publishes_behind_a_publish_that_waits_stays_behind_it() {
-    let mut cluster = three();
-    let mut here = Client::open(&mut cluster, FOUNDER);
-    let mut there = Client::open(&mut cluster, OTHER);
-    here.declare(&mut cluster, "q");
-    cluster.rounds(5);
-    make_unheard(&mut cluster, &mut here, "e", "q");
+    let (mut cluster, mut there) = unheard();
     let first = publish(&there, vec![mandatory("e", "first")]);
     let second = publish(&there, vec![message("q", "second")]);
     let third = publish(&there, vec![mandatory("none", "third")]);

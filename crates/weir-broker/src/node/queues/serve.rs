@@ -15,9 +15,7 @@ use crate::{Node, peer::Answer};
 pub(crate) fn serve(node: &Arc<Node>, from: NodeId, request: &Bytes, answer: Answer) {
     match Call::decode(request) {
         Ok(_) if from.0 == 0 => tracing::warn!("a call about queues from no member"),
-        Ok(Call::Ask { group, .. } | Call::Append { group, .. })
-            if !node.groups_with_partitions().any(|known| known == group) =>
-        {
+        Ok(Call::Ask { group, .. } | Call::Append { group, .. }) if !node.has_partitions(group) => {
             tracing::warn!(%from, %group, "a call to a group that has no partitions here");
         }
         Ok(Call::Ask {
