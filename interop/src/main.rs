@@ -65,7 +65,7 @@ enum Campaign {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = stop::install().and_then(|()| {
-        let weir = arguments.weir.unwrap_or_else(place::release_node);
+        let weir = arguments.weir.map_or_else(place::built_node, Ok)?;
         match arguments.campaign {
             Campaign::Clients(options) => clients::run(&options, &weir),
             Campaign::Suites(options) => suites::run(&options, &weir),

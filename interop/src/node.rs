@@ -178,14 +178,18 @@ pub(crate) fn free_address() -> Result<String> {
 
 /// Why a node that ended did not start: the end of its log.
 pub(crate) fn not_started(log: &Path) -> anyhow::Error {
-    let text = std::fs::read_to_string(log).unwrap_or_default();
-    let lines: Vec<_> = text.lines().collect();
-    let said = &lines[lines.len().saturating_sub(LAST_LINES)..];
     anyhow::anyhow!(
         "the node did not start; {} ends with:\n{}",
         log.display(),
-        said.join("\n")
+        last_lines(log).join("\n")
     )
+}
+
+/// The end of a log, as far as it can be read.
+pub(crate) fn last_lines(log: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<_> = text.lines().map(str::to_owned).collect();
+    lines[lines.len().saturating_sub(LAST_LINES)..].to_vec()
 }
 
 /// A log, to go on writing it.

@@ -18,9 +18,10 @@ pub(crate) fn root() -> &'static Path {
         .expect("interop lies in the workspace")
 }
 
-/// The node that `cargo xtask` has built.
-pub(crate) fn release_node() -> PathBuf {
-    target().join("release/weir")
+/// The node that `cargo xtask` has built: beside this program, with the same profile.
+pub(crate) fn built_node() -> Result<PathBuf> {
+    let program = std::env::current_exe().context("where this program is")?;
+    Ok(program.with_file_name("weir"))
 }
 
 /// What is kept between runs: clients, corpus.

@@ -38,7 +38,7 @@ const CAMPAIGNS: [(&str, &[&str], u64); 6] = [
 ];
 
 /// Lines of a step that fell short that are told again.
-const LAST_LINES_COUNT: usize = 8;
+const LAST_LINES_COUNT: usize = 40;
 
 /// What the steps amounted to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -88,7 +88,11 @@ pub(crate) fn run() -> Result<bool> {
     tally.add(campaign_tally(linted.clean, linted.skipped as u64));
     tally.add(unit_tests()?);
     tally.add(seeded_bugs()?);
-    tally.add(campaign("build", &mut delegate::build_node(), minutes(15))?);
+    tally.add(campaign(
+        "build",
+        &mut delegate::build_node(delegate::CAMPAIGN),
+        minutes(15),
+    )?);
     for (seed_count, campaigns) in SIMULATIONS {
         let words = campaigns.iter().flat_map(|name| ["--campaign", name]);
         let words: Vec<String> = words.map(str::to_owned).collect();
@@ -103,6 +107,7 @@ pub(crate) fn run() -> Result<bool> {
     for line in fallen_short() {
         println!("{line}");
     }
+    println!("test: {}", times_of_steps());
     println!("test: {} s in all", started.elapsed().as_secs());
     println!(
         "{} passed, {} failed, {} skipped",
@@ -118,7 +123,8 @@ fn unit_tests() -> Result<Tally> {
 /// The simulator must find every bug that is built in for it.
 fn seeded_bugs() -> Result<Tally> {
     cargo_test(&[
-        "--release",
+        "--profile",
+        delegate::CAMPAIGN,
         "--package",
         "weir-sim",
         "--features",
@@ -204,8 +210,24 @@ fn campaign_tally(passed: bool, skipped: u64) -> Tally {
     }
 }
 
+/// The steps so far and when each began, for the answer to what takes long.
+static STEPS: Mutex<Vec<(String, Instant)>> = Mutex::new(Vec::new());
+
 fn step_begins(name: &str) {
     println!("== {name}");
+    let mut steps = STEPS.lock().unwrap_or_else(PoisonError::into_inner);
+    steps.push((name.to_owned(), Instant::now()));
+}
+
+fn times_of_steps() -> String {
+    let steps = std::mem::take(&mut *STEPS.lock().unwrap_or_else(PoisonError::into_inner));
+    let ends = steps.iter().skip(1).map(|(_, began)| *began);
+    let lasts: Vec<_> = steps
+        .iter()
+        .zip(ends.chain([Instant::now()]))
+        .map(|((name, began), end)| format!("{name} {} s", (end - *began).as_secs()))
+        .collect();
+    lasts.join(", ")
 }
 
 fn minutes(count: u64) -> Duration {

@@ -1,8 +1,13 @@
-//! Commands whose work is done by a crate of its own, built in release.
+//! Commands whose work is done by a crate of its own: what is timed is built in release, all else
+//! with a profile that is built sooner.
 
 use crate::process;
 use anyhow::Result;
 use std::process::Command;
+
+/// What campaigns and tests of optimized code are built with.
+pub(crate) const CAMPAIGN: &str = "campaign";
+const RELEASE: &str = "release";
 
 /// Runs the simulator over `seeds` seeds from `from` on.
 pub(crate) fn sim(seeds: u64, from: u64, rest: &[String]) -> Result<bool> {
@@ -14,20 +19,27 @@ pub(crate) fn bench(rest: &[String]) -> Result<bool> {
     if let Some((first, rest)) = rest.split_first()
         && first == "cluster"
     {
-        return interop("bench", rest);
+        return interop_built(RELEASE, "bench", rest);
     }
-    if rest.first().is_some_and(|first| first == "crowd") && !process::passes(&mut build_node())? {
+    if rest.first().is_some_and(|first| first == "crowd")
+        && !process::passes(&mut build_node(RELEASE))?
+    {
         return Ok(false);
     }
-    process::passes(release("weir-bench").args(rest))
+    process::passes(run(RELEASE, "weir-bench").args(rest))
 }
 
-/// Runs one campaign of `weir-interop` against a fresh release build of the node.
+/// Runs one campaign of `weir-interop` against a fresh build of the node.
 pub(crate) fn interop(campaign: &str, rest: &[String]) -> Result<bool> {
-    if rest.iter().all(|argument| argument != "--weir") && !process::passes(&mut build_node())? {
+    interop_built(CAMPAIGN, campaign, rest)
+}
+
+fn interop_built(profile: &str, campaign: &str, rest: &[String]) -> Result<bool> {
+    let is_built = rest.iter().any(|argument| argument == "--weir");
+    if !is_built && !process::passes(&mut build_node(profile))? {
         return Ok(false);
     }
-    process::passes(&mut interop_command(campaign, rest))
+    process::passes(run(profile, "weir-interop").arg(campaign).args(rest))
 }
 
 /// The corpus through real clients, and then clients' own suites; or what `rest` asks of either.
@@ -53,7 +65,7 @@ pub(crate) fn clients(rest: &[String]) -> Result<bool> {
 
 /// The simulator's command line.
 pub(crate) fn sim_command(seeds: u64, from: u64, rest: &[String]) -> Command {
-    let mut command = release("weir-sim");
+    let mut command = run(CAMPAIGN, "weir-sim");
     command.args([
         "run",
         "--seeds",
@@ -67,20 +79,22 @@ pub(crate) fn sim_command(seeds: u64, from: u64, rest: &[String]) -> Command {
 
 /// The command line of one campaign.
 pub(crate) fn interop_command(campaign: &str, rest: &[String]) -> Command {
-    let mut command = release("weir-interop");
+    let mut command = run(CAMPAIGN, "weir-interop");
     command.arg(campaign).args(rest);
     command
 }
 
 /// Builds the node that the campaigns start.
-pub(crate) fn build_node() -> Command {
+pub(crate) fn build_node(profile: &str) -> Command {
     let mut command = process::cargo();
-    command.args(["build", "--quiet", "--release", "--package", "weir"]);
+    command.args(["build", "--quiet", "--profile", profile]);
+    command.args(["--package", "weir"]);
     command
 }
 
-fn release(package: &str) -> Command {
+fn run(profile: &str, package: &str) -> Command {
     let mut command = process::cargo();
-    command.args(["run", "--quiet", "--release", "--package", package, "--"]);
+    command.args(["run", "--quiet", "--profile", profile]);
+    command.args(["--package", package, "--"]);
     command
 }

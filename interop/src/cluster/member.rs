@@ -116,6 +116,11 @@ impl Member {
         said.with_context(|| format!("{} names an admin port", self.log.display()))
     }
 
+    /// The end of its log.
+    pub(super) fn last_lines(&self) -> Vec<String> {
+        node::last_lines(&self.log)
+    }
+
     /// An error when it ended by itself.
     pub(super) fn ensure_alive(&mut self) -> Result<()> {
         if let Some(process) = &mut self.process

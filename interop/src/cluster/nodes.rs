@@ -4,7 +4,7 @@ use super::member::{Addresses, Member};
 use super::network::Network;
 use super::status::Status;
 use crate::image::{FileSystem, Image};
-use crate::node::{Node, free_address};
+use crate::node::{self, Node, free_address};
 use crate::place;
 use crate::stop;
 use anyhow::{Context, Result, bail, ensure};
@@ -167,6 +167,8 @@ impl Cluster {
     /// Writes down what nodes and clients know of the cluster, for a person to look at; what cannot
     /// be asked is written down as that.
     pub(crate) fn describe_to(&self, path: &Path) {
+        self.tell_state();
+        tell_logs(path.parent().unwrap_or(path));
         let mut text = Vec::new();
         for index in self.started() {
             text.extend(format!("node {}\n", index + 1).into_bytes());
@@ -184,6 +186,25 @@ impl Cluster {
         match std::fs::write(path, text) {
             Ok(()) => eprintln!("the cluster's state is in {}", path.display()),
             Err(error) => eprintln!("{}: {error}", path.display()),
+        }
+    }
+
+    /// Where only what is printed is left, this has to be enough to go on with.
+    fn tell_state(&self) {
+        let voters = self.members.len().min(REPLICAS);
+        for index in self.started() {
+            let lack = match self.status_of(index) {
+                Ok(status) => format!(
+                    "{}; {}",
+                    status
+                        .lack(self.started().len(), voters)
+                        .unwrap_or_else(|| "nothing lacks".to_owned()),
+                    status.leaders()
+                ),
+                Err(error) => format!("{error:#}"),
+            };
+            println!("node {}: {lack}", index + 1);
+            tell_lines(&self.members[index].last_lines());
         }
     }
 
@@ -369,4 +390,22 @@ pub(super) fn driver(nodes: &impl Served, script: &str) -> Result<Command> {
     command.arg(place::root().join("interop/driver").join(script));
     command.env("PYTHONDONTWRITEBYTECODE", "1");
     Ok(command)
+}
+
+/// What clients had to say at last, each in a log in `directory`.
+fn tell_logs(directory: &Path) {
+    let entries = std::fs::read_dir(directory).into_iter().flatten();
+    for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+        let lines = node::last_lines(&path);
+        if path.extension() == Some(OsStr::new("log")) && !lines.is_empty() {
+            println!("{}:", path.display());
+            tell_lines(&lines);
+        }
+    }
+}
+
+fn tell_lines(lines: &[String]) {
+    for line in lines {
+        println!("    {line}");
+    }
 }

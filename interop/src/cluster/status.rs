@@ -67,6 +67,15 @@ impl Status {
         self.groups.iter().find_map(|group| group.lack(voters))
     }
 
+    /// Who leads each group, for people: `0:1` is group 0 at node 1.
+    pub(super) fn leaders(&self) -> String {
+        let words = self.groups.iter().map(|group| match group.leader {
+            Some(leader) => format!("{}:{leader}", group.id),
+            None => format!("{}:-", group.id),
+        });
+        words.collect::<Vec<_>>().join(" ")
+    }
+
     /// A node by its peer address.
     pub(super) fn node_at(&self, peer_address: &str) -> Option<&NodeRow> {
         self.nodes
