@@ -29,5 +29,6 @@ pub use client::{ClientError, PeerClient};
 pub use frame::FrameError;
 pub use hello::Refusal;
 pub use host::PeerHost;
-pub use tls::{PeerTls, TlsError};
+pub use tls::PeerTls;
 pub use transport::{PeerConfig, PeerTransport};
+pub use weir_tls::TlsError;

@@ -13,36 +13,15 @@ use rustls::{
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
         verify_server_cert_signed_by_trust_anchor,
     },
-    crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
-    pki_types::{
-        CertificateDer, PrivateKeyDer, ServerName, UnixTime,
-        pem::{self, PemObject},
-    },
+    crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime},
     server::{ParsedCertificate, WebPkiClientVerifier},
 };
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
+use weir_tls::{TlsError, pem_file};
 
 use crate::stream::Stream;
-
-/// Why TLS cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    /// A file cannot be read.
-    #[error("{file} is no PEM file with what is needed: {source}")]
-    File {
-        /// The file.
-        file: String,
-        /// What is wrong.
-        source: pem::Error,
-    },
-    /// A file holds no certificate.
-    #[error("{0} has no certificate")]
-    Empty(String),
-    /// Certificate, key and authority do not fit.
-    #[error("certificate, key and authority cannot be used: {0}")]
-    Refused(#[source] Box<dyn std::error::Error + Send + Sync>),
-}
 
 /// This node's certificate and its cluster's authority.
 #[derive(Clone)]
@@ -55,13 +34,9 @@ impl PeerTls {
     /// Reads PEM files: the node's certificate (with those between it and the authority), its
     /// key, and the authority's certificate.
     pub fn load(certificate: &Path, key: &Path, authority: &Path) -> Result<Self, TlsError> {
-        let chain = certificates(certificate)?;
-        let mut roots = RootCertStore::empty();
-        for root in certificates(authority)? {
-            roots.add(root).map_err(refused)?;
-        }
-        let key = PrivateKeyDer::from_pem_file(key).map_err(|source| file_error(key, source))?;
-        Self::new(chain, key, Arc::new(roots))
+        let chain = pem_file::certificates(certificate)?;
+        let roots = pem_file::roots(authority)?;
+        Self::new(chain, pem_file::private_key(key)?, Arc::new(roots))
     }
 
     fn new(
@@ -69,28 +44,28 @@ impl PeerTls {
         key: PrivateKeyDer<'static>,
         roots: Arc<RootCertStore>,
     ) -> Result<Self, TlsError> {
-        let provider = Arc::new(aws_lc_rs::default_provider());
+        let provider = pem_file::provider();
         let clients =
             WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(&provider))
                 .build()
-                .map_err(refused)?;
+                .map_err(TlsError::refused)?;
         let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&[&rustls::version::TLS13])
-            .map_err(refused)?
+            .map_err(TlsError::refused)?
             .with_client_cert_verifier(clients)
             .with_single_cert(chain.clone(), key.clone_key())
-            .map_err(refused)?;
+            .map_err(TlsError::refused)?;
         let verifier = SignedByAuthority {
             roots,
             provider: Arc::clone(&provider),
         };
         let client = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])
-            .map_err(refused)?
+            .map_err(TlsError::refused)?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier))
             .with_client_auth_cert(chain, key)
-            .map_err(refused)?;
+            .map_err(TlsError::refused)?;
         Ok(Self {
             acceptor: TlsAcceptor::from(Arc::new(server)),
             connector: TlsConnector::from(Arc::new(client)),
@@ -114,26 +89,6 @@ pub(crate) async fn connect(tls: Option<&PeerTls>, socket: TcpStream) -> io::Res
     // Any name does: it is neither sent as proof nor compared.
     let name = ServerName::from(socket.peer_addr()?.ip());
     Ok(Box::new(tls.connector.connect(name, socket).await?))
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
-    let found: Vec<_> = read.map_err(|source| file_error(path, source))?;
-    if found.is_empty() {
-        return Err(TlsError::Empty(path.display().to_string()));
-    }
-    Ok(found)
-}
-
-fn file_error(path: &Path, source: pem::Error) -> TlsError {
-    TlsError::File {
-        file: path.display().to_string(),
-        source,
-    }
-}
-
-fn refused(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> TlsError {
-    TlsError::Refused(error.into())
 }
 
 /// Takes every server whose certificate the authority signed, whatever its name.

@@ -99,7 +99,7 @@ fn files_that_hold_something_else_are_named() {
     let [ca, certificate, key] = ["ca.pem", "node.pem", "node.key"].map(|name| ours.file(name));
     let load = PeerTls::load;
     let missing = load(&certificate, &ours.file("absent"), &ca).err();
-    assert!(matches!(missing, Some(TlsError::File { file, .. }) if file.ends_with("absent")));
+    assert!(matches!(missing, Some(TlsError::Unreadable { file, .. }) if file.ends_with("absent")));
     let empty = load(&key, &key, &ca).err();
     assert!(matches!(empty, Some(TlsError::Empty(file)) if file.ends_with("node.key")));
     let _ = Authority::new("tls-files-other");
