@@ -100,6 +100,8 @@ pub struct NodeStatus {
     pub is_up: bool,
     /// Whether its disk is slow: it leads nothing as long as others can.
     pub is_slow: bool,
+    /// Whether its disk is full: what it leads takes no writes.
+    pub is_full: bool,
     /// `host:port` for other nodes.
     pub peer_address: String,
     /// `host:port` for Kafka clients.

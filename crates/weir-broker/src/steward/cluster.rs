@@ -27,6 +27,7 @@ pub(super) fn facts(node: &Node) -> Facts {
             },
             is_up: health.is_up,
             is_slow: health.is_slow,
+            is_full: health.is_full,
         };
         (record.id, facts)
     });

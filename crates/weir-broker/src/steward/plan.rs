@@ -50,6 +50,8 @@ pub(crate) struct NodeFacts {
     pub(crate) standing: Standing,
     pub(crate) is_up: bool,
     pub(crate) is_slow: bool,
+    /// It still leads: those who publish wait, at all nodes, until there is space.
+    pub(crate) is_full: bool,
 }
 
 /// A group.

@@ -50,6 +50,7 @@ fn node_status(facts: &Facts, topology: &Topology, id: NodeId, node: &NodeFacts)
         },
         is_up: node.is_up,
         is_slow: node.is_slow,
+        is_full: node.is_full,
         peer_address: record.map_or_else(String::new, |record| record.peer_address.clone()),
         kafka_address: record.map_or_else(String::new, |record| {
             format!("{}:{}", record.kafka_host, record.kafka_port)

@@ -11,6 +11,7 @@ pub(crate) const UP: NodeFacts = NodeFacts {
     standing: Standing::Active,
     is_up: true,
     is_slow: false,
+    is_full: false,
 };
 pub(crate) const DOWN: NodeFacts = NodeFacts { is_up: false, ..UP };
 pub(crate) const SLOW: NodeFacts = NodeFacts {

@@ -25,10 +25,11 @@ fn nodes(nodes: &[NodeStatus]) -> String {
         "NODE", "STATE", "UP", "CLUSTER", "KAFKA", "LEADS", "VOTES", "LEARNS", "BEHIND",
     ]);
     for node in nodes {
-        let up = match (node.is_up, node.is_slow) {
-            (true, false) => "yes",
-            (true, true) => "slow",
-            (false, _) => "no",
+        let up = match (node.is_up, node.is_full, node.is_slow) {
+            (false, _, _) => "no",
+            (true, true, _) => "full",
+            (true, false, true) => "slow",
+            (true, false, false) => "yes",
         };
         table.row(vec![
             node.id.to_string(),
@@ -102,12 +103,20 @@ fn verdict(status: &ClusterStatus) -> String {
     let leaderless: Vec<u64> = leaderless.map(|group| u64::from(group.id)).collect();
     let down = status.nodes.iter().filter(|node| !node.is_up);
     let down: Vec<u64> = down.map(|node| node.id).collect();
+    let full = status
+        .nodes
+        .iter()
+        .filter(|node| node.is_up && node.is_full);
+    let full: Vec<u64> = full.map(|node| node.id).collect();
     let mut verdict = String::new();
     if !leaderless.is_empty() {
         verdict += &format!("without a leader: groups {}\n", ids(&leaderless));
     }
     if !down.is_empty() {
         verdict += &format!("not heard of: nodes {}\n", ids(&down));
+    }
+    if !full.is_empty() {
+        verdict += &format!("disk full, writes wait: nodes {}\n", ids(&full));
     }
     if verdict.is_empty() {
         verdict = "every node is up, every group has a leader\n".to_owned();
@@ -125,6 +134,7 @@ mod tests {
             state: NodeStanding::Active,
             is_up,
             is_slow: false,
+            is_full: false,
             peer_address: format!("127.0.0.1:{}", 9191 + id),
             kafka_address: format!("127.0.0.1:{}", 9091 + id),
             led_group_count: 1,
@@ -178,6 +188,22 @@ mod tests {
              0      1       2     1,2,3   -         9     3 by 4, 4 (checkpoint), 5 (silent)\n\
              \n\
              every node is up, every group has a leader\n"
+        );
+    }
+
+    #[test]
+    fn a_full_disk_is_seen_in_the_table_and_said_last() {
+        let mut full = node(1, true);
+        full.is_full = true;
+        let status = ClusterStatus {
+            nodes: vec![full, node(2, true)],
+            ..ClusterStatus::default()
+        };
+        let page = page(&status);
+        assert!(page.contains("1     active  full"), "{page}");
+        assert!(
+            page.ends_with("disk full, writes wait: nodes 1\n"),
+            "{page}"
         );
     }
 

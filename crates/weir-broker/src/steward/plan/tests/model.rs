@@ -80,6 +80,7 @@ impl Cluster {
             standing: Standing::Active,
             is_up: true,
             is_slow: false,
+            is_full: false,
         };
         self.nodes.insert(node, facts);
         self.running.insert(node);
