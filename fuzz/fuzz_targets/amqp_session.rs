@@ -137,6 +137,7 @@ fn play<'a>(chunks: impl IntoIterator<Item = &'a [u8]>, choices: &[u8]) {
         peer: ([127, 0, 0, 1], 5).into(),
         local: ([127, 0, 0, 1], 5672).into(),
         number: 0,
+        tls: None,
     });
     let mut node = Node {
         opened: Ticket(0),

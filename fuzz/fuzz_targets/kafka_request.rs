@@ -15,6 +15,7 @@ fn play<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> (String, Vec<u8>, boo
         peer: ([127, 0, 0, 1], 5).into(),
         local: ([127, 0, 0, 1], 9092).into(),
         number: 0,
+        tls: None,
     };
     let mut session = KafkaSession::new(connection, KafkaConfig::default());
     for chunk in chunks {

@@ -322,10 +322,22 @@ pub struct Broker {
     pub host: String,
     /// Advertised port of the Kafka door.
     pub port: u16,
+    /// Advertised address of the Kafka door for clients that speak TLS; `None`: it has none, or has
+    /// not told this node.
+    pub tls: Option<Endpoint>,
     /// Where the node stands, as an operator calls it.
     pub rack: Option<String>,
     /// Whether it is down: clients are not sent there.
     pub is_fenced: bool,
+}
+
+/// Where something is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The host.
+    pub host: String,
+    /// The port.
+    pub port: u16,
 }
 
 /// One topic, or why it cannot be described.

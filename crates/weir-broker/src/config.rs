@@ -3,7 +3,7 @@
 use weir_log::{partition::StoreConfig, wal::WalConfig};
 use weir_model::NodeId;
 
-use crate::group::GroupConfig;
+use crate::{api::Endpoint, group::GroupConfig};
 
 /// Settings of one node.
 #[derive(Clone, Debug)]
@@ -16,6 +16,8 @@ pub struct NodeConfig {
     pub kafka_host: String,
     /// Port that clients are told to connect to.
     pub kafka_port: u16,
+    /// Where clients that speak TLS are told to connect; `None`: nowhere.
+    pub kafka_tls: Option<Endpoint>,
     /// Where this node stands, such as its availability zone: clients in the same rack may read
     /// from it (KIP-392).
     pub rack: Option<String>,
@@ -55,6 +57,7 @@ impl Default for NodeConfig {
             data_dir: "/var/lib/weir".to_owned(),
             kafka_host: "127.0.0.1".to_owned(),
             kafka_port: 9092,
+            kafka_tls: None,
             rack: None,
             shard_count: DEFAULT_SHARD_COUNT,
             worker_count: 1,

@@ -2,10 +2,12 @@
 //! in their beacons, so that a node also knows the groups that it does not carry.
 //!
 //! A beacon: `u8` version, `u8` how the sender's disk is (1: slow, 2: full, as a sum), `u64` what it applied of group 0,
-//! `u64` what tells this run of it from others, text its address, `u32` count and for each group that it leads: `u32` group, `u64` term, `u64` index of the last
+//! `u64` what tells this run of it from others, text its address, text
+//! and `u16` host and port of its Kafka door with TLS (an empty host: none), `u32` count and for each group that it leads: `u32` group, `u64` term, `u64` index of the last
 //! change of members, `u64` last index, the members as four lists (`u32` count, `u64` nodes) and `u8`
 //! auto-leave, `u32` count and for each follower `u64` node, `u64` matched, `u8` active, `u8` behind.
 
+mod endpoint;
 mod transient;
 
 use std::{
@@ -23,11 +25,12 @@ use weir_raft::{FollowerView, GroupView, Members};
 
 use crate::{
     Node,
+    api::Endpoint,
     encoding::{DecodeError, Reader, Writer},
     metadata::{Topology, state::MAX_NODES},
 };
 
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 /// Bits of how a disk is.
 const SLOW: u8 = 1;
 const FULL: u8 = 2;
@@ -67,6 +70,8 @@ pub struct ClusterState {
     pub groups: BTreeMap<GroupId, Arc<GroupView>>,
     /// What is known of each node.
     pub nodes: BTreeMap<NodeId, NodeHealth>,
+    /// Where clients that speak TLS reach nodes, by their own words. Stays known when a node is lost.
+    pub endpoints: BTreeMap<NodeId, Endpoint>,
 }
 
 /// What others said, and what this node says of itself.
@@ -85,6 +90,8 @@ struct Beacon {
     boot: u64,
     /// Where the sender's peer port is reached.
     address: String,
+    /// Where clients that speak TLS reach it.
+    endpoint: Option<Endpoint>,
     groups: Vec<(GroupId, GroupView)>,
 }
 
@@ -161,6 +168,7 @@ impl ClusterState {
                 self.nodes.insert(from, health);
             }
         }
+        self.set_endpoint(from, beacon.endpoint);
         let led: BTreeMap<GroupId, GroupView> = beacon.groups.into_iter().collect();
         self.forget_leader(from, |group| !led.contains_key(&group));
         for (group, mut view) in led {
@@ -358,6 +366,7 @@ impl Node {
         writer.u64(self.applied(GroupId::METADATA));
         writer.u64(self.sessions.boot());
         writer.text(self.own_address());
+        endpoint::write(&mut writer, self.config.kafka_tls.as_ref());
         writer.count(led.len());
         for group in led {
             writer.u32(group.0);
@@ -439,6 +448,7 @@ fn read_beacon(bytes: &[u8]) -> Result<Beacon, DecodeError> {
         metadata_applied: reader.u64()?,
         boot: reader.u64()?,
         address: reader.text()?.to_owned(),
+        endpoint: endpoint::read(&mut reader)?,
         groups: Vec::new(),
     };
     for _ in 0..reader.count(GROUP_MIN_BYTES)? {

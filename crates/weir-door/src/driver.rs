@@ -12,7 +12,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     sync::{Notify, watch},
-    time::{Instant, Sleep},
+    time::{Instant, Sleep, timeout},
 };
 use weir_broker::{
     Mailbox, Reply, Ticket,
@@ -21,11 +21,13 @@ use weir_broker::{
 
 use crate::{
     Claim, ConnectionCounters, Limits, Millis, Session,
+    event::{Event, gather, send},
     limits::{
-        MAX_READ_BYTES, MAX_REQUESTS_PER_TURN_COUNT, MAX_TRANSMIT_PER_TURN_BYTES,
+        MAX_LINGER, MAX_READ_BYTES, MAX_REQUESTS_PER_TURN_COUNT, MAX_TRANSMIT_PER_TURN_BYTES,
         MAX_WRITE_CHUNKS_COUNT, MIN_FRAME_BYTES_PER_S, MIN_READ_BYTES, READ_AHEAD_FACTOR,
     },
     linger::linger,
+    tls::is_hello,
 };
 
 /// Why a connection is over. The session's own reason is asked of the session.
@@ -41,6 +43,8 @@ pub enum Ended {
     WriteStalled,
     /// The node goes down; `true`: every request was answered.
     Shutdown(bool),
+    /// The peer speaks TLS on a plain connection.
+    SpeaksTls,
     /// The socket failed.
     Io(io::Error),
 }
@@ -61,6 +65,11 @@ pub struct Driver<S> {
     needed_bytes: usize,
     unsent: VecDeque<Bytes>,
     unsent_bytes: usize,
+    /// Whether the stream keeps what it has taken until it is flushed, as TLS does.
+    is_over_tls: bool,
+    /// Whether it may have kept something.
+    is_flushed: bool,
+    has_received: bool,
     moved: Vec<Bytes>,
     traffic_at: Instant,
     written_at: Instant,
@@ -70,14 +79,6 @@ pub struct Driver<S> {
     peer_due: Option<Instant>,
     started: (Instant, Millis),
     counters: Option<ConnectionCounters>,
-}
-
-enum Event {
-    Read(io::Result<usize>),
-    Written(io::Result<usize>),
-    Claimed,
-    Turn,
-    Shutdown,
 }
 
 impl<S: Session> Driver<S> {
@@ -103,6 +104,9 @@ impl<S: Session> Driver<S> {
             needed_bytes: 0,
             unsent: VecDeque::new(),
             unsent_bytes: 0,
+            is_over_tls: false,
+            is_flushed: true,
+            has_received: false,
             moved: Vec::new(),
             traffic_at: now,
             written_at: now,
@@ -118,6 +122,13 @@ impl<S: Session> Driver<S> {
     #[must_use]
     pub fn with_counters(mut self, counters: ConnectionCounters) -> Self {
         self.counters = Some(counters);
+        self
+    }
+
+    /// For a stream that encrypts.
+    #[must_use]
+    pub fn over_tls(mut self) -> Self {
+        self.is_over_tls = true;
         self
     }
 
@@ -144,7 +155,8 @@ impl<S: Session> Driver<S> {
             if let Some(ended) = self.ended() {
                 // The peer sees the end of the stream after the last answer; whether that
                 // arrives is no longer ours to know.
-                let _ = writer.shutdown().await;
+                // Where TLS has something to say it may wait for room, which a peer may never give.
+                let _ = timeout(MAX_LINGER, writer.shutdown()).await;
                 if matches!(ended, Ended::Closed) && self.peer_due.is_none() {
                     self.buffered = BytesMut::new();
                     self.claim.shrink_to(0);
@@ -169,10 +181,21 @@ impl<S: Session> Driver<S> {
                 .await
             {
                 Event::Read(Ok(0)) => self.peer_due = Some(Instant::now() + self.limits.drain),
+                Event::Read(Ok(_)) if self.begins_with_tls() => return Ended::SpeaksTls,
                 Event::Read(Ok(count)) => self.note_read(count),
+                // A TLS client that left without a word: what it sent was authentic all the same,
+                // and what a frame lacks is never made up.
+                Event::Read(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    self.peer_due = Some(Instant::now() + self.limits.drain);
+                }
                 Event::Written(Ok(0)) => return Ended::Io(io::ErrorKind::WriteZero.into()),
                 Event::Written(Ok(count)) => self.note_written(count),
-                Event::Read(Err(error)) | Event::Written(Err(error)) => return Ended::Io(error),
+                Event::Flushed(Ok(())) => self.note_flushed(),
+                Event::Read(Err(error))
+                | Event::Written(Err(error))
+                | Event::Flushed(Err(error)) => {
+                    return Ended::Io(error);
+                }
                 Event::Claimed => self.frame_due = None,
                 Event::Shutdown => self.go_down(),
                 Event::Turn => {}
@@ -201,7 +224,7 @@ impl<S: Session> Driver<S> {
         let slices = gather(&self.unsent, &mut slices);
         tokio::select! {
             biased;
-            count = writer.write_vectored(slices), if !slices.is_empty() => Event::Written(count),
+            sent = send(writer, slices), if !self.is_sent() => sent,
             () = self.answered.notified() => Event::Turn,
             count = reader.read_buf(&mut self.buffered), if reading => {
                 Event::Read(count)
@@ -211,6 +234,12 @@ impl<S: Session> Driver<S> {
             () = alarm => Event::Turn,
             () = tokio::task::yield_now(), if more => Event::Turn,
         }
+    }
+
+    /// Whether the first bytes on a plain connection are TLS's.
+    fn begins_with_tls(&mut self) -> bool {
+        let is_first = !std::mem::replace(&mut self.has_received, true);
+        is_first && !self.is_over_tls && is_hello(&self.buffered)
     }
 
     fn go_down(&mut self) {
@@ -327,6 +356,7 @@ impl<S: Session> Driver<S> {
         }
         assert!(count <= self.unsent_bytes, "more was written than given");
         self.unsent_bytes -= count;
+        self.is_flushed = !self.is_over_tls;
         let mut left = count;
         while left > 0 {
             let chunk = self
@@ -340,6 +370,15 @@ impl<S: Session> Driver<S> {
                 self.unsent.pop_front();
             }
         }
+    }
+
+    fn note_flushed(&mut self) {
+        self.is_flushed = true;
+        self.written_at = Instant::now();
+    }
+
+    fn is_sent(&self) -> bool {
+        self.unsent.is_empty() && self.is_flushed
     }
 
     fn claimable_bytes(&self) -> usize {
@@ -371,12 +410,12 @@ impl<S: Session> Driver<S> {
     }
 
     fn is_answered(&self) -> bool {
-        self.unsent.is_empty() && self.session.in_flight_count() == 0
+        self.is_sent() && self.session.in_flight_count() == 0
     }
 
     fn ended(&self) -> Option<Ended> {
         let now = Instant::now();
-        let is_sent = self.unsent.is_empty();
+        let is_sent = self.is_sent();
         if !is_sent && now >= self.written_at + self.limits.write_stall {
             return Some(Ended::WriteStalled);
         }
@@ -408,7 +447,7 @@ impl<S: Session> Driver<S> {
         } else {
             Instant::now() + self.limits.idle
         };
-        if !self.unsent.is_empty() {
+        if !self.is_sent() {
             due = due.min(self.written_at + self.limits.write_stall);
         }
         if self.is_reading()
@@ -449,15 +488,6 @@ fn is_down(shutdown: &mut watch::Receiver<bool>) -> bool {
         Ok(true) => *shutdown.borrow_and_update(),
         Err(_) => true,
     }
-}
-
-fn gather<'a, 'b>(unsent: &'a VecDeque<Bytes>, into: &'b mut [IoSlice<'a>]) -> &'b [IoSlice<'a>] {
-    let mut count = 0;
-    for (slot, chunk) in into.iter_mut().zip(unsent) {
-        *slot = IoSlice::new(chunk);
-        count += 1;
-    }
-    &into[..count]
 }
 
 #[cfg(test)]

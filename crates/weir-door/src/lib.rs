@@ -1,15 +1,17 @@
 //! What all doors share: the session trait without I/O, the socket driver, listeners, limits.
 //!
-//! Charter: sockets and tokio live here and nowhere below; no protocol is named here.
+//! Charter: sockets and tokio live here and nowhere below; no protocol is named here but TLS.
 
 pub mod budget;
 pub mod counters;
 pub mod driver;
+pub(crate) mod event;
 pub mod limits;
 pub(crate) mod linger;
 pub mod listener;
 pub mod session;
 pub mod sockets;
+pub mod tls;
 #[cfg(test)]
 mod toy;
 
@@ -19,4 +21,5 @@ pub use limits::Limits;
 pub use listener::{Listener, ListenerError, serve};
 pub use session::{Bounds, CloseReason, Connection, Door, Session};
 pub use sockets::Sockets;
+pub use tls::{HandshakeError, TlsPort, TlsSession};
 pub use weir_log::clock::Millis;

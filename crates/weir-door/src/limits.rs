@@ -38,6 +38,11 @@ pub const MIN_FRAME_BYTES_PER_S: u64 = 256 << 10;
 pub const MAX_WRITE_STALL: Duration = Duration::from_mins(1);
 /// A peer that was told the last thing has this long to close its side.
 pub const MAX_LINGER: Duration = Duration::from_secs(2);
+/// A TLS handshake is over after this long. What it may hold meanwhile rustls bounds: 64 KiB of a
+/// message.
+pub const MAX_HANDSHAKE: Duration = Duration::from_secs(10);
+/// TLS handshakes under way at all ports. One more ends the oldest.
+pub const MAX_HANDSHAKES_COUNT: usize = 512;
 /// Time for answers to leave at shutdown.
 pub const MAX_DRAIN: Duration = Duration::from_secs(5);
 

@@ -19,7 +19,8 @@ use tracing::{debug, info, warn};
 use weir_broker::api::Backend;
 
 use crate::{
-    Budget, CloseReason, Connection, Door, DoorCounters, Limits, Session, Sockets,
+    Budget, Claim, CloseReason, Connection, ConnectionCounters, Door, DoorCounters, HandshakeError,
+    Limits, Session as _, Sockets, TlsPort,
     driver::{Driver, Ended},
     limits::MAX_NODE_REQUEST_BYTES,
 };
@@ -42,10 +43,11 @@ pub enum ListenerError {
     },
 }
 
-/// Open ports of one door.
+/// Open ports of one door, plain ones and those with TLS.
 #[derive(Debug)]
 pub struct Listener {
-    sockets: Sockets,
+    plain: Option<Sockets>,
+    secure: Option<(Sockets, TlsPort)>,
     limits: Limits,
     budget: Budget,
     counters: Option<Arc<DoorCounters>>,
@@ -60,7 +62,27 @@ impl Listener {
     /// Listens on ports that are open already.
     pub fn on(sockets: Sockets) -> Self {
         Self {
-            sockets,
+            plain: Some(sockets),
+            ..Self::nowhere()
+        }
+    }
+
+    /// Listens on ports that are open already, to clients that speak TLS.
+    pub fn secure(sockets: Sockets, tls: TlsPort) -> Self {
+        Self::nowhere().with_tls(sockets, tls)
+    }
+
+    /// Listens to clients that speak TLS, beside others.
+    #[must_use]
+    pub fn with_tls(mut self, sockets: Sockets, tls: TlsPort) -> Self {
+        self.secure = Some((sockets, tls));
+        self
+    }
+
+    fn nowhere() -> Self {
+        Self {
+            plain: None,
+            secure: None,
             limits: Limits::default(),
             budget: Budget::new(MAX_NODE_REQUEST_BYTES),
             counters: None,
@@ -88,9 +110,55 @@ impl Listener {
         self
     }
 
-    /// The addresses listened on, with the ports that the system chose.
+    /// The addresses listened on without TLS, with the ports that the system chose.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.sockets.addresses()
+        self.plain
+            .as_ref()
+            .map_or_else(Vec::new, Sockets::addresses)
+    }
+
+    /// Those with TLS.
+    pub fn secure_addresses(&self) -> Vec<SocketAddr> {
+        let sockets = self.secure.as_ref().map(|(sockets, _)| sockets);
+        sockets.map_or_else(Vec::new, Sockets::addresses)
+    }
+
+    /// The next connection, and what is to be spoken on it. Cancel-safe.
+    async fn accept(&self) -> io::Result<Taken> {
+        let plain = accept_on(self.plain.as_ref());
+        let secure = accept_on(self.secure.as_ref().map(|(sockets, _)| sockets));
+        let (accepted, tls) = tokio::select! {
+            accepted = plain => (accepted?, None),
+            accepted = secure => (accepted?, self.secure.as_ref().map(|(_, tls)| tls.clone())),
+        };
+        let (stream, local, peer) = accepted;
+        let number = TAKEN_COUNT.fetch_add(1, Ordering::Relaxed);
+        let connection = Connection {
+            peer,
+            local,
+            number,
+            tls: None,
+        };
+        Ok(Taken {
+            stream,
+            tls,
+            connection,
+        })
+    }
+}
+
+/// A connection that was just taken.
+struct Taken {
+    stream: TcpStream,
+    tls: Option<TlsPort>,
+    connection: Connection,
+}
+
+/// Waits for ever where there is no port.
+async fn accept_on(sockets: Option<&Sockets>) -> io::Result<(TcpStream, SocketAddr, SocketAddr)> {
+    match sockets {
+        Some(sockets) => sockets.accept().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -114,34 +182,27 @@ pub async fn serve<D: Door>(
                     .acquire_owned()
                     .await
                     .expect("the semaphore of connections is never closed");
-                (permit, listener.sockets.accept().await)
+                (permit, listener.accept().await)
             } => accepted,
         };
-        let (permit, stream, local, peer) = match accepted {
-            (permit, Ok((stream, local, peer))) => (permit, stream, local, peer),
+        let (permit, taken) = match accepted {
+            (permit, Ok(taken)) => (permit, taken),
             (_, Err(error)) => {
                 warn!(door = door.name(), %error, "accept failed");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
-        let connection = Connection {
-            peer,
-            local,
-            number: TAKEN_COUNT.fetch_add(1, Ordering::Relaxed),
+        let serving = Serving {
+            door: Arc::clone(&door),
+            backend: Arc::clone(&backend),
+            claim: listener.budget.claim(),
+            limits: listener.limits,
+            counters: listener.counters.as_ref().map(DoorCounters::connection),
+            shutdown: shutdown.clone(),
         };
-        let mut driver = Driver::new(
-            door.open(connection),
-            Arc::clone(&backend),
-            listener.budget.claim(),
-            listener.limits,
-        );
-        if let Some(counters) = &listener.counters {
-            driver = driver.with_counters(counters.connection());
-        }
-        let (name, shutdown) = (door.name(), shutdown.clone());
         connections.spawn(async move {
-            run(name, peer, stream, driver, shutdown).await;
+            serving.run(taken).await;
             drop(permit);
         });
     }
@@ -150,24 +211,79 @@ pub async fn serve<D: Door>(
     info!(door = door.name(), "closed");
 }
 
-async fn run<S: Session>(
-    door: &'static str,
-    peer: SocketAddr,
-    mut stream: TcpStream,
-    mut driver: Driver<S>,
+/// What a connection is served with.
+struct Serving<D> {
+    door: Arc<D>,
+    backend: Arc<dyn Backend>,
+    claim: Claim,
+    limits: Limits,
+    counters: Option<ConnectionCounters>,
     shutdown: watch::Receiver<bool>,
-) {
-    if let Err(error) = stream.set_nodelay(true) {
-        debug!(door, %peer, %error, "no TCP_NODELAY");
+}
+
+impl<D: Door> Serving<D> {
+    async fn run(mut self, taken: Taken) {
+        let Taken {
+            mut stream,
+            tls,
+            mut connection,
+        } = taken;
+        let (door, peer) = (self.door.name(), connection.peer);
+        if let Err(error) = stream.set_nodelay(true) {
+            debug!(door, %peer, %error, "no TCP_NODELAY");
+        }
+        let Some(tls) = tls else {
+            let shutdown = self.shutdown.clone();
+            let mut driver = self.driver(connection);
+            let (reader, writer) = stream.split();
+            let ended = driver.run(reader, writer, shutdown).await;
+            return tell(door, peer, driver.session().close_reason(), ended);
+        };
+        let accepted = tokio::select! {
+            accepted = tls.accept(stream) => accepted,
+            _ = self.shutdown.wait_for(|down| *down) => return,
+        };
+        match accepted {
+            Ok((stream, session)) => {
+                debug!(door, %peer, version = session.version, "TLS");
+                connection.tls = Some(session);
+                let shutdown = self.shutdown.clone();
+                let mut driver = self.driver(connection).over_tls();
+                let (reader, writer) = tokio::io::split(stream);
+                let ended = driver.run(reader, writer, shutdown).await;
+                tell(door, peer, driver.session().close_reason(), ended);
+            }
+            Err(error @ (HandshakeError::Plain | HandshakeError::Crowded)) => {
+                warn!(door, %peer, %error, "refused");
+            }
+            Err(
+                error @ (HandshakeError::TimedOut(_)
+                | HandshakeError::Certificate
+                | HandshakeError::Failed(_)),
+            ) => info!(door, %peer, %error, "no TLS"),
+        }
     }
-    let (reader, writer) = stream.split();
-    let ended = driver.run(reader, writer, shutdown).await;
-    match (driver.session().close_reason(), ended) {
+
+    fn driver(self, connection: Connection) -> Driver<D::Session> {
+        let session = self.door.open(connection);
+        let driver = Driver::new(session, self.backend, self.claim, self.limits);
+        match self.counters {
+            Some(counters) => driver.with_counters(counters),
+            None => driver,
+        }
+    }
+}
+
+fn tell(door: &'static str, peer: SocketAddr, reason: Option<&CloseReason>, ended: Ended) {
+    match (reason, ended) {
         (Some(reason @ CloseReason::Us(_)), _) => warn!(door, %peer, %reason, "closed"),
         (Some(reason @ (CloseReason::Peer(_) | CloseReason::Done)), _) => {
             info!(door, %peer, %reason, "closed");
         }
         (None, Ended::Shutdown(false)) => warn!(door, %peer, "closed with requests unanswered"),
+        (None, Ended::SpeaksTls) => {
+            warn!(door, %peer, "refused: the client speaks TLS, and this port does not");
+        }
         (None, ended) => debug!(door, %peer, ?ended, "closed"),
     }
 }

@@ -8,7 +8,7 @@ use weir_broker::{
     api::{Outcome, Request},
 };
 
-use crate::Millis;
+use crate::{Millis, TlsSession};
 
 /// The error that a protocol closes a connection for.
 pub type Reason = Box<dyn Error + Send + Sync>;
@@ -38,7 +38,7 @@ pub struct Bounds {
 }
 
 /// One connection as its session sees it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Connection {
     /// Where the client connects from.
     pub peer: SocketAddr,
@@ -46,6 +46,8 @@ pub struct Connection {
     pub local: SocketAddr,
     /// Connections that are taken later have higher numbers, whatever listener takes them.
     pub number: u64,
+    /// What TLS told; `None`: the connection is plain.
+    pub tls: Option<TlsSession>,
 }
 
 /// Makes the sessions of one protocol.

@@ -177,6 +177,7 @@ pub(crate) fn answer(reply: Reply, text: &str) {
         node: 1,
         host: text.to_owned(),
         port: 1,
+        tls: None,
         rack: None,
         is_fenced: false,
     })]));

@@ -4,10 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{net::TcpListener, task::JoinSet, time::sleep};
 use tracing::warn;
+use weir_tls::slots::Slots;
 
-use crate::{
-    host::PeerHost, incoming, limits::MAX_GREETING_COUNT, slots::Slots, transport::Shared,
-};
+use crate::{host::PeerHost, incoming, limits::MAX_GREETING_COUNT, transport::Shared};
 
 /// Pause after a failed accept, such as one for want of file descriptors.
 const ACCEPT_PAUSE_MS: u64 = 100;

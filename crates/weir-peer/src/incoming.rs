@@ -6,6 +6,7 @@ use bytes::Bytes;
 use tokio::{net::TcpStream, time::timeout};
 use tracing::{debug, info};
 use weir_raft::wire;
+use weir_tls::slots::Slot;
 
 use crate::{
     calls::Answers,
@@ -16,7 +17,6 @@ use crate::{
         GREETING_TIMEOUT_MS, MAX_CLIENT_FRAME_BYTES, MAX_FRAME_BYTES, MAX_GREETING_FRAME_BYTES,
     },
     peer::Peer,
-    slots::Slot,
     stream::{Input, Output, write_all},
     tls,
     transport::Shared,

@@ -20,7 +20,6 @@ mod link;
 mod liveness;
 mod outgoing;
 mod peer;
-mod slots;
 mod stream;
 mod tls;
 mod transport;

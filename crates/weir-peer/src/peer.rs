@@ -4,8 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{Notify, watch};
 use weir_model::NodeId;
+use weir_tls::slots::Slots;
 
-use crate::{calls::Calls, hello::Class, link::Link, liveness::Liveness, slots::Slots};
+use crate::{calls::Calls, hello::Class, link::Link, liveness::Liveness};
 
 /// One peer, known by its id; its address may be unknown yet.
 pub(crate) struct Peer {

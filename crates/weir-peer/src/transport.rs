@@ -14,6 +14,7 @@ use tracing::{info, warn};
 use weir_broker::peer::{CallDone, CallFailed, PeerPort};
 use weir_model::NodeId;
 use weir_raft::{BufferPool, PeerMessage};
+use weir_tls::slots::Slots;
 
 use crate::{
     accept::accept,
@@ -22,7 +23,6 @@ use crate::{
     host::PeerHost,
     limits::{MAX_CLIENTS_COUNT, MAX_PEERS_COUNT},
     peer::Peer,
-    slots::Slots,
     tls::PeerTls,
 };
 

@@ -4,10 +4,11 @@ use std::{net::SocketAddr, time::Duration};
 
 use tokio::net::TcpListener;
 use tracing::warn;
-use weir_door::{Budget, Limits, Listener, ListenerError, Sockets, sockets::LOCALHOST};
+use weir_door::{Budget, Limits, Listener, ListenerError, Sockets, TlsPort, sockets::LOCALHOST};
 use weir_peer::PeerTls;
 
 use crate::{
+    certificates::Certificates,
     exit_code::Usage,
     host_port::HostPort,
     settings::{ListenAt, ServeConfig},
@@ -21,12 +22,17 @@ pub(crate) struct Doors {
     pub(crate) kafka: Listener,
     /// Where clients are told to connect.
     pub(crate) kafka_advertised: HostPort,
+    /// Where those that speak TLS are.
+    pub(crate) kafka_tls_advertised: Option<HostPort>,
     pub(crate) amqp: Option<Listener>,
     pub(crate) cluster: TcpListener,
     /// Where the other nodes are told to connect.
     pub(crate) cluster_advertised: HostPort,
     pub(crate) admin: Option<Sockets>,
+    pub(crate) admin_tls: Option<(Sockets, TlsPort)>,
     pub(crate) tls: Option<PeerTls>,
+    /// What clients that speak TLS are shown.
+    pub(crate) certificates: Option<Certificates>,
 }
 
 impl Doors {
@@ -39,17 +45,28 @@ impl Doors {
         };
         let budget = Budget::new(config.request_memory_bytes);
         let kafka = Listener::bind(&config.kafka).await?;
-        let kafka = kafka.with_limits(limits).with_budget(budget.clone());
+        let mut kafka = kafka.with_limits(limits).with_budget(budget.clone());
+        let secure = &config.door_tls;
+        let certificates = secure.files.clone().map(Certificates::load).transpose()?;
+        let port = certificates.as_ref().map(Certificates::port);
+        if let Some((sockets, port)) =
+            bind_secure(&secure.kafka, "kafka-tls", port.as_ref()).await?
+        {
+            kafka = kafka.with_tls(sockets, port);
+        }
         // Its clients may be silent for as long as they like: heartbeats tell whether they are there.
         let limits = Limits {
             idle: MAX_SILENCE,
             ..limits
         };
         let amqp = bind_or_free(&config.amqp, "amqp").await?;
-        let amqp = amqp.map(|sockets| {
-            let listener = Listener::on(sockets);
-            listener.with_limits(limits).with_budget(budget)
-        });
+        let amqps = bind_secure(&secure.amqp, "amqps", port.as_ref()).await?;
+        let amqp = match (amqp.map(Listener::on), amqps) {
+            (Some(plain), Some((sockets, port))) => Some(plain.with_tls(sockets, port)),
+            (None, Some((sockets, port))) => Some(Listener::secure(sockets, port)),
+            (plain, None) => plain,
+        };
+        let amqp = amqp.map(|listener| listener.with_limits(limits).with_budget(budget));
         let given = config.kafka_advertise.as_ref();
         let told = spoken(&config.kafka, &kafka.addresses());
         let kafka_advertised = advertised(given, told, "kafka")?;
@@ -58,6 +75,14 @@ impl Doors {
             source,
         };
         let cluster = TcpListener::bind(&config.cluster).await.map_err(failed)?;
+        let kafka_tls_advertised = match &secure.kafka {
+            ListenAt::Default(at) | ListenAt::Set(at) if port.is_some() => {
+                let told = spoken(at, &kafka.secure_addresses());
+                let given = secure.kafka_advertise.as_ref();
+                Some(advertised(given, told, "kafka-tls")?)
+            }
+            ListenAt::Default(_) | ListenAt::Set(_) | ListenAt::Off => None,
+        };
         let given = config.cluster_advertise.as_ref();
         let bound = cluster.local_addr().map_err(failed)?;
         let cluster_advertised = advertised(given, bound.into(), "cluster")?;
@@ -67,13 +92,28 @@ impl Doors {
         Ok(Self {
             kafka,
             kafka_advertised,
+            kafka_tls_advertised,
             amqp,
             cluster,
             cluster_advertised,
             admin: bind_or_free(&config.admin, "admin").await?,
+            admin_tls: bind_secure(&secure.admin, "admin-tls", port.as_ref()).await?,
             tls,
+            certificates,
         })
     }
+}
+
+async fn bind_secure(
+    at: &ListenAt,
+    setting: &str,
+    port: Option<&TlsPort>,
+) -> anyhow::Result<Option<(Sockets, TlsPort)>> {
+    let Some(port) = port else {
+        return Ok(None);
+    };
+    let sockets = bind_or_free(at, setting).await?;
+    Ok(sockets.map(|sockets| (sockets, port.clone())))
 }
 
 async fn bind_or_free(at: &ListenAt, setting: &str) -> anyhow::Result<Option<Sockets>> {

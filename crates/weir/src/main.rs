@@ -1,6 +1,7 @@
 //! WeirMQ: one broker for every client.
 
 mod admin;
+mod certificates;
 mod client;
 mod cluster_tls;
 mod command;

@@ -3,7 +3,7 @@
 use std::{sync::Arc, thread::available_parallelism};
 
 use anyhow::Context as _;
-use weir_broker::{Engine, NodeConfig, peer::PeerPort};
+use weir_broker::{Engine, NodeConfig, api::Endpoint, peer::PeerPort};
 use weir_log::disk::{Disk, RealDisk, SystemClock, SystemEntropy};
 
 use crate::{host_port::HostPort, settings::ServeConfig};
@@ -21,8 +21,13 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// For a node with these settings, whose clients are told `kafka`.
-    pub(crate) fn open(config: &ServeConfig, kafka: &HostPort) -> anyhow::Result<Self> {
+    /// For a node with these settings, whose clients are told `kafka`, or `kafka_tls` where they
+    /// speak TLS.
+    pub(crate) fn open(
+        config: &ServeConfig,
+        kafka: &HostPort,
+        kafka_tls: Option<&HostPort>,
+    ) -> anyhow::Result<Self> {
         let disk = RealDisk::open(&config.data_dir)
             .with_context(|| format!("data directory {}", config.data_dir.display()))?;
         let cores = available_parallelism().map_or(1, usize::from);
@@ -33,6 +38,10 @@ impl Machine {
             data_dir: shown.display().to_string(),
             kafka_host: kafka.host.clone(),
             kafka_port: kafka.port,
+            kafka_tls: kafka_tls.map(|told| Endpoint {
+                host: told.host.clone(),
+                port: told.port,
+            }),
             worker_count: workers.min(MAX_WORKER_COUNT),
             ..config.node.clone()
         };

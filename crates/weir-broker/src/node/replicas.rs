@@ -61,6 +61,7 @@ impl Node {
             node: i32::try_from(node.id.0).ok()?,
             host: node.kafka_host.clone(),
             port: node.kafka_port,
+            tls: self.tls_endpoint(node.id),
             rack: node.rack.clone(),
             is_fenced: self.is_fenced(node.id),
         })

@@ -31,6 +31,7 @@ fn beacon(views: Vec<GroupView>) -> Beacon {
         metadata_applied: 3,
         boot: 9,
         address: String::new(),
+        endpoint: None,
         groups: views.into_iter().map(|view| (GROUP, view)).collect(),
     }
 }
@@ -180,4 +181,39 @@ fn a_node_that_hears_of_less_than_half_is_cut_off() {
     assert!(state.hears_few(NodeId(1), all(5).iter()));
     state.health_changed(NodeId(2), false);
     assert!(state.hears_few(NodeId(1), all(3).iter()));
+}
+
+#[test]
+fn where_tls_is_spoken_is_told_by_beacons_and_stays_known_of_a_lost_node() {
+    let endpoint = Endpoint {
+        host: "h".repeat(255),
+        port: 9093,
+    };
+    let mut writer = Writer::new();
+    endpoint::write(&mut writer, Some(&endpoint));
+    endpoint::write(&mut writer, None);
+    let written = writer.finish();
+    let mut reader = Reader::new(&written);
+    assert_eq!(endpoint::read(&mut reader), Ok(Some(endpoint.clone())));
+    assert_eq!(endpoint::read(&mut reader), Ok(None));
+    assert!(reader.finish().is_ok());
+    let mut writer = Writer::new();
+    let too_long = Endpoint {
+        host: "h".repeat(256),
+        port: 1,
+    };
+    endpoint::write(&mut writer, Some(&too_long));
+    assert!(endpoint::read(&mut Reader::new(&writer.finish())).is_err());
+
+    let mut state = ClusterState::default();
+    let told = Beacon {
+        endpoint: Some(endpoint.clone()),
+        ..beacon(Vec::new())
+    };
+    state.merge(NodeId(2), told, 1);
+    state.health_changed(NodeId(2), false);
+    assert_eq!(state.endpoints.get(&NodeId(2)), Some(&endpoint));
+    state.health_changed(NodeId(2), true);
+    state.merge(NodeId(2), beacon(Vec::new()), 1);
+    assert_eq!(state.endpoints.get(&NodeId(2)), None);
 }

@@ -99,6 +99,7 @@ pub struct AmqpSession {
 impl AmqpSession {
     /// A session for a connection that was just taken.
     pub fn new(connection: Connection, config: Arc<AmqpConfig>) -> Self {
+        let number = connection.number;
         let timeout_ms = config.consumer_timeout_ms;
         let consumer_timeout_ms = Some(timeout_ms).filter(|timeout_ms| *timeout_ms > 0);
         Self {
@@ -114,7 +115,7 @@ impl AmqpSession {
                 client: Capabilities::default(),
                 alarm: Alarm::default(),
                 user: ShortString::default(),
-                number: connection.number,
+                number,
                 now: Millis(0),
                 consumer_timeout_ms,
                 look_at: None,

@@ -46,6 +46,7 @@ pub(crate) fn connection(peer: [u8; 4]) -> Connection {
         peer: (peer, 40_000).into(),
         local: ([127, 0, 0, 1], 5672).into(),
         number: 7,
+        tls: None,
     }
 }
 

@@ -16,6 +16,7 @@ pub mod list_offsets;
 pub mod manage;
 pub mod metadata;
 pub mod offsets;
+pub mod over_tls;
 pub mod plan;
 pub mod produce;
 pub mod producer_id;

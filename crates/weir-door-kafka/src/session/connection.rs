@@ -28,7 +28,7 @@ use crate::{
         versions::SERVED,
     },
     mapping::{
-        api_versions, dispatch,
+        api_versions, dispatch, over_tls,
         plan::{Answer, Client, MapError, Mapped},
     },
 };
@@ -80,6 +80,7 @@ pub struct KafkaSession {
     /// answers of many at once would be held in memory until it is their turn.
     fetching: Option<(Ticket, usize)>,
     share: Share,
+    is_over_tls: bool,
     unsent: VecDeque<Bytes>,
     unsent_bytes: usize,
     /// Nothing more is decoded: a frame before was refused.
@@ -94,6 +95,10 @@ impl KafkaSession {
     }
 
     /// A session beside others of the same node.
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "what TLS told belongs to the session"
+    )]
     pub fn sharing(connection: Connection, config: KafkaConfig, shared: &Shared) -> Self {
         Self {
             client: Client {
@@ -109,6 +114,7 @@ impl KafkaSession {
             asked: VecDeque::new(),
             fetching: None,
             share: Share::new(Arc::clone(&shared.answers)),
+            is_over_tls: connection.tls.is_some(),
             unsent: VecDeque::new(),
             unsent_bytes: 0,
             refused: false,
@@ -296,8 +302,11 @@ impl Session for KafkaSession {
         at.unwrap_or(SERVED.len())
     }
 
-    fn complete(&mut self, now: Millis, ticket: Ticket, outcome: Outcome) {
+    fn complete(&mut self, now: Millis, ticket: Ticket, mut outcome: Outcome) {
         self.client.now = now;
+        if self.is_over_tls {
+            over_tls::readdress(&mut outcome);
+        }
         if self.fetching.is_some_and(|(fetch, _)| fetch == ticket) {
             self.fetching = None;
         }

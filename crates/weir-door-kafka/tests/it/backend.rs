@@ -160,6 +160,7 @@ impl Scripted {
             node: 1,
             host: "127.0.0.1".into(),
             port: self.port.load(Ordering::Relaxed),
+            tls: None,
             rack: None,
             is_fenced: false,
         }

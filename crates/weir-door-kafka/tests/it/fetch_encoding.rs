@@ -45,6 +45,7 @@ fn node(node: i32, rack: Option<&str>) -> Broker {
         node,
         host: "a".repeat(100),
         port: 9092,
+        tls: None,
         rack: rack.map(str::to_owned),
         is_fenced: false,
     }

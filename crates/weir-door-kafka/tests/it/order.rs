@@ -334,6 +334,7 @@ fn what_one_connection_holds_is_not_given_to_another() {
             peer: ([127, 0, 0, 1], 5).into(),
             local: ([127, 0, 0, 1], 9092).into(),
             number: 0,
+            tls: None,
         };
         let mut session = KafkaSession::sharing(connection, KafkaConfig::default(), &shared);
         session.receive(NOW, frame(line(Api::Fetch), 18, 1));

@@ -141,6 +141,7 @@ fn broker() -> Broker {
         node: 1,
         host: "localhost".into(),
         port: 9092,
+        tls: None,
         rack: None,
         is_fenced: false,
     }

@@ -16,6 +16,7 @@ pub(crate) fn session() -> KafkaSession {
         peer: ([127, 0, 0, 1], 5).into(),
         local: ([127, 0, 0, 1], 9092).into(),
         number: 0,
+        tls: None,
     };
     KafkaSession::new(connection, KafkaConfig::default())
 }

@@ -1,6 +1,6 @@
 //! The admin port: HTTP/1.1, GET and HEAD of three pages.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -12,9 +12,13 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{net::TcpStream, sync::Semaphore};
-use tracing::{debug, warn};
-use weir_door::Sockets;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    sync::Semaphore,
+};
+use tracing::{debug, info, warn};
+use weir_door::{HandshakeError, Sockets, TlsPort, tls::is_hello};
 
 use super::{metrics, watched::Watched};
 
@@ -35,16 +39,19 @@ const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 type Page = (StatusCode, &'static str, String);
 
 /// Answers until it is dropped.
-pub(crate) async fn serve(sockets: Sockets, watched: Arc<Watched>) {
+pub(crate) async fn serve(sockets: Sockets, tls: Option<TlsPort>, watched: Arc<Watched>) {
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS_COUNT));
     loop {
         let permit = Arc::clone(&permits).acquire_owned().await;
         let permit = permit.expect("the semaphore of connections is never closed");
         match sockets.accept().await {
-            Ok((stream, _, _)) => {
-                let watched = Arc::clone(&watched);
+            Ok((stream, _, peer)) => {
+                let (watched, tls) = (Arc::clone(&watched), tls.clone());
                 tokio::spawn(async move {
-                    connection(stream, watched).await;
+                    match tls {
+                        None => plain(stream, peer, watched).await,
+                        Some(tls) => secure(stream, peer, &tls, watched).await,
+                    }
                     drop(permit);
                 });
             }
@@ -56,7 +63,38 @@ pub(crate) async fn serve(sockets: Sockets, watched: Arc<Watched>) {
     }
 }
 
-async fn connection(stream: TcpStream, watched: Arc<Watched>) {
+async fn plain(stream: TcpStream, peer: SocketAddr, watched: Arc<Watched>) {
+    let mut start = [0; 2];
+    let looked = tokio::time::timeout(HEAD_LIMIT, stream.peek(&mut start)).await;
+    if let Ok(Ok(_)) = looked {
+        if is_hello(&start) {
+            let door = "admin";
+            warn!(door, %peer, "refused: the client speaks TLS, and this port does not");
+            return;
+        }
+        connection(stream, watched).await;
+    }
+}
+
+async fn secure(stream: TcpStream, peer: SocketAddr, tls: &TlsPort, watched: Arc<Watched>) {
+    let door = "admin";
+    match tls.accept(stream).await {
+        Ok((stream, _)) => connection(stream, watched).await,
+        Err(error @ (HandshakeError::Plain | HandshakeError::Crowded)) => {
+            warn!(door, %peer, %error, "refused");
+        }
+        Err(
+            error @ (HandshakeError::TimedOut(_)
+            | HandshakeError::Certificate
+            | HandshakeError::Failed(_)),
+        ) => info!(door, %peer, %error, "no TLS"),
+    }
+}
+
+async fn connection<S>(stream: S, watched: Arc<Watched>)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let service = service_fn(move |request: Request<Incoming>| {
         let watched = Arc::clone(&watched);
         async move { Ok::<_, Infallible>(answer(&request, &watched).await) }

@@ -5,6 +5,7 @@
 use weir_broker::{GroupLag, NodeFigures, Observer, TopicFigures};
 use weir_door::DoorFigures;
 use weir_log::partition::TrafficFigures;
+use weir_tls::server::TlsFigures;
 
 use super::{
     page::Page,
@@ -58,6 +59,9 @@ metrics! {
     CONNECTIONS_TOTAL Counter "weir_connections_total" "Connections taken, by door."
     RECEIVED Counter "weir_received_bytes_total" "Bytes read from clients' sockets, by door."
     SENT Counter "weir_sent_bytes_total" "Bytes written to clients' sockets, by door."
+    TLS_HANDSHAKES Counter "weir_tls_handshakes_total" "TLS handshakes of clients, by result."
+    TLS_RELOADS Counter "weir_tls_reloads_total" "How often certificates for clients were read because they had changed, by result. One that failed left those before in use."
+    TLS_CERTIFICATE_END Gauge "weir_tls_certificate_expiry_timestamp_seconds" "When a certificate that clients are shown expires, in seconds since 1970, by file."
     LAG Gauge "kafka_consumergroup_lag" "Messages behind what a group has committed, of the groups that this node coordinates, in partitions that it has a copy of."
     COMMITTED Gauge "kafka_consumergroup_current_offset" "Offset that a group has committed, of the groups that this node coordinates."
     LAG_INCOMPLETE Gauge "weir_consumergroup_incomplete" "1 where not all offsets of groups are shown: there are too many, or the answer took too long."
@@ -101,6 +105,9 @@ pub(super) async fn page(watched: &Watched) -> String {
     page.series(&BUILD, &[("version", env!("CARGO_PKG_VERSION"))], 1);
     page.single(&READY, u8::from(watched.unready().is_none()));
     doors(&mut page, watched);
+    if let Some(tls) = &watched.tls {
+        clients_tls(&mut page, &tls.figures());
+    }
     if let Some(observer) = watched.observer() {
         topics(&mut page, &observer.topics(MAX_TOPICS_COUNT));
         node(&mut page, &observer.figures());
@@ -135,6 +142,30 @@ fn doors(page: &mut Page, watched: &Watched) {
         for (door, figures) in &doors {
             page.series(metric, &[("door", door)], value(figures));
         }
+    }
+}
+
+fn clients_tls(page: &mut Page, figures: &TlsFigures) {
+    for (metric, succeeded, failed) in [
+        (
+            &TLS_HANDSHAKES,
+            figures.handshake_count,
+            figures.failed_handshake_count,
+        ),
+        (
+            &TLS_RELOADS,
+            figures.reload_count,
+            figures.failed_reload_count,
+        ),
+    ] {
+        page.family(metric);
+        page.series(metric, &[("result", "success")], succeeded);
+        page.series(metric, &[("result", "failure")], failed);
+    }
+    page.family(&TLS_CERTIFICATE_END);
+    for certificate in &figures.ends {
+        let labels = [("file", certificate.file.as_str())];
+        page.series(&TLS_CERTIFICATE_END, &labels, certificate.ends_s);
     }
 }
 

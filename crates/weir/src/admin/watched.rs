@@ -11,6 +11,7 @@ use std::{
 use tokio::sync::oneshot;
 use weir_broker::{GroupLag, Observer};
 use weir_door::DoorCounters;
+use weir_tls::ServerTls;
 
 /// How long a look may take that asks the groups' own threads.
 const LOOK_LIMIT: Duration = Duration::from_secs(2);
@@ -19,15 +20,21 @@ const LOOK_LIMIT: Duration = Duration::from_secs(2);
 pub(crate) struct Watched {
     /// Doors by name.
     pub(super) doors: Vec<(&'static str, Arc<DoorCounters>)>,
+    /// Of the ports that speak TLS.
+    pub(super) tls: Option<Arc<ServerTls>>,
     observer: OnceLock<Observer>,
     is_serving: AtomicBool,
 }
 
 impl Watched {
     /// A node that does not run yet.
-    pub(crate) fn new(doors: Vec<(&'static str, Arc<DoorCounters>)>) -> Arc<Self> {
+    pub(crate) fn new(
+        doors: Vec<(&'static str, Arc<DoorCounters>)>,
+        tls: Option<Arc<ServerTls>>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             doors,
+            tls,
             observer: OnceLock::new(),
             is_serving: AtomicBool::new(false),
         })

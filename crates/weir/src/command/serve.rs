@@ -1,6 +1,6 @@
 //! `weir serve`: one node until it is told to stop.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -10,7 +10,7 @@ use tokio::{
 };
 use tracing::{info, warn};
 use weir_broker::{NodeFailed, OnFailure, Running, api::Backend, peer::PeerPort};
-use weir_door::{Door as _, DoorCounters, Listener, Sockets, sockets::LOCALHOST};
+use weir_door::{Door as _, DoorCounters, Listener, Sockets, TlsPort, sockets::LOCALHOST};
 use weir_door_amqp::AmqpDoor;
 use weir_door_kafka::KafkaDoor;
 use weir_model::NodeId;
@@ -50,9 +50,36 @@ pub(crate) struct Ready {
     pub(crate) node: NodeId,
     /// Addresses that somebody on this machine may connect to, the first one as it was given.
     pub(crate) kafka: Vec<String>,
+    pub(crate) kafka_tls: Vec<String>,
     pub(crate) amqp: Vec<String>,
+    pub(crate) amqps: Vec<String>,
     pub(crate) cluster: SocketAddr,
     pub(crate) admin: Vec<String>,
+    pub(crate) admin_tls: Vec<String>,
+}
+
+impl Ready {
+    fn new(
+        config: &ServeConfig,
+        doors: &Doors,
+        node: NodeId,
+        [admin, admin_tls]: [Vec<String>; 2],
+    ) -> io::Result<Self> {
+        let of_amqp = |addresses: fn(&Listener) -> Vec<SocketAddr>| {
+            doors.amqp.as_ref().map_or_else(Vec::new, addresses)
+        };
+        let secure = &config.door_tls;
+        Ok(Self {
+            node,
+            kafka: told(&config.kafka, &doors.kafka.addresses()),
+            kafka_tls: told_of(&secure.kafka, &doors.kafka.secure_addresses()),
+            amqp: told_of(&config.amqp, &of_amqp(Listener::addresses)),
+            amqps: told_of(&secure.amqp, &of_amqp(Listener::secure_addresses)),
+            cluster: doors.cluster.local_addr()?,
+            admin,
+            admin_tls,
+        })
+    }
 }
 
 /// The doors of clients.
@@ -92,9 +119,17 @@ async fn serve(
     let kafka = KafkaDoor::new(config.kafka_door);
     let amqp = AmqpDoor::new(config.amqp_door.clone());
     let (mut doors, counted) = counted(doors, &kafka, &amqp);
-    let watched = Watched::new(counted);
-    let admin = serve_admin(&config.admin, doors.admin.take(), &watched);
-    let machine = Machine::open(&config, &doors.kafka_advertised)?;
+    let certificates = doors.certificates.take();
+    let watched = Watched::new(counted, certificates.as_ref().map(|it| Arc::clone(&it.tls)));
+    if let Some(certificates) = certificates {
+        tokio::spawn(certificates.watch());
+    }
+    let admins = serve_admins(&config, &mut doors, &watched);
+    let machine = Machine::open(
+        &config,
+        &doors.kafka_advertised,
+        doors.kafka_tls_advertised.as_ref(),
+    )?;
     let identity = tokio::select! {
         settled = membership::settle(&config, &machine, &doors) => settled?,
         () = ending.asked() => return Ok(()),
@@ -104,15 +139,7 @@ async fn serve(
         // The receiver is gone only where the process ends already.
         let _ = tell_failed.send(failure);
     });
-    let ready = Ready {
-        node: identity.node,
-        kafka: told(&config.kafka, &doors.kafka.addresses()),
-        amqp: doors.amqp.as_ref().map_or_else(Vec::new, |listener| {
-            told_of(&config.amqp, &listener.addresses())
-        }),
-        cluster: doors.cluster.local_addr()?,
-        admin,
-    };
+    let ready = Ready::new(&config, &doors, identity.node, admins)?;
     let transport = PeerTransport::start(PeerConfig {
         listener: doors.cluster,
         cluster: identity.cluster,
@@ -192,13 +219,32 @@ async fn live(
     Ok(())
 }
 
+/// Both admin ports; gives their addresses, the plain one's first.
+fn serve_admins(
+    config: &ServeConfig,
+    doors: &mut Doors,
+    watched: &Arc<Watched>,
+) -> [Vec<String>; 2] {
+    let plain = doors.admin.take().map(|sockets| (sockets, None));
+    let secure = doors.admin_tls.take();
+    let secure = secure.map(|(sockets, port)| (sockets, Some(port)));
+    [
+        serve_admin(&config.admin, plain, watched),
+        serve_admin(&config.door_tls.admin, secure, watched),
+    ]
+}
+
 /// Answers on the admin port until the process ends; gives its addresses.
-fn serve_admin(at: &ListenAt, sockets: Option<Sockets>, watched: &Arc<Watched>) -> Vec<String> {
-    let Some(sockets) = sockets else {
+fn serve_admin(
+    at: &ListenAt,
+    port: Option<(Sockets, Option<TlsPort>)>,
+    watched: &Arc<Watched>,
+) -> Vec<String> {
+    let Some((sockets, tls)) = port else {
         return Vec::new();
     };
     let addresses = sockets.addresses();
-    tokio::spawn(admin::serve(sockets, Arc::clone(watched)));
+    tokio::spawn(admin::serve(sockets, tls, Arc::clone(watched)));
     told_of(at, &addresses)
 }
 
@@ -206,6 +252,7 @@ fn serve_admin(at: &ListenAt, sockets: Option<Sockets>, watched: &Arc<Watched>) 
 fn told_of(at: &ListenAt, bound: &[SocketAddr]) -> Vec<String> {
     match at {
         ListenAt::Off => Vec::new(),
+        _ if bound.is_empty() => Vec::new(),
         ListenAt::Default(given) | ListenAt::Set(given) => told(given, bound),
     }
 }
@@ -314,13 +361,17 @@ pub(crate) fn announce_ready(config: &ServeConfig, ready: &Ready) -> anyhow::Res
     println!("WeirMQ  {}", env!("CARGO_PKG_VERSION"));
     println!("data    {}", config.data_dir.display());
     println!("kafka   {}", ready.kafka.join(" "));
-    if !ready.amqp.is_empty() {
-        println!("amqp    {}", ready.amqp.join(" "));
-    }
+    let optional = |name: &str, addresses: &[String]| {
+        if !addresses.is_empty() {
+            println!("{name:<7} {}", addresses.join(" "));
+        }
+    };
+    optional("kafka-tls", &ready.kafka_tls);
+    optional("amqp", &ready.amqp);
+    optional("amqps", &ready.amqps);
     println!("cluster {}", ready.cluster);
-    if !ready.admin.is_empty() {
-        println!("admin   {}", ready.admin.join(" "));
-    }
+    optional("admin", &ready.admin);
+    optional("admin-tls", &ready.admin_tls);
     println!("node    {}", ready.node);
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use weir_broker::{NodeConfig, config::DEFAULT_SHARD_COUNT};
 use weir_door_amqp::AmqpConfig;
 use weir_door_kafka::KafkaConfig;
+use weir_tls::{ClientAuth, MinVersion, TlsFiles};
 
 use super::{
     Effective, Origin,
@@ -21,6 +22,29 @@ pub(crate) enum ListenAt {
     Set(Vec<String>),
 }
 
+/// TLS for clients.
+#[derive(Clone, Debug)]
+pub(crate) struct DoorTls {
+    /// `None`: no port speaks TLS.
+    pub(crate) files: Option<TlsFiles>,
+    pub(crate) kafka: ListenAt,
+    pub(crate) kafka_advertise: Option<HostPort>,
+    pub(crate) amqp: ListenAt,
+    pub(crate) admin: ListenAt,
+}
+
+impl Default for DoorTls {
+    fn default() -> Self {
+        Self {
+            files: None,
+            kafka: ListenAt::Off,
+            kafka_advertise: None,
+            amqp: ListenAt::Off,
+            admin: ListenAt::Off,
+        }
+    }
+}
+
 /// What one node runs with.
 #[derive(Clone, Debug)]
 pub(crate) struct ServeConfig {
@@ -28,6 +52,7 @@ pub(crate) struct ServeConfig {
     pub(crate) kafka: Vec<String>,
     pub(crate) kafka_advertise: Option<HostPort>,
     pub(crate) amqp: ListenAt,
+    pub(crate) door_tls: DoorTls,
     pub(crate) cluster: String,
     pub(crate) cluster_advertise: Option<HostPort>,
     pub(crate) tls: ClusterTls,
@@ -56,6 +81,7 @@ impl ServeConfig {
             kafka: read.texts(&table::KAFKA),
             kafka_advertise: read.host_port(&table::KAFKA_ADVERTISE)?,
             amqp: read.listen_at(&table::AMQP),
+            door_tls: door_tls(&read)?,
             cluster: read.one_address(&table::CLUSTER)?,
             cluster_advertise: read.host_port(&table::CLUSTER_ADVERTISE)?,
             tls: ClusterTls {
@@ -93,6 +119,68 @@ impl ServeConfig {
         }
         Ok(config)
     }
+}
+
+fn door_tls(read: &Read<'_>) -> Result<DoorTls, Usage> {
+    let (certificate, key) = (&table::TLS_CERTIFICATE_FILE, &table::TLS_KEY_FILE);
+    let files = match (read.path(certificate), read.path(key)) {
+        (Some(certificate), Some(key)) => TlsFiles {
+            certificate,
+            key,
+            directory: read.path(&table::TLS_CERTIFICATE_DIR),
+            client_authorities: read.path(&table::TLS_CLIENT_CA_FILE),
+            client_auth: match read.text(&table::TLS_CLIENT_AUTH).as_str() {
+                "require" => ClientAuth::Require,
+                "want" => ClientAuth::Want,
+                _ => ClientAuth::None,
+            },
+            min_version: match read.text(&table::TLS_MIN_VERSION).as_str() {
+                "1.3" => MinVersion::Tls13,
+                _ => MinVersion::Tls12,
+            },
+        },
+        (None, None) => return without_certificate(read),
+        (_, _) => {
+            let what = format!("{} and {} go together", certificate.name, key.name);
+            return Err(Usage(what));
+        }
+    };
+    if (files.client_auth == ClientAuth::None) != files.client_authorities.is_none() {
+        let what = format!(
+            "{} other than none and {} go together",
+            table::TLS_CLIENT_AUTH.name,
+            table::TLS_CLIENT_CA_FILE.name
+        );
+        return Err(Usage(what));
+    }
+    Ok(DoorTls {
+        kafka: read.listen_at(&table::KAFKA_TLS),
+        kafka_advertise: read.host_port(&table::KAFKA_TLS_ADVERTISE)?,
+        amqp: read.listen_at(&table::AMQPS),
+        admin: read.listen_at(&table::ADMIN_TLS),
+        files: Some(files),
+    })
+}
+
+/// Nobody may believe that a port is there, or asks for certificates, that is not.
+fn without_certificate(read: &Read<'_>) -> Result<DoorTls, Usage> {
+    for setting in [
+        &table::KAFKA_TLS,
+        &table::KAFKA_TLS_ADVERTISE,
+        &table::AMQPS,
+        &table::ADMIN_TLS,
+        &table::TLS_CERTIFICATE_DIR,
+        &table::TLS_CLIENT_CA_FILE,
+        &table::TLS_CLIENT_AUTH,
+        &table::TLS_MIN_VERSION,
+    ] {
+        let entry = read.0.entry(setting);
+        if entry.origin != Origin::Default && entry.values != [OFF] {
+            let (name, needed) = (setting.name, table::TLS_CERTIFICATE_FILE.name);
+            return Err(Usage(format!("{name} needs {needed}")));
+        }
+    }
+    Ok(DoorTls::default())
 }
 
 fn node(read: &Read<'_>) -> NodeConfig {
@@ -213,6 +301,33 @@ mod tests {
         };
         let config = config(&[(&table::WAL_MAX_BYTES, &min.to_string())]).unwrap();
         assert_eq!(config.node.wal.check(), Ok(()));
+    }
+
+    #[test]
+    fn tls_for_clients_needs_a_certificate_and_what_goes_with_it() {
+        let plain = config(&[]).unwrap().door_tls;
+        assert!(plain.files.is_none() && plain.kafka == ListenAt::Off);
+        let (certificate, key) = (&table::TLS_CERTIFICATE_FILE, &table::TLS_KEY_FILE);
+        let (certificate, key) = ((certificate, "node.pem"), (key, "node.key"));
+        let secure = config(&[certificate, key]).unwrap().door_tls;
+        assert!(matches!(secure.kafka, ListenAt::Default(at) if at == ["localhost:9093"]));
+        assert!(matches!(secure.amqp, ListenAt::Default(at) if at == ["localhost:5671"]));
+        assert_eq!(secure.admin, ListenAt::Off);
+        let authority = (&table::TLS_CLIENT_CA_FILE, "ca.pem");
+        let asked = (&table::TLS_CLIENT_AUTH, "require");
+        assert!(config(&[certificate, key, authority, asked]).is_ok());
+        for refused in [
+            &[certificate][..],
+            &[key],
+            &[certificate, key, authority],
+            &[certificate, key, asked],
+            &[asked],
+            &[(&table::AMQPS, "localhost:1")],
+            &[(&table::ADMIN_TLS, "localhost:1")],
+        ] {
+            assert!(config(refused).is_err(), "{refused:?}");
+        }
+        assert!(config(&[(&table::AMQPS, "off")]).is_ok());
     }
 
     #[test]

@@ -116,6 +116,91 @@ pub(crate) const AMQP_CONSUMER_TIMEOUT_MS: Setting = Setting {
     default: || Some(AmqpConfig::default().consumer_timeout_ms.to_string()),
 };
 
+pub(crate) const KAFKA_TLS: Setting = Setting {
+    name: "kafka-tls",
+    kind: Kind::ListenOrOff,
+    value_name: "HOST:PORT",
+    doc: "Addresses of the Kafka door for clients that speak TLS, beside the plain ones. Listened on where \
+          tls-certificate-file is set. `off`: none.",
+    default: || Some("localhost:9093".to_owned()),
+};
+
+pub(crate) const KAFKA_TLS_ADVERTISE: Setting = Setting {
+    name: "kafka-tls-advertise",
+    kind: Kind::HostPort,
+    value_name: "HOST:PORT",
+    doc: "Where clients that speak TLS are told to connect, if not at the first address of kafka-tls.",
+    default: unset,
+};
+
+pub(crate) const AMQPS: Setting = Setting {
+    name: "amqps",
+    kind: Kind::ListenOrOff,
+    value_name: "HOST:PORT",
+    doc: "Addresses of the AMQP 0-9-1 door for clients that speak TLS, beside the plain ones. Listened on \
+          where tls-certificate-file is set. `off`: none.",
+    default: || Some("localhost:5671".to_owned()),
+};
+
+pub(crate) const ADMIN_TLS: Setting = Setting {
+    name: "admin-tls",
+    kind: Kind::ListenOrOff,
+    value_name: "HOST:PORT",
+    doc: "Addresses of the admin port over HTTPS, beside those over HTTP. `off`: none.",
+    default: || Some(OFF.to_owned()),
+};
+
+pub(crate) const TLS_CERTIFICATE_FILE: Setting = Setting {
+    name: "tls-certificate-file",
+    kind: Kind::Text,
+    value_name: "FILE",
+    doc: "Certificate that clients are shown, with those between it and its authority (PEM). This and all \
+          other files of TLS for clients are looked at every 5 s, and used anew when they have changed.",
+    default: unset,
+};
+
+pub(crate) const TLS_KEY_FILE: Setting = Setting {
+    name: "tls-key-file",
+    kind: Kind::Text,
+    value_name: "FILE",
+    doc: "Its private key (PEM).",
+    default: unset,
+};
+
+pub(crate) const TLS_CERTIFICATE_DIR: Setting = Setting {
+    name: "tls-certificate-dir",
+    kind: Kind::Text,
+    value_name: "DIR",
+    doc: "More certificates: each NAME.pem or NAME.crt with its key in NAME.key. A client that says which \
+          host it wants (SNI) is shown one for that host, any other client that of tls-certificate-file.",
+    default: unset,
+};
+
+pub(crate) const TLS_CLIENT_CA_FILE: Setting = Setting {
+    name: "tls-client-ca-file",
+    kind: Kind::Text,
+    value_name: "FILE",
+    doc: "Certificates of the authorities whose clients are believed (PEM). With tls-client-auth.",
+    default: unset,
+};
+
+pub(crate) const TLS_CLIENT_AUTH: Setting = Setting {
+    name: "tls-client-auth",
+    kind: Kind::Choice(&["none", "want", "require"]),
+    value_name: "HOW",
+    doc: "Whether clients are asked for a certificate: not at all, asked for one and let in without, or \
+          none let in without (Kafka's ssl.client.auth: none, requested, required).",
+    default: || Some("none".to_owned()),
+};
+
+pub(crate) const TLS_MIN_VERSION: Setting = Setting {
+    name: "tls-min-version",
+    kind: Kind::Choice(&["1.2", "1.3"]),
+    value_name: "VERSION",
+    doc: "The oldest version of TLS that clients may speak.",
+    default: || Some("1.2".to_owned()),
+};
+
 pub(crate) const RACK: Setting = Setting {
     name: "rack",
     kind: Kind::Text,
@@ -366,14 +451,23 @@ pub(crate) const CATCH_UP_BYTES_PER_S: Setting = Setting {
 };
 
 /// All of them, in the order in which they are printed.
-pub(crate) const SETTINGS: [&Setting; 31] = [
+pub(crate) const SETTINGS: [&Setting; 41] = [
     &DATA_DIR,
     &KAFKA,
     &KAFKA_ADVERTISE,
+    &KAFKA_TLS,
+    &KAFKA_TLS_ADVERTISE,
     &AMQP,
+    &AMQPS,
     &AMQP_VERSION,
     &AMQP_GUEST_FROM_ANYWHERE,
     &AMQP_CONSUMER_TIMEOUT_MS,
+    &TLS_CERTIFICATE_FILE,
+    &TLS_KEY_FILE,
+    &TLS_CERTIFICATE_DIR,
+    &TLS_CLIENT_CA_FILE,
+    &TLS_CLIENT_AUTH,
+    &TLS_MIN_VERSION,
     &RACK,
     &CLUSTER,
     &CLUSTER_ADVERTISE,
@@ -384,6 +478,7 @@ pub(crate) const SETTINGS: [&Setting; 31] = [
     &JOIN,
     &SHARDS,
     &ADMIN,
+    &ADMIN_TLS,
     &LOG,
     &LOG_FORMAT,
     &MAX_CONNECTIONS,

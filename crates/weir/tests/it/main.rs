@@ -9,4 +9,5 @@ mod commands;
 mod lifecycle;
 mod process;
 mod settings;
+mod tls;
 mod trio;

@@ -9,27 +9,28 @@ use std::{
 use tokio::sync::oneshot;
 
 /// The set. Cheap to clone.
-#[derive(Clone)]
-pub(crate) struct Slots {
+#[derive(Clone, Debug)]
+pub struct Slots {
     max_count: usize,
     state: Arc<Mutex<State>>,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct State {
     next: u64,
     held: BTreeMap<u64, oneshot::Sender<()>>,
 }
 
 /// A place in the set; given back when dropped.
-pub(crate) struct Slot {
+pub struct Slot {
     id: u64,
     slots: Slots,
     evicted: oneshot::Receiver<()>,
 }
 
 impl Slots {
-    pub(crate) fn new(max_count: usize) -> Self {
+    /// At most so many places.
+    pub fn new(max_count: usize) -> Self {
         Self {
             max_count,
             state: Arc::default(),
@@ -37,7 +38,7 @@ impl Slots {
     }
 
     /// Takes a place, if need be from the oldest.
-    pub(crate) fn take(&self) -> Slot {
+    pub fn take(&self) -> Slot {
         let (keep, evicted) = oneshot::channel();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let id = state.next;
@@ -61,7 +62,7 @@ impl Slots {
 
 impl Slot {
     /// Waits until the place went to someone else.
-    pub(crate) async fn evicted(&mut self) {
+    pub async fn evicted(&mut self) {
         // Nothing is ever sent: the sender's drop is the news.
         let _ = (&mut self.evicted).await;
     }
