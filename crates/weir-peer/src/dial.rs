@@ -79,14 +79,14 @@ impl Dialer {
         socket.set_nodelay(true)?;
         timeout(
             Duration::from_millis(GREETING_TIMEOUT_MS),
-            self.greet(socket),
+            self.greet(socket, address),
         )
         .await
         .map_err(|_| LinkError::TimedOut)?
     }
 
-    async fn greet(&self, socket: TcpStream) -> Result<Dialled, LinkError> {
-        let stream = tls::connect(self.tls.as_ref(), socket).await?;
+    async fn greet(&self, socket: TcpStream, address: &str) -> Result<Dialled, LinkError> {
+        let stream = tls::connect(self.tls.as_ref(), socket, address).await?;
         let (input, mut output) = tokio::io::split(stream);
         let mut input = FrameReader::new(input, MAX_GREETING_FRAME_BYTES);
         let mut hello = Vec::new();

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::{net::TcpStream, time::timeout};
 use tracing::{debug, info};
 use weir_raft::wire;
-use weir_tls::slots::Slot;
+use weir_tls::{PeerIdentity, slots::Slot};
 
 use crate::{
     calls::Answers,
@@ -65,6 +65,8 @@ impl Ended {
 struct Connection {
     input: FrameReader<Input>,
     output: Output,
+    /// By the certificate that it showed.
+    identity: Option<PeerIdentity>,
 }
 
 /// Serves a connection that was just taken.
@@ -96,11 +98,12 @@ pub(crate) async fn serve(
 
 async fn greet(shared: &Shared, socket: TcpStream) -> Result<(Connection, Hello), Ended> {
     socket.set_nodelay(true)?;
-    let stream = tls::accept(shared.tls.as_ref(), socket).await?;
+    let (stream, identity) = tls::accept(shared.tls.as_ref(), socket).await?;
     let (input, output) = tokio::io::split(stream);
     let mut connection = Connection {
         input: FrameReader::new(input, MAX_GREETING_FRAME_BYTES),
         output,
+        identity,
     };
     match read_hello(shared, &mut connection.input).await {
         Ok(hello) => {
@@ -169,6 +172,9 @@ async fn run(
         input.allow(MAX_FRAME_BYTES);
         input.share(&shared.buffers);
         match Shared::peer(shared, hello.from) {
+            Some(peer) if !is_it(shared, &peer, connection.identity.as_ref()) => {
+                Err(Ended::Refused(Refusal::OtherNode))
+            }
             Some(peer) => run_peer(shared, host, input, output, (&peer, hello)).await,
             None => Err(Ended::Refused(Refusal::Full)),
         }
@@ -176,6 +182,15 @@ async fn run(
     let Err(ended) = ended;
     farewell(shared, output, &ended).await;
     ended
+}
+
+/// Whether the certificate is for the address that the peer is known to have. What is not known is
+/// not held against it: it may have joined a moment ago.
+fn is_it(shared: &Shared, peer: &Peer, identity: Option<&PeerIdentity>) -> bool {
+    match (&shared.tls, &*peer.address.borrow()) {
+        (Some(tls), Some(address)) => tls.allows(identity, address),
+        (None, _) | (_, None) => true,
+    }
 }
 
 async fn run_peer(

@@ -28,6 +28,6 @@ pub use client::{ClientError, PeerClient};
 pub use frame::FrameError;
 pub use hello::Refusal;
 pub use host::PeerHost;
-pub use tls::PeerTls;
+pub use tls::{Names, PeerTls};
 pub use transport::{PeerConfig, PeerTransport};
 pub use weir_tls::TlsError;

@@ -1,7 +1,9 @@
 //! TLS between nodes: both ends show a certificate of the cluster's own authority.
 //!
-//! Names in certificates are not looked at: whoever the authority signed is a node or an
-//! administrator, and nodes change their addresses. Give the cluster an authority of its own.
+//! Names in certificates are looked at where [`Names::Verified`] says so: then a node must be reached
+//! at a host that its certificate names, and whoever says that it is a node whose address is known
+//! must show a certificate for that host. Otherwise whoever the authority signed is a node or an
+//! administrator. Either way, give the cluster an authority of its own.
 //! A certificate that restricts its use must allow both server and client authentication.
 
 use std::{io, path::Path, sync::Arc};
@@ -11,7 +13,7 @@ use rustls::{
     SignatureScheme,
     client::{
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-        verify_server_cert_signed_by_trust_anchor,
+        verify_server_cert_signed_by_trust_anchor, verify_server_name,
     },
     crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime},
@@ -19,30 +21,47 @@ use rustls::{
 };
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
-use weir_tls::{TlsError, pem_file};
+use weir_tls::{AlternativeName, PeerIdentity, TlsError, pem_file};
 
 use crate::stream::Stream;
+
+/// Whether hosts must be named by certificates.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Names {
+    /// Any certificate of the authority will do.
+    #[default]
+    Any,
+    /// They must.
+    Verified,
+}
 
 /// This node's certificate and its cluster's authority.
 #[derive(Clone)]
 pub struct PeerTls {
     acceptor: TlsAcceptor,
     connector: TlsConnector,
+    names: Names,
 }
 
 impl PeerTls {
     /// Reads PEM files: the node's certificate (with those between it and the authority), its
     /// key, and the authority's certificate.
-    pub fn load(certificate: &Path, key: &Path, authority: &Path) -> Result<Self, TlsError> {
+    pub fn load(
+        certificate: &Path,
+        key: &Path,
+        authority: &Path,
+        names: Names,
+    ) -> Result<Self, TlsError> {
         let chain = pem_file::certificates(certificate)?;
         let roots = pem_file::roots(authority)?;
-        Self::new(chain, pem_file::private_key(key)?, Arc::new(roots))
+        Self::new(chain, pem_file::private_key(key)?, Arc::new(roots), names)
     }
 
     fn new(
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
         roots: Arc<RootCertStore>,
+        names: Names,
     ) -> Result<Self, TlsError> {
         let provider = pem_file::provider();
         let clients =
@@ -58,6 +77,7 @@ impl PeerTls {
         let verifier = SignedByAuthority {
             roots,
             provider: Arc::clone(&provider),
+            names,
         };
         let client = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])
@@ -69,33 +89,75 @@ impl PeerTls {
         Ok(Self {
             acceptor: TlsAcceptor::from(Arc::new(server)),
             connector: TlsConnector::from(Arc::new(client)),
+            names,
         })
+    }
+
+    /// Whether whoever shows `identity` may say that it is the node at `address`.
+    pub(crate) fn allows(&self, identity: Option<&PeerIdentity>, address: &str) -> bool {
+        match self.names {
+            Names::Any => true,
+            Names::Verified => identity.is_some_and(|it| is_named(it, host_of(address))),
+        }
     }
 }
 
-/// The accepting end of a connection, in TLS where there is some.
-pub(crate) async fn accept(tls: Option<&PeerTls>, socket: TcpStream) -> io::Result<Stream> {
-    Ok(match tls {
-        Some(tls) => Box::new(tls.acceptor.accept(socket).await?),
-        None => Box::new(socket),
+fn host_of(address: &str) -> &str {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    host.trim_matches(['[', ']'])
+}
+
+fn is_named(identity: &PeerIdentity, host: &str) -> bool {
+    let names = &mut identity.alternative_names.iter();
+    names.any(|name| match name {
+        AlternativeName::Dns(name) => name.eq_ignore_ascii_case(host),
+        AlternativeName::Ip(address) => host.parse() == Ok(*address),
+        AlternativeName::Email(_) | AlternativeName::Uri(_) => false,
     })
 }
 
-/// The dialling end.
-pub(crate) async fn connect(tls: Option<&PeerTls>, socket: TcpStream) -> io::Result<Stream> {
+/// The accepting end of a connection, in TLS where there is some, and who the other one is.
+pub(crate) async fn accept(
+    tls: Option<&PeerTls>,
+    socket: TcpStream,
+) -> io::Result<(Stream, Option<PeerIdentity>)> {
+    let Some(tls) = tls else {
+        return Ok((Box::new(socket), None));
+    };
+    let stream = tls.acceptor.accept(socket).await?;
+    let (_, connection) = stream.get_ref();
+    let certificate = connection.peer_certificates().and_then(<[_]>::first);
+    let identity = certificate.and_then(PeerIdentity::read);
+    Ok((Box::new(stream), identity))
+}
+
+/// The dialling end, to `address`.
+pub(crate) async fn connect(
+    tls: Option<&PeerTls>,
+    socket: TcpStream,
+    address: &str,
+) -> io::Result<Stream> {
     let Some(tls) = tls else {
         return Ok(Box::new(socket));
     };
-    // Any name does: it is neither sent as proof nor compared.
-    let name = ServerName::from(socket.peer_addr()?.ip());
+    let name = ServerName::try_from(host_of(address).to_owned());
+    let name = match (name, tls.names) {
+        (Ok(name), _) => name,
+        // Not compared, and any will do.
+        (Err(_), Names::Any) => ServerName::from(socket.peer_addr()?.ip()),
+        (Err(error), Names::Verified) => {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, error));
+        }
+    };
     Ok(Box::new(tls.connector.connect(name, socket).await?))
 }
 
-/// Takes every server whose certificate the authority signed, whatever its name.
+/// Takes every server whose certificate the authority signed, and whose name is right where it counts.
 #[derive(Debug)]
 struct SignedByAuthority {
     roots: Arc<RootCertStore>,
     provider: Arc<CryptoProvider>,
+    names: Names,
 }
 
 impl ServerCertVerifier for SignedByAuthority {
@@ -103,7 +165,7 @@ impl ServerCertVerifier for SignedByAuthority {
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
+        name: &ServerName<'_>,
         _ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
@@ -116,6 +178,9 @@ impl ServerCertVerifier for SignedByAuthority {
             now,
             self.provider.signature_verification_algorithms.all,
         )?;
+        if self.names == Names::Verified {
+            verify_server_name(&certificate, name)?;
+        }
         Ok(ServerCertVerified::assertion())
     }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use weir_peer::PeerTls;
+use weir_peer::{Names, PeerTls};
 
 use crate::exit_code::Usage;
 
@@ -19,6 +19,9 @@ pub(crate) struct ClusterTls {
     /// Certificate of the authority that signed all nodes' certificates (PEM).
     #[arg(long, global = true, env = "WEIR_CLUSTER_CA", value_name = "FILE")]
     pub(crate) cluster_ca: Option<PathBuf>,
+    /// Believe only nodes whose certificate names the host that they are reached at.
+    #[arg(long, global = true, env = "WEIR_CLUSTER_VERIFY_NAMES")]
+    pub(crate) cluster_verify_names: bool,
 }
 
 impl ClusterTls {
@@ -26,7 +29,16 @@ impl ClusterTls {
     pub(crate) fn load(&self) -> anyhow::Result<Option<PeerTls>> {
         match (&self.cluster_cert, &self.cluster_key, &self.cluster_ca) {
             (Some(certificate), Some(key), Some(authority)) => {
-                Ok(Some(PeerTls::load(certificate, key, authority)?))
+                let names = if self.cluster_verify_names {
+                    Names::Verified
+                } else {
+                    Names::Any
+                };
+                Ok(Some(PeerTls::load(certificate, key, authority, names)?))
+            }
+            (None, None, None) if self.cluster_verify_names => {
+                let reason = "--cluster-verify-names needs certificates";
+                Err(Usage(reason.to_owned()).into())
             }
             (None, None, None) => Ok(None),
             (_, _, _) => {

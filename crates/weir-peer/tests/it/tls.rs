@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use weir_broker::peer::CallFailed;
 use weir_model::NodeId;
-use weir_peer::{PeerClient, PeerTls, TlsError};
+use weir_peer::{Names, PeerClient, PeerTls, TlsError};
 
 use crate::harness::{Node, meet};
 
@@ -32,13 +32,17 @@ impl Authority {
 
     /// A certificate of this authority, whose holder trusts `trusted`.
     fn issue(&self, trusted: &Self) -> PeerTls {
+        self.issue_for("any-name", trusted, Names::Any)
+    }
+
+    fn issue_for(&self, host: &str, trusted: &Self, names: Names) -> PeerTls {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec!["any-name".to_owned()]).unwrap();
+        let params = CertificateParams::new(vec![host.to_owned()]).unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         std::fs::write(self.file("node.pem"), certificate.pem()).unwrap();
         std::fs::write(self.file("node.key"), key.serialize_pem()).unwrap();
         let (certificate, key) = (self.file("node.pem"), self.file("node.key"));
-        PeerTls::load(&certificate, &key, &trusted.file("ca.pem")).unwrap()
+        PeerTls::load(&certificate, &key, &trusted.file("ca.pem"), names).unwrap()
     }
 }
 
@@ -84,6 +88,34 @@ async fn each_side_refuses_a_certificate_of_another_authority() {
 }
 
 #[tokio::test]
+async fn nodes_that_look_at_names_meet_only_where_the_names_are_right() {
+    let ours = Authority::new("tls-names");
+    let named = |host: &str| ours.issue_for(host, &ours, Names::Verified);
+    let mut nodes = [
+        Node::start(1, Some(named("127.0.0.1"))).await,
+        Node::start(2, Some(named("127.0.0.1"))).await,
+    ];
+    meet(&mut nodes).await;
+    let [first, second] = &nodes;
+    let client = PeerClient::connect(&first.address(), Some(&named("elsewhere")), None).await;
+    assert!(client.is_ok(), "who is no node says nothing of an address");
+
+    // It is reached at an address that its certificate does not name.
+    let misnamed = Node::start(3, Some(named("node-3"))).await;
+    let refused = PeerClient::connect(&misnamed.address(), Some(&named("127.0.0.1")), None).await;
+    assert!(refused.is_err());
+
+    // It says that it is node 2, whose address is known and not named by its certificate.
+    let impostor = Node::start(2, Some(named("node-3"))).await;
+    let of_first = [(NodeId(1), first.address())].into();
+    weir_broker::peer::PeerPort::set_addresses(&*impostor.transport, &of_first);
+    let failed = impostor.call(NodeId(1), "hello".into()).await;
+    assert_eq!(failed, Err(CallFailed::Unreachable));
+    let answer = second.call(NodeId(1), "hello".into()).await;
+    assert_eq!(answer.unwrap(), "hello");
+}
+
+#[tokio::test]
 async fn a_node_with_tls_does_not_talk_to_one_without() {
     let ours = Authority::new("tls-plain");
     let plain = Node::start(1, None).await;
@@ -97,7 +129,8 @@ fn files_that_hold_something_else_are_named() {
     let ours = Authority::new("tls-files");
     let _ = ours.issue(&ours);
     let [ca, certificate, key] = ["ca.pem", "node.pem", "node.key"].map(|name| ours.file(name));
-    let load = PeerTls::load;
+    let load =
+        |certificate: &Path, key: &Path, ca: &Path| PeerTls::load(certificate, key, ca, Names::Any);
     let missing = load(&certificate, &ours.file("absent"), &ca).err();
     assert!(matches!(missing, Some(TlsError::Unreadable { file, .. }) if file.ends_with("absent")));
     let empty = load(&key, &key, &ca).err();

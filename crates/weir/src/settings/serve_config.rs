@@ -88,6 +88,7 @@ impl ServeConfig {
                 cluster_cert: read.path(&table::CLUSTER_CERT),
                 cluster_key: read.path(&table::CLUSTER_KEY),
                 cluster_ca: read.path(&table::CLUSTER_CA),
+                cluster_verify_names: read.is_on(&table::CLUSTER_VERIFY_NAMES),
             },
             init: read.is_on(&table::INIT),
             join: read.host_ports(&table::JOIN)?,

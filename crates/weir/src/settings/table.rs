@@ -250,6 +250,15 @@ pub(crate) const CLUSTER_CA: Setting = Setting {
     default: unset,
 };
 
+pub(crate) const CLUSTER_VERIFY_NAMES: Setting = Setting {
+    name: "cluster-verify-names",
+    kind: Kind::Switch,
+    value_name: "BOOL",
+    doc: "Believe another node only where its certificate names, among its alternative names, the host that \
+          it is reached at. The same on all nodes.",
+    default: || Some("false".to_owned()),
+};
+
 pub(crate) const INIT: Setting = Setting {
     name: "init",
     kind: Kind::Switch,
@@ -451,7 +460,7 @@ pub(crate) const CATCH_UP_BYTES_PER_S: Setting = Setting {
 };
 
 /// All of them, in the order in which they are printed.
-pub(crate) const SETTINGS: [&Setting; 41] = [
+pub(crate) const SETTINGS: [&Setting; 42] = [
     &DATA_DIR,
     &KAFKA,
     &KAFKA_ADVERTISE,
@@ -474,6 +483,7 @@ pub(crate) const SETTINGS: [&Setting; 41] = [
     &CLUSTER_CERT,
     &CLUSTER_KEY,
     &CLUSTER_CA,
+    &CLUSTER_VERIFY_NAMES,
     &INIT,
     &JOIN,
     &SHARDS,
