@@ -306,6 +306,16 @@ pub(super) const SUITES: &[Suite] = &[
         run: amqp::amqp091_go,
     },
     Suite {
+        name: "tls",
+        about: "kcat, confluent-kafka, pika and openssl over TLS, on nodes of their own",
+        is_quick: true,
+        needs: &["kcat", "openssl"],
+        door: Door::Both,
+        checkout: None,
+        serve: &[],
+        run: |ground| programs::python_with_nodes("scenario_tls.py", ground),
+    },
+    Suite {
         name: "doors",
         about: "pika to confluent-kafka and back: bodies, headers, keys, transactions, replay",
         is_quick: false,

@@ -18,6 +18,13 @@ pub(super) fn python(script: &str, ground: &Ground<'_>) -> Result<Outcome> {
     run(&mut command, ground)
 }
 
+/// As [`python`], for cases that start nodes of their own.
+pub(super) fn python_with_nodes(script: &str, ground: &Ground<'_>) -> Result<Outcome> {
+    let mut command = Command::new(place::python()?);
+    command.arg(place::root().join("interop/clients/python").join(script));
+    run(command.env("WEIR", place::built_node()?), ground)
+}
+
 /// Cases for Node.js: `interop/clients/node/SCRIPT`.
 pub(super) fn node(script: &str, ground: &Ground<'_>) -> Result<Outcome> {
     let mut command = Command::new("node");
