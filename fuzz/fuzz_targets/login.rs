@@ -5,12 +5,12 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use weir_access::{Access, Hash, PlainMessage, User, scram::Exchange};
+use weir_access::{Access, Hash, PlainMessage, Seed, User, scram::Exchange};
 
 /// With a user whom no password lets in.
 static ACCESS: LazyLock<Access> = LazyLock::new(|| {
     let mut access = Access::default();
-    let created = access.create_user(User::new("user"), [7; 32]);
+    let created = access.create_user(User::new("user"), Seed([7; 32]));
     created.expect("the first user is taken");
     access
 });

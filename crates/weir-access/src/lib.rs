@@ -33,6 +33,6 @@ pub use plain::{AuthError, PlainMessage, check_password};
 pub use prepare::{NameError, is_valid_name, password_fault, prepared};
 pub use principal::{ANONYMOUS, EVERYONE, Principal};
 pub use rules::Rules;
-pub use store::{Access, AccessError};
+pub use store::{Access, AccessError, Seed};
 pub use user::{ADMINISTRATOR, User, UserLimits};
 pub use verifier::{Hash, Verifier};

@@ -76,7 +76,7 @@ pub fn check_password(access: &Access, user: &str, password: &str) -> Result<Arc
     let known = access.user(&name);
     // A wrong password costs both derivations, whoever's it is.
     let is_right = Hash::ALL.into_iter().any(|hash| {
-        let nobodys = || Verifier::of_nobody(hash, access.seed(), &name, DEFAULT_ITERATIONS);
+        let nobodys = || Verifier::of_nobody(hash, &access.seed().0, &name, DEFAULT_ITERATIONS);
         match known.and_then(|user| user.verifier(hash)) {
             Some(verifier) => verifier.is_of(&password),
             None => nobodys().is_of(&password),
@@ -89,7 +89,10 @@ pub fn check_password(access: &Access, user: &str, password: &str) -> Result<Arc
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limit::{MIN_ITERATIONS, SALT_BYTES};
+    use crate::{
+        limit::{MIN_ITERATIONS, SALT_BYTES},
+        store::Seed,
+    };
 
     fn with_user(is_enabled: bool, hashes: &[Hash]) -> Access {
         let mut user = User::new("tim");
@@ -100,7 +103,7 @@ mod tests {
             user.put_verifier(verifier.unwrap());
         }
         let mut access = Access::default();
-        access.create_user(user, [9; 32]).unwrap();
+        access.create_user(user, Seed([9; 32])).unwrap();
         access
     }
 

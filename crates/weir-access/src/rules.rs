@@ -47,6 +47,30 @@ impl Rules {
         self.acls.iter()
     }
 
+    /// Sets permissions.
+    pub fn put_permissions(&mut self, vhost: &str, configure: &str, write: &str, read: &str) {
+        let granted = Arc::new(Permissions::new(configure, write, read));
+        self.permissions.insert(vhost.into(), granted);
+    }
+
+    /// Sets the permissions of `user`, whose rules these are, for routing keys.
+    pub fn put_topic_permissions(
+        &mut self,
+        user: &str,
+        vhost: &str,
+        exchange: &str,
+        (write, read): (&str, &str),
+    ) {
+        let granted = Arc::new(TopicPermissions::new(user, vhost, write, read));
+        let of_vhost = self.topics.entry(vhost.into()).or_default();
+        of_vhost.insert(exchange.into(), granted);
+    }
+
+    /// Adds an ACL.
+    pub fn put_acl(&mut self, acl: Arc<Acl>) {
+        self.acls.insert(acl);
+    }
+
     pub(crate) fn topic_count(&self) -> usize {
         self.topics.values().map(BTreeMap::len).sum()
     }

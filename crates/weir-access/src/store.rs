@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     sync::Arc,
 };
 
@@ -27,9 +28,6 @@ pub enum AccessError {
     /// A user has the name.
     #[error("the user exists")]
     UserExists,
-    /// The user has no such verifier.
-    #[error("the user has no such credential")]
-    NoVerifier,
     /// The virtual host is not there.
     #[error("no such virtual host")]
     NoVhost,
@@ -50,16 +48,15 @@ pub enum AccessError {
     Invalid,
 }
 
-const ERRORS: [(AccessError, u8); 9] = [
+const ERRORS: [(AccessError, u8); 8] = [
     (AccessError::NoUser, 1),
     (AccessError::UserExists, 2),
-    (AccessError::NoVerifier, 3),
-    (AccessError::NoVhost, 4),
-    (AccessError::TooManyUsers, 5),
-    (AccessError::TooManyPrincipals, 6),
-    (AccessError::TooManyRules, 7),
-    (AccessError::TooManyAtOnce, 8),
-    (AccessError::Invalid, 9),
+    (AccessError::NoVhost, 3),
+    (AccessError::TooManyUsers, 4),
+    (AccessError::TooManyPrincipals, 5),
+    (AccessError::TooManyRules, 6),
+    (AccessError::TooManyAtOnce, 7),
+    (AccessError::Invalid, 8),
 ];
 
 impl AccessError {
@@ -76,14 +73,23 @@ impl AccessError {
     }
 }
 
+/// A secret of the cluster's. Makes salts for names that nobody has.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct Seed(pub [u8; 32]);
+
+impl fmt::Debug for Seed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Seed")
+    }
+}
+
 /// All users and rules.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Access {
     generation: u64,
     /// There has been a user.
     is_closed: bool,
-    /// Makes salts for names that nobody has.
-    seed: [u8; 32],
+    seed: Seed,
     users: Arc<BTreeMap<Arc<str>, Arc<User>>>,
     rules: Arc<BTreeMap<Arc<str>, Arc<Rules>>>,
 }
@@ -91,11 +97,20 @@ pub struct Access {
 type Done = Result<(), AccessError>;
 
 impl Access {
+    /// Of a node that does not know yet: nobody may do anything.
+    pub fn unknown() -> Self {
+        Self {
+            generation: u64::MAX,
+            is_closed: true,
+            ..Self::default()
+        }
+    }
+
     /// What was there before, from its parts. `None`: they do not belong together.
     pub fn from_parts(
         generation: u64,
         is_closed: bool,
-        seed: [u8; 32],
+        seed: Seed,
         users: Vec<User>,
         rules: Vec<(Arc<str>, Rules)>,
     ) -> Option<Self> {
@@ -129,8 +144,8 @@ impl Access {
         !self.is_closed
     }
 
-    /// Makes salts for names that nobody has. A secret.
-    pub fn seed(&self) -> &[u8; 32] {
+    /// Makes salts for names that nobody has.
+    pub fn seed(&self) -> &Seed {
         &self.seed
     }
 
@@ -169,12 +184,15 @@ impl Access {
     }
 
     /// Adds a user. `seed` becomes the one of this value with its first user.
-    pub fn create_user(&mut self, user: User, seed: [u8; 32]) -> Done {
+    pub fn create_user(&mut self, user: User, seed: Seed) -> Done {
         if !user.is_sound() {
             return Err(AccessError::Invalid);
         }
-        if self.users.contains_key(&user.name) {
-            return Err(AccessError::UserExists);
+        match self.users.get(&user.name) {
+            // The same proposal, once more.
+            Some(known) if **known == user => return Ok(()),
+            Some(_) => return Err(AccessError::UserExists),
+            None => {}
         }
         if self.users.len() >= MAX_USERS {
             return Err(AccessError::TooManyUsers);
@@ -187,11 +205,13 @@ impl Access {
         Ok(())
     }
 
-    /// Takes a user away, with RabbitMQ's permissions; ACLs that name it stay, as in Kafka.
+    /// Takes a user away, with RabbitMQ's permissions; ACLs that name it stay, as in Kafka. One who is
+    /// not there is away.
     pub fn delete_user(&mut self, name: &str) -> Done {
-        if Arc::make_mut(&mut self.users).remove(name).is_none() {
-            return Err(AccessError::NoUser);
+        if !self.users.contains_key(name) {
+            return Ok(());
         }
+        Arc::make_mut(&mut self.users).remove(name);
         self.change_rules(name, |rules| {
             rules.permissions.clear();
             rules.topics.clear();
@@ -206,7 +226,7 @@ impl Access {
         name: &str,
         verifiers: Vec<Verifier>,
         makes: bool,
-        seed: [u8; 32],
+        seed: Seed,
     ) -> Done {
         if !verifiers.iter().all(Verifier::is_sound) {
             return Err(AccessError::Invalid);
@@ -230,12 +250,8 @@ impl Access {
     /// Takes what checks a user's password by one mechanism away.
     pub fn remove_verifier(&mut self, name: &str, hash: Hash) -> Done {
         self.change_user(name, |user| {
-            let before = user.verifiers.len();
             user.verifiers.retain(|known| known.hash != hash);
-            match user.verifiers.len() < before {
-                true => Ok(()),
-                false => Err(AccessError::NoVerifier),
-            }
+            Ok(())
         })
     }
 
@@ -411,14 +427,15 @@ impl Access {
 
     fn change_rules(&mut self, name: &str, change: impl FnOnce(&mut Rules) -> Done) -> Done {
         let known = self.rules.get_key_value(name);
+        let is_new = known.is_none();
         let (name, mut rules) = match known {
             Some((name, rules)) => (Arc::clone(name), Rules::clone(rules)),
-            None if self.rules.len() >= MAX_PRINCIPALS => {
-                return Err(AccessError::TooManyPrincipals);
-            }
             None => (name.into(), Rules::default()),
         };
         change(&mut rules)?;
+        if is_new && !rules.is_empty() && self.rules.len() >= MAX_PRINCIPALS {
+            return Err(AccessError::TooManyPrincipals);
+        }
         let all = Arc::make_mut(&mut self.rules);
         match rules.is_empty() {
             true => drop(all.remove(&name)),

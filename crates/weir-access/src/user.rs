@@ -72,7 +72,8 @@ impl User {
         self.tags.len() <= MAX_TAGS && self.tags.iter().all(is_fit)
     }
 
-    pub(crate) fn put_verifier(&mut self, verifier: Verifier) {
+    /// Sets what checks the password by this one's hash.
+    pub fn put_verifier(&mut self, verifier: Verifier) {
         self.verifiers.retain(|known| known.hash != verifier.hash);
         self.verifiers.push(verifier);
         self.verifiers.sort_unstable_by_key(|known| known.hash);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::{Buf, Bytes};
 use weir_model::NodeId;
 
-use crate::{Node, catch_up, forward, node, peer::Answer, queue_admin, steward};
+use crate::{Node, access_admin, catch_up, forward, node, peer::Answer, queue_admin, steward};
 
 // Tags are never used again for something else.
 /// Batches of a partition: [`catch_up`].
@@ -24,6 +24,8 @@ pub(crate) const TRANSACTION: u8 = 6;
 pub(crate) const QUEUE: u8 = 7;
 /// A person's request about queues and what leads to them: [`queue_admin`].
 pub(crate) const QUEUE_ADMIN: u8 = 8;
+/// A person's request about users, permissions and ACLs: [`access_admin`].
+pub(crate) const ACCESS_ADMIN: u8 = 9;
 
 impl Node {
     /// Answers another node's call; what is not understood has no answer. `from` is 0 where the
@@ -38,6 +40,7 @@ impl Node {
             STEP | ADMIN => steward::serve(self, from, tag, &request, answer),
             TRANSACTION => node::transaction_calls::serve(self, from, &request, answer),
             QUEUE_ADMIN => queue_admin::serve(self, &request, answer),
+            ACCESS_ADMIN => access_admin::serve(self, &request, answer),
             QUEUE => node::queues::serve(self, from, &request, answer),
             tag => tracing::warn!(%from, tag, "a call that this version does not know"),
         }

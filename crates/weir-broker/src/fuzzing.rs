@@ -4,7 +4,10 @@
 use bytes::Bytes;
 
 use crate::{
-    call::{ADMIN, JOIN, METADATA, QUEUE, QUEUE_ADMIN, READ_BATCHES, STEP, TRANSACTION},
+    access_admin,
+    call::{
+        ACCESS_ADMIN, ADMIN, JOIN, METADATA, QUEUE, QUEUE_ADMIN, READ_BATCHES, STEP, TRANSACTION,
+    },
     catch_up,
     encoding::{Reader, Writer},
     forward,
@@ -25,6 +28,7 @@ pub fn call(bytes: &[u8]) -> Option<Bytes> {
         TRANSACTION => node::transaction_calls::reread_call(body),
         QUEUE => node::queues::reread_call(body),
         QUEUE_ADMIN => queue_admin::reread_call(body),
+        ACCESS_ADMIN => access_admin::reread_call(body),
         _ => None,
     }
 }

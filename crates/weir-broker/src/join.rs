@@ -129,6 +129,7 @@ pub(crate) fn serve(node: &Arc<Node>, request: &Bytes, answer: Answer) {
                 | MetadataOutcome::PartitionsCreated
                 | MetadataOutcome::GroupPlaced
                 | MetadataOutcome::Routing(_)
+                | MetadataOutcome::Access(_)
                 | MetadataOutcome::ProducerIds { .. },
             ) => refusal("the node is not admitted: the answer is another command's"),
         });

@@ -2,6 +2,8 @@
 //!
 //! Knows neither sockets nor protocols.
 
+pub mod access;
+pub mod access_admin;
 pub mod api;
 mod bodies;
 mod call;

@@ -15,6 +15,7 @@ use weir_raft::{Applied, ApplyError, Command};
 
 use crate::{
     Node,
+    access::{AccessOutcome, AccessView},
     encoding::DecodeError,
     forward::{Decided, Place},
     metadata::{MetadataCommand, MetadataOutcome, MetadataState, Topology},
@@ -32,6 +33,7 @@ type Waiter = Box<dyn FnOnce() + Send>;
 #[derive(Default)]
 pub(crate) struct MetadataView {
     topology: ArcSwap<Topology>,
+    access: AccessView,
     /// Counts the states of it that were shown.
     revision: AtomicU64,
     /// A mutex: taken once per command of group 0.
@@ -54,6 +56,10 @@ pub(crate) type WaiterKey = (Place, u64);
 impl MetadataView {
     pub(crate) fn load(&self) -> Guard<Arc<Topology>> {
         self.topology.load()
+    }
+
+    pub(crate) fn access(&self) -> &AccessView {
+        &self.access
     }
 
     /// The node hears from now on which queues are gone.
@@ -139,6 +145,9 @@ impl MetadataHost {
 
     fn show(&self) {
         self.view.topology.store(self.state.topology());
+        let known = self.state.known();
+        let is_known = !known.cluster_id().is_empty();
+        self.view.access.show(is_known.then(|| known.access()));
         self.view.revision.fetch_add(1, Ordering::Release);
     }
 
@@ -168,9 +177,13 @@ impl MetadataHost {
                 RoutingOutcome::Done
                 | RoutingOutcome::QueueDeclared(_)
                 | RoutingOutcome::Removed { .. },
-            ) => true,
+            )
+            | MetadataOutcome::Access(AccessOutcome::Done | AccessOutcome::AclsDeleted { .. }) => {
+                true
+            }
             MetadataOutcome::ProducerIds { .. }
             | MetadataOutcome::Routing(RoutingOutcome::Refused(_))
+            | MetadataOutcome::Access(AccessOutcome::Refused(_))
             | MetadataOutcome::Refused(_) => false,
         };
         if has_changed {
@@ -222,6 +235,7 @@ fn gone(outcome: &MetadataOutcome) -> Option<Cow<'_, [QueueId]>> {
         | MetadataOutcome::Routing(
             RoutingOutcome::Done | RoutingOutcome::QueueDeclared(_) | RoutingOutcome::Refused(_),
         )
+        | MetadataOutcome::Access(_)
         | MetadataOutcome::ProducerIds { .. }
         | MetadataOutcome::Refused(_) => None,
     }

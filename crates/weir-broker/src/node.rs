@@ -15,7 +15,7 @@ mod group_admin;
 mod groups;
 mod identity;
 mod list_offsets;
-mod manage;
+pub(crate) mod manage;
 mod produce;
 mod producer_ids;
 pub(crate) mod queues;

@@ -21,8 +21,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    binding, cluster, config, consume, exchange, group, policy, produce, queue, quickstart, serve,
-    topic, vhost,
+    acl, binding, cluster, config, consume, exchange, group, policy, produce, queue, quickstart,
+    serve, topic, user, vhost,
 };
 
 #[global_allocator]
@@ -56,6 +56,10 @@ enum Command {
     Vhost(vhost::VhostArguments),
     /// Look at policies of queues and exchanges, set and delete them.
     Policy(policy::PolicyArguments),
+    /// Look at users and their permissions in virtual hosts, add, change and delete them.
+    User(user::UserArguments),
+    /// Look at Kafka's ACLs, add and delete them.
+    Acl(acl::AclArguments),
     /// Send lines from standard input as messages.
     Produce(produce::ProduceArguments),
     /// Print messages.
@@ -86,6 +90,8 @@ fn main() -> ExitCode {
         Command::Binding(arguments) => binding::run(&arguments),
         Command::Vhost(arguments) => vhost::run(&arguments),
         Command::Policy(arguments) => policy::run(&arguments),
+        Command::User(arguments) => user::run(&arguments),
+        Command::Acl(arguments) => acl::run(&arguments),
         Command::Produce(arguments) => produce::run(&arguments),
         Command::Consume(arguments) => consume::run(&arguments),
     };

@@ -49,8 +49,9 @@ impl Exchange {
         let name = prepared(&first.user).ok_or(AuthError::Malformed)?;
         let known = access.user(&name).filter(|user| user.is_enabled);
         let verifier = known.and_then(|user| user.verifier(hash)).cloned();
-        let verifier = verifier
-            .unwrap_or_else(|| Verifier::of_nobody(hash, access.seed(), &name, DEFAULT_ITERATIONS));
+        let verifier = verifier.unwrap_or_else(|| {
+            Verifier::of_nobody(hash, &access.seed().0, &name, DEFAULT_ITERATIONS)
+        });
         let nonce = format!("{}{nonce}", first.nonce);
         let salt = STANDARD.encode(&verifier.salt);
         let answer = format!("r={nonce},s={salt},i={}", verifier.iterations);

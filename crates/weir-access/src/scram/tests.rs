@@ -4,7 +4,7 @@ use super::Exchange;
 use crate::{
     limit::{MAX_LOGIN_BYTES, MAX_NONCE_BYTES, SALT_BYTES},
     plain::AuthError,
-    store::Access,
+    store::{Access, Seed},
     user::User,
     verifier::{Hash, Verifier},
 };
@@ -23,7 +23,7 @@ fn access(hashes: &[Hash], name: &str, password: &str) -> Access {
         user.put_verifier(Verifier::of_password(*hash, password, &salt(), 4_096).unwrap());
     }
     let mut access = Access::default();
-    access.create_user(user, [3; 32]).unwrap();
+    access.create_user(user, Seed([3; 32])).unwrap();
     access
 }
 
@@ -183,7 +183,7 @@ fn a_user_who_is_disabled_or_gets_another_password_meanwhile_is_not_let_in() {
     let last = last(Hash::Sha256, "n,,", bare, &answer, "pencil");
     let other = Verifier::of_password(Hash::Sha256, "pen", &salt(), 4_096).unwrap();
     changed
-        .put_verifiers("user", vec![other], false, [0; 32])
+        .put_verifiers("user", vec![other], false, Seed([0; 32]))
         .unwrap();
     let done = exchange.finish(&changed, last.as_bytes());
     assert_eq!(done.err(), Some(AuthError::Credentials));

@@ -1,7 +1,8 @@
-//! The whole state as bytes, version 4: `u8` version, `u64` next serial, `u64` next node id, `i64`
+//! The whole state as bytes, version 5: `u8` version, `u64` next serial, `u64` next node id, `i64`
 //! next producer id, text cluster id, `u32` nodes by id, `u32` topics by serial, each `u64` serial and the fields
 //! of its creating command, `u32` resources in order, each with `u32` count and two texts for each
-//! setting, `u32` placements by group (`placed`), then what routes (`routing/checkpoint`).
+//! setting, `u32` placements by group (`placed`), then what routes (`routing/checkpoint`), then
+//! users and rules (`access/checkpoint`).
 
 use std::sync::Arc;
 
@@ -13,11 +14,12 @@ use super::{
     record::{NodeRecord, TopicRecord},
     state::{FIRST_SERIAL, FOUNDER, MAX_PARTITIONS_PER_TOPIC, MAX_SERIAL, MetadataState},
 };
+use crate::access::checkpoint;
 use crate::api::admin::ConfigMap;
 use crate::encoding::{DecodeError, Reader, Writer, fingerprint};
 use crate::routing::Routing;
 
-const VERSION: u8 = 4;
+const VERSION: u8 = 5;
 const NODE_MIN_BYTES: usize = 8 + 16 + 4 + 4 + 2 + 1;
 const PLACEMENT_MIN_BYTES: usize = 4 + 4 + 8 + 4;
 const TOPIC_MIN_BYTES: usize = 8 + 4 + 16 + 4 + 2 + 4 + 8;
@@ -53,6 +55,7 @@ impl MetadataState {
             placed::write(&mut writer, *group, placement);
         }
         self.topology.routing.write(&mut writer);
+        checkpoint::write(&mut writer, &self.topology.access);
         writer.finish()
     }
 
@@ -102,6 +105,7 @@ impl MetadataState {
         }
         let has_topic = |serial| state.topology.by_serial(serial).is_some();
         state.topology.routing = Routing::read(&mut reader, has_topic)?;
+        state.topology.access = checkpoint::read(&mut reader)?;
         reader.finish()?;
         Ok(state)
     }

@@ -1,7 +1,7 @@
 //! The commands of group 0: `u8` tag, then the command's fields in the order of their
 //! declaration. A topic: text name, `u128` id, `u32` count and a `u32` group for each
 //! partition, `u16` copies, `u32` count and two texts for each setting, `i64` time in ms. What
-//! changes exchanges and queues: see [`RoutingCommand`].
+//! changes exchanges and queues: see [`RoutingCommand`]; users and rules: [`AccessCommand`].
 
 use std::collections::BTreeMap;
 
@@ -17,6 +17,7 @@ use super::{
     record::{NodeRecord, NodeState},
 };
 use crate::{
+    access::AccessCommand,
     encoding::{DecodeError, Reader, Writer},
     routing::RoutingCommand,
 };
@@ -34,6 +35,7 @@ const ALTER_CONFIGS: u8 = 20;
 const CREATE_PARTITIONS: u8 = 21;
 const PLACE_GROUP: u8 = 22;
 const ROUTING: u8 = 30;
+const ACCESS: u8 = 40;
 
 /// A change of the cluster's metadata.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,6 +93,8 @@ pub enum MetadataCommand {
     },
     /// Change exchanges, bindings, queues, or what they are in.
     Routing(RoutingCommand),
+    /// Change users, permissions or ACLs.
+    Access(AccessCommand),
 }
 
 /// A new topic with everything that its proposer chose for it.
@@ -173,6 +177,10 @@ impl MetadataCommand {
                 writer.u8(ROUTING);
                 command.write(&mut writer);
             }
+            Self::Access(command) => {
+                writer.u8(ACCESS);
+                command.write(&mut writer);
+            }
         }
         writer.finish()
     }
@@ -210,6 +218,7 @@ impl MetadataCommand {
                 count: reader.u32()?,
             },
             ROUTING => Self::Routing(RoutingCommand::read(&mut reader)?),
+            ACCESS => Self::Access(AccessCommand::read(&mut reader)?),
             tag => return Err(reader.unknown_tag("metadata command", tag)),
         };
         reader.finish()?;

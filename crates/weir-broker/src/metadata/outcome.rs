@@ -8,6 +8,7 @@ use weir_model::{ErrorKind, NodeId, ProducerId};
 
 use super::record::TopicRecord;
 use crate::{
+    access::AccessOutcome,
     encoding::{DecodeError, Reader, Writer},
     routing::RoutingOutcome,
 };
@@ -26,6 +27,7 @@ const CONFIGS_ALTERED: u8 = 20;
 const PARTITIONS_CREATED: u8 = 21;
 const GROUP_PLACED: u8 = 22;
 const ROUTING: u8 = 30;
+const ACCESS: u8 = 40;
 
 /// What a command did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +63,8 @@ pub enum MetadataOutcome {
     },
     /// To a change of what routes.
     Routing(RoutingOutcome),
+    /// To a change of users or rules.
+    Access(AccessOutcome),
     /// Nothing changed.
     Refused(ErrorKind),
 }
@@ -100,6 +104,10 @@ impl MetadataOutcome {
                 writer.u8(ROUTING);
                 outcome.write(writer);
             }
+            Self::Access(outcome) => {
+                writer.u8(ACCESS);
+                outcome.write(writer);
+            }
             Self::Refused(error) => {
                 writer.u8(REFUSED);
                 writer.u16(error.code());
@@ -125,6 +133,7 @@ impl MetadataOutcome {
             PARTITIONS_CREATED => Self::PartitionsCreated,
             GROUP_PLACED => Self::GroupPlaced,
             ROUTING => Self::Routing(RoutingOutcome::read(reader)?),
+            ACCESS => Self::Access(AccessOutcome::read(reader)?),
             REFUSED => {
                 let error = ErrorKind::from_code(reader.u16()?);
                 Self::Refused(error.ok_or_else(|| reader.invalid("error code"))?)

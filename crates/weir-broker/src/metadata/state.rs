@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use weir_access::Access;
 use weir_model::{ErrorKind, NodeId, PartitionId, ProducerId, TopicId};
 
 use super::{
@@ -93,6 +94,9 @@ impl MetadataState {
             MetadataCommand::AllocateProducerIds { node, count } => self.allocate(node, count),
             MetadataCommand::Routing(command) => {
                 Ok(MetadataOutcome::Routing(self.change_routing(at, command)))
+            }
+            MetadataCommand::Access(command) => {
+                Ok(MetadataOutcome::Access(self.change_access(command)))
             }
         };
         result.unwrap_or_else(MetadataOutcome::Refused)
@@ -202,6 +206,10 @@ impl MetadataState {
 
     pub(crate) fn routing_mut(&mut self) -> &mut Routing {
         &mut self.topology.routing
+    }
+
+    pub(crate) fn access_mut(&mut self) -> &mut Access {
+        &mut self.topology.access
     }
 
     /// What is known so far, without a copy.

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use weir_access::Access;
 use weir_model::{ErrorKind, GroupId, NodeId, PartitionId, TopicId, TopicName};
 
 use super::{
@@ -31,6 +32,7 @@ pub struct Topology {
     pub(super) load: Arc<BTreeMap<GroupId, u64>>,
     pub(super) placements: Arc<BTreeMap<GroupId, Placement>>,
     pub(super) routing: Routing,
+    pub(super) access: Access,
     /// The next topic's serial number.
     pub(super) next_serial: u64,
 }
@@ -126,6 +128,11 @@ impl Topology {
     /// Virtual hosts, exchanges, bindings and queues.
     pub(crate) fn routing(&self) -> &Routing {
         &self.routing
+    }
+
+    /// Users, permissions and ACLs.
+    pub(crate) fn access(&self) -> &Access {
+        &self.access
     }
 
     pub(super) fn add(&mut self, topic: TopicRecord) -> Arc<TopicRecord> {

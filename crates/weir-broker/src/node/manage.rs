@@ -193,7 +193,7 @@ pub(super) fn checks(count: usize, unsettled: Checked, reply: Reply) -> Arc<Gath
 }
 
 /// Why the metadata group did not do what it was asked for.
-pub(super) fn refused(outcome: &Result<MetadataOutcome, ErrorKind>) -> Refusal {
+pub(crate) fn refused(outcome: &Result<MetadataOutcome, ErrorKind>) -> Refusal {
     match outcome {
         Ok(MetadataOutcome::Refused(kind)) | Err(kind) => (*kind).into(),
         Ok(
@@ -208,6 +208,7 @@ pub(super) fn refused(outcome: &Result<MetadataOutcome, ErrorKind>) -> Refusal {
             | MetadataOutcome::PartitionsCreated
             | MetadataOutcome::GroupPlaced
             | MetadataOutcome::Routing(_)
+            | MetadataOutcome::Access(_)
             | MetadataOutcome::ProducerIds { .. },
         ) => ErrorKind::InvalidRequest.into(),
     }

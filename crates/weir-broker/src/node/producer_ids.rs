@@ -84,7 +84,8 @@ impl Node {
             | MetadataOutcome::ConfigsAltered
             | MetadataOutcome::PartitionsCreated
             | MetadataOutcome::GroupPlaced
-            | MetadataOutcome::Routing(_) => Err(ErrorKind::InvalidRequest),
+            | MetadataOutcome::Routing(_)
+            | MetadataOutcome::Access(_) => Err(ErrorKind::InvalidRequest),
         }
     }
 }

@@ -198,10 +198,11 @@ impl MetadataState {
             };
             return removed(queues, true);
         }
-        removed(
-            Vec::new(),
-            self.routing_mut().remove_from_vhost(vhost, name),
-        )
+        let has_more = self.routing_mut().remove_from_vhost(vhost, name);
+        if !has_more {
+            self.access_mut().forget_vhost(name);
+        }
+        removed(Vec::new(), has_more)
     }
 }
 

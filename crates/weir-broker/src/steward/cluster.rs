@@ -74,6 +74,7 @@ pub(super) fn propose(node: &Arc<Node>, change: Change, done: StepDone) {
                 | MetadataOutcome::PartitionsCreated
                 | MetadataOutcome::GroupPlaced
                 | MetadataOutcome::Routing(_)
+                | MetadataOutcome::Access(_)
                 | MetadataOutcome::ProducerIds { .. },
             ) => None,
         };

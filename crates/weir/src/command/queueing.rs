@@ -1,60 +1,29 @@
 //! What `weir queue`, `exchange`, `binding`, `vhost` and `policy` have in common: whom they ask, and
 //! how they answer.
 
-use anyhow::{Context as _, anyhow};
 use clap::Args;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use weir_broker::queue_admin::{QueueAdminAnswer, QueueAdminRequest};
-use weir_peer::{ClientError, PeerClient};
 
-use crate::{cluster_tls::ClusterTls, host_port::HostPort};
+use super::node_arguments::{NodeArguments, Refused, pages};
 
 /// The node that is asked, and the virtual host.
 #[derive(Debug, Args)]
 pub(crate) struct QueueingArguments {
-    /// Peer port of any node of the cluster.
-    #[arg(
-        long,
-        global = true,
-        env = "WEIR_CLUSTER",
-        default_value = "127.0.0.1:9192",
-        value_name = "HOST:PORT"
-    )]
-    node: HostPort,
     /// The virtual host.
     #[arg(long, global = true, default_value = "/", value_name = "NAME")]
     pub(crate) vhost: String,
-    /// Answer as JSON on stdout, for scripts.
-    #[arg(long, global = true)]
-    json: bool,
     #[command(flatten)]
-    tls: ClusterTls,
+    node: NodeArguments,
 }
-
-/// The node said no.
-#[derive(Debug, thiserror::Error)]
-#[error("refused: {0}")]
-struct Refused(String);
 
 impl QueueingArguments {
     /// Asks the node; a refusal is an error.
     pub(crate) fn ask(&self, request: &QueueAdminRequest) -> anyhow::Result<QueueAdminAnswer> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .context("no runtime")?;
-        let address = self.node.to_string();
-        let tls = self.tls.load()?;
-        let exchange = async {
-            let mut client = PeerClient::connect(&address, tls.as_ref(), None).await?;
-            client.call(request.to_call()).await
-        };
-        let answer = runtime
-            .block_on(exchange)
-            .map_err(|error: ClientError| anyhow!("asking the node at {address}: {error}"))?;
-        let answer = QueueAdminAnswer::decode(&answer)
-            .with_context(|| format!("the answer of the node at {address}"))?;
+        let answer = self
+            .node
+            .call(request.to_call(), QueueAdminAnswer::decode)?;
         if let QueueAdminAnswer::Refused { reason } = answer {
             return Err(Refused(reason).into());
         }
@@ -68,26 +37,12 @@ impl QueueingArguments {
         rows: impl Fn(QueueAdminAnswer) -> Option<Vec<R>>,
         last: impl Fn(&R) -> L,
     ) -> anyhow::Result<Vec<R>> {
-        let (mut all, mut after) = (Vec::new(), None);
-        loop {
-            let answer = self.ask(&request(after))?;
-            let page = rows(answer).context("the node answers something else")?;
-            let Some(row) = page.last() else {
-                return Ok(all);
-            };
-            after = Some(last(row));
-            all.extend(page);
-        }
+        pages(|after| self.ask(&request(after)), rows, last)
     }
 
     /// Says what there is or was done: in words, or as JSON.
     pub(crate) fn tell<T: Serialize>(&self, answer: &T, words: &str) -> anyhow::Result<()> {
-        if self.json {
-            println!("{}", serde_json::to_string_pretty(answer)?);
-        } else {
-            print!("{words}");
-        }
-        Ok(())
+        self.node.tell(answer, words)
     }
 
     /// Asks for something to be done, and says that it is.

@@ -11,3 +11,4 @@ mod process;
 mod settings;
 mod tls;
 mod trio;
+mod users;

@@ -1,0 +1,18 @@
+//! Users, permissions and ACLs as state of group 0, and what doors see of them.
+//!
+//! What they mean stands in `weir-access`; here is how they change, are stored and are read.
+
+mod apply;
+pub(crate) mod checkpoint;
+mod command;
+mod outcome;
+mod propose;
+mod record;
+#[cfg(test)]
+mod tests;
+mod view;
+
+pub use command::AccessCommand;
+pub use outcome::AccessOutcome;
+pub use propose::AccessRefused;
+pub use view::AccessView;
