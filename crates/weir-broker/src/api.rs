@@ -8,6 +8,7 @@ pub mod admin;
 mod data;
 mod groups;
 pub mod queues;
+pub mod share;
 mod transactions;
 
 use bytes::Bytes;
@@ -20,7 +21,7 @@ pub use self::data::{
 pub use self::groups::{
     ConsumerBeat, ConsumerHeartbeat, DeleteOffsets, DescribedConsumer, DescribedConsumerGroup,
     DescribedGroup, DescribedMember, GroupKind, GroupPhase, ListGroups, ListedGroup, Refused,
-    TopicPartitions,
+    ShareHeartbeat, TopicPartitions,
 };
 pub use self::transactions::*;
 
@@ -62,6 +63,8 @@ pub enum Request {
     LeaveGroup(Leave),
     /// Answered by [`Outcome::ConsumerBeat`].
     ConsumerHeartbeat(ConsumerHeartbeat),
+    /// Answered by [`Outcome::ConsumerBeat`].
+    ShareHeartbeat(ShareHeartbeat),
     /// Answered by [`Outcome::OffsetCommit`].
     OffsetCommit(OffsetCommit),
     /// Answered by [`Outcome::OffsetFetch`].
@@ -72,6 +75,8 @@ pub enum Request {
     DescribeGroups(Vec<String>),
     /// Consumer groups by id. Answered by [`Outcome::DescribeConsumerGroups`].
     DescribeConsumerGroups(Vec<String>),
+    /// Share groups by id. Answered by [`Outcome::DescribeConsumerGroups`].
+    DescribeShareGroups(Vec<String>),
     /// Answered by [`Outcome::DeleteGroups`].
     DeleteGroups(Vec<String>),
     /// Answered by [`Outcome::DeleteOffsets`].
@@ -94,6 +99,8 @@ pub enum Request {
     DescribeTransactions(Vec<String>),
     /// Answered by [`Outcome::ListTransactions`].
     ListTransactions(ListTransactions),
+    /// Records for members of share groups. Answered by [`Outcome::Share`].
+    Share(share::ShareRequest),
     /// Exchanges and queues. Answered by [`Outcome::Queue`].
     Queue(queues::QueueRequest),
 }
@@ -126,7 +133,7 @@ pub enum Outcome {
     Heartbeat(Result<(), ErrorKind>),
     /// To [`Request::LeaveGroup`]: one answer a member.
     Leave(Result<Vec<Result<(), ErrorKind>>, ErrorKind>),
-    /// To [`Request::ConsumerHeartbeat`].
+    /// To [`Request::ConsumerHeartbeat`] and [`Request::ShareHeartbeat`].
     ConsumerBeat(Result<ConsumerBeat, Refused>),
     /// To [`Request::OffsetCommit`]: one answer a partition.
     OffsetCommit(Vec<Result<(), ErrorKind>>),
@@ -136,7 +143,7 @@ pub enum Outcome {
     ListGroups(Result<Vec<ListedGroup>, ErrorKind>),
     /// To [`Request::DescribeGroups`].
     DescribeGroups(Vec<Result<DescribedGroup, Refused>>),
-    /// To [`Request::DescribeConsumerGroups`].
+    /// To [`Request::DescribeConsumerGroups`] and [`Request::DescribeShareGroups`].
     DescribeConsumerGroups(Vec<Result<DescribedConsumerGroup, Refused>>),
     /// To [`Request::DeleteGroups`].
     DeleteGroups(Vec<Result<(), ErrorKind>>),
@@ -158,6 +165,8 @@ pub enum Outcome {
     DescribeTransactions(Vec<Result<DescribedTransaction, ErrorKind>>),
     /// To [`Request::ListTransactions`]: those that this node coordinates.
     ListTransactions(Vec<ListedTransaction>),
+    /// To [`Request::Share`].
+    Share(Result<share::ShareAnswer, share::ShareRefused>),
     /// To [`Request::Queue`].
     Queue(queues::QueueOutcome),
 }

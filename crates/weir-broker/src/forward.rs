@@ -112,6 +112,7 @@ impl Node {
                     | AppliedOutcome::Marked(_)
                     | AppliedOutcome::Group(_)
                     | AppliedOutcome::Queue(_)
+                    | AppliedOutcome::Share(_)
                     | AppliedOutcome::Done,
                 ) => Err(ErrorKind::InvalidRequest),
                 Err(error) => Err(error.kind()),

@@ -40,6 +40,7 @@ mod registry;
 mod routing;
 mod seeded;
 mod shard;
+mod share;
 pub mod steward;
 pub mod transaction;
 pub mod view;

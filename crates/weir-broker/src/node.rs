@@ -22,6 +22,7 @@ pub(crate) mod queues;
 mod reassign;
 mod replicas;
 mod segments;
+pub(crate) mod share;
 mod stored;
 mod successor;
 mod topics;
@@ -40,6 +41,7 @@ use self::{
     identity::Known,
     producer_ids::ProducerIds,
     queues::{Lanes, Looks, Run, Sessions, Watchers},
+    share::ShareSessions,
 };
 use crate::{
     api::{Backend, Request, TopicRef},
@@ -90,6 +92,7 @@ pub struct Node {
     pub(crate) lanes: Lanes,
     pub(crate) watchers: Watchers,
     pub(crate) looks: Looks,
+    pub(crate) share_sessions: ShareSessions,
 }
 
 /// Where a partition lives.
@@ -160,6 +163,7 @@ impl Node {
             lanes: Lanes::default(),
             watchers: Watchers::default(),
             looks: Looks::default(),
+            share_sessions: ShareSessions::default(),
         });
         of_shards.get_or_init(|| Arc::downgrade(&node));
         node.topology.set_node(&node);
@@ -370,12 +374,14 @@ impl Backend for Arc<Node> {
             Request::SyncGroup(sync) => self.sync_group(sync, reply),
             Request::Heartbeat(heartbeat) => self.heartbeat(heartbeat, reply),
             Request::ConsumerHeartbeat(beat) => self.consumer_heartbeat(beat, reply),
+            Request::ShareHeartbeat(beat) => self.share_heartbeat(beat, reply),
             Request::LeaveGroup(leave) => self.leave_group(leave, reply),
             Request::OffsetCommit(commit) => self.commit_offsets(commit, reply),
             Request::OffsetFetch(wanted) => self.fetch_offsets(wanted, reply),
             Request::ListGroups(wanted) => self.list_groups(wanted, reply),
             Request::DescribeGroups(groups) => self.describe_groups(groups, reply),
             Request::DescribeConsumerGroups(groups) => self.describe_consumer_groups(groups, reply),
+            Request::DescribeShareGroups(groups) => self.describe_share_groups(groups, reply),
             Request::DeleteGroups(groups) => self.delete_groups(groups, reply),
             Request::DeleteOffsets(delete) => self.delete_offsets(delete, reply),
             Request::Manage(manage) => self.manage(manage, reply),
@@ -387,6 +393,7 @@ impl Backend for Arc<Node> {
             Request::DescribeProducers(wanted) => self.describe_producers(wanted, reply),
             Request::DescribeTransactions(wanted) => self.describe_transactions(wanted, reply),
             Request::ListTransactions(wanted) => self.list_transactions(wanted, reply),
+            Request::Share(request) => self.share_records(request, reply),
             Request::Queue(request) => self.queue_request(request, reply),
         }
     }

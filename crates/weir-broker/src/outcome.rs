@@ -2,7 +2,10 @@
 
 use weir_model::ErrorKind;
 
-use crate::{api::Produced, forward::Decided, queue::QueueApplied, transaction::TransactionAnswer};
+use crate::{
+    api::Produced, forward::Decided, queue::QueueApplied, share::ShareApplied,
+    transaction::TransactionAnswer,
+};
 
 /// The answer of either state machine.
 #[derive(Debug)]
@@ -21,6 +24,8 @@ pub(crate) enum AppliedOutcome {
     Marked(Result<(), ErrorKind>),
     /// What became of a change of a queue.
     Queue(QueueApplied),
+    /// What became of a change of what share groups have.
+    Share(ShareApplied),
     /// The change cannot fail.
     Done,
 }

@@ -21,6 +21,9 @@ mod queue_times;
 mod queue_uses;
 mod queues;
 mod session_watch;
+mod share_groups;
+mod shares;
+mod sharing;
 mod sweep;
 mod transactions;
 mod window;
@@ -43,13 +46,16 @@ pub(crate) use self::{
     checkpoint::{ShardBody, ShardPlan},
     command::ShardCommand,
     groups::place,
+    shares::Look,
     sweep::Sweep,
 };
-use self::{era::Era, hold::Holding, pump::Pump};
+use self::{era::Era, hold::Holding, pump::Pump, sharing::Sharing};
 use crate::{
     bodies::{Chunks, HeldChunks},
     checkpointer::CheckpointState,
-    group::{ConsumerCoordinator, Coordinator, GroupConfig, GroupTable, OffsetTable},
+    group::{
+        ConsumerCoordinator, Coordinator, GroupConfig, GroupTable, OffsetTable, ShareCoordinator,
+    },
     machine::Machine,
     mailbox::Reply,
     metadata_host::MetadataView,
@@ -58,6 +64,7 @@ use crate::{
     queue::Queue,
     registry::{PartitionRegistry, ViewRegistry},
     seeded::Seeded,
+    share::ShareTable,
     transaction::{
         PendingOffsets, TransactionTable, TransactionView, conversations::Conversations,
     },
@@ -107,6 +114,10 @@ pub(crate) struct Shard {
     groups: GroupTable,
     offsets: OffsetTable,
     config: GroupConfig,
+    /// What share groups have of partitions.
+    shares: ShareTable,
+    /// Volatile, the leader's own.
+    sharing: Sharing,
     /// Offsets of transactions that are open.
     pending: PendingOffsets,
     /// Transactional ids that this shard coordinates.
@@ -128,6 +139,8 @@ pub(crate) struct Shard {
     pub(crate) coordinator: Coordinator<Reply>,
     /// Volatile, the leader's own.
     consumers: ConsumerCoordinator<Reply>,
+    /// Volatile, the leader's own.
+    share_groups: ShareCoordinator<Reply>,
     /// Volatile, the leader's own.
     sweep: Sweep,
     /// Messages on their way to sessions. Volatile, the leader's own.

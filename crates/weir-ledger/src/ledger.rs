@@ -189,13 +189,13 @@ impl Ledger {
         true
     }
 
-    fn is_fresh(&self, offset: u64) -> bool {
+    pub(crate) fn is_fresh(&self, offset: u64) -> bool {
         let is_in_range = (self.fresh_from..self.end).contains(&offset);
         is_in_range && !self.withheld.contains(offset)
     }
 
     /// Records at the front that are not fresh are behind.
-    fn pass_withheld(&mut self) {
+    pub(crate) fn pass_withheld(&mut self) {
         while self.withheld_count > 0 && self.withheld.remove(self.fresh_from) {
             self.withheld_count -= 1;
             self.fresh_from += 1;
@@ -285,7 +285,12 @@ impl Ledger {
     }
 
     fn take(&mut self, offset: u64) -> Option<Taken> {
-        if self.withhold(offset) {
+        let is_first = self.first_fresh() == Some(offset);
+        if is_first {
+            self.fresh_from += 1;
+            self.pass_withheld();
+        }
+        if is_first || self.withhold(offset) {
             return Some(Taken {
                 offset,
                 level: 0,

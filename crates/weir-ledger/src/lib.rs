@@ -11,6 +11,7 @@
 
 mod acquired;
 mod ledger;
+mod ranges;
 mod returned;
 mod snapshot;
 

@@ -1,7 +1,7 @@
 //! Records that are ready one by one: they were acquired before, or are ready at another level
 //! than the rest.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 use roaring::RoaringTreemap;
 
@@ -87,6 +87,14 @@ impl Returned {
         let removed_count = self.offsets.remove_range(..offset);
         self.count -= removed_count;
         removed_count
+    }
+
+    /// Takes all of the range out.
+    pub(crate) fn remove_range(&mut self, range: Range<u64>) {
+        self.tries.retain(|offset, _| !range.contains(offset));
+        self.untouched.remove_range(range.clone());
+        self.failed_once.remove_range(range.clone());
+        self.count -= self.offsets.remove_range(range);
     }
 
     pub(crate) fn first(&self) -> Option<u64> {

@@ -156,6 +156,16 @@ pub(super) const SUITES: &[Suite] = &[
         run: |ground| programs::java("Apps", ground),
     },
     Suite {
+        name: "java-share",
+        about: "share groups with Java's share consumer: acknowledgements, locks, renewal, limits, isolation",
+        is_quick: false,
+        needs: &["javac", "mvn"],
+        door: Door::Kafka,
+        checkout: None,
+        serve: &[],
+        run: |ground| programs::java("Share", ground),
+    },
+    Suite {
         name: "pika",
         about: "our cases of AMQP with pika",
         is_quick: true,

@@ -34,6 +34,8 @@ pub enum GroupKind {
     Classic,
     /// The broker (KIP-848).
     Consumer,
+    /// The broker, and members may read the same partitions (KIP-932).
+    Share,
 }
 
 /// Asks for the groups that this node coordinates.
@@ -112,6 +114,25 @@ pub struct ConsumerHeartbeat {
     pub assignor: Option<String>,
     /// The partitions that it has.
     pub owned: Option<Vec<(TopicId, Vec<i32>)>>,
+    /// What the client calls itself.
+    pub client_id: String,
+    /// Where the client connects from.
+    pub client_host: String,
+}
+
+/// A member of a share group joins, lives or leaves (KIP-932). `None`: as before.
+#[derive(Clone, Debug, Default)]
+pub struct ShareHeartbeat {
+    /// The group.
+    pub group: String,
+    /// The member's id, which its client makes.
+    pub member: String,
+    /// The member's epoch. 0: it joins; -1: it leaves.
+    pub epoch: i32,
+    /// Where it stands.
+    pub rack: Option<String>,
+    /// Topics by name.
+    pub topics: Option<Vec<String>>,
     /// What the client calls itself.
     pub client_id: String,
     /// Where the client connects from.

@@ -1,6 +1,9 @@
 //! A consumer group's settings (KIP-848, KIP-932, KIP-1071).
 
-use super::key::{ConfigKey, Effect, Kind, find};
+use super::{
+    key::{ConfigKey, Effect, Kind, find},
+    reset::OffsetReset,
+};
 use crate::api::admin::ConfigMap;
 
 const NOT_SERVED: &str = "groups of this kind are not served yet";
@@ -37,8 +40,11 @@ const fn ms(min: i32, max: i32) -> Kind {
     Kind::Int { min, max }
 }
 
+/// The names of isolation levels.
+const READ_COMMITTED: &str = "read_committed";
+
 /// All of them, by name, with the ranges of Kafka's `group.*.min/max` defaults.
-pub static GROUP_KEYS: [ConfigKey; 10] = [
+pub static GROUP_KEYS: [ConfigKey; 13] = [
     enforced(
         "consumer.heartbeat.interval.ms",
         ms(5_000, 15_000),
@@ -51,31 +57,52 @@ pub static GROUP_KEYS: [ConfigKey; 10] = [
         "45000",
         "A member without a heartbeat for this long is removed, in ms.",
     ),
-    key(
+    enforced(
         "share.auto.offset.reset",
-        Kind::Text,
+        Kind::OffsetReset,
         "latest",
         "Where a share group begins: earliest, latest or by_duration:DURATION.",
     ),
-    key(
+    enforced(
+        "share.delivery.count.limit",
+        Kind::Int { min: 2, max: 10 },
+        "5",
+        "A record that comes back after so many deliveries is put away.",
+    ),
+    enforced(
         "share.heartbeat.interval.ms",
         ms(5_000, 15_000),
         "5000",
         "Time between two heartbeats of a share group's member, in ms.",
     ),
-    key(
+    enforced(
         "share.isolation.level",
-        Kind::Choice(&["read_committed", "read_uncommitted"]),
+        Kind::Choice(&[READ_COMMITTED, "read_uncommitted"]),
         "read_uncommitted",
         "Whether records of open transactions are delivered.",
     ),
-    key(
+    enforced(
+        "share.partition.max.record.locks",
+        Kind::Int {
+            min: 100,
+            max: 10_000,
+        },
+        "2000",
+        "Most records of a partition that a share group's members may have at a time.",
+    ),
+    enforced(
         "share.record.lock.duration.ms",
         ms(15_000, 60_000),
         "30000",
         "How long a delivered record is locked, in ms.",
     ),
-    key(
+    enforced(
+        "share.renew.acknowledge.enable",
+        Kind::Boolean,
+        "true",
+        "Whether members may keep records for another while.",
+    ),
+    enforced(
         "share.session.timeout.ms",
         ms(45_000, 60_000),
         "45000",
@@ -108,18 +135,57 @@ pub struct GroupSettings {
     pub consumer_session_timeout_ms: u32,
     /// `consumer.heartbeat.interval.ms`.
     pub consumer_heartbeat_interval_ms: u32,
+    /// Of a share group.
+    pub share: ShareSettings,
+}
+
+/// What a share group's settings say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShareSettings {
+    /// `share.session.timeout.ms`.
+    pub session_timeout_ms: u32,
+    /// `share.heartbeat.interval.ms`.
+    pub heartbeat_interval_ms: u32,
+    /// `share.record.lock.duration.ms`.
+    pub lock_ms: u32,
+    /// `share.delivery.count.limit`.
+    pub delivery_limit: u16,
+    /// `share.partition.max.record.locks`.
+    pub max_locks: u32,
+    /// `share.isolation.level`.
+    pub committed_only: bool,
+    /// `share.renew.acknowledge.enable`.
+    pub may_renew: bool,
+    /// `share.auto.offset.reset`.
+    pub begins: OffsetReset,
 }
 
 impl GroupSettings {
     /// The defaults with checked `configs` over them.
     pub fn resolve(configs: &ConfigMap) -> Self {
         let number = |name: &str, default: u32| {
-            let set = configs.get(name).and_then(|value| value.parse().ok());
+            let set = configs.get(name);
+            let set = set.and_then(|value| value.trim().parse().ok());
             set.unwrap_or(default)
         };
+        let text = |name: &str| configs.get(name).map(|value| value.trim());
         Self {
             consumer_session_timeout_ms: number("consumer.session.timeout.ms", 45_000),
             consumer_heartbeat_interval_ms: number("consumer.heartbeat.interval.ms", 5_000),
+            share: ShareSettings {
+                session_timeout_ms: number("share.session.timeout.ms", 45_000),
+                heartbeat_interval_ms: number("share.heartbeat.interval.ms", 5_000),
+                lock_ms: number("share.record.lock.duration.ms", 30_000),
+                delivery_limit: u16::try_from(number("share.delivery.count.limit", 5))
+                    .unwrap_or(u16::MAX),
+                max_locks: number("share.partition.max.record.locks", 2_000),
+                committed_only: text("share.isolation.level") == Some(READ_COMMITTED),
+                may_renew: text("share.renew.acknowledge.enable")
+                    .is_none_or(|value| value.eq_ignore_ascii_case("true")),
+                begins: text("share.auto.offset.reset")
+                    .and_then(OffsetReset::parse)
+                    .unwrap_or(OffsetReset::Latest),
+            },
         }
     }
 }

@@ -7,6 +7,8 @@ pub enum Kind {
     Boolean,
     /// Any text.
     Text,
+    /// Where a group begins: [`super::reset::OffsetReset`].
+    OffsetReset,
     /// One of these texts.
     Choice(&'static [&'static str]),
     /// Texts with commas between them, none twice; where some are given, each one of these.

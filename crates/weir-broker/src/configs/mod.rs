@@ -8,6 +8,7 @@ pub mod group;
 pub mod key;
 #[cfg(test)]
 mod page;
+pub mod reset;
 pub mod topic;
 pub mod value;
 

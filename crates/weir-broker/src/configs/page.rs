@@ -15,6 +15,7 @@ fn value(kind: Kind) -> String {
     match kind {
         Kind::Boolean => "true, false".to_owned(),
         Kind::Text => "text".to_owned(),
+        Kind::OffsetReset => "earliest, latest or by_duration:DURATION".to_owned(),
         Kind::Choice(words) => words.join(", "),
         Kind::List([]) => "list".to_owned(),
         Kind::List(words) => format!("list of {}", words.join(", ")),

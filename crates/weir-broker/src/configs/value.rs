@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::key::{ConfigKey, Effect, Kind};
+use super::{
+    key::{ConfigKey, Effect, Kind},
+    reset::OffsetReset,
+};
 
 /// Longest value of a setting, in bytes.
 pub const MAX_CONFIG_VALUE_BYTES: usize = 4096;
@@ -35,6 +38,9 @@ impl Kind {
                 (!fits).then(|| "expected true or false".to_owned())
             }
             Self::Text | Self::Class | Self::Password => None,
+            Self::OffsetReset => OffsetReset::parse(value)
+                .is_none()
+                .then(|| "must be earliest, latest or by_duration:DURATION".to_owned()),
             Self::Choice(allowed) => (!allowed.contains(&value))
                 .then(|| format!("must be one of: {}", allowed.join(", "))),
             Self::List(allowed) => list_refusal(value, allowed),

@@ -17,6 +17,7 @@ const DELETE_GROUP: u8 = 3;
 const FORGET_OFFSETS: u8 = 4;
 const PUT_GROUP: u8 = 6;
 const CHANGE_CONSUMERS: u8 = 7;
+const CHANGE_SHARE: u8 = 8;
 /// Least that an encoded place takes, in bytes.
 const PLACE_BYTES: usize = 8 + 8;
 
@@ -27,6 +28,8 @@ pub enum GroupCommand {
     PutGroup(GroupRecord),
     /// Change a consumer group: [`super::GroupTable::change`].
     ChangeConsumers(ConsumerChange),
+    /// Change a share group: [`super::GroupTable::change_share`].
+    ChangeShare(ConsumerChange),
     /// Keep offsets: [`super::OffsetTable::apply`].
     CommitOffsets(CommitOffsets),
     /// Forget a group and all its offsets.
@@ -62,6 +65,10 @@ impl GroupCommand {
                 writer.u8(CHANGE_CONSUMERS);
                 change.write(&mut writer);
             }
+            Self::ChangeShare(change) => {
+                writer.u8(CHANGE_SHARE);
+                change.write(&mut writer);
+            }
             Self::CommitOffsets(commit) => {
                 writer.u8(COMMIT_OFFSETS);
                 writer.text(&commit.group);
@@ -91,6 +98,7 @@ impl GroupCommand {
         let command = match reader.u8()? {
             PUT_GROUP => Self::PutGroup(GroupRecord::read(&mut reader)?),
             CHANGE_CONSUMERS => Self::ChangeConsumers(ConsumerChange::read(&mut reader)?),
+            CHANGE_SHARE => Self::ChangeShare(ConsumerChange::read(&mut reader)?),
             COMMIT_OFFSETS => Self::CommitOffsets(CommitOffsets {
                 group: reader.text()?.to_owned(),
                 offsets: read_offsets(&mut reader)?,

@@ -14,6 +14,7 @@ pub mod offsets;
 mod presence;
 mod rebalance;
 pub mod record;
+pub mod share;
 pub mod subscription;
 mod sync;
 #[cfg(test)]
@@ -29,3 +30,4 @@ pub use consumer::{
 pub use coordinator::{Action, Coordinator, PersistId};
 pub use offsets::{OffsetTable, StoredOffset};
 pub use record::{GroupRecord, GroupTable, MemberRecord};
+pub use share::{ShareAction, ShareCoordinator};

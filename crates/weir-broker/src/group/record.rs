@@ -4,7 +4,7 @@
 //! leader, `u8` whether its members have to join again, `u32` members, each text id, optional text instance, texts client id and host,
 //! `u64` session and rebalance timeouts in ms, bytes metadata and assignment.
 //! Encoded table, version 4: `u8` version, `u32` groups in ascending order of id, each `u8` kind (1:
-//! classic, 2: consumer, see [`super::consumer::record`]) and the group.
+//! classic, 2: consumer, see [`super::consumer::record`], 3: share, likewise) and the group.
 
 use std::collections::BTreeMap;
 
@@ -18,6 +18,7 @@ use weir_model::ErrorKind;
 const VERSION: u8 = 4;
 const CLASSIC: u8 = 1;
 const CONSUMER: u8 = 2;
+const SHARE: u8 = 3;
 const GROUP_MIN_BYTES: usize = 1 + 4 + 4 + 8 + 4 + 1 + 1 + 1 + 4;
 const MEMBER_MIN_BYTES: usize = 4 + 1 + 4 + 4 + 8 + 8 + 4 + 4;
 
@@ -146,13 +147,14 @@ impl MemberRecord {
 enum StoredGroup {
     Classic(GroupRecord),
     Consumer(ConsumerRecord),
+    Share(ConsumerRecord),
 }
 
 impl StoredGroup {
     fn id(&self) -> &str {
         match self {
             Self::Classic(record) => &record.group,
-            Self::Consumer(record) => &record.group,
+            Self::Consumer(record) | Self::Share(record) => &record.group,
         }
     }
 
@@ -166,6 +168,10 @@ impl StoredGroup {
                 writer.u8(CONSUMER);
                 record.write(writer);
             }
+            Self::Share(record) => {
+                writer.u8(SHARE);
+                record.write(writer);
+            }
         }
     }
 
@@ -173,6 +179,7 @@ impl StoredGroup {
         match reader.u8()? {
             CLASSIC => GroupRecord::read(reader).map(Self::Classic),
             CONSUMER => ConsumerRecord::read(reader).map(Self::Consumer),
+            SHARE => ConsumerRecord::read_shared(reader).map(Self::Share),
             tag => Err(reader.unknown_tag("kind of group", tag)),
         }
     }
@@ -204,6 +211,24 @@ impl GroupTable {
         Ok(())
     }
 
+    /// Changes a share group, or makes it. `NotCoordinator`: whoever made the change did not know
+    /// the group as it is. `InconsistentGroupProtocol`: a group of another kind has that id.
+    pub fn change_share(&mut self, change: ConsumerChange) -> Result<(), ErrorKind> {
+        match self.groups.get_mut(&change.group) {
+            Some(StoredGroup::Share(record)) => record.apply(change),
+            Some(StoredGroup::Classic(_) | StoredGroup::Consumer(_)) => {
+                Err(ErrorKind::InconsistentGroupProtocol)
+            }
+            None => {
+                let mut record = ConsumerRecord::new(change.group.clone());
+                record.apply(change)?;
+                let id = record.group.clone();
+                self.groups.insert(id, StoredGroup::Share(record));
+                Ok(())
+            }
+        }
+    }
+
     /// Forgets the group.
     pub fn remove(&mut self, group: &str) {
         self.groups.remove(group);
@@ -218,7 +243,15 @@ impl GroupTable {
     pub fn get(&self, group: &str) -> Option<&GroupRecord> {
         match self.groups.get(group)? {
             StoredGroup::Classic(record) => Some(record),
-            StoredGroup::Consumer(_) => None,
+            StoredGroup::Consumer(_) | StoredGroup::Share(_) => None,
+        }
+    }
+
+    /// The share group's record.
+    pub fn share(&self, group: &str) -> Option<&ConsumerRecord> {
+        match self.groups.get(group)? {
+            StoredGroup::Share(record) => Some(record),
+            StoredGroup::Classic(_) | StoredGroup::Consumer(_) => None,
         }
     }
 
@@ -226,7 +259,7 @@ impl GroupTable {
     pub fn consumer(&self, group: &str) -> Option<&ConsumerRecord> {
         match self.groups.get(group)? {
             StoredGroup::Consumer(record) => Some(record),
-            StoredGroup::Classic(_) => None,
+            StoredGroup::Classic(_) | StoredGroup::Share(_) => None,
         }
     }
 
@@ -246,7 +279,7 @@ impl GroupTable {
     pub fn records(&self) -> impl Iterator<Item = &GroupRecord> {
         self.groups.values().filter_map(|stored| match stored {
             StoredGroup::Classic(record) => Some(record),
-            StoredGroup::Consumer(_) => None,
+            StoredGroup::Consumer(_) | StoredGroup::Share(_) => None,
         })
     }
 
@@ -254,7 +287,15 @@ impl GroupTable {
     pub fn consumers(&self) -> impl Iterator<Item = &ConsumerRecord> {
         self.groups.values().filter_map(|stored| match stored {
             StoredGroup::Consumer(record) => Some(record),
-            StoredGroup::Classic(_) => None,
+            StoredGroup::Classic(_) | StoredGroup::Share(_) => None,
+        })
+    }
+
+    /// The share groups likewise.
+    pub fn share_groups(&self) -> impl Iterator<Item = &ConsumerRecord> {
+        self.groups.values().filter_map(|stored| match stored {
+            StoredGroup::Share(record) => Some(record),
+            StoredGroup::Classic(_) | StoredGroup::Consumer(_) => None,
         })
     }
 

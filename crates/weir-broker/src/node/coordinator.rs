@@ -167,6 +167,7 @@ pub(super) fn transaction_result(
             | AppliedOutcome::Marked(_)
             | AppliedOutcome::Group(_)
             | AppliedOutcome::Queue(_)
+            | AppliedOutcome::Share(_)
             | AppliedOutcome::Done,
         ) => Err(ErrorKind::InvalidRequest),
         Err(error) => Err(error.kind()),

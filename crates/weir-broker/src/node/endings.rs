@@ -99,6 +99,7 @@ impl Node {
                     AppliedOutcome::Metadata(_)
                     | AppliedOutcome::Group(_)
                     | AppliedOutcome::Queue(_)
+                    | AppliedOutcome::Share(_)
                     | AppliedOutcome::Appended(_)
                     | AppliedOutcome::Offsets(_)
                     | AppliedOutcome::Transaction(_)

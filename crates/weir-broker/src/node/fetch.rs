@@ -1,7 +1,7 @@
 //! Fetches: from memory at once, from disk through the pool, or parked until there is enough.
 
 mod watch;
-mod whole;
+pub(in crate::node) mod whole;
 
 use std::sync::{
     Arc, Mutex, PoisonError,

@@ -140,7 +140,7 @@ impl Node {
 
     /// Calls into the shard that coordinates the group; `refuse` hears where this node does not
     /// lead it.
-    fn visit_group(
+    pub(in crate::node) fn visit_group(
         self: &Arc<Self>,
         group: &str,
         refuse: impl FnOnce(ErrorKind) + Send + 'static,

@@ -382,6 +382,7 @@ pub(super) fn propose_offsets(
                 | AppliedOutcome::Marked(_)
                 | AppliedOutcome::Group(_)
                 | AppliedOutcome::Queue(_)
+                | AppliedOutcome::Share(_)
                 | AppliedOutcome::Done,
             ) => Err(ErrorKind::InvalidRequest),
             Err(error) => Err(error.kind()),

@@ -129,6 +129,7 @@ impl Node {
                 | AppliedOutcome::Marked(_)
                 | AppliedOutcome::Group(_)
                 | AppliedOutcome::Queue(_)
+                | AppliedOutcome::Share(_)
                 | AppliedOutcome::Done,
             ) => failed(ErrorKind::InvalidRequest),
             Err(error) if error.kind() == ErrorKind::NotLeader => self.not_leader(group),

@@ -67,6 +67,7 @@ impl Shard {
             ShardCommand::Queue { partition, command } => {
                 AppliedOutcome::Queue(self.apply_queue(at, partition, command))
             }
+            ShardCommand::Share(command) => AppliedOutcome::Share(self.apply_share(at, command)),
             ShardCommand::EndSessions(gone) => {
                 self.end_sessions(at, &gone);
                 AppliedOutcome::Queue(QueueApplied::Done)
@@ -89,6 +90,9 @@ impl Shard {
             GroupCommand::PutGroup(record) => self.groups.apply(record),
             GroupCommand::ChangeConsumers(change) => {
                 return AppliedOutcome::Group(self.groups.change(change));
+            }
+            GroupCommand::ChangeShare(change) => {
+                return AppliedOutcome::Group(self.groups.change_share(change));
             }
             GroupCommand::CommitOffsets(commit) => {
                 return AppliedOutcome::Offsets(self.offsets.apply(commit));
@@ -132,6 +136,7 @@ impl Shard {
         };
         let log_start = partition.log.start_offset();
         self.pass_on(id, assigned);
+        self.stir_shares(id);
         Produced {
             base_offset,
             log_start,
@@ -157,6 +162,7 @@ impl Shard {
         let mut assigned = Vec::new();
         let marked = partition.mark(at, marker, &self.env, &mut assigned);
         self.pass_on(marker.partition, assigned);
+        self.stir_shares(marker.partition);
         marked
     }
 }

@@ -1,8 +1,8 @@
 //! A shard's state as of one index: what a checkpoint holds, and what must be flushed for it.
 //!
-//! Encoded, version 5: `u8` version; the era: `u64` term, `i64` since in ms by its leader's clock
+//! Encoded, version 6: `u8` version; the era: `u64` term, `i64` since in ms by its leader's clock
 //! that never jumps; bytes offset table; bytes group table; bytes pending offsets; bytes
-//! transactions; bytes chunks of bodies; `u32` partitions in ascending order of id, each `u64` id,
+//! transactions; bytes chunks of bodies; bytes shares; `u32` partitions in ascending order of id, each `u64` id,
 //! `u64` first offset, bytes manifest, which may begin later, bytes producer table, bytes leader epochs: `u32` count, each
 //! `i32` epoch, `u64` first offset; bytes aborted transactions; bytes queue, none where it is no
 //! queue; bytes chunks of bodies that its log refers to.
@@ -25,16 +25,20 @@ use super::{
     era::Era,
     hold::Holding,
     pump::Pump,
+    sharing::Sharing,
 };
 use crate::{
     bodies::Chunks,
     encoding::{DecodeError, Reader, Writer},
-    group::{ConsumerCoordinator, Coordinator, GroupConfig, GroupTable, OffsetTable},
+    group::{
+        ConsumerCoordinator, Coordinator, GroupConfig, GroupTable, OffsetTable, ShareCoordinator,
+    },
     queue::Queue,
+    share::ShareTable,
     transaction::{PendingOffsets, TransactionTable, TransactionView},
 };
 
-const VERSION: u8 = 5;
+const VERSION: u8 = 6;
 const PARTITION_MIN_BYTES: usize = 8 + 8 + 4 + 4 + 4 + 4 + 4 + 4;
 const EPOCH_BYTES: usize = 4 + 8;
 
@@ -52,6 +56,7 @@ struct TableBytes {
     pending: Bytes,
     transactions: Bytes,
     bodies: Bytes,
+    shares: Bytes,
 }
 
 /// The same, decoded.
@@ -62,6 +67,7 @@ struct Tables {
     pending: PendingOffsets,
     transactions: TransactionTable,
     bodies: Chunks,
+    shares: ShareTable,
 }
 
 struct PlannedPartition {
@@ -102,6 +108,7 @@ impl TableBytes {
             &self.pending,
             &self.transactions,
             &self.bodies,
+            &self.shares,
         ] {
             writer.bytes(table);
         }
@@ -115,6 +122,7 @@ impl TableBytes {
             pending: table()?,
             transactions: table()?,
             bodies: table()?,
+            shares: table()?,
         })
     }
 
@@ -125,6 +133,7 @@ impl TableBytes {
             pending: PendingOffsets::decode(&self.pending)?,
             transactions: TransactionTable::decode(&self.transactions)?,
             bodies: decode_bodies(&self.bodies)?,
+            shares: ShareTable::decode(&self.shares)?,
         })
     }
 }
@@ -242,6 +251,8 @@ impl Shard {
             bodies: Chunks::default(),
             groups: GroupTable::default(),
             offsets: OffsetTable::default(),
+            shares: ShareTable::default(),
+            sharing: Sharing::default(),
             config,
             pending: PendingOffsets::default(),
             transactions: TransactionTable::default(),
@@ -253,6 +264,7 @@ impl Shard {
             sweep_bodies_at: Millis(0),
             coordinator: Coordinator::new(config),
             consumers: ConsumerCoordinator::new(config),
+            share_groups: ShareCoordinator::new(config),
             sweep: Sweep::default(),
             pump: Pump::default(),
         }
@@ -345,6 +357,7 @@ impl Shard {
         self.pending = tables.pending;
         self.transactions = tables.transactions;
         self.bodies = tables.bodies;
+        self.shares = tables.shares;
     }
 
     fn tables(&self) -> TableBytes {
@@ -354,6 +367,7 @@ impl Shard {
             pending: self.pending.encode(),
             transactions: self.transactions.encode(),
             bodies: encode_bodies(&self.bodies),
+            shares: self.shares.encode(),
         }
     }
 
@@ -367,6 +381,7 @@ impl Shard {
                 pending: PendingOffsets::default().encode(),
                 transactions: TransactionTable::default().encode(),
                 bodies: encode_bodies(&Chunks::default()),
+                shares: ShareTable::default().encode(),
             },
             partitions: Vec::new(),
         };

@@ -14,6 +14,7 @@
 //! | 9 | queue | partition u64, see [`crate::queue::QueueCommand`] |
 //! | 10 | sessions that ended | see [`crate::queue::Gone`] |
 //! | 11 | bodies that nobody refers to go | - |
+//! | 12 | share groups | see [`crate::share::ShareCommand`] |
 //!
 //! Numbers are little-endian. Tags are never used again for something else.
 
@@ -27,6 +28,7 @@ use crate::{
     encoding::{DecodeError, Reader, Writer},
     group::GroupCommand,
     queue::{Gone, QueueCommand},
+    share::ShareCommand,
     transaction::{Marker, TransactionCommand, pending::BringOffsets},
 };
 
@@ -42,6 +44,7 @@ const ENQUEUE: u8 = 8;
 const QUEUE: u8 = 9;
 const END_SESSIONS: u8 = 10;
 const SWEEP_BODIES: u8 = 11;
+const SHARE: u8 = 12;
 
 /// A change of a shard.
 #[derive(Debug)]
@@ -76,6 +79,8 @@ pub(crate) enum ShardCommand {
         partition: PartitionId,
         command: QueueCommand,
     },
+    /// Change what share groups have.
+    Share(ShareCommand),
     /// Let go of all that sessions have in the shard's queues.
     EndSessions(Gone),
     /// Move a partition's start up.
@@ -143,6 +148,10 @@ impl ShardCommand {
             writer.u64(partition.0);
             command.write(writer);
         })
+    }
+
+    pub(crate) fn share(command: &ShareCommand) -> Command {
+        written(SHARE, |writer| command.write(writer))
     }
 
     pub(crate) fn end_sessions(gone: &Gone) -> Command {
@@ -221,6 +230,7 @@ impl ShardCommand {
                     })
                 });
             }
+            SHARE => return read(&bytes, ShareCommand::read).map(Self::Share),
             END_SESSIONS => return read(&bytes, Gone::read).map(Self::EndSessions),
             TRIM => Self::Trim {
                 partition: PartitionId(bytes.try_get_u64_le().map_err(ended)?),

@@ -99,6 +99,13 @@ impl Shard {
         context: &mut ShardContext<'_>,
     ) {
         let id = &beat.group;
+        if self.share_groups.contains(id) {
+            let refused = Refused {
+                error: ErrorKind::GroupNotFound,
+                reason: format!("Group {id} is not a consumer group."),
+            };
+            return reply.send(Outcome::ConsumerBeat(Err(refused)));
+        }
         if !self.consumers.contains(id) && self.coordinator.state(id) != GroupState::Dead {
             return self.upgrade(beat, reply, context);
         }
@@ -156,6 +163,10 @@ impl Shard {
         context: &mut ShardContext<'_>,
     ) {
         let now = context.elapsed;
+        if self.share_groups.contains(&join.group) {
+            let (error, member) = (ErrorKind::InconsistentGroupProtocol, join.member);
+            return reply.send(Outcome::Join(Err(JoinRefused { error, member })));
+        }
         if self.consumers.forget(&join.group) {
             let mut actions = Vec::new();
             let coordinator = &mut self.coordinator;
@@ -236,6 +247,9 @@ impl Shard {
             member,
             ..
         } = commit;
+        if self.share_groups.contains(group) {
+            return Err(ErrorKind::GroupNotFound);
+        }
         if self.consumers.contains(group) {
             self.consumers.check_commit(group, member, *generation)?;
             let is_classic = self.consumers.is_classic(group, member);

@@ -26,6 +26,7 @@ impl Shard {
         }
         let stored = self.partitions.keys().map(|id| id.topic_serial());
         let mut serials: BTreeSet<u64> = stored.collect();
+        serials.extend(self.shares.topics());
         if include_offsets {
             serials.extend(self.offsets.topics());
         }
@@ -49,6 +50,7 @@ impl Shard {
             gone.extend(self.partitions.extract_if(first..end, |_, _| true));
         }
         self.offsets.forget_topics(topics);
+        self.shares.forget_topics(topics);
         for (_, partition) in &mut gone {
             partition.held.forget(&mut self.bodies);
         }

@@ -14,6 +14,9 @@ use crate::{
     metadata::Topology,
 };
 
+/// The protocol type of share groups, as Kafka's tools print it.
+const SHARE_TYPE: &str = "share";
+
 impl From<GroupState> for GroupPhase {
     fn from(state: GroupState) -> Self {
         match state {
@@ -58,6 +61,8 @@ impl Shard {
                 (GroupKind::Consumer, state, subscription::CONSUMER_TYPE),
             )
         }));
+        let shares = self.share_groups.phases();
+        known.extend(shares.map(|(id, state)| (id, (GroupKind::Share, state, SHARE_TYPE))));
         for id in self.offsets.groups_after("") {
             known
                 .entry(id)
@@ -78,7 +83,7 @@ impl Shard {
 
     /// A classic group. `GroupNotFound` for any other.
     pub(crate) fn describe_group(&self, now: Millis, id: &str) -> Result<DescribedGroup, Refused> {
-        if self.consumers.contains(id) {
+        if self.consumers.contains(id) || self.share_groups.contains(id) {
             return Err(Refused {
                 error: ErrorKind::GroupNotFound,
                 reason: format!("Group {id} is not a classic group."),
@@ -129,10 +134,14 @@ impl Shard {
         let is_known = self.offsets.contains(id)
             || self.groups.contains(id)
             || self.consumers.contains(id)
+            || self.share_groups.contains(id)
             || self.coordinator.state(id) != GroupState::Dead;
         if !is_known {
             Err(ErrorKind::GroupNotFound)
-        } else if self.coordinator.forget(id) && self.consumers.forget(id) {
+        } else if self.coordinator.forget(id)
+            && self.consumers.forget(id)
+            && self.share_groups.forget(id)
+        {
             Ok(())
         } else {
             Err(ErrorKind::NonEmptyGroup)

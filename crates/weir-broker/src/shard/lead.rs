@@ -43,31 +43,41 @@ impl Shard {
         self.coordinator.unload(&mut actions);
         let mut of_consumers = Vec::new();
         self.consumers.unload(&mut of_consumers);
+        let mut of_shares = Vec::new();
+        self.share_groups.unload(&mut of_shares);
         self.lead_transactions(context.leads);
         self.lead_queues(context.leads);
+        self.lead_shares();
         if context.leads {
             self.coordinator
                 .restore(context.elapsed, self.groups.records());
             let metadata = self.metadata();
             self.consumers
                 .restore(context.elapsed, &metadata, self.groups.consumers());
+            let groups = self.groups.share_groups();
+            self.share_groups
+                .restore(context.elapsed, &metadata, groups);
         }
         self.begin_sweeps(context);
         self.act(actions, context);
         self.act_for_consumers(of_consumers, context);
+        self.act_for_shares(of_shares, context);
     }
 
     pub(crate) fn next_deadline(&self, at: Moment) -> Option<Millis> {
         let (sweep, overdue) = (self.next_sweep(), self.next_overdue(at));
         let (queues, bodies) = (self.pump.next_deadline(at), self.next_body_sweep(at));
+        let shares = self.next_lock_end(at);
         self.coordinator
             .next_deadline()
             .into_iter()
             .chain(self.consumers.next_deadline())
+            .chain(self.share_groups.next_deadline())
             .chain(sweep)
             .chain(overdue)
             .chain(queues)
             .chain(bodies)
+            .chain(shares)
             .min()
     }
 
@@ -77,10 +87,12 @@ impl Shard {
             .handle_timeout(context.elapsed, &mut actions);
         self.act(actions, context);
         self.give_up_consumers(context);
+        self.give_up_share_members(context);
         self.sweep_if_due(context);
         self.abort_overdue(context);
         self.sweep_bodies_if_due(context);
         self.pass_queue_time(context);
+        self.end_locks(context);
         self.watch_sessions(context);
         self.post_again(context);
         self.run_pump(context);

@@ -74,6 +74,10 @@ impl Shard {
     }
 
     fn expire(&mut self, id: &str, topology: &Topology, context: &mut Context<'_, AppliedOutcome>) {
+        // A share group has no offsets here, and stays until somebody deletes it.
+        if self.groups.share(id).is_some() {
+            return;
+        }
         let standing = self.standing(id, topology, context);
         let retention_ms = self.config.offsets_retention_ms;
         let places = self.offsets.fetch_all(id);

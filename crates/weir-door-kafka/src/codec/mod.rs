@@ -7,5 +7,7 @@ pub mod inbox;
 pub mod response;
 pub mod shape;
 pub mod shapes;
+pub mod share;
+pub mod share_response;
 pub mod topic_ids;
 pub mod versions;

@@ -7,22 +7,23 @@ mod transactions;
 
 use super::{
     shape::{Field, Kind, Shape},
+    share,
     versions::Api,
 };
 
-const I8: Kind = Kind::Fixed(1);
+pub(super) const I8: Kind = Kind::Fixed(1);
 const I16: Kind = Kind::Fixed(2);
-const I32: Kind = Kind::Fixed(4);
-const I64: Kind = Kind::Fixed(8);
-const UUID: Kind = Kind::Fixed(16);
-const TEXT: Kind = Kind::Text;
+pub(super) const I32: Kind = Kind::Fixed(4);
+pub(super) const I64: Kind = Kind::Fixed(8);
+pub(super) const UUID: Kind = Kind::Fixed(16);
+pub(super) const TEXT: Kind = Kind::Text;
 const BLOB: Kind = Kind::Blob;
 
-const fn all(kind: Kind) -> Field {
+pub(super) const fn all(kind: Kind) -> Field {
     between(0, i16::MAX, kind)
 }
 
-const fn since(from: i16, kind: Kind) -> Field {
+pub(super) const fn since(from: i16, kind: Kind) -> Field {
     between(from, i16::MAX, kind)
 }
 
@@ -34,7 +35,7 @@ const fn between(from: i16, to: i16, kind: Kind) -> Field {
     Field { kind, from, to }
 }
 
-const fn of(fields: &'static [Field]) -> Shape {
+pub(super) const fn of(fields: &'static [Field]) -> Shape {
     Shape { fields, tags: &[] }
 }
 
@@ -61,6 +62,10 @@ pub fn of_request(api: Api) -> &'static Shape {
         Api::OffsetDelete => &groups::OFFSET_DELETE,
         Api::ConsumerGroupHeartbeat => &groups::CONSUMER_HEARTBEAT,
         Api::ConsumerGroupDescribe => &groups::CONSUMER_DESCRIBE,
+        Api::ShareGroupHeartbeat => &groups::SHARE_HEARTBEAT,
+        Api::ShareGroupDescribe => &groups::SHARE_DESCRIBE,
+        Api::ShareFetch => &share::SHARE_FETCH,
+        Api::ShareAcknowledge => &share::SHARE_ACKNOWLEDGE,
         Api::OffsetForLeaderEpoch => &data::OFFSET_FOR_LEADER_EPOCH,
         Api::DeleteTopics => &admin::DELETE_TOPICS,
         Api::DeleteRecords => &admin::DELETE_RECORDS,

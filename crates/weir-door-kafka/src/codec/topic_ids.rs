@@ -21,13 +21,13 @@ use uuid::Uuid;
 use super::shape::DecodeError;
 
 /// A body and how far it was read.
-struct Body {
+pub(super) struct Body {
     left: Bytes,
     length: usize,
 }
 
 impl Body {
-    fn new(left: Bytes) -> Self {
+    pub(super) fn new(left: Bytes) -> Self {
         let length = left.len();
         Self { left, length }
     }
@@ -36,20 +36,24 @@ impl Body {
         self.error("ends early".to_owned())
     }
 
-    fn flag(&mut self) -> Result<bool, DecodeError> {
+    pub(super) fn flag(&mut self) -> Result<bool, DecodeError> {
         let byte = self.left.try_get_u8().map_err(|_| self.ended())?;
         Ok(byte != 0)
     }
 
-    fn i32(&mut self) -> Result<i32, DecodeError> {
+    pub(super) fn i8(&mut self) -> Result<i8, DecodeError> {
+        self.left.try_get_i8().map_err(|_| self.ended())
+    }
+
+    pub(super) fn i32(&mut self) -> Result<i32, DecodeError> {
         self.left.try_get_i32().map_err(|_| self.ended())
     }
 
-    fn i64(&mut self) -> Result<i64, DecodeError> {
+    pub(super) fn i64(&mut self) -> Result<i64, DecodeError> {
         self.left.try_get_i64().map_err(|_| self.ended())
     }
 
-    fn uuid(&mut self) -> Result<Uuid, DecodeError> {
+    pub(super) fn uuid(&mut self) -> Result<Uuid, DecodeError> {
         let id = self.left.try_get_u128().map_err(|_| self.ended())?;
         Ok(Uuid::from_u128(id))
     }
@@ -74,7 +78,7 @@ impl Body {
         Ok(self.left.split_to(length))
     }
 
-    fn optional_text(&mut self) -> Result<Option<StrBytes>, DecodeError> {
+    pub(super) fn optional_text(&mut self) -> Result<Option<StrBytes>, DecodeError> {
         let Some(length) = self.varint()?.checked_sub(1) else {
             return Ok(None);
         };
@@ -96,7 +100,7 @@ impl Body {
     }
 
     /// Takes as many items as come; `None`: there is no list.
-    fn list<V>(
+    pub(super) fn list<V>(
         &mut self,
         mut item: impl FnMut(&mut Self) -> Result<V, DecodeError>,
     ) -> Result<Option<Vec<V>>, DecodeError> {
@@ -112,7 +116,7 @@ impl Body {
     }
 
     /// Passes over tags: none is known.
-    fn tags(&mut self) -> Result<(), DecodeError> {
+    pub(super) fn tags(&mut self) -> Result<(), DecodeError> {
         for _ in 0..self.varint()? {
             self.varint()?;
             let length = self.varint()?;
@@ -122,7 +126,7 @@ impl Body {
     }
 
     /// Passes over the last tags.
-    fn finish(mut self) -> Result<(), DecodeError> {
+    pub(super) fn finish(mut self) -> Result<(), DecodeError> {
         self.tags()?;
         if self.left.is_empty() {
             return Ok(());

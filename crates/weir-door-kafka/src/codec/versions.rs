@@ -95,6 +95,14 @@ pub enum Api {
     ListConfigResources,
     /// Key 75.
     DescribeTopicPartitions,
+    /// Key 76.
+    ShareGroupHeartbeat,
+    /// Key 77.
+    ShareGroupDescribe,
+    /// Key 78.
+    ShareFetch,
+    /// Key 79.
+    ShareAcknowledge,
 }
 
 /// One line of the table.
@@ -126,7 +134,7 @@ const fn line(api: Api, key: i16, min: i16, max: i16, flexible_from: i16) -> Ser
 }
 
 /// What is served, by key: the versions of Kafka 4.2, where this door can keep their promises.
-pub const SERVED: [Served; 46] = [
+pub const SERVED: [Served; 50] = [
     // librdkafka before 2.11.1 compresses only where Produce 0 is told (KAFKA-18659). Like Kafka
     // 4, 0 to 2 are told and close the connection when they are used.
     Served {
@@ -182,6 +190,10 @@ pub const SERVED: [Served; 46] = [
     line(Api::ConsumerGroupDescribe, 69, 0, 1, 0),
     line(Api::ListConfigResources, 74, 0, 1, 0),
     line(Api::DescribeTopicPartitions, 75, 0, 0, 0),
+    line(Api::ShareGroupHeartbeat, 76, 1, 1, 0),
+    line(Api::ShareGroupDescribe, 77, 1, 1, 0),
+    line(Api::ShareFetch, 78, 1, 2, 0),
+    line(Api::ShareAcknowledge, 79, 1, 2, 0),
 ];
 
 /// The line of `key`; `None`: not served.

@@ -20,7 +20,11 @@ use crate::{
 };
 
 /// What the whole cluster has, and at which level.
-const FEATURES: [(&str, i16); 2] = [("group.version", 1), ("transaction.version", 2)];
+const FEATURES: [(&str, i16); 3] = [
+    ("group.version", 1),
+    ("share.version", 1),
+    ("transaction.version", 2),
+];
 /// The features never change: their first epoch.
 const FEATURES_EPOCH: i64 = 1;
 /// First version whose clients bear features that begin at level 0.

@@ -40,7 +40,7 @@ fn code(kind: ErrorKind) -> i16 {
     wire_code::of(kind, Surface::Group)
 }
 
-fn text(text: String) -> StrBytes {
+pub(super) fn text(text: String) -> StrBytes {
     StrBytes::from_string(text)
 }
 
@@ -49,7 +49,7 @@ fn owned(text: Option<StrBytes>) -> Option<String> {
 }
 
 /// The words of a refusal; `None`: the code says it all.
-fn words(refused: Refused) -> (i16, Option<StrBytes>) {
+pub(super) fn words(refused: Refused) -> (i16, Option<StrBytes>) {
     let reason = Some(refused.reason).filter(|reason| !reason.is_empty());
     (code(refused.error), reason.map(text))
 }

@@ -8,9 +8,11 @@ use super::{
     api_versions, cluster, configs, consumers, elections, fetch, group_admin, groups, kraft,
     leader_epoch, list_offsets, manage, metadata, offsets,
     plan::{Answer, Client, MapError, Mapped, Plan},
-    produce, producer_id, topic_admin, topic_partitions, topics, transaction_admin, transactions,
+    produce, producer_id, share, share_groups, topic_admin, topic_partitions, topics,
+    transaction_admin, transactions,
 };
 use crate::codec::{
+    self,
     header::{Head, Incoming},
     shape::{self, DecodeError},
     shapes, topic_ids,
@@ -30,6 +32,7 @@ pub fn map(incoming: Incoming, client: &Client) -> Result<Counted, MapError> {
     Ok((map_checked(&head, body, client)?, walked.elements_count))
 }
 
+// Table: one arm per API.
 fn map_checked(head: &Head, body: Bytes, client: &Client) -> Result<Mapped, MapError> {
     match head.api {
         Api::Produce => produce::map(head, decode(head, body)?),
@@ -60,6 +63,24 @@ fn map_checked(head: &Head, body: Bytes, client: &Client) -> Result<Mapped, MapE
         Api::InitProducerId => producer_id::map(head, &decode(head, body)?),
         Api::ConsumerGroupHeartbeat => consumers::map_heartbeat(head, decode(head, body)?, client),
         Api::ConsumerGroupDescribe => consumers::map_describe(decode(head, body)?),
+        Api::ShareGroupHeartbeat => share_groups::map_heartbeat(decode(head, body)?, client),
+        Api::ShareGroupDescribe => share_groups::map_describe(decode(head, body)?),
+        Api::ShareFetch => {
+            let request = codec::share::fetch(head, body);
+            share::map(
+                head,
+                request.map_err(|source| malformed(head, source))?,
+                client,
+            )
+        }
+        Api::ShareAcknowledge => {
+            let request = codec::share::acknowledge(head, body);
+            share::map(
+                head,
+                request.map_err(|source| malformed(head, source))?,
+                client,
+            )
+        }
         Api::ListGroups => group_admin::map_list(&decode(head, body)?),
         Api::DescribeGroups => group_admin::map_describe(decode(head, body)?),
         Api::DeleteGroups => group_admin::map_delete(decode(head, body)?),
@@ -186,6 +207,11 @@ pub fn answer(
         Plan::OffsetCommit(grouped) => offsets::answer_commit(head, grouped, expect!(OffsetCommit)),
         Plan::OffsetFetch(asked) => offsets::answer_fetch(head, asked, expect!(OffsetFetch)),
         Plan::ConsumerHeartbeat => consumers::answer_heartbeat(head, expect!(ConsumerBeat)),
+        Plan::ShareHeartbeat => share_groups::answer_heartbeat(head, expect!(ConsumerBeat)),
+        Plan::DescribeShareGroups(asked) => {
+            share_groups::answer_describe(head, asked, expect!(DescribeConsumerGroups))
+        }
+        Plan::Share => share::answer(head, expect!(Share), client),
         Plan::DescribeConsumerGroups(asked) => {
             consumers::answer_describe(head, asked, expect!(DescribeConsumerGroups))
         }

@@ -40,9 +40,10 @@ const PHASES: [(GroupPhase, &str); 7] = [
     (GroupPhase::Dead, "Dead"),
 ];
 /// Every kind with Kafka's name for it.
-const KINDS: [(GroupKind, &str); 2] = [
+const KINDS: [(GroupKind, &str); 3] = [
     (GroupKind::Classic, "classic"),
     (GroupKind::Consumer, "consumer"),
+    (GroupKind::Share, "share"),
 ];
 /// First ListGroups with states, and with types.
 const LIST_STATE_FROM: i16 = 4;

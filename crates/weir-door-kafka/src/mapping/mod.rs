@@ -20,6 +20,8 @@ pub mod over_tls;
 pub mod plan;
 pub mod produce;
 pub mod producer_id;
+pub mod share;
+pub mod share_groups;
 pub mod topic_admin;
 pub mod topic_partitions;
 pub mod topics;

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     codec::{response::EncodeError, shape::DecodeError, versions::Api},
-    session::fetch_cache::Fetches,
+    session::{fetch_cache::Fetches, share_holds::ShareHolds},
     wire_code::{self, Surface},
 };
 
@@ -138,6 +138,12 @@ pub enum Plan {
     ConsumerHeartbeat,
     /// ConsumerGroupDescribe.
     DescribeConsumerGroups(AskedGroups),
+    /// ShareGroupHeartbeat.
+    ShareHeartbeat,
+    /// ShareGroupDescribe.
+    DescribeShareGroups(AskedGroups),
+    /// ShareFetch or ShareAcknowledge.
+    Share,
     /// ListGroups.
     ListGroups,
     /// DescribeGroups.
@@ -276,6 +282,8 @@ pub struct Client {
     pub max_fetch_bytes: usize,
     /// Its fetch session.
     pub fetches: Arc<Fetches>,
+    /// What it has opened as a member of share groups.
+    pub shares: Arc<ShareHolds>,
     /// The connection's time, as last told.
     pub now: Millis,
 }

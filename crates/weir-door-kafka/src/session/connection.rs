@@ -103,6 +103,7 @@ impl KafkaSession {
         Self {
             client: Client {
                 fetches: Arc::new(Fetches::new(Arc::clone(&shared.fetches))),
+                shares: Arc::default(),
                 now: Millis(0),
                 max_fetch_bytes: config.max_fetch_bytes,
                 host: format!("/{}", connection.peer.ip()),
@@ -237,6 +238,18 @@ impl KafkaSession {
     }
 }
 
+/// Least and most bytes of a request that is answered with records.
+fn limits_of(request: &mut Request) -> Option<(&mut usize, &mut usize)> {
+    match request {
+        Request::Fetch(fetch) => Some((&mut fetch.min_bytes, &mut fetch.max_bytes)),
+        Request::Share(share) => {
+            let fetch = share.fetch.as_mut().filter(|fetch| fetch.max_bytes > 0)?;
+            Some((&mut fetch.min_bytes, &mut fetch.max_bytes))
+        }
+        _ => None,
+    }
+}
+
 impl Session for KafkaSession {
     fn bounds(&self, buffered: &[u8]) -> Bounds {
         let mut whole_bytes = 0;
@@ -280,16 +293,16 @@ impl Session for KafkaSession {
         if self.closed.is_some() {
             return None;
         }
-        let is_fetch = matches!(self.asked.front()?.1, Request::Fetch(_));
+        let is_fetch = limits_of(&mut self.asked.front_mut()?.1).is_some();
         let room_bytes = MAX_UNSENT_BYTES.saturating_sub(self.answer_bytes());
         if is_fetch && (self.fetching.is_some() || room_bytes == 0) {
             return None;
         }
         let (ticket, mut request) = self.asked.pop_front()?;
-        if let Request::Fetch(fetch) = &mut request {
-            fetch.max_bytes = self.share.grant(fetch.max_bytes.min(room_bytes));
-            fetch.min_bytes = fetch.min_bytes.min(fetch.max_bytes);
-            self.fetching = Some((ticket, fetch.max_bytes));
+        if let Some((min_bytes, max_bytes)) = limits_of(&mut request) {
+            *max_bytes = self.share.grant((*max_bytes).min(room_bytes));
+            *min_bytes = (*min_bytes).min(*max_bytes);
+            self.fetching = Some((ticket, *max_bytes));
             self.count_answers();
         }
         Some((ticket, request))

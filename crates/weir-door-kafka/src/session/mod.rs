@@ -5,3 +5,4 @@ pub mod connection;
 pub mod fetch_cache;
 pub mod fetch_session;
 pub mod queue;
+pub mod share_holds;

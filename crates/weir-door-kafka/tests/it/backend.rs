@@ -120,6 +120,8 @@ impl Scripted {
             | Request::DescribeGroups(_)
             | Request::ConsumerHeartbeat(_)
             | Request::DescribeConsumerGroups(_)
+            | Request::ShareHeartbeat(_)
+            | Request::DescribeShareGroups(_)
             | Request::DeleteGroups(_)
             | Request::DeleteOffsets(_)) => crate::group_samples::outcome(&request, None),
             request @ (Request::AddPartitions(_)
@@ -130,6 +132,7 @@ impl Scripted {
             | Request::DescribeProducers(_)
             | Request::DescribeTransactions(_)
             | Request::ListTransactions(_)) => crate::transactions::outcome(&request, None),
+            request @ Request::Share(_) => crate::share_samples::outcome(&request, None),
             Request::Queue(_) => unreachable!("Kafka has no queues"),
         }
     }

@@ -149,7 +149,16 @@ pub(crate) fn outcome(request: &Request, kind: Option<ErrorKind>) -> Outcome {
             };
             Outcome::ConsumerBeat(kind.map_or(Ok(beat), |kind| Err(kind.into())))
         }
-        Request::DescribeConsumerGroups(groups) => {
+        Request::ShareHeartbeat(asked) => {
+            let beat = ConsumerBeat {
+                member: asked.member.clone(),
+                epoch: asked.epoch,
+                interval_ms: 5_000,
+                assignment: Some(vec![(TopicId(TOPIC_ID), vec![0, 1])]),
+            };
+            Outcome::ConsumerBeat(kind.map_or(Ok(beat), |kind| Err(kind.into())))
+        }
+        Request::DescribeConsumerGroups(groups) | Request::DescribeShareGroups(groups) => {
             let answer =
                 |_| kind.map_or_else(|| Ok(described_consumers()), |kind| Err(kind.into()));
             Outcome::DescribeConsumerGroups(groups.iter().map(answer).collect())

@@ -15,5 +15,7 @@ mod order;
 mod outcomes;
 mod rules;
 mod samples;
+mod share;
+mod share_samples;
 mod transactions;
 mod wire;

@@ -8,7 +8,7 @@ use weir_broker::api::{
 };
 use weir_model::{ErrorKind, Offset, ProducerId, TopicId, TopicName};
 
-use crate::{admin_samples, group_samples, samples::TOPIC_ID, transactions};
+use crate::{admin_samples, group_samples, samples::TOPIC_ID, share_samples, transactions};
 
 /// `kind` says no.
 // Table: one arm per request.
@@ -122,6 +122,8 @@ pub(crate) fn outcome(request: &Request, kind: Option<ErrorKind>) -> Outcome {
         | Request::DescribeGroups(_)
         | Request::ConsumerHeartbeat(_)
         | Request::DescribeConsumerGroups(_)
+        | Request::ShareHeartbeat(_)
+        | Request::DescribeShareGroups(_)
         | Request::DeleteGroups(_)
         | Request::DeleteOffsets(_) => group_samples::outcome(request, kind),
         Request::AddPartitions(_)
@@ -132,6 +134,7 @@ pub(crate) fn outcome(request: &Request, kind: Option<ErrorKind>) -> Outcome {
         | Request::DescribeProducers(_)
         | Request::DescribeTransactions(_)
         | Request::ListTransactions(_) => transactions::outcome(request, kind),
+        Request::Share(_) => share_samples::outcome(request, kind),
         Request::Queue(_) => unreachable!("Kafka has no queues"),
     }
 }

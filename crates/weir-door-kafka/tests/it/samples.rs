@@ -26,7 +26,7 @@ use kafka_protocol::{
 use uuid::Uuid;
 use weir_door_kafka::codec::versions::{Api, SERVED, Served};
 
-use crate::{admin_samples, group_samples, transactions};
+use crate::{admin_samples, group_samples, share_samples, transactions};
 
 /// The id of the samples' topic.
 pub(crate) const TOPIC_ID: Uuid = Uuid::from_u128(7);
@@ -192,6 +192,13 @@ fn encode_body(api: Api, version: i16, into: &mut BytesMut) {
         | Api::ConsumerGroupHeartbeat
         | Api::ConsumerGroupDescribe => {
             group_samples::encode_body(api, version, into);
+            Ok(())
+        }
+        Api::ShareGroupHeartbeat
+        | Api::ShareGroupDescribe
+        | Api::ShareFetch
+        | Api::ShareAcknowledge => {
+            share_samples::encode_body(api, version, into);
             Ok(())
         }
         Api::AddPartitionsToTxn

@@ -339,6 +339,7 @@ fn the_newer_way_to_end_transactions_is_told_as_a_feature_of_the_cluster() {
             .collect();
         let told = [
             ("group.version".to_owned(), 1),
+            ("share.version".to_owned(), 1),
             ("transaction.version".to_owned(), 2),
         ];
         let expected = if version >= 3 {

@@ -7,7 +7,10 @@ use kafka_protocol::{
 };
 use weir_broker::{Ticket, api::Request};
 use weir_door::{Connection, Millis, Session};
-use weir_door_kafka::{KafkaConfig, KafkaSession, codec::versions::Served};
+use weir_door_kafka::{
+    KafkaConfig, KafkaSession,
+    codec::versions::{Api, Served},
+};
 
 pub(crate) const NOW: Millis = Millis(0);
 
@@ -57,6 +60,13 @@ pub(crate) fn correlations(mut sent: Bytes) -> Vec<i32> {
     found
 }
 
+/// An answer to ShareAcknowledge 2 as it would be to 1: throttle, error and message come first.
+fn without_lock(sent: &Bytes) -> Bytes {
+    let message = usize::from(sent[4 + 2]).saturating_sub(1);
+    let at = 4 + 2 + 1 + message;
+    Bytes::from([&sent[..at], &sent[at + 4..]].concat())
+}
+
 /// The one answer in `sent`, to a request of `line` at `version`.
 pub(crate) fn decoded(line: Served, version: i16, mut sent: Bytes) -> (i32, ResponseKind) {
     let key = ApiKey::try_from(line.key).unwrap();
@@ -64,11 +74,15 @@ pub(crate) fn decoded(line: Served, version: i16, mut sent: Bytes) -> (i32, Resp
     assert_eq!(size, sent.len(), "the size is that of the frame");
     let header = ResponseHeader::decode(&mut sent, key.response_header_version(version)).unwrap();
     // ListOffsets 11 looks like 10, which is the last one that the decoder knows.
-    let shape = if line.key == 2 {
-        version.min(10)
-    } else {
-        version
+    // ShareFetch 2 is answered like 1, and ShareAcknowledge 2 tells how long locks last besides.
+    let shape = match line.api {
+        Api::ListOffsets => version.min(10),
+        Api::ShareFetch | Api::ShareAcknowledge => 1,
+        _ => version,
     };
+    if line.api == Api::ShareAcknowledge && version > 1 {
+        sent = without_lock(&sent);
+    }
     let response = ResponseKind::decode(key, &mut sent, shape).unwrap();
     assert!(sent.is_empty(), "{} bytes left over", sent.len());
     (header.correlation_id, response)

@@ -174,6 +174,18 @@ impl ConsumerRecord {
 
     /// Takes what [`Self::write`] wrote.
     pub fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let record = Self::read_shared(reader)?;
+        let mut held = BTreeSet::new();
+        let members = record.members.values();
+        let mut own = members.flat_map(|member| member.assigned.iter().chain(&member.revoking));
+        if !own.all(|partition| held.insert(*partition)) {
+            return Err(reader.invalid("partition of one member"));
+        }
+        Ok(record)
+    }
+
+    /// The same for a group whose members may have the same partitions.
+    pub fn read_shared(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let mut record = Self {
             group: reader.text()?.to_owned(),
             version: reader.u64()?,
@@ -183,12 +195,7 @@ impl ConsumerRecord {
             topics: read_topics(reader)?,
             members: BTreeMap::new(),
         };
-        let mut held = BTreeSet::new();
         for member in read_members(reader)? {
-            let own = member.assigned.iter().chain(&member.revoking);
-            if !own.into_iter().all(|partition| held.insert(*partition)) {
-                return Err(reader.invalid("partition of one member"));
-            }
             record.members.insert(member.member.clone(), member);
         }
         if record.version == 0 || record.target_epoch > record.epoch || record.target_epoch < 0 {

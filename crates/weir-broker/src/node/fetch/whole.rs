@@ -25,18 +25,18 @@ const READ_BYTES: usize = 1 << 20;
 
 /// What an answer may hold.
 #[derive(Clone, Copy)]
-pub(super) struct Limits {
-    pub(super) max_bytes: usize,
+pub(in crate::node) struct Limits {
+    pub(in crate::node) max_bytes: usize,
     /// The first batch whatever its size.
-    pub(super) min_one: bool,
+    pub(in crate::node) min_one: bool,
     /// Whether batches might have to be made whole before they were read: afterwards those may be
     /// gone, and with them what the log says.
-    pub(super) refers: bool,
+    pub(in crate::node) refers: bool,
 }
 
 /// Why a batch was not made whole.
 #[derive(Debug, thiserror::Error)]
-enum Lacking {
+pub(in crate::node) enum Lacking {
     #[error(transparent)]
     Read(ReadError),
     #[error(transparent)]
@@ -148,7 +148,7 @@ impl Place {
 
 /// Whole batches, as many as fit. What the first one lacks is an error; what a later one lacks is
 /// left to the next read.
-fn make_whole(
+pub(in crate::node) fn make_whole(
     store: &PartitionStore,
     log: Option<Arc<PartitionLog>>,
     read: ReadBatches,

@@ -224,6 +224,7 @@ fn applied(outcome: Result<AppliedOutcome, NotCommitted>) -> Result<QueueApplied
             | AppliedOutcome::Transaction(_)
             | AppliedOutcome::Marked(_)
             | AppliedOutcome::Group(_)
+            | AppliedOutcome::Share(_)
             | AppliedOutcome::Done,
         ) => Err(ErrorKind::InvalidRequest),
         Err(error) => Err(error.kind()),

@@ -37,3 +37,14 @@ static OWNED_TOPIC: Shape = of(&[all(UUID), all(Kind::Plain(&I32))]);
 
 /// Groups, authorized operations.
 pub(super) static CONSUMER_DESCRIBE: Shape = of(&[all(Kind::Plain(&TEXT)), all(I8)]);
+
+/// Group, member, epoch, rack, names.
+pub(super) static SHARE_HEARTBEAT: Shape = of(&[
+    all(TEXT),
+    all(TEXT),
+    all(I32),
+    all(TEXT),
+    all(Kind::Plain(&TEXT)),
+]);
+/// Groups, authorized operations.
+pub(super) static SHARE_DESCRIBE: Shape = of(&[all(Kind::Plain(&TEXT)), all(I8)]);

@@ -1,0 +1,127 @@
+//! What members of share groups ask (KIP-932): records for a while, and what became of them.
+
+use weir_model::{ErrorKind, TopicId};
+
+use super::{FetchedBatches, Leader};
+pub use crate::node::share::ShareHold;
+
+/// A member's request to a node that leads partitions.
+#[derive(Clone, Debug)]
+pub struct ShareRequest {
+    /// The group.
+    pub group: String,
+    /// The member, as its client calls itself.
+    pub member: String,
+    /// Of its session with the node: 0 opens one, -1 ends it.
+    pub epoch: i32,
+    /// Whether acknowledgements may keep records for another while.
+    pub renews: bool,
+    /// Partitions that the session gets, or of which records are acknowledged.
+    pub partitions: Vec<SharePart>,
+    /// What it wants; `None`: it only acknowledges.
+    pub fetch: Option<ShareFetch>,
+}
+
+/// Records for a member.
+#[derive(Clone, Debug)]
+pub struct ShareFetch {
+    /// Wait until this much is there, in bytes, or for any record where it is more than 0.
+    pub min_bytes: usize,
+    /// Stop after this much, in bytes. The first batch is returned even if larger.
+    pub max_bytes: usize,
+    /// Answer at the latest after this long.
+    pub max_wait_ms: u64,
+    /// No further batch once there are so many records.
+    pub max_records: u32,
+    /// No more than [`Self::max_records`], in the middle of a batch if need be.
+    pub by_records: bool,
+    /// Partitions that the session does without from now on.
+    pub forgotten: Vec<(TopicId, i32)>,
+}
+
+/// A partition of a request.
+#[derive(Clone, Debug)]
+pub struct SharePart {
+    /// The topic.
+    pub topic: TopicId,
+    /// The partition's index.
+    pub index: i32,
+    /// What became of records.
+    pub acks: Vec<ShareAcks>,
+}
+
+/// What became of records that follow each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShareAcks {
+    /// The first one's offset.
+    pub first: i64,
+    /// The last one's.
+    pub last: i64,
+    /// One for all, or one each: 0 no record there, 1 accepted, 2 given back, 3 rejected, 4 kept for
+    /// another while.
+    pub kinds: Vec<i8>,
+}
+
+/// The answer to a [`ShareRequest`].
+#[derive(Debug)]
+pub struct ShareAnswer {
+    /// How long records are locked, in ms.
+    pub lock_ms: u32,
+    /// Those partitions of which there is something to tell; of an acknowledgement, those of the
+    /// request in its order.
+    pub partitions: Vec<SharedPartition>,
+    /// Of a session that was opened: it ends when that is dropped.
+    pub hold: Option<ShareHold>,
+}
+
+/// What there is of a partition.
+#[derive(Debug)]
+pub struct SharedPartition {
+    /// The topic.
+    pub topic: TopicId,
+    /// The partition's index.
+    pub index: i32,
+    /// What came of acknowledgements.
+    pub acknowledged: Result<(), AckRefused>,
+    /// The batches, or why there are none.
+    pub batches: Result<FetchedBatches, ErrorKind>,
+    /// Which of their records the member has now.
+    pub acquired: Vec<AcquiredRange>,
+    /// Where to go instead.
+    pub leader: Option<Box<Leader>>,
+}
+
+/// Records that follow each other and were delivered as often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AcquiredRange {
+    /// The first one's offset.
+    pub first: u64,
+    /// The last one's.
+    pub last: u64,
+    /// This time included.
+    pub delivery_count: i16,
+}
+
+/// Why acknowledgements of a partition came to nothing, all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AckRefused {
+    /// A record is not the member's.
+    NotHeld,
+    /// They make no sense.
+    Invalid,
+    /// The partition cannot be asked.
+    Failed(ErrorKind),
+}
+
+/// Why a request came to nothing as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShareRefused {
+    /// The member has no session with this node.
+    NoSession,
+    /// Its session is at another epoch.
+    Epoch,
+    /// There are too many sessions.
+    TooManySessions,
+    /// The request makes no sense, and why.
+    Invalid(&'static str),
+}

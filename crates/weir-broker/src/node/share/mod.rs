@@ -1,0 +1,13 @@
+//! Members of share groups: their sessions with this node, and the records that they are given.
+
+mod begin;
+mod groups;
+mod place;
+mod prepare;
+mod request;
+mod sessions;
+mod task;
+
+pub use sessions::ShareHold;
+pub(crate) use sessions::ShareSessions;
+pub(crate) use task::ShareTask;

@@ -1,0 +1,148 @@
+//! Share groups' parts of the shard's partitions: what is applied, and what its leader looks at.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use weir_log::Millis;
+use weir_model::PartitionId;
+use weir_raft::{Applied, Context, Moment};
+
+use super::{Shard, ShardCommand};
+use crate::{
+    outcome::AppliedOutcome,
+    share::{Chosen, Limits, ShareApplied, ShareCommand, ShareKey, choose},
+};
+
+/// Pause between two commands that end locks, in ms.
+const REPEAT_MS: u64 = 20;
+
+/// What a leader finds of a share partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// The group has nothing of it yet.
+    NotBegun,
+    /// There is nothing to take now.
+    Nothing,
+    /// There may be: nobody else takes until this is over.
+    Read {
+        /// From where on to read.
+        from: u64,
+        /// For how many records there are locks.
+        room_count: u64,
+    },
+}
+
+impl Shard {
+    pub(super) fn apply_share(&mut self, at: &Applied, command: ShareCommand) -> ShareApplied {
+        let takes: Vec<PartitionId> = match &command {
+            ShareCommand::Step(step) => {
+                let takes = step.parts.iter().filter(|part| part.take.is_some());
+                takes.map(|part| part.partition).collect()
+            }
+            ShareCommand::Release { .. }
+            | ShareCommand::Expire
+            | ShareCommand::Begin { .. }
+            | ShareCommand::Forget { .. } => Vec::new(),
+        };
+        let (partitions, mut stirred) = (&self.partitions, Vec::new());
+        let log_start = |id| partitions.get(&id).map_or(0, |partition| partition.start.0);
+        let applied = self.shares.apply(at.now, command, log_start, &mut stirred);
+        for key in stirred {
+            match takes.contains(&key.0) {
+                true => self.sharing.free(&key),
+                false => self.sharing.wake(&key),
+            }
+        }
+        applied
+    }
+
+    /// Where the partition's log begins.
+    pub(crate) fn start_of(&self, id: PartitionId) -> u64 {
+        self.partitions.get(&id).map_or(0, |it| it.start.0)
+    }
+
+    /// Looks for records, in a log where everything before `end` may be taken. `acked_count`: so
+    /// many locks are about to be given up.
+    pub(crate) fn look_at_share(
+        &mut self,
+        key: &ShareKey,
+        end: u64,
+        max_locks: u32,
+        acked_count: u64,
+    ) -> Look {
+        let start = self.start_of(key.0);
+        let Some(partition) = self.shares.get(key) else {
+            return Look::NotBegun;
+        };
+        let from = partition.next_fetch().max(start);
+        let held_count = partition.counts().acquired.saturating_sub(acked_count);
+        let room_count = u64::from(max_locks).saturating_sub(held_count);
+        if from >= end || room_count == 0 || !self.sharing.keep(key) {
+            return Look::Nothing;
+        }
+        Look::Read { from, room_count }
+    }
+
+    /// Chooses from batches that were read after a [`Look::Read`].
+    pub(crate) fn choose_share(
+        &self,
+        key: &ShareKey,
+        batches: Vec<Bytes>,
+        range: Range<u64>,
+        limits: Limits,
+        committed_only: bool,
+    ) -> Chosen {
+        let Some(partition) = self.shares.get(key) else {
+            return Chosen::default();
+        };
+        choose(
+            batches,
+            range,
+            limits,
+            |offset| partition.is_ready(offset),
+            |header| {
+                let base = u64::try_from(header.base_offset).unwrap_or(0);
+                committed_only && self.is_aborted(key.0, header, base)
+            },
+        )
+    }
+
+    /// Something was appended, or decided.
+    pub(super) fn stir_shares(&mut self, id: PartitionId) {
+        self.sharing.wake_all_of(id);
+    }
+
+    /// All who wait look again: they find who leads now.
+    pub(super) fn lead_shares(&mut self) {
+        self.sharing.dismiss();
+    }
+
+    pub(super) fn next_lock_end(&self, moment: Moment) -> Option<Millis> {
+        if !self.leads {
+            return None;
+        }
+        let wait_ms = self.shares.next_end()?.since(moment.now);
+        let at = moment.elapsed().plus(wait_ms);
+        Some(at.max(self.sharing.not_before))
+    }
+
+    /// Ends locks that are over.
+    pub(super) fn end_locks(&mut self, context: &mut Context<'_, AppliedOutcome>) {
+        let next = self.shares.next_end();
+        let is_due = next.is_some_and(|at| at <= context.now);
+        if context.leads && is_due && self.sharing.not_before <= context.elapsed {
+            self.sharing.not_before = context.elapsed.plus(REPEAT_MS);
+            context.propose(ShardCommand::share(&ShareCommand::Expire), None);
+        }
+    }
+
+    /// Somebody who took from the share partition does so no more.
+    pub(crate) fn free_share(&mut self, key: &ShareKey) {
+        self.sharing.free(key);
+    }
+
+    /// Who was woken does not need this one.
+    pub(crate) fn pass_share_on(&mut self, key: &ShareKey) {
+        self.sharing.wake(key);
+    }
+}
