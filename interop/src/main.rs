@@ -10,6 +10,7 @@ mod corpus;
 mod crash;
 mod feed;
 mod history;
+mod hostile;
 mod image;
 mod moments;
 mod node;
@@ -52,6 +53,8 @@ enum Campaign {
     Grow(cluster::grow::Options),
     /// Three nodes beside one, catch-up of an empty node, cost of idle groups.
     Bench(bench::Options),
+    /// Bad input of every kind beside well-behaved clients.
+    Hostile(hostile::Options),
     /// Judges a recorded history; exit status 1 when anything is wrong with it.
     Check {
         /// Directory of `PROCESS.jsonl` files.
@@ -73,6 +76,7 @@ fn main() -> ExitCode {
             Campaign::Cluster(options) => cluster::run(&options, &weir),
             Campaign::Failover(options) => cluster::failover::run(&options, &weir),
             Campaign::Grow(options) => cluster::grow::run(&options, &weir),
+            Campaign::Hostile(options) => hostile::run(&options, &weir),
             Campaign::Bench(options) => bench::run(&options, &weir),
             Campaign::Check { history, queues } => match queues {
                 true => queue_history::judge(&history),

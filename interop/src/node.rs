@@ -75,6 +75,23 @@ impl Node {
         self.process.as_ref().map(Child::id)
     }
 
+    /// An error where it ended by itself, or a part of it panicked.
+    pub(crate) fn ensure_sound(&mut self) -> Result<()> {
+        if let Some(process) = &mut self.process
+            && let Some(status) = process.try_wait()?
+        {
+            bail!(
+                "the node ended by itself, {status}; see {}",
+                self.log.display()
+            );
+        }
+        let log = std::fs::read_to_string(&self.log)?;
+        match log.lines().find(|line| line.contains("panicked at")) {
+            Some(line) => bail!("the node panicked: {line}; see {}", self.log.display()),
+            None => Ok(()),
+        }
+    }
+
     /// SIGKILL.
     pub(crate) fn kill(&mut self) -> Result<()> {
         if let Some(mut process) = self.process.take() {

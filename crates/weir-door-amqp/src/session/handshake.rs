@@ -27,7 +27,7 @@ const HEARTBEAT_S: u16 = 60;
 /// Time for the whole handshake (RabbitMQ's default).
 pub(super) const MAX_HANDSHAKE_MS: u64 = 10_000;
 /// A client that was refused waits this long for the end: guessing takes time.
-const REFUSAL_MS: u64 = 1_000;
+const REFUSAL_MS: u64 = 500;
 /// AMQP 0-9 as clients of its first edition say it.
 const HEADER_0_9: [u8; 8] = *b"AMQP\x01\x01\x00\x09";
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
-use super::frame::{FrameError, SIZE_BYTES, frame_bytes};
+use super::frame::{FrameError, SIZE_BYTES, frame_bytes, telling_bytes};
 
 /// Received and not yet decoded bytes. A frame that lies in one chunk is a slice of it; one that
 /// spans chunks is put together.
@@ -56,9 +56,11 @@ impl Inbox {
 
     fn next_joined(&mut self) -> Result<Option<Bytes>, FrameError> {
         loop {
-            let target = frame_bytes(&self.partial)?.unwrap_or(SIZE_BYTES);
+            let total = frame_bytes(&self.partial)?;
+            let target = total.unwrap_or_else(|| telling_bytes(&self.partial));
             let lacking = target.saturating_sub(self.partial.len());
             if lacking == 0 {
+                assert!(total.is_some(), "what tells the size is there");
                 let frame = self.partial.split_to(target).freeze();
                 return Ok(Some(self.taken(&frame)));
             }
@@ -82,7 +84,7 @@ impl Inbox {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::frame::MAX_BARE_REQUEST_BYTES, *};
 
     fn frames_of(chunks: &[&[u8]]) -> Vec<Vec<u8>> {
         let mut inbox = Inbox::default();
@@ -111,6 +113,29 @@ mod tests {
                 let cut = [&wire[..first], &wire[first..second], &wire[second..]];
                 assert_eq!(frames_of(&cut), whole, "cut at {first} and {second}");
             }
+        }
+    }
+
+    #[test]
+    fn a_large_request_is_found_wherever_it_is_cut_and_refused_without_records() {
+        let size = MAX_BARE_REQUEST_BYTES + 1;
+        let mut wire = u32::try_from(size).unwrap().to_be_bytes().to_vec();
+        wire.resize(SIZE_BYTES + size, 0);
+        for cut in 0..12 {
+            let frames = frames_of(&[&wire[..cut], &wire[cut..]]);
+            assert_eq!(frames.len(), 1, "cut at {cut}");
+            assert_eq!(frames[0].len(), size);
+        }
+        wire[5] = 3;
+        for cut in 0..12 {
+            let mut inbox = Inbox::default();
+            inbox.push(Bytes::copy_from_slice(&wire[..cut]));
+            let early = inbox.next_frame();
+            inbox.push(Bytes::copy_from_slice(&wire[cut..20]));
+            assert!(
+                early.is_err() || inbox.next_frame().is_err(),
+                "cut at {cut}"
+            );
         }
     }
 

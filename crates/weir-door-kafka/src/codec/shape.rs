@@ -4,7 +4,7 @@
 //! passes has as many elements as its counts say, and few enough of them.
 
 /// Most array elements and tags in one request, over all its arrays.
-pub const MAX_ELEMENTS_COUNT: usize = 128 << 10;
+pub const MAX_ELEMENTS_COUNT: usize = 32 << 10;
 
 /// What a field looks like on the wire. Lengths and counts are compact in flexible versions.
 #[derive(Clone, Copy, Debug)]
