@@ -72,6 +72,12 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<String>,
     },
+    /// Bad input of every kind, whole, split and from a crowd, beside well-behaved clients.
+    Hostile {
+        /// Passed on: `--quick`, `--only DOOR`, `--row PART`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
+    },
     /// Benchmarks: `log` beside fio and Kafka, `cluster` of three nodes beside one.
     Bench {
         /// Which, and its options.
@@ -100,6 +106,7 @@ fn main() -> ExitCode {
         Command::Clients { rest } => delegate::clients(&rest),
         Command::Failover { rest } => delegate::interop("failover", &rest),
         Command::Grow { rest } => delegate::interop("grow", &rest),
+        Command::Hostile { rest } => delegate::interop("hostile", &rest),
         Command::Bench { rest } => delegate::bench(&rest),
         Command::Fuzz { seconds, target } => fuzz::run(seconds, target.as_deref()),
     };

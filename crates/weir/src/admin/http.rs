@@ -22,12 +22,12 @@ use weir_door::{HandshakeError, Sockets, TlsPort, tls::is_hello};
 
 use super::{metrics, watched::Watched};
 
-/// Connections at a time: scrapers, probes, and a person or two.
-const MAX_CONNECTIONS_COUNT: usize = 64;
+/// Connections at a time: scrapers and probes come through a crowd that says nothing.
+const MAX_CONNECTIONS_COUNT: usize = 1_024;
 /// Most bytes of a request's head.
 const MAX_HEAD_BYTES: usize = 16 << 10;
 /// A request's head must be whole after this long.
-const HEAD_LIMIT: Duration = Duration::from_secs(10);
+const HEAD_LIMIT: Duration = Duration::from_secs(5);
 /// A connection is closed after this long, whatever it does.
 const CONNECTION_LIMIT: Duration = Duration::from_mins(10);
 /// Pause after a failed accept, such as one for want of file descriptors.
