@@ -162,11 +162,13 @@ fn an_identity_is_refused_or_understood_as_what_it_says() {
 #[test]
 fn a_beacon_is_refused_or_understood() {
     let beacon = written(|writer| {
-        writer.u8(3);
+        writer.u8(4);
         writer.u8(2);
         writer.u64(3);
         writer.u64(77);
         writer.text("localhost:1");
+        writer.text("localhost");
+        writer.u16(9093);
         writer.count(1);
         writer.u32(2);
         (1..=3).for_each(|number| writer.u64(number));

@@ -49,6 +49,11 @@ fn a_view_comes_back_and_damage_is_an_error() {
     writer.u64(3);
     writer.u64(9);
     writer.text("localhost:1");
+    let secure = Endpoint {
+        host: "localhost".to_owned(),
+        port: 9093,
+    };
+    endpoint::write(&mut writer, Some(&secure));
     writer.count(1);
     writer.u32(GROUP.0);
     write_view(&mut writer, &view(5, 6));
@@ -56,6 +61,7 @@ fn a_view_comes_back_and_damage_is_an_error() {
     let back = read_beacon(&bytes).unwrap();
     assert!(back.is_slow && !back.is_full && back.metadata_applied == 3 && back.boot == 9);
     assert_eq!(back.address, "localhost:1");
+    assert_eq!(back.endpoint, Some(secure));
     assert_eq!(back.groups, [(GROUP, view(5, 6))]);
     trial::damage(&bytes, read_beacon);
     let mut bytes = bytes.to_vec();
@@ -160,6 +166,7 @@ fn a_beacon_of_all_groups_with_five_voters_each_is_read() {
     writer.u64(3);
     writer.u64(9);
     writer.text(&"h".repeat(255));
+    endpoint::write(&mut writer, None);
     let groups = 0..=crate::config::MAX_SHARD_COUNT;
     writer.count(groups.clone().count());
     for group in groups {
