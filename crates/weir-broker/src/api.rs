@@ -101,6 +101,8 @@ pub enum Request {
     ListTransactions(ListTransactions),
     /// Records for members of share groups. Answered by [`Outcome::Share`].
     Share(share::ShareRequest),
+    /// Where share groups stand. Answered by [`Outcome::ShareAdmin`].
+    ShareAdmin(share::ShareAdmin),
     /// Exchanges and queues. Answered by [`Outcome::Queue`].
     Queue(queues::QueueRequest),
 }
@@ -167,6 +169,8 @@ pub enum Outcome {
     ListTransactions(Vec<ListedTransaction>),
     /// To [`Request::Share`].
     Share(Result<share::ShareAnswer, share::ShareRefused>),
+    /// To [`Request::ShareAdmin`].
+    ShareAdmin(share::ShareAdminAnswer),
     /// To [`Request::Queue`].
     Queue(queues::QueueOutcome),
 }

@@ -24,6 +24,8 @@ pub(crate) const TRANSACTION: u8 = 6;
 pub(crate) const QUEUE: u8 = 7;
 /// A person's request about queues and what leads to them: [`queue_admin`].
 pub(crate) const QUEUE_ADMIN: u8 = 8;
+/// Share groups: where they stand in a shard, a change of that: `node/share`.
+pub(crate) const SHARE: u8 = 10;
 /// A person's request about users, permissions and ACLs: [`access_admin`].
 pub(crate) const ACCESS_ADMIN: u8 = 9;
 
@@ -41,6 +43,7 @@ impl Node {
             TRANSACTION => node::transaction_calls::serve(self, from, &request, answer),
             QUEUE_ADMIN => queue_admin::serve(self, &request, answer),
             ACCESS_ADMIN => access_admin::serve(self, &request, answer),
+            SHARE => node::share::serve(self, from, &request, answer),
             QUEUE => node::queues::serve(self, from, &request, answer),
             tag => tracing::warn!(%from, tag, "a call that this version does not know"),
         }

@@ -394,6 +394,7 @@ impl Backend for Arc<Node> {
             Request::DescribeTransactions(wanted) => self.describe_transactions(wanted, reply),
             Request::ListTransactions(wanted) => self.list_transactions(wanted, reply),
             Request::Share(request) => self.share_records(request, reply),
+            Request::ShareAdmin(asked) => self.share_admin(asked, reply),
             Request::Queue(request) => self.queue_request(request, reply),
         }
     }

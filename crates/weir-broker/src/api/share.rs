@@ -1,8 +1,8 @@
 //! What members of share groups ask (KIP-932): records for a while, and what became of them.
 
-use weir_model::{ErrorKind, TopicId};
+use weir_model::{ErrorKind, TopicId, TopicName};
 
-use super::{FetchedBatches, Leader};
+use super::{FetchedBatches, Leader, Refused};
 pub use crate::node::share::ShareHold;
 
 /// A member's request to a node that leads partitions.
@@ -100,6 +100,60 @@ pub struct AcquiredRange {
     pub last: u64,
     /// This time included.
     pub delivery_count: i16,
+}
+
+/// What administrators ask about where share groups stand.
+#[derive(Clone, Debug)]
+pub enum ShareAdmin {
+    /// Answered by [`ShareAdminAnswer::Described`].
+    Describe(Vec<DescribeShareOffsets>),
+    /// Moves a group without members. Answered by [`ShareAdminAnswer::Changed`].
+    Alter {
+        /// The group.
+        group: String,
+        /// Topics, indexes and offsets.
+        places: Vec<(TopicName, i32, i64)>,
+    },
+    /// Forgets what a group without members has of topics. Answered by
+    /// [`ShareAdminAnswer::Changed`].
+    Delete {
+        /// The group.
+        group: String,
+        /// The topics.
+        topics: Vec<TopicName>,
+    },
+}
+
+/// Where a group stands.
+#[derive(Clone, Debug)]
+pub struct DescribeShareOffsets {
+    /// The group.
+    pub group: String,
+    /// Topics with indexes; `None`: all that it has or reads.
+    pub topics: Option<Vec<(TopicName, Vec<i32>)>>,
+}
+
+/// The answer to [`ShareAdmin`].
+#[derive(Debug)]
+pub enum ShareAdminAnswer {
+    /// One answer a group.
+    Described(Vec<Result<Vec<DescribedShareOffset>, Refused>>),
+    /// One answer a place or topic: the topic's id.
+    Changed(Result<Vec<Result<TopicId, ErrorKind>>, Refused>),
+}
+
+/// Where a group stands in a partition.
+#[derive(Clone, Debug)]
+pub struct DescribedShareOffset {
+    /// The topic.
+    pub topic: TopicName,
+    /// Its id, where there is such a topic.
+    pub id: Option<TopicId>,
+    /// The partition's index.
+    pub index: i32,
+    /// Everything before that offset is done with, and so many records are not; `None`: the group
+    /// has not begun there.
+    pub place: Result<Option<(u64, u64)>, ErrorKind>,
 }
 
 /// Why acknowledgements of a partition came to nothing, all of them.

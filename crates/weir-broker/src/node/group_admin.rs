@@ -100,19 +100,45 @@ impl Node {
         let count = groups.len();
         let task = Arc::new(Gather::new(count, unsettled, reply, Outcome::DeleteGroups));
         for (at, id) in groups.into_iter().enumerate() {
-            let refuse = Arc::clone(&task);
+            let (node, refuse) = (Arc::clone(self), Arc::clone(&task));
             let task = Arc::clone(&task);
             self.visit_group(
                 &id.clone(),
                 move |error| refuse.settle(at, Err(error)),
-                Box::new(move |shard, context| match shard.begin_delete(&id) {
-                    Ok(()) => propose(&GroupCommand::DeleteGroup(id), context, move |deleted| {
+                Box::new(move |shard, context| match begin_delete(shard, &id) {
+                    Ok(true) => node.delete_share_group(id, move |deleted| {
+                        task.settle(at, deleted);
+                    }),
+                    Ok(false) => propose(&GroupCommand::DeleteGroup(id), context, move |deleted| {
                         task.settle(at, deleted);
                     }),
                     Err(error) => task.settle(at, Err(error)),
                 }),
             );
         }
+    }
+
+    /// What the group has of partitions goes first: what is left where that fails is found again.
+    fn delete_share_group(
+        self: &Arc<Self>,
+        id: String,
+        then: impl FnOnce(Result<(), ErrorKind>) + Send + 'static,
+    ) {
+        let node = Arc::clone(self);
+        let group = id.clone();
+        self.forget_share_group(&group, move |forgotten| match forgotten {
+            Err(error) => then(Err(error)),
+            Ok(()) => {
+                let shard = node.coordinating_shard(&id);
+                node.visit_leading(shard, move |visited| match visited {
+                    Err(error) => then(Err(error)),
+                    Ok((shard, context)) => match shard.begin_delete(&id) {
+                        Err(error) => then(Err(error)),
+                        Ok(()) => propose(&GroupCommand::DeleteGroup(id), context, then),
+                    },
+                });
+            }
+        });
     }
 
     pub(super) fn delete_offsets(self: &Arc<Self>, delete: DeleteOffsets, reply: Reply) {
@@ -159,6 +185,14 @@ impl Node {
             visit,
         });
     }
+}
+
+/// Whether the group, which can be deleted, is a share group.
+fn begin_delete(shard: &mut Shard, id: &str) -> Result<bool, ErrorKind> {
+    if shard.is_share_group(id) {
+        return shard.check_share_members(id).map(|()| true);
+    }
+    shard.begin_delete(id).map(|()| false)
 }
 
 fn merged(listed: Vec<Result<Vec<ListedGroup>, ErrorKind>>) -> Outcome {

@@ -1,11 +1,13 @@
 //! Share groups of a shard's leader: what becomes of their members' heartbeats.
 
+use std::collections::BTreeSet;
+
 use weir_model::ErrorKind;
 use weir_raft::{Context, Input, NotCommitted};
 
 use super::{Shard, ShardCommand};
 use crate::{
-    api::{DescribedConsumerGroup, Outcome, Refused, ShareHeartbeat},
+    api::{DescribedConsumerGroup, GroupPhase, Outcome, Refused, ShareHeartbeat},
     group::{ConsumerChange, GroupCommand, GroupState, ShareAction, StoreId},
     machine::Machine,
     mailbox::Reply,
@@ -50,6 +52,37 @@ impl Shard {
                 false => format!("Group {id} not found."),
             },
         })
+    }
+
+    /// Whether the group is a share group.
+    pub(crate) fn is_share_group(&self, id: &str) -> bool {
+        self.share_groups.contains(id)
+    }
+
+    /// `NonEmptyGroup` where it has members.
+    pub(crate) fn check_share_members(&self, id: &str) -> Result<(), ErrorKind> {
+        match self.share_groups.phase(id) {
+            GroupPhase::Empty => Ok(()),
+            _ => Err(ErrorKind::NonEmptyGroup),
+        }
+    }
+
+    /// Serials of the topics that the group reads or has read.
+    pub(crate) fn share_group_topics(&self, id: &str) -> impl Iterator<Item = u64> {
+        self.share_groups.topics(id).map(|(serial, _)| serial)
+    }
+
+    /// The group has nothing of these topics any more.
+    pub(crate) fn forget_share_topics(
+        &mut self,
+        id: &str,
+        serials: &BTreeSet<u64>,
+        context: &mut ShardContext<'_>,
+    ) {
+        let (mut actions, metadata) = (Vec::new(), self.metadata());
+        let (now, groups) = (context.elapsed, &mut self.share_groups);
+        groups.forget_topics(now, &metadata, (id, serials), &mut actions);
+        self.act_for_shares(actions, context);
     }
 
     pub(super) fn give_up_share_members(&mut self, context: &mut ShardContext<'_>) {

@@ -9,6 +9,7 @@ use weir_raft::{Applied, Context, Moment};
 
 use super::{Shard, ShardCommand};
 use crate::{
+    node::share::SharePlace,
     outcome::AppliedOutcome,
     share::{Chosen, Limits, ShareApplied, ShareCommand, ShareKey, choose},
 };
@@ -54,6 +55,20 @@ impl Shard {
             }
         }
         applied
+    }
+
+    /// Where the group stands in the shard's partitions.
+    pub(crate) fn share_places(&self, group: &str) -> Vec<SharePlace> {
+        let places = self.shares.of_group(group).map(|(id, place)| {
+            let log = self.partitions.get(&id).map(|partition| &partition.log);
+            let (start, end) = (self.start_of(id), log.map_or(0, |log| log.end_offset().0));
+            SharePlace {
+                partition: id,
+                start: place.start().max(start),
+                lag: place.lag(end),
+            }
+        });
+        places.collect()
     }
 
     /// Where the partition's log begins.

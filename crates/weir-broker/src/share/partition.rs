@@ -39,7 +39,6 @@ impl SharePartition {
     }
 
     /// Where the group stands: everything before it is done with.
-    #[cfg(test)]
     pub(crate) fn start(&self) -> u64 {
         self.ledger.floor()
     }
@@ -57,6 +56,12 @@ impl SharePartition {
 
     pub(crate) fn counts(&self) -> Counts {
         self.ledger.counts()
+    }
+
+    /// Of records in a log that ends at `end`, how many are not done with.
+    pub(crate) fn lag(&self, end: u64) -> u64 {
+        let counts = self.ledger.counts();
+        counts.ready + counts.acquired + end.saturating_sub(self.ledger.end())
     }
 
     pub(super) fn next_end_ms(&self) -> Option<i64> {

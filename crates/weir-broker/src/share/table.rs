@@ -67,6 +67,16 @@ impl ShareTable {
         self.partitions.keys().map(|(id, _)| id.topic_serial())
     }
 
+    /// What the group has, by partition.
+    pub(crate) fn of_group(
+        &self,
+        group: &str,
+    ) -> impl Iterator<Item = (PartitionId, &SharePartition)> {
+        let all = self.partitions.iter();
+        let own = all.filter(move |((_, of), _)| of == group);
+        own.map(|((id, _), partition)| (*id, partition))
+    }
+
     /// Changes one share partition, and notes when its locks end.
     fn with<R>(
         &mut self,

@@ -8,6 +8,7 @@ pub mod response;
 pub mod shape;
 pub mod shapes;
 pub mod share;
+pub mod share_offsets_response;
 pub mod share_response;
 pub mod topic_ids;
 pub mod versions;

@@ -142,25 +142,11 @@ impl Writer {
     }
 
     fn text(&mut self, text: Option<&str>) -> Result<(), EncodeError> {
-        let Some(text) = text else {
-            self.fixed.put_u8(0);
-            return Ok(());
-        };
-        self.length(text.len())?;
-        self.fixed.put_slice(text.as_bytes());
-        Ok(())
+        put_text(&self.head, &mut self.fixed, text)
     }
 
-    /// The compact length of a list, a text or bytes.
     fn length(&mut self, length: usize) -> Result<(), EncodeError> {
-        let wire = i32::try_from(length).map_err(|_| self.head.misfit(format!("{length} long")))?;
-        let mut rest = wire.cast_unsigned() + 1;
-        while rest >= 0x80 {
-            self.fixed.put_u8((rest & 0x7f) as u8 | 0x80);
-            rest >>= 7;
-        }
-        self.fixed.put_u8(rest as u8);
-        Ok(())
+        put_length(&self.head, &mut self.fixed, length)
     }
 
     fn finish(self) -> Result<Vec<Bytes>, EncodeError> {
@@ -182,6 +168,37 @@ impl Writer {
         chunks.push(fixed.freeze());
         Ok(chunks)
     }
+}
+
+/// A compact text, maybe null.
+pub(super) fn put_text(
+    head: &Head,
+    frame: &mut BytesMut,
+    text: Option<&str>,
+) -> Result<(), EncodeError> {
+    let Some(text) = text else {
+        frame.put_u8(0);
+        return Ok(());
+    };
+    put_length(head, frame, text.len())?;
+    frame.put_slice(text.as_bytes());
+    Ok(())
+}
+
+/// The compact length of a list, a text or bytes.
+pub(super) fn put_length(
+    head: &Head,
+    frame: &mut BytesMut,
+    length: usize,
+) -> Result<(), EncodeError> {
+    let wire = i32::try_from(length).map_err(|_| head.misfit(format!("{length} long")))?;
+    let mut rest = wire.cast_unsigned() + 1;
+    while rest >= 0x80 {
+        frame.put_u8((rest & 0x7f) as u8 | 0x80);
+        rest >>= 7;
+    }
+    frame.put_u8(rest as u8);
+    Ok(())
 }
 
 fn offset(offset: u64) -> i64 {

@@ -103,6 +103,12 @@ pub enum Api {
     ShareFetch,
     /// Key 79.
     ShareAcknowledge,
+    /// Key 90.
+    DescribeShareGroupOffsets,
+    /// Key 91.
+    AlterShareGroupOffsets,
+    /// Key 92.
+    DeleteShareGroupOffsets,
 }
 
 /// One line of the table.
@@ -134,7 +140,7 @@ const fn line(api: Api, key: i16, min: i16, max: i16, flexible_from: i16) -> Ser
 }
 
 /// What is served, by key: the versions of Kafka 4.2, where this door can keep their promises.
-pub const SERVED: [Served; 50] = [
+pub const SERVED: [Served; 53] = [
     // librdkafka before 2.11.1 compresses only where Produce 0 is told (KAFKA-18659). Like Kafka
     // 4, 0 to 2 are told and close the connection when they are used.
     Served {
@@ -194,6 +200,9 @@ pub const SERVED: [Served; 50] = [
     line(Api::ShareGroupDescribe, 77, 1, 1, 0),
     line(Api::ShareFetch, 78, 1, 2, 0),
     line(Api::ShareAcknowledge, 79, 1, 2, 0),
+    line(Api::DescribeShareGroupOffsets, 90, 0, 1, 0),
+    line(Api::AlterShareGroupOffsets, 91, 0, 0, 0),
+    line(Api::DeleteShareGroupOffsets, 92, 0, 0, 0),
 ];
 
 /// The line of `key`; `None`: not served.

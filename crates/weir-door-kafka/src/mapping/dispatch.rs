@@ -8,8 +8,8 @@ use super::{
     api_versions, cluster, configs, consumers, elections, fetch, group_admin, groups, kraft,
     leader_epoch, list_offsets, manage, metadata, offsets,
     plan::{Answer, Client, MapError, Mapped, Plan},
-    produce, producer_id, share, share_groups, topic_admin, topic_partitions, topics,
-    transaction_admin, transactions,
+    produce, producer_id, share, share_groups, share_offsets, topic_admin, topic_partitions,
+    topics, transaction_admin, transactions,
 };
 use crate::codec::{
     self,
@@ -81,6 +81,12 @@ fn map_checked(head: &Head, body: Bytes, client: &Client) -> Result<Mapped, MapE
                 client,
             )
         }
+        Api::DescribeShareGroupOffsets => {
+            // 1 looks like 0.
+            share_offsets::map_describe(decode_as(head, 0, body)?)
+        }
+        Api::AlterShareGroupOffsets => share_offsets::map_alter(decode(head, body)?),
+        Api::DeleteShareGroupOffsets => share_offsets::map_delete(decode(head, body)?),
         Api::ListGroups => group_admin::map_list(&decode(head, body)?),
         Api::DescribeGroups => group_admin::map_describe(decode(head, body)?),
         Api::DeleteGroups => group_admin::map_delete(decode(head, body)?),
@@ -211,6 +217,7 @@ pub fn answer(
         Plan::DescribeShareGroups(asked) => {
             share_groups::answer_describe(head, asked, expect!(DescribeConsumerGroups))
         }
+        Plan::ShareAdmin(asked) => share_offsets::answer(head, asked, expect!(ShareAdmin)),
         Plan::Share => share::answer(head, expect!(Share), client),
         Plan::DescribeConsumerGroups(asked) => {
             consumers::answer_describe(head, asked, expect!(DescribeConsumerGroups))

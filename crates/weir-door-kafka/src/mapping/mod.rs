@@ -22,6 +22,7 @@ pub mod produce;
 pub mod producer_id;
 pub mod share;
 pub mod share_groups;
+pub mod share_offsets;
 pub mod topic_admin;
 pub mod topic_partitions;
 pub mod topics;

@@ -9,7 +9,7 @@ use weir_broker::api::{Request, admin::Refusal};
 use weir_door::Millis;
 
 use super::{
-    fetch::Fetching, grouped::Grouped, transaction_admin::AskedMarker,
+    fetch::Fetching, grouped::Grouped, share_offsets, transaction_admin::AskedMarker,
     transactions::AskedTransaction,
 };
 use crate::{
@@ -144,6 +144,8 @@ pub enum Plan {
     DescribeShareGroups(AskedGroups),
     /// ShareFetch or ShareAcknowledge.
     Share,
+    /// Offsets of share groups.
+    ShareAdmin(share_offsets::Asked),
     /// ListGroups.
     ListGroups,
     /// DescribeGroups.

@@ -132,7 +132,9 @@ impl Scripted {
             | Request::DescribeProducers(_)
             | Request::DescribeTransactions(_)
             | Request::ListTransactions(_)) => crate::transactions::outcome(&request, None),
-            request @ Request::Share(_) => crate::share_samples::outcome(&request, None),
+            request @ (Request::Share(_) | Request::ShareAdmin(_)) => {
+                crate::share_samples::outcome(&request, None)
+            }
             Request::Queue(_) => unreachable!("Kafka has no queues"),
         }
     }

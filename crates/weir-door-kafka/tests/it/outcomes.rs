@@ -134,7 +134,7 @@ pub(crate) fn outcome(request: &Request, kind: Option<ErrorKind>) -> Outcome {
         | Request::DescribeProducers(_)
         | Request::DescribeTransactions(_)
         | Request::ListTransactions(_) => transactions::outcome(request, kind),
-        Request::Share(_) => share_samples::outcome(request, kind),
+        Request::Share(_) | Request::ShareAdmin(_) => share_samples::outcome(request, kind),
         Request::Queue(_) => unreachable!("Kafka has no queues"),
     }
 }

@@ -197,7 +197,10 @@ fn encode_body(api: Api, version: i16, into: &mut BytesMut) {
         Api::ShareGroupHeartbeat
         | Api::ShareGroupDescribe
         | Api::ShareFetch
-        | Api::ShareAcknowledge => {
+        | Api::ShareAcknowledge
+        | Api::DescribeShareGroupOffsets
+        | Api::AlterShareGroupOffsets
+        | Api::DeleteShareGroupOffsets => {
             share_samples::encode_body(api, version, into);
             Ok(())
         }

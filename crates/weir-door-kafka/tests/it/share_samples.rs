@@ -3,8 +3,18 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::{
     messages::{
-        ShareAcknowledgeRequest, ShareFetchRequest, ShareGroupDescribeRequest,
-        ShareGroupHeartbeatRequest,
+        AlterShareGroupOffsetsRequest, DeleteShareGroupOffsetsRequest,
+        DescribeShareGroupOffsetsRequest, ShareAcknowledgeRequest, ShareFetchRequest,
+        ShareGroupDescribeRequest, ShareGroupHeartbeatRequest,
+        alter_share_group_offsets_request::{
+            AlterShareGroupOffsetsRequestPartition as AlteredPartition,
+            AlterShareGroupOffsetsRequestTopic as AlteredTopic,
+        },
+        delete_share_group_offsets_request::DeleteShareGroupOffsetsRequestTopic as DeletedTopic,
+        describe_share_group_offsets_request::{
+            DescribeShareGroupOffsetsRequestGroup as DescribedGroup,
+            DescribeShareGroupOffsetsRequestTopic as DescribedTopic,
+        },
         share_acknowledge_request::{
             AcknowledgePartition, AcknowledgeTopic, AcknowledgementBatch as Acknowledged,
         },
@@ -14,10 +24,13 @@ use kafka_protocol::{
 };
 use weir_broker::api::{
     FetchedBatches, Outcome, Request,
-    share::{AckRefused, AcquiredRange, ShareAnswer, SharePart, ShareRefused, SharedPartition},
+    share::{
+        AckRefused, AcquiredRange, DescribedShareOffset, ShareAdmin, ShareAdminAnswer, ShareAnswer,
+        SharePart, ShareRefused, SharedPartition,
+    },
 };
 use weir_door_kafka::codec::versions::Api;
-use weir_model::ErrorKind;
+use weir_model::{ErrorKind, TopicId, TopicName};
 
 use crate::samples::{TOPIC_ID, text};
 
@@ -38,6 +51,37 @@ pub(crate) fn encode_body(api: Api, version: i16, into: &mut BytesMut) {
             .with_include_authorized_operations(true)
             .encode(into, version)
             .unwrap(),
+        Api::DescribeShareGroupOffsets => {
+            let topic = DescribedTopic::default()
+                .with_topic_name(text("topic").into())
+                .with_partitions(vec![0, 1]);
+            let group = DescribedGroup::default()
+                .with_group_id(text("group").into())
+                .with_topics(Some(vec![topic]));
+            DescribeShareGroupOffsetsRequest::default()
+                .with_groups(vec![group.clone(), group.with_topics(None)])
+                .encode(into, 0)
+                .unwrap();
+        }
+        Api::AlterShareGroupOffsets => {
+            let place = AlteredPartition::default().with_start_offset(7);
+            let topic = AlteredTopic::default()
+                .with_topic_name(text("topic").into())
+                .with_partitions(vec![place.clone(), place.with_partition_index(1)]);
+            AlterShareGroupOffsetsRequest::default()
+                .with_group_id(text("group").into())
+                .with_topics(vec![topic])
+                .encode(into, version)
+                .unwrap();
+        }
+        Api::DeleteShareGroupOffsets => {
+            let topic = DeletedTopic::default().with_topic_name(text("topic").into());
+            DeleteShareGroupOffsetsRequest::default()
+                .with_group_id(text("group").into())
+                .with_topics(vec![topic.clone(), topic])
+                .encode(into, version)
+                .unwrap();
+        }
         Api::ShareFetch => {
             let mut body = BytesMut::new();
             fetch().encode(&mut body, 1).unwrap();
@@ -108,6 +152,10 @@ fn acknowledge() -> ShareAcknowledgeRequest {
 
 /// `kind` says no; one of them as a whole.
 pub(crate) fn outcome(request: &Request, kind: Option<ErrorKind>) -> Outcome {
+    let request = match request {
+        Request::ShareAdmin(asked) => return Outcome::ShareAdmin(administered(asked, kind)),
+        request => request,
+    };
     let Request::Share(request) = request else {
         panic!("{request:?} is not of a member");
     };
@@ -120,6 +168,28 @@ pub(crate) fn outcome(request: &Request, kind: Option<ErrorKind>) -> Outcome {
         partitions: partitions.map(|part| shared(part, kind)).collect(),
         hold: None,
     }))
+}
+
+fn administered(asked: &ShareAdmin, kind: Option<ErrorKind>) -> ShareAdminAnswer {
+    let id = TopicId(TOPIC_ID);
+    let changed = |count: usize| {
+        let all = vec![Ok(id); count];
+        ShareAdminAnswer::Changed(kind.map_or(Ok(all), |kind| Err(kind.into())))
+    };
+    let offset = DescribedShareOffset {
+        topic: TopicName::new("topic").unwrap(),
+        id: Some(id),
+        index: 1,
+        place: Ok(Some((9, 5))),
+    };
+    match asked {
+        ShareAdmin::Describe(groups) => {
+            let told = |_| kind.map_or_else(|| Ok(vec![offset.clone()]), |kind| Err(kind.into()));
+            ShareAdminAnswer::Described(groups.iter().map(told).collect())
+        }
+        ShareAdmin::Alter { places, .. } => changed(places.len()),
+        ShareAdmin::Delete { topics, .. } => changed(topics.len()),
+    }
 }
 
 fn shared(part: &SharePart, kind: Option<ErrorKind>) -> SharedPartition {

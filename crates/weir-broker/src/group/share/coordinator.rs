@@ -204,6 +204,20 @@ impl<T> ShareCoordinator<T> {
         self.turn(now, catalogue, id, out);
     }
 
+    /// A group without members has nothing of these topics any more.
+    pub fn forget_topics(
+        &mut self,
+        now: Millis,
+        catalogue: &impl Catalogue,
+        (id, serials): (&str, &BTreeSet<u64>),
+        out: &mut Vec<ShareAction<T>>,
+    ) {
+        if let Some(group) = self.groups.get_mut(id) {
+            group.forget_topics(serials);
+            self.turn(now, catalogue, id, out);
+        }
+    }
+
     /// Forgets a group without members. `false`: it has some, or something is under way.
     pub fn forget(&mut self, id: &str) -> bool {
         let Some(group) = self.groups.get(id) else {

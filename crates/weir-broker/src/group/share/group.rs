@@ -238,6 +238,16 @@ impl<T> ShareGroup<T> {
         self.record.topics = topics;
     }
 
+    /// Topics that nobody reads are the group's no more.
+    pub(super) fn forget_topics(&mut self, serials: &BTreeSet<u64>) {
+        let before = self.record.topics.len();
+        let is_kept = |serial: &u64, is_read: bool| is_read || !serials.contains(serial);
+        let topics = &mut self.record.topics;
+        let is_empty = self.record.members.is_empty();
+        topics.retain(|serial, topic| is_kept(serial, topic.is_read && !is_empty));
+        self.has_new_topics |= topics.len() != before;
+    }
+
     /// The answer to a member that was heard: it is told of what has changed since.
     pub(super) fn answer(&mut self, beat: &ShareHeartbeat, settings: &ShareSettings) -> BeatAnswer {
         let group_epoch = self.record.epoch;

@@ -1,13 +1,16 @@
 //! Members of share groups: their sessions with this node, and the records that they are given.
 
 mod begin;
+mod calls;
 mod groups;
+mod offsets;
 mod place;
 mod prepare;
 mod request;
 mod sessions;
 mod task;
 
+pub(crate) use calls::{SharePlace, serve};
 pub use sessions::ShareHold;
 pub(crate) use sessions::ShareSessions;
 pub(crate) use task::ShareTask;

@@ -1,6 +1,6 @@
 //! Shapes of what administrators ask about groups, and of what consumers of KIP-848 say.
 
-use super::{I8, I32, Kind, Shape, TEXT, UUID, all, of, since};
+use super::{I8, I32, I64, Kind, Shape, TEXT, UUID, all, of, since};
 
 /// States, types.
 pub(super) static LIST_GROUPS: Shape =
@@ -48,3 +48,24 @@ pub(super) static SHARE_HEARTBEAT: Shape = of(&[
 ]);
 /// Groups, authorized operations.
 pub(super) static SHARE_DESCRIBE: Shape = of(&[all(Kind::Plain(&TEXT)), all(I8)]);
+
+/// Groups.
+pub(super) static DESCRIBE_SHARE_OFFSETS: Shape = of(&[all(Kind::Array(&DESCRIBED_SHARE))]);
+/// Group, topics.
+static DESCRIBED_SHARE: Shape = of(&[all(TEXT), all(Kind::Array(&DESCRIBED_SHARE_TOPIC))]);
+/// Name, indexes.
+static DESCRIBED_SHARE_TOPIC: Shape = of(&[all(TEXT), all(Kind::Plain(&I32))]);
+
+/// Group, topics.
+pub(super) static ALTER_SHARE_OFFSETS: Shape =
+    of(&[all(TEXT), all(Kind::Array(&ALTERED_SHARE_TOPIC))]);
+/// Name, partitions.
+static ALTERED_SHARE_TOPIC: Shape = of(&[all(TEXT), all(Kind::Array(&ALTERED_SHARE_PARTITION))]);
+/// Index, offset.
+static ALTERED_SHARE_PARTITION: Shape = of(&[all(I32), all(I64)]);
+
+/// Group, topics.
+pub(super) static DELETE_SHARE_OFFSETS: Shape =
+    of(&[all(TEXT), all(Kind::Array(&DELETED_SHARE_TOPIC))]);
+/// Name.
+static DELETED_SHARE_TOPIC: Shape = of(&[all(TEXT)]);
