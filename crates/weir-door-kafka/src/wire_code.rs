@@ -11,6 +11,9 @@ pub enum Surface {
     Read,
     /// Groups and their offsets.
     Group,
+    /// Partitions in ShareFetch and ShareAcknowledge. The Java share consumer, too, dies of codes
+    /// that it does not expect.
+    Share,
 }
 
 /// No error.
@@ -94,6 +97,19 @@ const STORAGE: i16 = 56;
 /// `COORDINATOR_NOT_AVAILABLE`: the one code that every group request takes as "later".
 const COORDINATOR_NOT_AVAILABLE: i16 = 15;
 
+/// All that the Java share consumer takes in a partition without giving up.
+const SHARE_CODES: [i16; 9] = [
+    UNKNOWN_SERVER_ERROR,
+    UNKNOWN_TOPIC_OR_PARTITION,
+    NOT_LEADER,
+    29,
+    STORAGE,
+    74,
+    75,
+    78,
+    UNKNOWN_TOPIC_ID,
+];
+
 /// The code of `kind` in an answer on `surface`.
 // Table: one arm per kind.
 pub fn of(kind: ErrorKind, surface: Surface) -> i16 {
@@ -173,6 +189,9 @@ pub fn of(kind: ErrorKind, surface: Surface) -> i16 {
         Surface::Write => write,
         Surface::Read => read,
         Surface::Group => group,
+        Surface::Share if SHARE_CODES.contains(&read) => read,
+        Surface::Share if kind.retriable() => NOT_LEADER,
+        Surface::Share => UNKNOWN_SERVER_ERROR,
     }
 }
 
@@ -359,5 +378,23 @@ mod tests {
                 "{kind:?} is {name:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_share_consumer_is_told_to_ask_the_leader_where_no_code_of_its_own_says_later() {
+        for kind in [
+            ErrorKind::NotLeader,
+            ErrorKind::NotCoordinator,
+            ErrorKind::CoordinatorLoading,
+            ErrorKind::NotEnoughReplicas,
+            ErrorKind::ShuttingDown,
+        ] {
+            assert_eq!(of(kind, Surface::Share), NOT_LEADER, "{kind:?}");
+        }
+        for kind in [ErrorKind::StorageFailed, ErrorKind::Overloaded] {
+            assert_eq!(of(kind, Surface::Share), STORAGE, "{kind:?}");
+        }
+        let last = of(ErrorKind::MessageTooLarge, Surface::Share);
+        assert_eq!(last, UNKNOWN_SERVER_ERROR);
     }
 }

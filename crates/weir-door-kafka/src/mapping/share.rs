@@ -150,14 +150,14 @@ fn part(shared: SharedPartition) -> PartAnswer {
             Ok(()) => wire_code::NONE,
             Err(AckRefused::NotHeld) => wire_code::INVALID_RECORD_STATE,
             Err(AckRefused::Invalid) => wire_code::INVALID_REQUEST,
-            Err(AckRefused::Failed(kind)) => wire_code::of(kind, Surface::Read),
+            Err(AckRefused::Failed(kind)) => wire_code::of(kind, Surface::Share),
         },
         acquired: shared.acquired,
         ..PartAnswer::default()
     };
     match shared.batches {
         Ok(batches) => part.chunks = batches.chunks,
-        Err(kind) => part.error_code = wire_code::of(kind, Surface::Read),
+        Err(kind) => part.error_code = wire_code::of(kind, Surface::Share),
     }
     part
 }

@@ -173,7 +173,7 @@ impl Run {
         let (node, shard) = (Arc::clone(&self.task.node), *shard);
         node.visit_leading(shard, move |visited| match visited {
             Ok((shard, context)) => self.at_shard(shard, context),
-            Err(error) => self.leave_shard(Some(error)),
+            Err(error) => self.leave_shard(Some(of_partitions(error))),
         });
     }
 
@@ -414,6 +414,15 @@ impl Run {
         }
         reply.send(Outcome::Share(Ok(answer)));
     }
+}
+
+/// Why partitions cannot be asked here: they have a leader, where groups have a coordinator.
+fn of_partitions(error: ErrorKind) -> ErrorKind {
+    let is_elsewhere = [ErrorKind::NotCoordinator, ErrorKind::CoordinatorLoading].contains(&error);
+    if is_elsewhere {
+        return ErrorKind::NotLeader;
+    }
+    error
 }
 
 /// What a look at a place led to.
