@@ -272,19 +272,8 @@ fn methods_out_of_place() -> Vec<Row> {
     };
     let qos = method(1, BASIC, 10, &Wire::new().u32(0).u16(1).u8(0).end());
     let mixed = [method(1, CONFIRM, 10, b"\0"), method(1, TX, 10, b"")].concat();
-    let many: Vec<u8> = (2..=CHANNEL_MAX)
-        .flat_map(|channel| method(channel, CHANNEL, 10, b"\0"))
-        .collect();
-    let mut many = known(
-        "2,047 channels, then one more",
-        many,
-        refused(&[504, 530, 505]),
-    );
-    let beyond = method(CHANNEL_MAX + 1, CHANNEL, 10, b"\0");
-    many.payload = [&many.payload[..], &beyond].concat().into();
-    many.crowd_count = SMALL_CROWD_COUNT;
     vec![
-        many,
+        too_many_channels(),
         known(
             "channel 65535",
             method(u16::MAX, CHANNEL, 10, b"\0"),
@@ -331,6 +320,16 @@ fn methods_out_of_place() -> Vec<Row> {
             Due::Answer(answered(BASIC, 11)),
         ),
     ]
+}
+
+fn too_many_channels() -> Row {
+    let open = |channel| method(channel, CHANNEL, 10, b"\0");
+    let payload = (2..=CHANNEL_MAX + 1).flat_map(open).collect();
+    let due = refused(&[504, 505, 530]);
+    Row {
+        crowd_count: SMALL_CROWD_COUNT,
+        ..known("2,047 channels, then one more", payload, due)
+    }
 }
 
 /// Two exchanges bound to each other, and a message to one of them.

@@ -46,79 +46,75 @@ fn row(name: &'static str, payload: Vec<u8>, due: Due) -> Row {
 
 /// All of them.
 pub(super) fn rows() -> Vec<Row> {
-    let post = |more: &str| format!("POST /metrics HTTP/1.1\r\nHost: a\r\n{more}").into_bytes();
-    let endless = [
-        post("Transfer-Encoding: chunked\r\n\r\n"),
-        b"10000\r\n".to_vec(),
-        vec![b'x'; 64 << 10],
-    ]
-    .concat();
+    let mut rows = heads();
+    rows.extend(bodies());
+    rows
+}
+
+fn heads() -> Vec<Row> {
+    let usual = "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n";
+    let hello = "\x16\x03\x01\x02\x00\x01\x00\x01\x7c\x03\x03\r\n\r\n";
     let headers: String = (0..10_000).map(|at| format!("X-{at}: y\r\n")).collect();
-    let long_header = format!(
-        "GET /metrics HTTP/1.1\r\nHost: a\r\nX: {}",
-        "y".repeat(1 << 20)
-    );
-    let long_line = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(1 << 20));
-    vec![
-        row(
-            "GET as usual",
-            b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(),
-            served(),
-        ),
-        row(
-            "no HTTP",
-            b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n".to_vec(),
-            refused(),
-        ),
-        row(
+    let refusals = [
+        ("no HTTP", hello.to_owned()),
+        (
             "method that is none",
-            b"BREW / HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(),
-            refused(),
+            "BREW / HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
         ),
-        row(
+        (
             "version 9.9",
-            b"GET / HTTP/9.9\r\nHost: a\r\n\r\n".to_vec(),
-            refused(),
+            "GET / HTTP/9.9\r\nHost: a\r\n\r\n".to_owned(),
         ),
-        row("request line of 1 MiB", long_line.into_bytes(), refused()),
-        row(
+        (
+            "request line of 1 MiB",
+            format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(1 << 20)),
+        ),
+        (
             "header of 1 MiB without an end",
-            long_header.into_bytes(),
-            refused(),
+            format!("GET / HTTP/1.1\r\nX: {}", "y".repeat(1 << 20)),
         ),
-        row("10,000 headers", post(&headers), refused()),
-        row("body without an end, chunked", endless, refused()),
-        row(
-            "Content-Length 2^63",
-            post("Content-Length: 9223372036854775808\r\n\r\nx"),
-            refused(),
-        ),
-        row(
-            "Content-Length -1",
-            post("Content-Length: -1\r\n\r\n"),
-            refused(),
-        ),
-        row(
-            "chunked and Content-Length",
-            post("Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
-            refused(),
-        ),
-        row(
-            "chunk size of no number",
-            post("Transfer-Encoding: chunked\r\n\r\nzz\r\n"),
-            refused(),
-        ),
-        row(
+        ("10,000 headers", format!("GET / HTTP/1.1\r\n{headers}")),
+        (
             "NUL in a header",
-            b"GET / HTTP/1.1\r\nHost: \0\r\n\r\n".to_vec(),
-            refused(),
+            "GET / HTTP/1.1\r\nHost: \0\r\n\r\n".to_owned(),
         ),
-        row(
+        (
             "line feed in a path",
-            b"GET /a\nX: y HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(),
-            refused(),
+            "GET /a\nX: y HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
+        ),
+    ];
+    let refused = refusals
+        .into_iter()
+        .map(|(name, head)| row(name, head.into_bytes(), refused()));
+    let served = row("GET as usual", usual.into(), served());
+    [served].into_iter().chain(refused).collect()
+}
+
+fn bodies() -> Vec<Row> {
+    let chunk = format!(
+        "Transfer-Encoding: chunked\r\n\r\n10000\r\n{}",
+        "x".repeat(64 << 10)
+    );
+    let both = "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".to_owned();
+    [
+        ("body without an end, chunked", chunk),
+        (
+            "Content-Length 2^63",
+            "Content-Length: 9223372036854775808\r\n\r\nx".to_owned(),
+        ),
+        ("Content-Length -1", "Content-Length: -1\r\n\r\n".to_owned()),
+        ("chunked and Content-Length", both),
+        (
+            "chunk size of no number",
+            "Transfer-Encoding: chunked\r\n\r\nzz\r\n".to_owned(),
         ),
     ]
+    .into_iter()
+    .map(|(name, rest)| {
+        let head = "POST /metrics HTTP/1.1\r\nHost: a\r\n";
+        row(name, format!("{head}{rest}").into_bytes(), refused())
+    })
+    .collect()
 }
 
 #[cfg(test)]

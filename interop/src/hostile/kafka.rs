@@ -244,75 +244,11 @@ fn long_group() -> Vec<u8> {
 }
 
 fn batches() -> Result<Vec<Row>> {
-    let usual = Batch::default;
-    let nested = Batch {
-        records: batch::record(0, &usual().bytes()),
-        attributes: 7,
-        ..usual()
-    };
-    let spoilt = [
-        (
-            "more records stated than there",
-            Batch {
-                count: 5,
-                ..usual()
-            },
-        ),
-        (
-            "2^31-1 records stated",
-            Batch {
-                count: i32::MAX,
-                ..usual()
-            },
-        ),
-        (
-            "checksum wrong",
-            Batch {
-                is_checksum_wrong: true,
-                ..usual()
-            },
-        ),
-        (
-            "magic 0",
-            Batch {
-                magic: 0,
-                ..usual()
-            },
-        ),
-        (
-            "magic 1",
-            Batch {
-                magic: 1,
-                ..usual()
-            },
-        ),
-        (
-            "magic 3",
-            Batch {
-                magic: 3,
-                ..usual()
-            },
-        ),
-        ("codec that is none", nested),
-        (
-            "offset delta 2^31-1",
-            Batch {
-                last_offset_delta: i32::MAX,
-                ..usual()
-            },
-        ),
-        (
-            "producer epoch below zero",
-            Batch {
-                producer: (5, -3, 0),
-                ..usual()
-            },
-        ),
-    ];
-    let mut rows: Vec<_> = spoilt
+    let mut rows: Vec<_> = spoilt_batches()
         .into_iter()
         .map(|(name, batch)| row(name, produce(&batch.bytes()), refused_batch()))
         .collect();
+    rows.push(epoch_rollback());
     let bombs = [
         ("gzip bomb", batch::GZIP),
         ("snappy bomb", batch::SNAPPY),
@@ -323,15 +259,40 @@ fn batches() -> Result<Vec<Row>> {
         let bomb = Batch {
             attributes: codec,
             records: batch::bomb(codec)?,
-            ..usual()
+            ..Batch::default()
         };
         // Taken as it is where it is small enough: nobody decompresses it.
         let told: Judge =
             Box::new(|answer| Some(format!("error {}", produce_error(whole(answer)?)?)));
         rows.push(row(name, produce(&bomb.bytes()), Due::AnswerOrEnd(told)));
     }
-    rows.push(epoch_rollback());
     Ok(rows)
+}
+
+/// Each with one thing wrong.
+fn spoilt_batches() -> Vec<(&'static str, Batch)> {
+    let spoilt = |spoil: fn(&mut Batch)| {
+        let mut batch = Batch::default();
+        spoil(&mut batch);
+        batch
+    };
+    vec![
+        ("more records stated than there", spoilt(|it| it.count = 5)),
+        ("2^31-1 records stated", spoilt(|it| it.count = i32::MAX)),
+        ("checksum wrong", spoilt(|it| it.is_checksum_wrong = true)),
+        ("magic 0", spoilt(|it| it.magic = 0)),
+        ("magic 1", spoilt(|it| it.magic = 1)),
+        ("magic 3", spoilt(|it| it.magic = 3)),
+        ("codec that is none", spoilt(|it| it.attributes = 7)),
+        (
+            "offset delta 2^31-1",
+            spoilt(|it| it.last_offset_delta = i32::MAX),
+        ),
+        (
+            "producer epoch below zero",
+            spoilt(|it| it.producer = (5, -3, 0)),
+        ),
+    ]
 }
 
 fn epoch_rollback() -> Row {
