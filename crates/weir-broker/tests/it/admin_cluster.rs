@@ -19,11 +19,11 @@ use crate::{nodes::Cluster, produce::sound};
 
 const PARTITIONS: i32 = 4;
 
-fn topic() -> TopicRef {
+pub(crate) fn topic() -> TopicRef {
     TopicRef::Name(TopicName::new("t").unwrap())
 }
 
-fn ask(cluster: &mut Cluster, node: u64, request: Request) -> Outcome {
+pub(crate) fn ask(cluster: &mut Cluster, node: u64, request: Request) -> Outcome {
     let mailbox = Mailbox::new(Box::new(|| {}));
     let reply = Reply::new(Arc::clone(&mailbox), Ticket(0));
     cluster.nodes[&NodeId(node)].submit(request, reply);
@@ -42,7 +42,7 @@ fn manage(cluster: &mut Cluster, node: u64, manage: Manage) -> Managed {
     }
 }
 
-fn create(cluster: &mut Cluster, node: u64) {
+pub(crate) fn create(cluster: &mut Cluster, node: u64) {
     let topic = NewTopic {
         name: "t".to_owned(),
         partition_count: Some(PARTITIONS.unsigned_abs()),

@@ -19,6 +19,7 @@ mod queue_life;
 mod queue_moves;
 mod queues;
 mod replicas;
+mod shares;
 mod slow_disk;
 mod steward;
 mod streams;
