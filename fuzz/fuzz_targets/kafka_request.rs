@@ -2,10 +2,22 @@
 //! it asks of the node and answers does not depend on the cuts.
 #![no_main]
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use weir_door::{Connection, Millis, Session};
-use weir_door_kafka::{KafkaConfig, KafkaSession};
+use weir_broker::access::AccessView;
+use weir_door::{Connection, Entropy, Millis, Session};
+use weir_door_kafka::{KafkaConfig, KafkaSession, session::connection::Shared};
+
+/// Always the same.
+struct Fixed;
+
+impl Entropy for Fixed {
+    fn next_u64(&self) -> u64 {
+        7
+    }
+}
 
 const NOW: Millis = Millis(0);
 
@@ -17,7 +29,8 @@ fn play<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> (String, Vec<u8>, boo
         number: 0,
         tls: None,
     };
-    let mut session = KafkaSession::new(connection, KafkaConfig::default());
+    let shared = Shared::new(AccessView::open(), Arc::new(Fixed));
+    let mut session = KafkaSession::sharing(connection, KafkaConfig::default(), &shared);
     for chunk in chunks {
         let bounds = session.bounds(chunk);
         assert!(bounds.whole_bytes <= chunk.len());

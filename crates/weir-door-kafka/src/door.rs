@@ -1,10 +1,16 @@
 //! The door: makes a session for each connection.
 
-use weir_door::{Connection, Door};
+use std::sync::Arc;
+
+use weir_broker::access::AccessView;
+use weir_door::{Connection, Door, Entropy};
 
 use crate::{
     codec::versions::SERVED,
-    session::connection::{KafkaSession, Shared},
+    session::{
+        connection::{KafkaSession, Shared},
+        login::SESSION_LIFETIME_MS,
+    },
 };
 
 /// Most bytes of records in one Fetch answer, whatever the client allows (Kafka's
@@ -17,12 +23,15 @@ pub const MAX_FETCH_BYTES: usize = 55 << 20;
 pub struct KafkaConfig {
     /// Default [`MAX_FETCH_BYTES`].
     pub max_fetch_bytes: usize,
+    /// Default [`SESSION_LIFETIME_MS`].
+    pub session_lifetime_ms: u64,
 }
 
 impl Default for KafkaConfig {
     fn default() -> Self {
         Self {
             max_fetch_bytes: MAX_FETCH_BYTES,
+            session_lifetime_ms: SESSION_LIFETIME_MS,
         }
     }
 }
@@ -36,12 +45,19 @@ pub struct KafkaDoor {
 }
 
 impl KafkaDoor {
-    /// A door.
-    pub fn new(config: KafkaConfig) -> Self {
+    /// A door that lets nobody do anything. `entropy` makes the nonces of logins.
+    pub fn new(config: KafkaConfig, entropy: Arc<dyn Entropy>) -> Self {
         Self {
             config,
-            shared: Shared::default(),
+            shared: Shared::new(AccessView::default(), entropy),
         }
+    }
+
+    /// Goes by these users and rules.
+    #[must_use]
+    pub fn of(mut self, access: AccessView) -> Self {
+        self.shared.access = access;
+        self
     }
 }
 

@@ -86,6 +86,12 @@ pub const CONCURRENT_TRANSACTIONS: i16 = 51;
 pub const PRODUCER_FENCED: i16 = 90;
 /// `TRANSACTION_ABORTABLE`.
 pub const TRANSACTION_ABORTABLE: i16 = 120;
+/// `UNSUPPORTED_SASL_MECHANISM`.
+pub const UNSUPPORTED_SASL_MECHANISM: i16 = 33;
+/// `ILLEGAL_SASL_STATE`.
+pub const ILLEGAL_SASL_STATE: i16 = 34;
+/// `SASL_AUTHENTICATION_FAILED`.
+pub const SASL_AUTHENTICATION_FAILED: i16 = 58;
 /// `NOT_ENOUGH_REPLICAS`: tried again by all clients, in order and under the same epoch, and tells
 /// that nothing was stored.
 pub const NOT_ENOUGH_REPLICAS: i16 = 19;

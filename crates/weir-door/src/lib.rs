@@ -22,4 +22,4 @@ pub use listener::{Listener, ListenerError, serve};
 pub use session::{Bounds, CloseReason, Connection, Door, Session};
 pub use sockets::Sockets;
 pub use tls::{HandshakeError, TlsPort, TlsSession};
-pub use weir_log::clock::Millis;
+pub use weir_log::clock::{Entropy, Millis};

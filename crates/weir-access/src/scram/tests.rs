@@ -33,6 +33,18 @@ fn begin(access: &Access, hash: Hash, first: &str) -> Result<(Exchange, String),
 
 /// What a client with a password answers.
 fn last(hash: Hash, header: &str, bare: &str, answer: &str, password: &str) -> String {
+    last_after("", hash, header, bare, answer, password)
+}
+
+/// The same with something before the nonce.
+fn last_after(
+    before: &str,
+    hash: Hash,
+    header: &str,
+    bare: &str,
+    answer: &str,
+    password: &str,
+) -> String {
     let part = |name: &str| {
         answer
             .split(',')
@@ -59,7 +71,7 @@ fn last(hash: Hash, header: &str, bare: &str, answer: &str, password: &str) -> S
     };
     let client_key = hash.sign(&salted, b"Client Key");
     let stored_key = hash.digest(client_key.as_ref());
-    let without = format!("c={},r={}", STANDARD.encode(header), part("r="));
+    let without = format!("c={},r={before}{}", STANDARD.encode(header), part("r="));
     let spoken = format!("{bare},{answer},{without}");
     let signature = hash.sign(stored_key.as_ref(), spoken.as_bytes());
     let pairs = client_key.as_ref().iter().zip(signature.as_ref());
@@ -89,6 +101,21 @@ fn log_in(access: &Access, hash: Hash, header: &str, bare: &str, password: &str)
         Err(error) => {
             assert_eq!(error, AuthError::Credentials);
             false
+        }
+    }
+}
+
+#[test]
+fn a_client_that_repeats_its_part_of_the_nonce_logs_in_as_with_kafka() {
+    // librdkafka before 2.6.1, which Debian 12 has.
+    for hash in Hash::ALL {
+        for (password, is_right) in [("pencil", true), ("pen", false)] {
+            let access = access(&[hash], "user", "pencil");
+            let bare = format!("n=user,r={CLIENT}");
+            let (exchange, answer) = begin(&access, hash, &format!("n,,{bare}")).unwrap();
+            let last = last_after(CLIENT, hash, "n,,", &bare, &answer, password);
+            let done = exchange.finish(&access, last.as_bytes());
+            assert_eq!(done.is_ok(), is_right);
         }
     }
 }

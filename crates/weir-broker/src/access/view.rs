@@ -20,6 +20,14 @@ impl Default for AccessView {
 }
 
 impl AccessView {
+    /// Of a cluster that has never had a user, and never will: for tests of doors.
+    #[doc(hidden)]
+    pub fn open() -> Self {
+        Self {
+            current: Arc::default(),
+        }
+    }
+
     /// As they are now, for as long as the caller keeps them.
     pub fn load(&self) -> Arc<Access> {
         self.current.load_full()
@@ -39,6 +47,12 @@ impl AccessView {
     /// remembers.
     pub fn check(&self, cache: &mut DecisionCache, caller: Caller<'_>, need: Need<'_>) -> Decision {
         cache.check(&self.current.load(), caller, need)
+    }
+
+    /// Shows something else from now on: for tests of doors.
+    #[doc(hidden)]
+    pub fn replace(&self, access: Access) {
+        self.current.store(Arc::new(access));
     }
 
     /// Shows what is new, where anything is. `None`: this node does not know.

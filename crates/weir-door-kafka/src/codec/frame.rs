@@ -15,35 +15,71 @@ const KEY_BYTES: usize = 2;
 /// Of Produce, as it is on the wire.
 const PRODUCE_KEY: [u8; KEY_BYTES] = [0, 0];
 
+/// Largest request or token of a client that has to log in first: one with a login's longest
+/// message, and room for its header.
+pub const MAX_LOGIN_FRAME_BYTES: usize = 16 << 10;
+
+/// How large a frame may be, without its size field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameLimits {
+    min_bytes: usize,
+    max_bytes: usize,
+    /// Of a request that brings no records.
+    max_bare_bytes: usize,
+}
+
+impl FrameLimits {
+    /// Of requests.
+    pub const REQUEST: Self = Self {
+        min_bytes: MIN_REQUEST_BYTES,
+        max_bytes: MAX_REQUEST_BYTES,
+        max_bare_bytes: MAX_BARE_REQUEST_BYTES,
+    };
+    /// Of requests before a login.
+    pub const STRANGER: Self = Self {
+        min_bytes: MIN_REQUEST_BYTES,
+        max_bytes: MAX_LOGIN_FRAME_BYTES,
+        max_bare_bytes: MAX_LOGIN_FRAME_BYTES,
+    };
+    /// Of a login's tokens that come without a header.
+    pub const TOKEN: Self = Self {
+        min_bytes: 0,
+        max_bytes: MAX_LOGIN_FRAME_BYTES,
+        max_bare_bytes: MAX_LOGIN_FRAME_BYTES,
+    };
+}
+
 /// A size that no request has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "frame of {size} bytes, allowed {MIN_REQUEST_BYTES} to {MAX_REQUEST_BYTES}, without records \
-     to {MAX_BARE_REQUEST_BYTES}"
+    "frame of {size} bytes, allowed {} to {}, without records to {}",
+    limits.min_bytes, limits.max_bytes, limits.max_bare_bytes
 )]
 pub struct FrameError {
     /// As on the wire.
     pub size: i32,
+    /// What would be allowed.
+    pub limits: FrameLimits,
 }
 
 /// Bytes of the frame at the start of `buffered`, its size field included; `None`: what tells
 /// them is not there yet.
-pub fn frame_bytes(buffered: &[u8]) -> Result<Option<usize>, FrameError> {
+pub fn frame_bytes(buffered: &[u8], limits: FrameLimits) -> Result<Option<usize>, FrameError> {
     let Some(field) = buffered.first_chunk::<SIZE_BYTES>() else {
         return Ok(None);
     };
     let size = i32::from_be_bytes(*field);
-    let refused = FrameError { size };
+    let refused = FrameError { size, limits };
     let bytes = usize::try_from(size).map_err(|_| refused)?;
-    if bytes > MAX_BARE_REQUEST_BYTES {
+    if bytes > limits.max_bare_bytes {
         match buffered.get(SIZE_BYTES..SIZE_BYTES + KEY_BYTES) {
             Some(key) if key == PRODUCE_KEY => {}
             Some(_) => return Err(refused),
-            None if bytes <= MAX_REQUEST_BYTES => return Ok(None),
+            None if bytes <= limits.max_bytes => return Ok(None),
             None => {}
         }
     }
-    if !(MIN_REQUEST_BYTES..=MAX_REQUEST_BYTES).contains(&bytes) {
+    if !(limits.min_bytes..=limits.max_bytes).contains(&bytes) {
         return Err(refused);
     }
     Ok(Some(SIZE_BYTES + bytes))
@@ -62,18 +98,27 @@ pub fn telling_bytes(buffered: &[u8]) -> usize {
 mod tests {
     use super::*;
 
+    const LIMITS: FrameLimits = FrameLimits::REQUEST;
+
     fn of(size: i32, key: &[u8]) -> Result<Option<usize>, FrameError> {
-        frame_bytes(&[&size.to_be_bytes(), key].concat())
+        frame_bytes(&[&size.to_be_bytes(), key].concat(), LIMITS)
     }
 
     #[test]
     fn the_limits_are_allowed_and_one_past_them_is_not() {
-        let max = i32::try_from(MAX_REQUEST_BYTES).unwrap();
-        assert_eq!(of(max, &[0, 0]), Ok(Some(MAX_REQUEST_BYTES + 4)));
-        assert_eq!(of(max + 1, &[0, 0]), Err(FrameError { size: max + 1 }));
-        assert_eq!(of(8, &[]), Ok(Some(12)));
-        for size in [7, 0, -1, i32::MIN, i32::MAX] {
-            assert_eq!(of(size, &[]), Err(FrameError { size }));
+        for limits in [
+            FrameLimits::REQUEST,
+            FrameLimits::STRANGER,
+            FrameLimits::TOKEN,
+        ] {
+            let of = |size: i32| frame_bytes(&[&size.to_be_bytes()[..], &[0, 0]].concat(), limits);
+            let max = i32::try_from(limits.max_bytes).unwrap();
+            let min = i32::try_from(limits.min_bytes).unwrap();
+            assert_eq!(of(max), Ok(Some(limits.max_bytes + 4)));
+            assert_eq!(of(min), Ok(Some(limits.min_bytes + 4)));
+            for size in [max + 1, min - 1, -1, i32::MIN, i32::MAX] {
+                assert_eq!(of(size), Err(FrameError { size, limits }));
+            }
         }
     }
 
@@ -81,8 +126,13 @@ mod tests {
     fn only_a_request_with_records_may_be_large() {
         let max = i32::try_from(MAX_BARE_REQUEST_BYTES).unwrap();
         assert_eq!(of(max, &[0, 1]), Ok(Some(MAX_BARE_REQUEST_BYTES + 4)));
-        assert_eq!(of(max + 1, &[0, 1]), Err(FrameError { size: max + 1 }));
-        assert_eq!(of(max + 1, &[1, 0]), Err(FrameError { size: max + 1 }));
+        for key in [[0, 1], [1, 0]] {
+            let refused = FrameError {
+                size: max + 1,
+                limits: LIMITS,
+            };
+            assert_eq!(of(max + 1, &key), Err(refused));
+        }
         assert!(matches!(of(max + 1, &[0, 0]), Ok(Some(_))));
     }
 
@@ -97,7 +147,10 @@ mod tests {
 
     #[test]
     fn a_cut_size_field_is_not_read() {
-        assert_eq!(frame_bytes(&[0xff, 0xff, 0xff]), Ok(None));
+        assert_eq!(
+            frame_bytes(&[0xff, 0xff, 0xff], FrameLimits::REQUEST),
+            Ok(None)
+        );
         assert_eq!(telling_bytes(&[0xff]), 4);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
-use super::frame::{FrameError, SIZE_BYTES, frame_bytes, telling_bytes};
+use super::frame::{FrameError, FrameLimits, SIZE_BYTES, frame_bytes, telling_bytes};
 
 /// Received and not yet decoded bytes. A frame that lies in one chunk is a slice of it; one that
 /// spans chunks is put together.
@@ -35,12 +35,12 @@ impl Inbox {
     }
 
     /// The next whole frame without its size field; `None`: more bytes are needed.
-    pub fn next_frame(&mut self) -> Result<Option<Bytes>, FrameError> {
+    pub fn next_frame(&mut self, limits: FrameLimits) -> Result<Option<Bytes>, FrameError> {
         if self.partial.is_empty() {
             let Some(front) = self.chunks.front_mut() else {
                 return Ok(None);
             };
-            match frame_bytes(front)? {
+            match frame_bytes(front, limits)? {
                 Some(total) if total <= front.len() => {
                     let frame = front.split_to(total);
                     if front.is_empty() {
@@ -51,12 +51,12 @@ impl Inbox {
                 Some(_) | None => {}
             }
         }
-        self.next_joined()
+        self.next_joined(limits)
     }
 
-    fn next_joined(&mut self) -> Result<Option<Bytes>, FrameError> {
+    fn next_joined(&mut self, limits: FrameLimits) -> Result<Option<Bytes>, FrameError> {
         loop {
-            let total = frame_bytes(&self.partial)?;
+            let total = frame_bytes(&self.partial, limits)?;
             let target = total.unwrap_or_else(|| telling_bytes(&self.partial));
             let lacking = target.saturating_sub(self.partial.len());
             if lacking == 0 {
@@ -91,7 +91,7 @@ mod tests {
         let mut frames = Vec::new();
         for chunk in chunks {
             inbox.push(Bytes::copy_from_slice(chunk));
-            while let Some(frame) = inbox.next_frame().unwrap() {
+            while let Some(frame) = inbox.next_frame(FrameLimits::REQUEST).unwrap() {
                 frames.push(frame.to_vec());
             }
         }
@@ -130,10 +130,10 @@ mod tests {
         for cut in 0..12 {
             let mut inbox = Inbox::default();
             inbox.push(Bytes::copy_from_slice(&wire[..cut]));
-            let early = inbox.next_frame();
+            let early = inbox.next_frame(FrameLimits::REQUEST);
             inbox.push(Bytes::copy_from_slice(&wire[cut..20]));
             assert!(
-                early.is_err() || inbox.next_frame().is_err(),
+                early.is_err() || inbox.next_frame(FrameLimits::REQUEST).is_err(),
                 "cut at {cut}"
             );
         }
@@ -144,7 +144,7 @@ mod tests {
         let wire = Bytes::from_static(&[0, 0, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8, 0]);
         let mut inbox = Inbox::default();
         inbox.push(wire.clone());
-        let frame = inbox.next_frame().unwrap().unwrap();
+        let frame = inbox.next_frame(FrameLimits::REQUEST).unwrap().unwrap();
         assert_eq!(frame.as_ptr(), wire[4..].as_ptr());
     }
 }

@@ -54,6 +54,8 @@ pub fn of_request(api: Api) -> &'static Shape {
         Api::LeaveGroup => &LEAVE_GROUP,
         Api::SyncGroup => &SYNC_GROUP,
         Api::ApiVersions => &API_VERSIONS,
+        Api::SaslHandshake => &SASL_HANDSHAKE,
+        Api::SaslAuthenticate => &SASL_AUTHENTICATE,
         Api::CreateTopics => &CREATE_TOPICS,
         Api::InitProducerId => &INIT_PRODUCER_ID,
         Api::DescribeGroups => &groups::DESCRIBE_GROUPS,
@@ -97,6 +99,11 @@ pub fn of_request(api: Api) -> &'static Shape {
         Api::ListTransactions => &transactions::LIST_TRANSACTIONS,
     }
 }
+
+/// Mechanism.
+static SASL_HANDSHAKE: Shape = of(&[all(TEXT)]);
+/// Token.
+static SASL_AUTHENTICATE: Shape = of(&[all(BLOB)]);
 
 /// Transactional id, acks, timeout, topics.
 static PRODUCE: Shape = of(&[

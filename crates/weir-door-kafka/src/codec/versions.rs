@@ -29,6 +29,8 @@ pub enum Api {
     DescribeGroups,
     /// Key 16.
     ListGroups,
+    /// Key 17.
+    SaslHandshake,
     /// Key 18.
     ApiVersions,
     /// Key 19.
@@ -59,6 +61,8 @@ pub enum Api {
     AlterReplicaLogDirs,
     /// Key 35.
     DescribeLogDirs,
+    /// Key 36.
+    SaslAuthenticate,
     /// Key 37.
     CreatePartitions,
     /// Key 42.
@@ -140,7 +144,7 @@ const fn line(api: Api, key: i16, min: i16, max: i16, flexible_from: i16) -> Ser
 }
 
 /// What is served, by key: the versions of Kafka 4.2, where this door can keep their promises.
-pub const SERVED: [Served; 53] = [
+pub const SERVED: [Served; 55] = [
     // librdkafka before 2.11.1 compresses only where Produce 0 is told (KAFKA-18659). Like Kafka
     // 4, 0 to 2 are told and close the connection when they are used.
     Served {
@@ -163,6 +167,7 @@ pub const SERVED: [Served; 53] = [
     line(Api::SyncGroup, 14, 0, 5, 4),
     line(Api::DescribeGroups, 15, 0, 6, 5),
     line(Api::ListGroups, 16, 0, 5, 3),
+    line(Api::SaslHandshake, 17, 0, 1, i16::MAX),
     line(Api::ApiVersions, 18, 0, 4, 3),
     line(Api::CreateTopics, 19, 2, 7, 5),
     line(Api::DeleteTopics, 20, 1, 6, 4),
@@ -178,6 +183,7 @@ pub const SERVED: [Served; 53] = [
     line(Api::AlterConfigs, 33, 0, 2, 2),
     line(Api::AlterReplicaLogDirs, 34, 1, 2, 2),
     line(Api::DescribeLogDirs, 35, 1, 4, 2),
+    line(Api::SaslAuthenticate, 36, 0, 2, 2),
     line(Api::CreatePartitions, 37, 0, 3, 2),
     line(Api::DeleteGroups, 42, 0, 2, 2),
     line(Api::ElectLeaders, 43, 0, 2, 2),

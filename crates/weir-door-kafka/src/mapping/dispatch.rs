@@ -24,12 +24,24 @@ pub type Counted = (Mapped, usize);
 
 /// Decodes and maps a request.
 pub fn map(incoming: Incoming, client: &Client) -> Result<Counted, MapError> {
-    let Incoming { head, mut body, .. } = incoming;
+    let Incoming { head, body, .. } = incoming;
+    let (body, elements_count) = checked(&head, body)?;
+    Ok((map_checked(&head, body, client)?, elements_count))
+}
+
+/// Decodes a request that the session itself answers.
+pub fn decode_own<M: Decodable>(head: &Head, body: Bytes) -> Result<M, MapError> {
+    let (body, _) = checked(head, body)?;
+    decode(head, body)
+}
+
+/// The body without what follows it, and how many elements it has.
+fn checked(head: &Head, mut body: Bytes) -> Result<(Bytes, usize), MapError> {
     let shape = shapes::of_request(head.api);
     let walked = shape::check(&body, shape, head.version, head.flexible);
-    let walked = walked.map_err(|source| malformed(&head, source))?;
+    let walked = walked.map_err(|source| malformed(head, source))?;
     body.truncate(walked.length_bytes);
-    Ok((map_checked(&head, body, client)?, walked.elements_count))
+    Ok((body, walked.elements_count))
 }
 
 // Table: one arm per API.
@@ -59,6 +71,8 @@ fn map_checked(head: &Head, body: Bytes, client: &Client) -> Result<Mapped, MapE
         Api::LeaveGroup => groups::map_leave(head, decode(head, body)?),
         Api::SyncGroup => groups::map_sync(decode(head, body)?),
         Api::ApiVersions => api_versions::map(head, &decode(head, body)?),
+        // The session's own: they change what it is.
+        Api::SaslHandshake | Api::SaslAuthenticate => Err(MapError::Mismatch(head.api)),
         Api::CreateTopics => topics::map(head, &decode(head, body)?),
         Api::InitProducerId => producer_id::map(head, &decode(head, body)?),
         Api::ConsumerGroupHeartbeat => consumers::map_heartbeat(head, decode(head, body)?, client),

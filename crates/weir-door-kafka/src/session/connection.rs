@@ -1,31 +1,33 @@
 //! The session: frames in, requests to the node, answers out in the order of the requests.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, fmt, sync::Arc};
 
 use bytes::Bytes;
 use kafka_protocol::protocol::StrBytes;
 use tracing::debug;
 use weir_broker::{
     Ticket,
+    access::AccessView,
     api::{Outcome, Request},
 };
 use weir_door::{
-    Bounds, CloseReason, Connection, Millis, Session,
+    Bounds, CloseReason, Connection, Entropy, Millis, Session,
     limits::{MAX_IN_FLIGHT_BYTES, MAX_IN_FLIGHT_COUNT, MAX_UNSENT_BYTES},
 };
 
 use super::{
     answer_budget::{AnswerBudget, Share},
     fetch_cache::{FetchCache, Fetches},
+    login::{Login, LoginError, Reply},
     queue::Queue,
 };
 use crate::{
     KafkaConfig,
     codec::{
         frame::{FrameError, frame_bytes},
-        header::{self, HeaderError},
+        header::{self, HeaderError, Incoming},
         inbox::Inbox,
-        versions::SERVED,
+        versions::{Api, SERVED},
     },
     mapping::{
         api_versions, dispatch, over_tls,
@@ -54,18 +56,53 @@ pub enum KafkaClose {
         /// The code it would have been told.
         code: i16,
     },
+    /// No login, or none that was needed.
+    #[error(transparent)]
+    Login(#[from] LoginError),
+    /// The user may not do this.
+    #[error("{user} is not allowed {api:?}")]
+    Unauthorized {
+        /// Who.
+        user: String,
+        /// What.
+        api: Api,
+    },
     /// Other nodes know more.
     #[error("this node hears of less than half of the nodes")]
     CutOff,
 }
 
 /// What all connections of a node share.
-#[derive(Debug, Default)]
 pub struct Shared {
     /// Fetch sessions.
     pub fetches: Arc<FetchCache>,
     /// Bytes of answers.
     pub answers: Arc<AnswerBudget>,
+    /// Users and rules.
+    pub access: AccessView,
+    /// Makes the nonces of logins.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+impl Shared {
+    /// Of connections that go by these users and rules.
+    pub fn new(access: AccessView, entropy: Arc<dyn Entropy>) -> Self {
+        Self {
+            fetches: Arc::default(),
+            answers: Arc::default(),
+            access,
+            entropy,
+        }
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("fetches", &self.fetches)
+            .field("answers", &self.answers)
+            .finish_non_exhaustive()
+    }
 }
 
 /// One connection of a Kafka client.
@@ -80,6 +117,7 @@ pub struct KafkaSession {
     /// answers of many at once would be held in memory until it is their turn.
     fetching: Option<(Ticket, usize)>,
     share: Share,
+    login: Login,
     is_over_tls: bool,
     unsent: VecDeque<Bytes>,
     unsent_bytes: usize,
@@ -89,12 +127,7 @@ pub struct KafkaSession {
 }
 
 impl KafkaSession {
-    /// A session for a connection that was just taken.
-    pub fn new(connection: Connection, config: KafkaConfig) -> Self {
-        Self::sharing(connection, config, &Shared::default())
-    }
-
-    /// A session beside others of the same node.
+    /// A session beside others of the same node, for a connection that was just taken.
     #[allow(
         clippy::needless_pass_by_value,
         reason = "what TLS told belongs to the session"
@@ -115,6 +148,12 @@ impl KafkaSession {
             asked: VecDeque::new(),
             fetching: None,
             share: Share::new(Arc::clone(&shared.answers)),
+            login: Login::new(
+                &connection,
+                shared.access.clone(),
+                Arc::clone(&shared.entropy),
+                config.session_lifetime_ms,
+            ),
             is_over_tls: connection.tls.is_some(),
             unsent: VecDeque::new(),
             unsent_bytes: 0,
@@ -150,7 +189,7 @@ impl KafkaSession {
             if !self.has_room() {
                 return;
             }
-            match self.inbox.next_frame() {
+            match self.inbox.next_frame(self.login.frame_limits()) {
                 Ok(Some(frame)) => self.frame(&frame),
                 Ok(None) => return,
                 Err(error) => self.refuse(error.into()),
@@ -160,6 +199,10 @@ impl KafkaSession {
 
     fn frame(&mut self, frame: &Bytes) {
         let frame_bytes = frame.len();
+        if self.login.takes_token() {
+            let reply = self.login.token(self.client.now, frame);
+            return self.reply(reply, frame_bytes);
+        }
         let incoming = match header::decode(frame) {
             Ok(incoming) => incoming,
             Err(HeaderError::ApiVersions { correlation, .. }) => {
@@ -179,6 +222,15 @@ impl KafkaSession {
             self.client.id = StrBytes::from_string(id.to_owned());
         }
         let head = incoming.head;
+        if let Err(error) = self.login.admit(self.client.now, head.api) {
+            return self.refuse(error.into());
+        }
+        if matches!(head.api, Api::SaslHandshake | Api::SaslAuthenticate) {
+            return self.login(incoming, frame_bytes);
+        }
+        if let Err(error) = self.permit(head.api) {
+            return self.refuse(error);
+        }
         match dispatch::map(incoming, &self.client) {
             Ok((mapped, elements_count)) => {
                 // A fetch session reads what no request names any more.
@@ -196,6 +248,40 @@ impl KafkaSession {
                 }
             }
             Err(error) => self.refuse(error.into()),
+        }
+    }
+
+    /// Whether the user may do this. Until each request asks for its own permission, whoever has
+    /// logged in and is no administrator may do nothing.
+    fn permit(&self, api: Api) -> Result<(), KafkaClose> {
+        let access = self.login.access().load();
+        let name = self.login.principal().name();
+        let is_administrator = access
+            .user(name)
+            .is_some_and(|user| user.is_enabled && user.is_administrator());
+        if access.is_open() || is_administrator || api == Api::ApiVersions {
+            return Ok(());
+        }
+        Err(KafkaClose::Unauthorized {
+            user: name.to_owned(),
+            api,
+        })
+    }
+
+    fn login(&mut self, incoming: Incoming, frame_bytes: usize) {
+        match self.login.request(self.client.now, incoming) {
+            Ok(reply) => self.reply(reply, frame_bytes),
+            Err(error) => self.refuse(error.into()),
+        }
+    }
+
+    fn reply(&mut self, reply: Reply, frame_bytes: usize) {
+        if let Some(frame) = reply.frame {
+            self.queue
+                .push_answer(Answer::Frame(vec![frame]), frame_bytes);
+        }
+        if let Some(error) = reply.end {
+            self.refuse(error.into());
         }
     }
 
@@ -252,10 +338,11 @@ fn limits_of(request: &mut Request) -> Option<(&mut usize, &mut usize)> {
 
 impl Session for KafkaSession {
     fn bounds(&self, buffered: &[u8]) -> Bounds {
+        let limits = self.login.frame_limits();
         let mut whole_bytes = 0;
         loop {
             let rest = &buffered[whole_bytes..];
-            match frame_bytes(rest) {
+            match frame_bytes(rest, limits) {
                 Ok(Some(total)) if total <= rest.len() => whole_bytes += total,
                 Ok(Some(total)) => {
                     return Bounds {
@@ -351,10 +438,17 @@ impl Session for KafkaSession {
     }
 
     fn poll_timeout(&self) -> Option<Millis> {
-        None
+        let is_open = self.closed.is_none() && !self.refused;
+        is_open.then(|| self.login.poll_timeout()).flatten()
     }
 
-    fn handle_timeout(&mut self, _now: Millis) {}
+    fn handle_timeout(&mut self, now: Millis) {
+        self.client.now = now;
+        if let Err(error) = self.login.handle_timeout(now) {
+            self.refuse(error.into());
+            self.advance();
+        }
+    }
 
     fn wants_read(&self) -> bool {
         self.has_room()

@@ -4,5 +4,7 @@ pub mod answer_budget;
 pub mod connection;
 pub mod fetch_cache;
 pub mod fetch_session;
+pub mod login;
 pub mod queue;
+pub mod sasl;
 pub mod share_holds;

@@ -13,15 +13,16 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use weir_broker::{
     Ticket,
+    access::AccessView,
     api::{Outcome, Request},
 };
 use weir_door::{Bounds, CloseReason, Connection, Door, Listener, Millis, Session, serve};
 use weir_door_kafka::{
     KafkaConfig, KafkaDoor, KafkaSession,
-    codec::{inbox::Inbox, versions},
+    codec::{frame::FrameLimits, inbox::Inbox, versions},
 };
 
-use crate::backend::Scripted;
+use crate::{backend::Scripted, wire::Fixed};
 
 /// The door with a tap on what comes in.
 struct TapDoor {
@@ -59,7 +60,7 @@ impl Session for Tap {
     fn receive(&mut self, now: Millis, bytes: Bytes) {
         if let Some(golden) = &self.golden {
             self.inbox.push(bytes.clone());
-            while let Some(frame) = self.inbox.next_frame().unwrap() {
+            while let Some(frame) = self.inbox.next_frame(FrameLimits::REQUEST).unwrap() {
                 let line = versions::by_key(i16::from_be_bytes([frame[0], frame[1]])).unwrap();
                 let name = format!("{:?}-v{}.bin", line.api, frame[3]).to_lowercase();
                 let path = golden.join(name);
@@ -144,7 +145,7 @@ async fn kcat_reads_what_kcat_wrote() {
     let port = listener.addresses()[0].port();
     node.port.store(port, Ordering::Relaxed);
     let door = TapDoor {
-        door: KafkaDoor::new(KafkaConfig::default()),
+        door: KafkaDoor::new(KafkaConfig::default(), Arc::new(Fixed)).of(AccessView::open()),
         golden: std::env::var_os("WEIR_GOLDEN_DIR").map(PathBuf::from),
     };
     let (stop, stopped) = watch::channel(false);

@@ -11,6 +11,7 @@ mod fetch_encoding;
 mod fetch_sessions;
 mod group_samples;
 mod hostile;
+mod logins;
 mod order;
 mod outcomes;
 mod rules;

@@ -2,7 +2,10 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::ResponseKind;
-use weir_broker::api::{Fetched, FetchedBatches, Outcome, Request};
+use weir_broker::{
+    access::AccessView,
+    api::{Fetched, FetchedBatches, Outcome, Request},
+};
 use weir_door::{
     Connection, Session,
     limits::{MAX_IN_FLIGHT_COUNT, MAX_UNSENT_BYTES},
@@ -13,17 +16,14 @@ use weir_door_kafka::{
         frame::MAX_REQUEST_BYTES,
         versions::{self, Api, Served},
     },
-    session::{
-        answer_budget::{MAX_NODE_ANSWER_BYTES, MIN_GRANT_BYTES},
-        connection::Shared,
-    },
+    session::answer_budget::{MAX_NODE_ANSWER_BYTES, MIN_GRANT_BYTES},
 };
 use weir_model::ErrorKind;
 
 use crate::{
     outcomes::outcome,
     samples::{all_versions, batch, frame, framed, is_answered_here, produce},
-    wire::{NOW, asked, correlations, decoded, fed, sent, session},
+    wire::{NOW, asked, correlations, decoded, fed, sent, session, shared},
 };
 
 fn line(api: Api) -> Served {
@@ -328,7 +328,7 @@ fn answers_whose_turn_has_not_come_count_as_held() {
 
 #[test]
 fn what_one_connection_holds_is_not_given_to_another() {
-    let shared = Shared::default();
+    let shared = shared(AccessView::open());
     let connect = || {
         let connection = Connection {
             peer: ([127, 0, 0, 1], 5).into(),

@@ -6,7 +6,8 @@ use kafka_protocol::{
         ApiVersionsRequest, CreateTopicsRequest, FetchRequest, FindCoordinatorRequest,
         HeartbeatRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest,
         ListOffsetsRequest, MetadataRequest, OffsetCommitRequest, OffsetFetchRequest,
-        OffsetForLeaderEpochRequest, ProduceRequest, RequestHeader, SyncGroupRequest,
+        OffsetForLeaderEpochRequest, ProduceRequest, RequestHeader, SaslAuthenticateRequest,
+        SaslHandshakeRequest, SyncGroupRequest,
         create_topics_request::{CreatableTopic, CreatableTopicConfig},
         fetch_request::{FetchPartition, FetchTopic, ForgottenTopic},
         join_group_request::JoinGroupRequestProtocol,
@@ -40,7 +41,10 @@ pub(crate) fn all_versions() -> impl Iterator<Item = (Served, i16)> {
 
 /// Whether the door answers by itself.
 pub(crate) fn is_answered_here(api: Api) -> bool {
-    matches!(api, Api::ApiVersions | Api::UpdateFeatures)
+    matches!(
+        api,
+        Api::ApiVersions | Api::UpdateFeatures | Api::SaslHandshake | Api::SaslAuthenticate
+    )
 }
 
 pub(crate) fn text(text: &'static str) -> StrBytes {
@@ -131,6 +135,12 @@ fn encode_body(api: Api, version: i16, into: &mut BytesMut) {
             request.encode(into, version)
         }
         Api::JoinGroup => join(version).encode(into, version),
+        Api::SaslHandshake => SaslHandshakeRequest::default()
+            .with_mechanism(text("SCRAM-SHA-256"))
+            .encode(into, version),
+        Api::SaslAuthenticate => SaslAuthenticateRequest::default()
+            .with_auth_bytes(Bytes::from_static(b"n,,n=user,r=nonce"))
+            .encode(into, version),
         Api::Heartbeat => HeartbeatRequest::default()
             .with_group_id(text("group").into())
             .encode(into, version),

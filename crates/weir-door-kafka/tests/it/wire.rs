@@ -1,27 +1,52 @@
 //! A session without a socket, and answers as its client reads them.
 
+use std::{net::IpAddr, sync::Arc};
+
 use bytes::{Buf, Bytes, BytesMut};
 use kafka_protocol::{
     messages::{ApiKey, ResponseHeader, ResponseKind},
     protocol::Decodable,
 };
-use weir_broker::{Ticket, api::Request};
-use weir_door::{Connection, Millis, Session};
+use weir_broker::{Ticket, access::AccessView, api::Request};
+use weir_door::{Connection, Entropy, Millis, Session};
 use weir_door_kafka::{
     KafkaConfig, KafkaSession,
     codec::versions::{Api, Served},
+    session::connection::Shared,
 };
 
 pub(crate) const NOW: Millis = Millis(0);
 
+/// Always the same.
+pub(crate) struct Fixed;
+
+impl Entropy for Fixed {
+    fn next_u64(&self) -> u64 {
+        7
+    }
+}
+
+pub(crate) fn shared(access: AccessView) -> Shared {
+    Shared::new(access, Arc::new(Fixed))
+}
+
 pub(crate) fn session() -> KafkaSession {
+    session_with(AccessView::open())
+}
+
+/// A session from this machine.
+pub(crate) fn session_with(access: AccessView) -> KafkaSession {
+    session_from([127, 0, 0, 1].into(), access, KafkaConfig::default())
+}
+
+pub(crate) fn session_from(host: IpAddr, access: AccessView, config: KafkaConfig) -> KafkaSession {
     let connection = Connection {
-        peer: ([127, 0, 0, 1], 5).into(),
+        peer: (host, 5).into(),
         local: ([127, 0, 0, 1], 9092).into(),
         number: 0,
         tls: None,
     };
-    KafkaSession::new(connection, KafkaConfig::default())
+    KafkaSession::sharing(connection, config, &shared(access))
 }
 
 /// A session that received `bytes`.

@@ -13,6 +13,7 @@ use weir_broker::{NodeFailed, OnFailure, Running, api::Backend, peer::PeerPort};
 use weir_door::{Door as _, DoorCounters, Listener, Sockets, TlsPort, sockets::LOCALHOST};
 use weir_door_amqp::AmqpDoor;
 use weir_door_kafka::KafkaDoor;
+use weir_log::disk::SystemEntropy;
 use weir_model::NodeId;
 use weir_peer::{PeerConfig, PeerTransport};
 
@@ -116,7 +117,7 @@ async fn serve(
     // Heard from the moment on that others may know of the node.
     let mut ending = Ending::listen(arguments.until_stdin_ends, MAX_NODE_ENDING)?;
     let doors = Doors::bind(&config).await?;
-    let kafka = KafkaDoor::new(config.kafka_door);
+    let kafka = KafkaDoor::new(config.kafka_door, Arc::new(SystemEntropy));
     let amqp = AmqpDoor::new(config.amqp_door.clone());
     let (mut doors, counted) = counted(doors, &kafka, &amqp);
     let certificates = doors.certificates.take();
@@ -158,8 +159,9 @@ async fn serve(
         .context("no threads for the node")?;
     transport.attach(Arc::new(running.node()));
     watched.runs(running.observer());
+    let access = running.node().access().clone();
     let clients = Clients {
-        kafka: (doors.kafka, kafka),
+        kafka: (doors.kafka, kafka.of(access)),
         amqp: doors.amqp.map(|listener| (listener, amqp)),
     };
     let tell = move || when_ready(&config, &ready);

@@ -104,6 +104,7 @@ impl ServeConfig {
             request_memory_bytes: read.size(&table::REQUEST_MEMORY_BYTES),
             kafka_door: KafkaConfig {
                 max_fetch_bytes: read.size(&table::FETCH_MAX_BYTES),
+                ..KafkaConfig::default()
             },
             amqp_door: AmqpConfig {
                 version: read.text(&table::AMQP_VERSION),
