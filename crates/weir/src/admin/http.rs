@@ -15,7 +15,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
-    sync::Semaphore,
+    sync::{Mutex, Semaphore},
+    time::Instant,
 };
 use tracing::{debug, info, warn};
 use weir_door::{HandshakeError, Sockets, TlsPort, tls::is_hello};
@@ -36,21 +37,33 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const TEXT: &str = "text/plain; charset=utf-8";
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-type Page = (StatusCode, &'static str, String);
+type Page = (StatusCode, &'static str, Bytes);
+
+/// What requests are answered from.
+struct Site {
+    watched: Arc<Watched>,
+    /// The last page of metrics and when it was begun. Held while one is made, so that all who
+    /// asked before it was begun get the same: each costs a look at everything.
+    metrics: Mutex<Option<(Instant, Bytes)>>,
+}
 
 /// Answers until it is dropped.
 pub(crate) async fn serve(sockets: Sockets, tls: Option<TlsPort>, watched: Arc<Watched>) {
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS_COUNT));
+    let site = Arc::new(Site {
+        watched,
+        metrics: Mutex::default(),
+    });
     loop {
         let permit = Arc::clone(&permits).acquire_owned().await;
         let permit = permit.expect("the semaphore of connections is never closed");
         match sockets.accept().await {
             Ok((stream, _, peer)) => {
-                let (watched, tls) = (Arc::clone(&watched), tls.clone());
+                let (site, tls) = (Arc::clone(&site), tls.clone());
                 tokio::spawn(async move {
                     match tls {
-                        None => plain(stream, peer, watched).await,
-                        Some(tls) => secure(stream, peer, &tls, watched).await,
+                        None => plain(stream, peer, site).await,
+                        Some(tls) => secure(stream, peer, &tls, site).await,
                     }
                     drop(permit);
                 });
@@ -63,7 +76,7 @@ pub(crate) async fn serve(sockets: Sockets, tls: Option<TlsPort>, watched: Arc<W
     }
 }
 
-async fn plain(stream: TcpStream, peer: SocketAddr, watched: Arc<Watched>) {
+async fn plain(stream: TcpStream, peer: SocketAddr, site: Arc<Site>) {
     let mut start = [0; 2];
     let looked = tokio::time::timeout(HEAD_LIMIT, stream.peek(&mut start)).await;
     if let Ok(Ok(_)) = looked {
@@ -72,14 +85,14 @@ async fn plain(stream: TcpStream, peer: SocketAddr, watched: Arc<Watched>) {
             warn!(door, %peer, "refused: the client speaks TLS, and this port does not");
             return;
         }
-        connection(stream, watched).await;
+        connection(stream, site).await;
     }
 }
 
-async fn secure(stream: TcpStream, peer: SocketAddr, tls: &TlsPort, watched: Arc<Watched>) {
+async fn secure(stream: TcpStream, peer: SocketAddr, tls: &TlsPort, site: Arc<Site>) {
     let door = "admin";
     match tls.accept(stream).await {
-        Ok((stream, _)) => connection(stream, watched).await,
+        Ok((stream, _)) => connection(stream, site).await,
         Err(error @ (HandshakeError::Plain | HandshakeError::Crowded)) => {
             warn!(door, %peer, %error, "refused");
         }
@@ -91,13 +104,13 @@ async fn secure(stream: TcpStream, peer: SocketAddr, tls: &TlsPort, watched: Arc
     }
 }
 
-async fn connection<S>(stream: S, watched: Arc<Watched>)
+async fn connection<S>(stream: S, site: Arc<Site>)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let service = service_fn(move |request: Request<Incoming>| {
-        let watched = Arc::clone(&watched);
-        async move { Ok::<_, Infallible>(answer(&request, &watched).await) }
+        let site = Arc::clone(&site);
+        async move { Ok::<_, Infallible>(answer(&request, &site).await) }
     });
     let mut server = http1::Builder::new();
     server
@@ -111,14 +124,14 @@ where
     }
 }
 
-async fn answer(request: &Request<Incoming>, watched: &Watched) -> Response<Full<Bytes>> {
+async fn answer(request: &Request<Incoming>, site: &Site) -> Response<Full<Bytes>> {
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     let (status, content, text) = match (is_read, request.uri().path()) {
-        (true, path) => page(path, watched).await,
+        (true, path) => site.page(path).await,
         (false, _) => (
             StatusCode::METHOD_NOT_ALLOWED,
             TEXT,
-            "GET and HEAD only\n".to_owned(),
+            Bytes::from_static(b"GET and HEAD only\n"),
         ),
     };
     let response = Response::builder()
@@ -129,16 +142,30 @@ async fn answer(request: &Request<Incoming>, watched: &Watched) -> Response<Full
     response.expect("status and headers are constants")
 }
 
-async fn page(path: &str, watched: &Watched) -> Page {
-    let text = |status, text: &str| (status, TEXT, format!("{text}\n"));
-    match path {
-        "/healthz" => text(StatusCode::OK, "alive"),
-        "/readyz" => match watched.unready() {
-            None => text(StatusCode::OK, "ready"),
-            Some(reason) => text(StatusCode::SERVICE_UNAVAILABLE, reason),
-        },
-        "/metrics" => (StatusCode::OK, METRICS, metrics::page(watched).await),
-        "/" => text(StatusCode::OK, "/metrics\n/healthz\n/readyz"),
-        _ => text(StatusCode::NOT_FOUND, "not found"),
+impl Site {
+    async fn page(&self, path: &str) -> Page {
+        let text = |status, text: &str| (status, TEXT, Bytes::from(format!("{text}\n")));
+        match path {
+            "/healthz" => text(StatusCode::OK, "alive"),
+            "/readyz" => match self.watched.unready() {
+                None => text(StatusCode::OK, "ready"),
+                Some(reason) => text(StatusCode::SERVICE_UNAVAILABLE, reason),
+            },
+            "/metrics" => (StatusCode::OK, METRICS, self.metrics().await),
+            "/" => text(StatusCode::OK, "/metrics\n/healthz\n/readyz"),
+            _ => text(StatusCode::NOT_FOUND, "not found"),
+        }
+    }
+
+    async fn metrics(&self) -> Bytes {
+        let asked = Instant::now();
+        let mut last = self.metrics.lock().await;
+        if let Some((_, page)) = last.as_ref().filter(|(begun, _)| *begun >= asked) {
+            return page.clone();
+        }
+        let begun = Instant::now();
+        let page = Bytes::from(metrics::page(&self.watched).await);
+        *last = Some((begun, page.clone()));
+        page
     }
 }
