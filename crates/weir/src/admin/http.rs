@@ -24,7 +24,7 @@ use weir_door::{HandshakeError, Sockets, TlsPort, tls::is_hello};
 use super::{metrics, watched::Watched};
 
 /// Connections at a time: scrapers and probes come through a crowd that says nothing.
-const MAX_CONNECTIONS_COUNT: usize = 1_024;
+const MAX_CONNECTIONS_COUNT: usize = 256;
 /// Most bytes of a request's head.
 const MAX_HEAD_BYTES: usize = 16 << 10;
 /// A request's head must be whole after this long.
