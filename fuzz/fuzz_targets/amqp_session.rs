@@ -133,7 +133,7 @@ impl Node {
 }
 
 fn play<'a>(chunks: impl IntoIterator<Item = &'a [u8]>, choices: &[u8]) {
-    let mut session = AmqpDoor::new(AmqpConfig::default()).open(Connection {
+    let mut session = AmqpDoor::new(AmqpConfig::default()).of(weir_broker::access::AccessView::open()).open(Connection {
         peer: ([127, 0, 0, 1], 5).into(),
         local: ([127, 0, 0, 1], 5672).into(),
         number: 0,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use weir_broker::access::AccessView;
 use weir_door::{Connection, Door};
 
 use crate::session::{asks::Label, connection::AmqpSession};
@@ -38,14 +39,22 @@ impl Default for AmqpConfig {
 #[derive(Debug)]
 pub struct AmqpDoor {
     config: Arc<AmqpConfig>,
+    access: AccessView,
 }
 
 impl AmqpDoor {
-    /// A door.
+    /// A door that lets nobody in yet: see [`Self::of`].
     pub fn new(config: AmqpConfig) -> Self {
         Self {
             config: Arc::new(config),
+            access: AccessView::default(),
         }
+    }
+
+    /// The door of a node with these users.
+    #[must_use]
+    pub fn of(self, access: AccessView) -> Self {
+        Self { access, ..self }
     }
 }
 
@@ -62,6 +71,6 @@ impl Door for AmqpDoor {
     }
 
     fn open(&self, connection: Connection) -> AmqpSession {
-        AmqpSession::new(connection, Arc::clone(&self.config))
+        AmqpSession::new(connection, Arc::clone(&self.config), self.access.clone())
     }
 }

@@ -5,6 +5,7 @@
 mod apply;
 pub(crate) mod checkpoint;
 mod command;
+mod guard;
 mod outcome;
 mod propose;
 mod record;
@@ -13,6 +14,7 @@ mod tests;
 mod view;
 
 pub use command::AccessCommand;
+pub(crate) use guard::{Guard, What};
 pub use outcome::AccessOutcome;
 pub use propose::AccessRefused;
 pub use view::AccessView;

@@ -151,7 +151,7 @@ pub enum Tiding {
 pub struct OpenSession {
     /// The virtual host.
     pub vhost: String,
-    /// Who it is, for `user-id` and permissions.
+    /// Who it is, for `user-id` and permissions. Empty: the cluster itself, which may do everything.
     pub user: String,
     /// What people call the connection, such as `127.0.0.1:40000 -> 127.0.0.1:5672`.
     pub name: String,
@@ -382,6 +382,14 @@ pub enum Refused {
     /// No such virtual host.
     #[error("vhost {0} not found")]
     NoVhost(String),
+    /// The user may not be in the virtual host.
+    #[error("access to vhost '{vhost}' refused for user '{user}'")]
+    Vhost {
+        /// Its name.
+        vhost: String,
+        /// The user.
+        user: String,
+    },
     /// No such exchange.
     #[error("no exchange '{name}' in vhost '{vhost}'")]
     NoExchange {

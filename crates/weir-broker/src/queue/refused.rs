@@ -24,6 +24,7 @@ const EXCLUSIVE: u8 = 11;
 const PRECONDITION: u8 = 12;
 const NOT_IMPLEMENTED: u8 = 13;
 const FAILED: u8 = 14;
+const VHOST: u8 = 15;
 
 /// What refusals are about.
 const WHAT: [&str; 2] = ["queue", "exchange"];
@@ -34,6 +35,11 @@ pub(crate) fn write(refused: &Refused, writer: &mut Writer) {
         Refused::NoVhost(vhost) => {
             writer.u8(NO_VHOST);
             writer.text(vhost);
+        }
+        Refused::Vhost { vhost, user } => {
+            writer.u8(VHOST);
+            writer.text(vhost);
+            writer.text(user);
         }
         Refused::NoExchange { name, vhost } => {
             writer.u8(NO_EXCHANGE);
@@ -160,6 +166,10 @@ pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Refused, DecodeError> {
             vhost: text(reader)?,
         },
         ACCESS => Refused::Access(text(reader)?),
+        VHOST => Refused::Vhost {
+            vhost: reader.text()?.to_owned(),
+            user: reader.text()?.to_owned(),
+        },
         EXCLUSIVE => Refused::Exclusive {
             name: read_short(reader)?,
             vhost: text(reader)?,
@@ -238,6 +248,10 @@ mod tests {
             Refused::NotEmpty {
                 name: name(),
                 vhost: vhost(),
+            },
+            Refused::Vhost {
+                vhost: vhost(),
+                user: "u".to_owned(),
             },
             Refused::Access("no".to_owned()),
             Refused::Exclusive {

@@ -10,6 +10,7 @@ mod forward;
 mod full_disk;
 mod mesh;
 mod nodes;
+mod permissions;
 mod produce;
 mod queue_admin;
 mod queue_bodies;

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use tracing::debug;
 use weir_broker::{
     Ticket,
+    access::AccessView,
     api::{Outcome, Request, queues::QueueRequest},
 };
 use weir_door::{
@@ -78,6 +79,8 @@ pub(super) enum Stage {
 #[derive(Debug)]
 pub struct AmqpSession {
     pub(super) config: Arc<AmqpConfig>,
+    /// Who may come in.
+    pub(super) access: AccessView,
     pub(super) connection: Connection,
     pub(super) stage: Stage,
     /// When the stage has lasted too long.
@@ -98,12 +101,13 @@ pub struct AmqpSession {
 
 impl AmqpSession {
     /// A session for a connection that was just taken.
-    pub fn new(connection: Connection, config: Arc<AmqpConfig>) -> Self {
+    pub fn new(connection: Connection, config: Arc<AmqpConfig>, access: AccessView) -> Self {
         let number = connection.number;
         let timeout_ms = config.consumer_timeout_ms;
         let consumer_timeout_ms = Some(timeout_ms).filter(|timeout_ms| *timeout_ms > 0);
         Self {
             config,
+            access,
             connection,
             stage: Stage::Header,
             due: None,

@@ -101,7 +101,8 @@ impl AmqpSession {
             peer: self.connection.peer.ip(),
             is_anywhere: self.config.guest_from_anywhere,
         };
-        let Some(user) = sasl::authenticate(mechanism, &start.response, from) else {
+        let access = self.access.load();
+        let Some(user) = sasl::authenticate(&access, mechanism, &start.response, from) else {
             self.refuse_login(mechanism);
             return Ok(());
         };

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use bytes::Bytes;
+use weir_access::{Access, check_password};
 use weir_model::fields::{FieldTable, FieldValue, Reader, ShortString, Writer};
 
 /// Mechanisms that are offered, the preferred one first.
@@ -11,7 +12,7 @@ pub(super) const MECHANISMS: &str = "PLAIN AMQPLAIN ANONYMOUS";
 const GUEST: &str = "guest";
 
 /// Name and password as a client gave them.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 struct Credentials {
     user: Bytes,
     password: Bytes,
@@ -26,12 +27,25 @@ pub(super) struct GuestFrom {
     pub is_anywhere: bool,
 }
 
-/// The user, where it may come in.
+/// The user, where it may come in: by its password, or as `guest` as long as there has never been a
+/// user.
 pub(super) fn authenticate(
+    access: &Access,
     mechanism: &str,
     response: &Bytes,
     from: GuestFrom,
 ) -> Option<ShortString> {
+    if !access.is_open() {
+        let given = match mechanism {
+            "PLAIN" => plain(response)?,
+            "AMQPLAIN" => amqplain(response)?,
+            _ => return None,
+        };
+        let user = std::str::from_utf8(&given.user).ok()?;
+        let password = std::str::from_utf8(&given.password).ok()?;
+        let user = check_password(access, user, password).ok()?;
+        return ShortString::new(&user.name);
+    }
     let may_come = from.is_anywhere || from.peer.to_canonical().is_loopback();
     let is_guest = match mechanism {
         "PLAIN" => is_guest(&plain(response)?),
@@ -92,7 +106,8 @@ mod tests {
             peer,
             is_anywhere: false,
         };
-        authenticate(mechanism, &Bytes::from_static(response), from).is_some()
+        let response = Bytes::from_static(response);
+        authenticate(&Access::default(), mechanism, &response, from).is_some()
     }
 
     #[test]
@@ -113,7 +128,10 @@ mod tests {
             peer: [192, 0, 2, 1].into(),
             is_anywhere: true,
         };
-        let is_let_in = |response| authenticate("PLAIN", &Bytes::from_static(response), from);
+        let is_let_in = |response| {
+            let response = Bytes::from_static(response);
+            authenticate(&Access::default(), "PLAIN", &response, from)
+        };
         assert!(is_let_in(b"\0guest\0guest").is_some());
         assert!(is_let_in(b"\0guest\0other").is_none());
     }
@@ -130,6 +148,39 @@ mod tests {
             assert!(!is_let_in("PLAIN", response, here()), "{response:?}");
         }
         assert!(!is_let_in("EXTERNAL", b"\0guest\0guest", here()));
+    }
+
+    #[test]
+    fn from_the_first_user_on_users_alone_come_in_by_their_passwords() {
+        let salt = [1; weir_access::SALT_BYTES];
+        let hash = weir_access::Hash::Sha256;
+        let verifier = weir_access::Verifier::of_password(hash, "secret", &salt, 4_096);
+        let mut user = weir_access::User::new("alice");
+        user.put_verifier(verifier.unwrap());
+        let mut access = Access::default();
+        let seed = weir_access::Seed::default();
+        access.create_user(user, seed).unwrap();
+        let from = GuestFrom {
+            peer: here(),
+            is_anywhere: true,
+        };
+        let amqplain = b"\x05LOGINS\x00\x00\x00\x05alice\x08PASSWORDS\x00\x00\x00\x06secret";
+        for (mechanism, response, user) in [
+            ("PLAIN", &b"\0alice\0secret"[..], Some("alice")),
+            ("AMQPLAIN", amqplain, Some("alice")),
+            ("PLAIN", b"\0alice\0other", None),
+            ("PLAIN", b"\0guest\0guest", None),
+            ("PLAIN", b"\0\xff\0secret", None),
+            ("ANONYMOUS", b"", None),
+        ] {
+            let response = Bytes::copy_from_slice(response);
+            let found = authenticate(&access, mechanism, &response, from);
+            assert_eq!(
+                found.as_ref().map(ShortString::as_str),
+                user,
+                "{response:?}"
+            );
+        }
     }
 
     #[test]

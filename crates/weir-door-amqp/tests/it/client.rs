@@ -38,7 +38,9 @@ pub(crate) fn session() -> AmqpSession {
 }
 
 pub(crate) fn session_from(peer: [u8; 4]) -> AmqpSession {
-    AmqpDoor::new(AmqpConfig::default()).open(connection(peer))
+    AmqpDoor::new(AmqpConfig::default())
+        .of(weir_broker::access::AccessView::open())
+        .open(connection(peer))
 }
 
 pub(crate) fn connection(peer: [u8; 4]) -> Connection {

@@ -37,6 +37,7 @@ fn client_of(consumer_timeout_ms: u64) -> Client {
         consumer_timeout_ms,
         ..AmqpConfig::default()
     })
+    .of(weir_broker::access::AccessView::open())
     .open(crate::client::connection([127, 0, 0, 1]));
     let mut client = Client::of(session, method::ConnectionTuneOk::default());
     client.send(1, method::ChannelOpen::default());

@@ -161,8 +161,8 @@ async fn serve(
     watched.runs(running.observer());
     let access = running.node().access().clone();
     let clients = Clients {
-        kafka: (doors.kafka, kafka.of(access)),
-        amqp: doors.amqp.map(|listener| (listener, amqp)),
+        kafka: (doors.kafka, kafka.of(access.clone())),
+        amqp: doors.amqp.map(|listener| (listener, amqp.of(access))),
     };
     let tell = move || when_ready(&config, &ready);
     let whole = live(running, clients, tell, &watched, &mut ending);

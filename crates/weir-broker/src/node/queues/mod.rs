@@ -16,6 +16,7 @@ mod lead;
 mod life;
 mod lines;
 mod order;
+mod permitted;
 mod publish;
 mod replies;
 mod request;

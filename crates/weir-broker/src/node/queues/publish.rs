@@ -21,6 +21,7 @@ use super::{
     held::Unrouted,
     lane::{Filling, Lane},
     order::Turn,
+    permitted::permit_message,
     replies::reply_address,
     sharing::{Form, Sharing},
 };
@@ -338,12 +339,12 @@ impl Node {
         };
         for (at, message) in (0..).zip(messages) {
             let fate = match reply_address(message) {
-                Some(consumer) => {
+                Some(consumer) if permit_message(&topology, session, message).is_ok() => {
                     let to = RouteTo::Consumer(consumer);
                     routed.routes.push(Route { message: at, to });
                     MessageFate::routed(1)
                 }
-                None => self.route_one(&topology, session, (at, message), &mut routed),
+                Some(_) | None => self.route_one(&topology, session, (at, message), &mut routed),
             };
             routed.fates.push(fate);
         }
@@ -367,7 +368,9 @@ impl Node {
                 .routes
                 .extend(lane.map(|to| Route { message: at, to }));
         };
-        if let Err(refused) = self.route_message(topology, session, message, found) {
+        let permitted = permit_message(topology, session, message);
+        let done = permitted.and_then(|()| self.route_message(topology, session, message, found));
+        if let Err(refused) = done {
             return MessageFate::Refused(Box::new(refused));
         }
         if wait_ms > 0 {

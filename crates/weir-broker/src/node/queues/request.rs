@@ -8,6 +8,7 @@ use std::sync::{
 use super::{QueueSession, consume::refuse, replies::is_reply_address, wire::Sessions};
 use crate::{
     Node,
+    access::Guard,
     api::{
         Outcome,
         queues::{OpenSession, QueueOutcome, QueueRequest, Refused},
@@ -18,6 +19,9 @@ use crate::{
 
 impl Node {
     pub(super) fn take_queue_request(self: &Arc<Self>, request: QueueRequest, reply: Reply) {
+        if let Err(refused) = self.check_permitted(&request) {
+            return refuse(reply, refused);
+        }
         match request {
             QueueRequest::Open(open) => self.open_session(open, reply),
             QueueRequest::End { session } => self.end_session(&session, Some(reply)),
@@ -80,6 +84,10 @@ impl Node {
     fn open_session(self: &Arc<Self>, open: OpenSession, reply: Reply) {
         if self.topology.load().routing().vhost(&open.vhost).is_none() {
             return refuse(reply, Refused::NoVhost(open.vhost));
+        }
+        let guard = Guard::new(self.access().clone(), &open.user);
+        if let Err(refused) = guard.enter(&open.vhost) {
+            return refuse(reply, refused);
         }
         let node = Arc::clone(self);
         self.when_run_has_begun(Box::new(move || {

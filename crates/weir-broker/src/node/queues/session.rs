@@ -8,12 +8,14 @@ use std::{
     },
 };
 
+use weir_access::Permission;
 use weir_model::{NodeId, fields::ShortString};
 
 use super::{held::Held, lines::Lines, order::Order, stream::Streams, told::Told};
 use crate::{
     Node,
-    api::queues::{ConsumerTag, OpenSession, REPLY_QUEUE},
+    access::{AccessView, Guard, What},
+    api::queues::{ConsumerTag, OpenSession, REPLY_QUEUE, Refused},
     mailbox::Sink,
     queue::{ConsumerKey, SessionKey},
 };
@@ -26,6 +28,7 @@ pub struct QueueSession {
     /// What people call the connection.
     name: String,
     node: Weak<Node>,
+    pub(super) guard: Guard,
     pub(super) told: Told,
     pub(super) lines: Arc<Lines>,
     pub(super) order: Arc<Order>,
@@ -45,14 +48,26 @@ impl fmt::Debug for QueueSession {
 }
 
 impl QueueSession {
+    /// Whether it may do that with an exchange or a queue of its virtual host, as things are now.
+    pub(super) fn permit(
+        &self,
+        permission: Permission,
+        what: What,
+        name: &str,
+    ) -> Result<(), Refused> {
+        self.guard.named(permission, what, (&self.vhost, name))
+    }
+
     pub(super) fn new(
         node: &Arc<Node>,
         key: SessionKey,
         open: OpenSession,
         sink: Sink,
     ) -> Arc<Self> {
+        let guard = Guard::new(node.access().clone(), &open.user);
         let node = Arc::downgrade(node);
         Arc::new(Self {
+            guard,
             key,
             vhost: open.vhost,
             name: open.name,
@@ -79,6 +94,7 @@ impl QueueSession {
             vhost: vhost.to_owned(),
             name: String::new(),
             node: Weak::new(),
+            guard: Guard::new(AccessView::open(), ""),
             told: Told::new(None),
             lines: Lines::new(key, Weak::new()),
             order: Arc::default(),

@@ -1,0 +1,132 @@
+//! What a session of a user may do, asked before each of its requests is carried out.
+
+use std::{
+    fmt,
+    sync::{Mutex, PoisonError},
+};
+
+use core::net::{IpAddr, Ipv4Addr};
+use weir_access::{Caller, DecisionCache, Need, Permission, Principal};
+
+use super::view::AccessView;
+use crate::api::queues::Refused;
+
+/// RabbitMQ's rules say nothing of hosts.
+const ANYWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+/// What the default exchange is called.
+const DEFAULT_EXCHANGE: &str = "amq.default";
+
+/// What a session may do in its virtual host.
+pub(crate) struct Guard {
+    view: AccessView,
+    /// `None`: the cluster itself, which may do everything.
+    user: Option<Principal>,
+    /// A mutex: taken by one session's requests alone.
+    cache: Mutex<DecisionCache>,
+}
+
+impl fmt::Debug for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Guard({:?})", self.user)
+    }
+}
+
+/// What a permission is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum What {
+    Exchange,
+    Queue,
+}
+
+impl Guard {
+    /// Of a user, or with an empty name of the cluster itself.
+    pub(crate) fn new(view: AccessView, user: &str) -> Self {
+        Self {
+            view,
+            user: (!user.is_empty()).then(|| Principal::User(user.into())),
+            cache: Mutex::default(),
+        }
+    }
+
+    /// Everything is allowed, whatever the rules are.
+    pub(crate) fn is_free(&self) -> bool {
+        self.user.is_none() || self.view.is_open()
+    }
+
+    fn is_allowed(&self, need: Need<'_>) -> bool {
+        let Some(principal) = &self.user else {
+            return true;
+        };
+        let caller = Caller {
+            principal,
+            host: ANYWHERE,
+        };
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        self.view.check(&mut cache, caller, need).is_allowed()
+    }
+
+    fn user_name(&self) -> &str {
+        self.user.as_ref().map_or("", Principal::name)
+    }
+
+    /// Whether it may be in the virtual host at all.
+    pub(crate) fn enter(&self, vhost: &str) -> Result<(), Refused> {
+        match self.is_allowed(Need::Vhost { vhost }) {
+            true => Ok(()),
+            false => Err(Refused::Vhost {
+                vhost: vhost.to_owned(),
+                user: self.user_name().to_owned(),
+            }),
+        }
+    }
+
+    /// Whether it may do that with an exchange or a queue.
+    pub(crate) fn named(
+        &self,
+        permission: Permission,
+        what: What,
+        (vhost, name): (&str, &str),
+    ) -> Result<(), Refused> {
+        let need = Need::Named {
+            permission,
+            vhost,
+            name,
+        };
+        if self.is_allowed(need) {
+            return Ok(());
+        }
+        let (what, name) = match what {
+            What::Exchange if name.is_empty() => ("exchange", DEFAULT_EXCHANGE),
+            What::Exchange => ("exchange", name),
+            What::Queue => ("queue", name),
+        };
+        Err(Refused::Access(format!(
+            "{} access to {what} '{name}' in vhost '{vhost}' refused for user '{}'",
+            permission.name(),
+            self.user_name(),
+        )))
+    }
+
+    /// Whether it may use a routing key of a topic exchange so.
+    pub(crate) fn key(
+        &self,
+        permission: Permission,
+        (vhost, exchange): (&str, &str),
+        key: &str,
+    ) -> Result<(), Refused> {
+        let need = Need::RoutingKey {
+            permission,
+            vhost,
+            exchange,
+            key,
+        };
+        match self.is_allowed(need) {
+            true => Ok(()),
+            false => Err(Refused::Access(format!(
+                "{} access to topic '{key}' in exchange '{exchange}' in vhost '{vhost}' refused for user '{}'",
+                permission.name(),
+                self.user_name(),
+            ))),
+        }
+    }
+}
