@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use weir_broker::access::AccessView;
+use weir_broker::access::{AccessView, TopicNames};
 use weir_door::{Connection, Entropy, Millis, Session};
 use weir_door_kafka::{KafkaConfig, KafkaSession, session::connection::Shared};
+use weir_model::{TopicId, TopicName};
 
 /// Always the same.
 struct Fixed;
@@ -16,6 +17,16 @@ struct Fixed;
 impl Entropy for Fixed {
     fn next_u64(&self) -> u64 {
         7
+    }
+}
+
+impl TopicNames for Fixed {
+    fn name_of(&self, _id: TopicId) -> Option<TopicName> {
+        None
+    }
+
+    fn is_known(&self, _name: &TopicName) -> bool {
+        false
     }
 }
 
@@ -29,7 +40,7 @@ fn play<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> (String, Vec<u8>, boo
         number: 0,
         tls: None,
     };
-    let shared = Shared::new(AccessView::open(), Arc::new(Fixed));
+    let shared = Shared::new(AccessView::open(), Arc::new(Fixed), Arc::new(Fixed));
     let mut session = KafkaSession::sharing(connection, KafkaConfig::default(), &shared);
     for chunk in chunks {
         let bounds = session.bounds(chunk);

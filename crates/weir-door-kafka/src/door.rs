@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use weir_broker::access::AccessView;
+use weir_broker::access::{AccessView, TopicNames};
 use weir_door::{Connection, Door, Entropy};
+use weir_model::{TopicId, TopicName};
 
 use crate::{
     codec::versions::SERVED,
@@ -36,6 +37,19 @@ impl Default for KafkaConfig {
     }
 }
 
+/// Topics before there is a node.
+struct NoTopics;
+
+impl TopicNames for NoTopics {
+    fn name_of(&self, _id: TopicId) -> Option<TopicName> {
+        None
+    }
+
+    fn is_known(&self, _name: &TopicName) -> bool {
+        false
+    }
+}
+
 /// The Kafka door. Where clients reach the nodes comes from the node, in its answers to
 /// Metadata and FindCoordinator.
 #[derive(Debug)]
@@ -49,14 +63,15 @@ impl KafkaDoor {
     pub fn new(config: KafkaConfig, entropy: Arc<dyn Entropy>) -> Self {
         Self {
             config,
-            shared: Shared::new(AccessView::default(), entropy),
+            shared: Shared::new(AccessView::default(), Arc::new(NoTopics), entropy),
         }
     }
 
-    /// Goes by these users and rules.
+    /// Goes by these users and rules, and knows these topics.
     #[must_use]
-    pub fn of(mut self, access: AccessView) -> Self {
+    pub fn of(mut self, access: AccessView, names: Arc<dyn TopicNames>) -> Self {
         self.shared.access = access;
+        self.shared.names = names;
         self
     }
 }

@@ -5,6 +5,7 @@
 pub mod codec;
 pub mod door;
 pub mod mapping;
+pub mod permit;
 pub mod session;
 pub mod wire_code;
 

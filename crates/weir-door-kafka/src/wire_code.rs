@@ -86,6 +86,14 @@ pub const CONCURRENT_TRANSACTIONS: i16 = 51;
 pub const PRODUCER_FENCED: i16 = 90;
 /// `TRANSACTION_ABORTABLE`.
 pub const TRANSACTION_ABORTABLE: i16 = 120;
+/// `TOPIC_AUTHORIZATION_FAILED`.
+pub const TOPIC_AUTHORIZATION_FAILED: i16 = 29;
+/// `GROUP_AUTHORIZATION_FAILED`.
+pub const GROUP_AUTHORIZATION_FAILED: i16 = 30;
+/// `CLUSTER_AUTHORIZATION_FAILED`.
+pub const CLUSTER_AUTHORIZATION_FAILED: i16 = 31;
+/// `TRANSACTIONAL_ID_AUTHORIZATION_FAILED`.
+pub const TRANSACTIONAL_ID_AUTHORIZATION_FAILED: i16 = 53;
 /// `UNSUPPORTED_SASL_MECHANISM`.
 pub const UNSUPPORTED_SASL_MECHANISM: i16 = 33;
 /// `ILLEGAL_SASL_STATE`.
@@ -139,6 +147,10 @@ pub fn of(kind: ErrorKind, surface: Surface) -> i16 {
         E::InvalidTimestamp => same(32),
         E::UnsupportedFormat => same(43),
         E::MessageTooLarge => same(10),
+        E::TopicUnauthorized => same(TOPIC_AUTHORIZATION_FAILED),
+        E::GroupUnauthorized => same(GROUP_AUTHORIZATION_FAILED),
+        E::ClusterUnauthorized => same(CLUSTER_AUTHORIZATION_FAILED),
+        E::TransactionalIdUnauthorized => same(TRANSACTIONAL_ID_AUTHORIZATION_FAILED),
         E::OutOfOrderSequence => same(45),
         // After it all clients abort and take the next epoch; after 45 librdkafka gives up.
         E::UnknownProducer => same(59),

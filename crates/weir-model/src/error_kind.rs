@@ -149,6 +149,14 @@ pub enum ErrorKind {
     CoordinatorUnreachable,
     /// Not tried, since something else of the same request was refused.
     OperationNotAttempted,
+    /// The client may not do this with the topic.
+    TopicUnauthorized,
+    /// The client may not do this with the group.
+    GroupUnauthorized,
+    /// The client may not do this with the cluster.
+    ClusterUnauthorized,
+    /// The client may not do this with the transactional id.
+    TransactionalIdUnauthorized,
 }
 
 impl ErrorKind {
@@ -224,7 +232,11 @@ impl ErrorKind {
             | E::TransactionCoordinatorFenced
             | E::TransactionalIdNotFound
             | E::TransactionAbortable
-            | E::OperationNotAttempted => false,
+            | E::OperationNotAttempted
+            | E::TopicUnauthorized
+            | E::GroupUnauthorized
+            | E::ClusterUnauthorized
+            | E::TransactionalIdUnauthorized => false,
         }
     }
 
@@ -300,7 +312,11 @@ impl ErrorKind {
             | E::TransactionCoordinatorFenced
             | E::TransactionalIdNotFound
             | E::TransactionAbortable
-            | E::OperationNotAttempted => Blame::Client,
+            | E::OperationNotAttempted
+            | E::TopicUnauthorized
+            | E::GroupUnauthorized
+            | E::ClusterUnauthorized
+            | E::TransactionalIdUnauthorized => Blame::Client,
         }
     }
 }
@@ -394,6 +410,10 @@ codes! {
     103 UnsupportedAssignor,
     104 InvalidRegularExpression,
     105 UnsupportedVersion,
+    110 TopicUnauthorized,
+    111 GroupUnauthorized,
+    112 ClusterUnauthorized,
+    113 TransactionalIdUnauthorized,
 }
 
 #[cfg(test)]
@@ -403,7 +423,7 @@ mod tests {
     #[test]
     fn every_code_names_one_error_and_no_other() {
         let named: Vec<ErrorKind> = (0..=u16::MAX).filter_map(ErrorKind::from_code).collect();
-        assert_eq!(named.len(), 68);
+        assert_eq!(named.len(), 72);
         for code in 0..=u16::MAX {
             let back = ErrorKind::from_code(code).map(ErrorKind::code);
             assert!(back.is_none_or(|back| back == code), "{code}");

@@ -6,6 +6,7 @@ mod apply;
 pub(crate) mod checkpoint;
 mod command;
 mod guard;
+mod names;
 mod outcome;
 mod propose;
 mod record;
@@ -15,6 +16,7 @@ mod view;
 
 pub use command::AccessCommand;
 pub(crate) use guard::{Guard, What};
+pub use names::TopicNames;
 pub use outcome::AccessOutcome;
 pub use propose::AccessRefused;
 pub use view::AccessView;

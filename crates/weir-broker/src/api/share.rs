@@ -170,6 +170,8 @@ pub enum AckRefused {
 /// Why a request came to nothing as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShareRefused {
+    /// The client may not read in the group.
+    Unauthorized,
     /// The member has no session with this node.
     NoSession,
     /// Its session is at another epoch.

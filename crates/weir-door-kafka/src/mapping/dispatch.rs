@@ -199,7 +199,7 @@ pub fn answer(
         Plan::ProducerId { transactional } => {
             producer_id::answer(head, transactional, expect!(ProducerId))
         }
-        Plan::Coordinators(keys) => groups::answer_find(head, keys, expect!(Coordinators)),
+        Plan::Coordinators { keys, .. } => groups::answer_find(head, keys, expect!(Coordinators)),
         Plan::Join => groups::answer_join(head, expect!(Join)),
         Plan::Sync => groups::answer_sync(head, expect!(Sync)),
         Plan::Heartbeat => groups::answer_heartbeat(head, expect!(Heartbeat)),

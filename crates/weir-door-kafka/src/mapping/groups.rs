@@ -67,8 +67,11 @@ pub fn map_find(head: &Head, request: FindCoordinatorRequest) -> Result<Mapped, 
         return Ok(Mapped::Answered(found_answer(head, found)?));
     }
     let groups = keys.iter().map(ToString::to_string).collect();
-    let request = Request::FindCoordinator(groups);
-    Ok(Mapped::Ask(request, Plan::Coordinators(keys)))
+    let plan = Plan::Coordinators {
+        keys,
+        is_transactional: request.key_type == TRANSACTION_KEY,
+    };
+    Ok(Mapped::Ask(Request::FindCoordinator(groups), plan))
 }
 
 /// Maps the outcome of FindCoordinator.

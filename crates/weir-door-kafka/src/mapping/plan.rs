@@ -104,8 +104,13 @@ pub enum Plan {
         /// With a transactional id.
         transactional: bool,
     },
-    /// FindCoordinator: the keys.
-    Coordinators(Vec<StrBytes>),
+    /// FindCoordinator.
+    Coordinators {
+        /// Of what.
+        keys: Vec<StrBytes>,
+        /// They are transactional ids.
+        is_transactional: bool,
+    },
     /// JoinGroup.
     Join,
     /// SyncGroup.

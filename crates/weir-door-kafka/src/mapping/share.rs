@@ -110,6 +110,7 @@ pub fn answer(
         }
         Err(refused) => ShareAnswerBody {
             error_code: match refused {
+                ShareRefused::Unauthorized => wire_code::GROUP_AUTHORIZATION_FAILED,
                 ShareRefused::NoSession => wire_code::SHARE_SESSION_NOT_FOUND,
                 ShareRefused::Epoch => wire_code::INVALID_SHARE_SESSION_EPOCH,
                 ShareRefused::TooManySessions => wire_code::SHARE_SESSION_LIMIT_REACHED,
@@ -117,9 +118,10 @@ pub fn answer(
             },
             message: match refused {
                 ShareRefused::Invalid(reason) => Some(reason),
-                ShareRefused::NoSession | ShareRefused::Epoch | ShareRefused::TooManySessions => {
-                    None
-                }
+                ShareRefused::Unauthorized
+                | ShareRefused::NoSession
+                | ShareRefused::Epoch
+                | ShareRefused::TooManySessions => None,
             },
             ..ShareAnswerBody::default()
         },

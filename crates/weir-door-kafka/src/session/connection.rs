@@ -1,23 +1,28 @@
 //! The session: frames in, requests to the node, answers out in the order of the requests.
 
-use std::{collections::VecDeque, fmt, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt,
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use kafka_protocol::protocol::StrBytes;
 use tracing::debug;
+use weir_access::{Caller, DecisionCache};
 use weir_broker::{
     Ticket,
-    access::AccessView,
+    access::TopicNames,
     api::{Outcome, Request},
 };
 use weir_door::{
-    Bounds, CloseReason, Connection, Entropy, Millis, Session,
+    Bounds, CloseReason, Connection, Millis, Session,
     limits::{MAX_IN_FLIGHT_BYTES, MAX_IN_FLIGHT_COUNT, MAX_UNSENT_BYTES},
 };
 
 use super::{
-    answer_budget::{AnswerBudget, Share},
-    fetch_cache::{FetchCache, Fetches},
+    answer_budget::Share,
+    fetch_cache::Fetches,
     login::{Login, LoginError, Reply},
     queue::Queue,
 };
@@ -25,15 +30,23 @@ use crate::{
     KafkaConfig,
     codec::{
         frame::{FrameError, frame_bytes},
-        header::{self, HeaderError, Incoming},
+        header::{self, Head, HeaderError, Incoming},
         inbox::Inbox,
         versions::{Api, SERVED},
     },
     mapping::{
         api_versions, dispatch, over_tls,
-        plan::{Answer, Client, MapError, Mapped},
+        plan::{Answer, Client, MapError, Mapped, Plan},
+    },
+    permit::{
+        asker::Asker,
+        cluster,
+        held::Held,
+        request::{self, Permit},
     },
 };
+
+pub use super::shared::Shared;
 
 /// Memory that one array element of a request stands for, decoded and mapped, in bytes.
 const ELEMENT_BYTES: usize = 256;
@@ -59,49 +72,17 @@ pub enum KafkaClose {
     /// No login, or none that was needed.
     #[error(transparent)]
     Login(#[from] LoginError),
-    /// The user may not do this.
-    #[error("{user} is not allowed {api:?}")]
-    Unauthorized {
-        /// Who.
-        user: String,
-        /// What.
-        api: Api,
-    },
     /// Other nodes know more.
     #[error("this node hears of less than half of the nodes")]
     CutOff,
 }
 
-/// What all connections of a node share.
-pub struct Shared {
-    /// Fetch sessions.
-    pub fetches: Arc<FetchCache>,
-    /// Bytes of answers.
-    pub answers: Arc<AnswerBudget>,
-    /// Users and rules.
-    pub access: AccessView,
-    /// Makes the nonces of logins.
-    pub entropy: Arc<dyn Entropy>,
-}
+/// Topics as the node knows them.
+struct TopicsOf(Arc<dyn TopicNames>);
 
-impl Shared {
-    /// Of connections that go by these users and rules.
-    pub fn new(access: AccessView, entropy: Arc<dyn Entropy>) -> Self {
-        Self {
-            fetches: Arc::default(),
-            answers: Arc::default(),
-            access,
-            entropy,
-        }
-    }
-}
-
-impl fmt::Debug for Shared {
+impl fmt::Debug for TopicsOf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared")
-            .field("fetches", &self.fetches)
-            .field("answers", &self.answers)
-            .finish_non_exhaustive()
+        f.write_str("TopicsOf")
     }
 }
 
@@ -118,6 +99,10 @@ pub struct KafkaSession {
     fetching: Option<(Ticket, usize)>,
     share: Share,
     login: Login,
+    allowed: DecisionCache,
+    names: TopicsOf,
+    /// What is to be done to outcomes before they are answers, by ticket.
+    held: BTreeMap<u64, Held>,
     is_over_tls: bool,
     unsent: VecDeque<Bytes>,
     unsent_bytes: usize,
@@ -154,6 +139,9 @@ impl KafkaSession {
                 Arc::clone(&shared.entropy),
                 config.session_lifetime_ms,
             ),
+            allowed: DecisionCache::default(),
+            names: TopicsOf(Arc::clone(&shared.names)),
+            held: BTreeMap::new(),
             is_over_tls: connection.tls.is_some(),
             unsent: VecDeque::new(),
             unsent_bytes: 0,
@@ -200,6 +188,7 @@ impl KafkaSession {
     fn frame(&mut self, frame: &Bytes) {
         let frame_bytes = frame.len();
         if self.login.takes_token() {
+            self.allowed.clear();
             let reply = self.login.token(self.client.now, frame);
             return self.reply(reply, frame_bytes);
         }
@@ -228,8 +217,13 @@ impl KafkaSession {
         if matches!(head.api, Api::SaslHandshake | Api::SaslAuthenticate) {
             return self.login(incoming, frame_bytes);
         }
-        if let Err(error) = self.permit(head.api) {
-            return self.refuse(error);
+        match self.ask(|asker| cluster::refusal(&incoming, asker)) {
+            None | Some(Ok(None)) => {}
+            Some(Ok(Some(frame))) => {
+                let answer = Answer::Frame(vec![frame]);
+                return self.queue.push_answer(answer, frame_bytes);
+            }
+            Some(Err(error)) => return self.refuse(error.into()),
         }
         match dispatch::map(incoming, &self.client) {
             Ok((mapped, elements_count)) => {
@@ -240,10 +234,7 @@ impl KafkaSession {
                 };
                 let held_bytes = frame_bytes + elements_count.max(named_count) * ELEMENT_BYTES;
                 match mapped {
-                    Mapped::Ask(request, plan) => {
-                        let ticket = self.queue.wait(head, plan, held_bytes);
-                        self.asked.push_back((ticket, request));
-                    }
+                    Mapped::Ask(request, plan) => self.submit(head, request, plan, held_bytes),
                     Mapped::Answered(answer) => self.queue.push_answer(answer, held_bytes),
                 }
             }
@@ -251,24 +242,46 @@ impl KafkaSession {
         }
     }
 
-    /// Whether the user may do this. Until each request asks for its own permission, whoever has
-    /// logged in and is no administrator may do nothing.
-    fn permit(&self, api: Api) -> Result<(), KafkaClose> {
+    /// Asks the ACLs. `None`: there are no users, and everybody may do everything.
+    fn ask<T>(&mut self, question: impl FnOnce(&mut Asker<'_>) -> T) -> Option<T> {
         let access = self.login.access().load();
-        let name = self.login.principal().name();
-        let is_administrator = access
-            .user(name)
-            .is_some_and(|user| user.is_enabled && user.is_administrator());
-        if access.is_open() || is_administrator || api == Api::ApiVersions {
-            return Ok(());
-        }
-        Err(KafkaClose::Unauthorized {
-            user: name.to_owned(),
-            api,
+        (!access.is_open()).then(|| {
+            question(&mut Asker {
+                access: &access,
+                caller: Caller {
+                    principal: self.login.principal(),
+                    host: self.login.host(),
+                },
+                cache: &mut self.allowed,
+                names: &*self.names.0,
+            })
         })
     }
 
+    /// Lets the node be asked what the client may ask.
+    fn submit(&mut self, head: Head, mut asked: Request, plan: Plan, held_bytes: usize) {
+        let permit = self.ask(|asker| request::permit(&mut asked, &plan, asker));
+        let ticket = self.queue.wait(head, plan, held_bytes);
+        match permit {
+            None => self.asked.push_back((ticket, asked)),
+            Some(Permit::Asked(held)) => {
+                if !held.is_empty() {
+                    self.held.insert(ticket.0, held);
+                }
+                self.asked.push_back((ticket, asked));
+            }
+            Some(Permit::Refused(outcome)) => self.answer(ticket, outcome),
+        }
+    }
+
+    fn answer(&mut self, ticket: Ticket, outcome: Outcome) {
+        self.queue.complete(ticket, |head, plan| {
+            dispatch::answer(&head, plan, outcome, &self.client).map_err(KafkaClose::from)
+        });
+    }
+
     fn login(&mut self, incoming: Incoming, frame_bytes: usize) {
+        self.allowed.clear();
         match self.login.request(self.client.now, incoming) {
             Ok(reply) => self.reply(reply, frame_bytes),
             Err(error) => self.refuse(error.into()),
@@ -410,9 +423,10 @@ impl Session for KafkaSession {
         if self.fetching.is_some_and(|(fetch, _)| fetch == ticket) {
             self.fetching = None;
         }
-        self.queue.complete(ticket, |head, plan| {
-            dispatch::answer(&head, plan, outcome, &self.client).map_err(KafkaClose::from)
-        });
+        if let Some(held) = self.held.remove(&ticket.0) {
+            self.ask(|asker| held.apply(&mut outcome, asker));
+        }
+        self.answer(ticket, outcome);
         self.advance();
         self.count_answers();
     }

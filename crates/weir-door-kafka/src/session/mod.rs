@@ -8,3 +8,4 @@ pub mod login;
 pub mod queue;
 pub mod sasl;
 pub mod share_holds;
+pub mod shared;

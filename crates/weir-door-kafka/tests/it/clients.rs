@@ -22,7 +22,10 @@ use weir_door_kafka::{
     codec::{frame::FrameLimits, inbox::Inbox, versions},
 };
 
-use crate::{backend::Scripted, wire::Fixed};
+use crate::{
+    backend::Scripted,
+    wire::{Fixed, Topics},
+};
 
 /// The door with a tap on what comes in.
 struct TapDoor {
@@ -145,7 +148,8 @@ async fn kcat_reads_what_kcat_wrote() {
     let port = listener.addresses()[0].port();
     node.port.store(port, Ordering::Relaxed);
     let door = TapDoor {
-        door: KafkaDoor::new(KafkaConfig::default(), Arc::new(Fixed)).of(AccessView::open()),
+        door: KafkaDoor::new(KafkaConfig::default(), Arc::new(Fixed))
+            .of(AccessView::open(), Arc::new(Topics)),
         golden: std::env::var_os("WEIR_GOLDEN_DIR").map(PathBuf::from),
     };
     let (stop, stopped) = watch::channel(false);

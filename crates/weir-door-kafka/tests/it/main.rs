@@ -14,6 +14,7 @@ mod hostile;
 mod logins;
 mod order;
 mod outcomes;
+mod permissions;
 mod rules;
 mod samples;
 mod share;

@@ -7,13 +7,20 @@ use kafka_protocol::{
     messages::{ApiKey, ResponseHeader, ResponseKind},
     protocol::Decodable,
 };
-use weir_broker::{Ticket, access::AccessView, api::Request};
+use weir_broker::{
+    Ticket,
+    access::{AccessView, TopicNames},
+    api::Request,
+};
 use weir_door::{Connection, Entropy, Millis, Session};
 use weir_door_kafka::{
     KafkaConfig, KafkaSession,
     codec::versions::{Api, Served},
     session::connection::Shared,
 };
+use weir_model::{TopicId, TopicName};
+
+use crate::samples::TOPIC_ID;
 
 pub(crate) const NOW: Millis = Millis(0);
 
@@ -26,8 +33,22 @@ impl Entropy for Fixed {
     }
 }
 
+/// One is there, which has two ids.
+pub(crate) struct Topics;
+
+impl TopicNames for Topics {
+    fn name_of(&self, id: TopicId) -> Option<TopicName> {
+        let is_known = id.0 == TOPIC_ID;
+        is_known.then(|| TopicName::new("topic").unwrap())
+    }
+
+    fn is_known(&self, name: &TopicName) -> bool {
+        name.as_str() == "topic"
+    }
+}
+
 pub(crate) fn shared(access: AccessView) -> Shared {
-    Shared::new(access, Arc::new(Fixed))
+    Shared::new(access, Arc::new(Topics), Arc::new(Fixed))
 }
 
 pub(crate) fn session() -> KafkaSession {

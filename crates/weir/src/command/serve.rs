@@ -161,7 +161,7 @@ async fn serve(
     watched.runs(running.observer());
     let access = running.node().access().clone();
     let clients = Clients {
-        kafka: (doors.kafka, kafka.of(access.clone())),
+        kafka: (doors.kafka, kafka.of(access.clone(), running.node())),
         amqp: doors.amqp.map(|listener| (listener, amqp.of(access))),
     };
     let tell = move || when_ready(&config, &ready);

@@ -1,0 +1,44 @@
+//! What the connections of a node share.
+
+use std::{fmt, sync::Arc};
+
+use weir_broker::access::{AccessView, TopicNames};
+use weir_door::Entropy;
+
+use super::{answer_budget::AnswerBudget, fetch_cache::FetchCache};
+
+/// What all connections of a node share.
+pub struct Shared {
+    /// Fetch sessions.
+    pub fetches: Arc<FetchCache>,
+    /// Bytes of answers.
+    pub answers: Arc<AnswerBudget>,
+    /// Users and rules.
+    pub access: AccessView,
+    /// Topics.
+    pub names: Arc<dyn TopicNames>,
+    /// Makes the nonces of logins.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+impl Shared {
+    /// Of connections that go by these users and rules.
+    pub fn new(access: AccessView, names: Arc<dyn TopicNames>, entropy: Arc<dyn Entropy>) -> Self {
+        Self {
+            fetches: Arc::default(),
+            answers: Arc::default(),
+            access,
+            names,
+            entropy,
+        }
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("fetches", &self.fetches)
+            .field("answers", &self.answers)
+            .finish_non_exhaustive()
+    }
+}
