@@ -19,6 +19,9 @@ pub struct AmqpConfig {
     /// `guest` comes in from other machines too, as with RabbitMQ's `loopback_users.guest = false`.
     /// Default false.
     pub guest_from_anywhere: bool,
+    /// Users log in from other machines without TLS too. Default false: their passwords can be read on
+    /// the way.
+    pub passwords_without_tls: bool,
     /// How long a client may have a delivery without settling it, in ms, where neither its consumer
     /// nor its queue says so; 0: for ever. Default 0: work that takes hours is no fault, and
     /// RabbitMQ's half an hour ends the channels of those who do it.
@@ -30,6 +33,7 @@ impl Default for AmqpConfig {
         Self {
             version: DEFAULT_VERSION.to_owned(),
             guest_from_anywhere: false,
+            passwords_without_tls: false,
             consumer_timeout_ms: 0,
         }
     }

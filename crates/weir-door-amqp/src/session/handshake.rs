@@ -97,9 +97,10 @@ impl AmqpSession {
             let text = format!("unknown authentication mechanism '{mechanism}'");
             return Err(Failure::new(ReplyCode::CommandInvalid, text));
         }
-        let from = sasl::GuestFrom {
+        let from = sasl::Origin {
             peer: self.connection.peer.ip(),
             is_anywhere: self.config.guest_from_anywhere,
+            is_private: self.connection.tls.is_some() || self.config.passwords_without_tls,
         };
         let access = self.access.load();
         let Some(user) = sasl::authenticate(&access, mechanism, &start.response, from) else {

@@ -18,13 +18,15 @@ struct Credentials {
     password: Bytes,
 }
 
-/// From where `guest` may come in.
+/// Where a login comes from, and what may come from there.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct GuestFrom {
+pub(super) struct Origin {
     /// Where the client is.
     pub peer: IpAddr,
-    /// It need not be this machine.
+    /// `guest` need not come from this machine.
     pub is_anywhere: bool,
+    /// Passwords may come from other machines: nobody reads them on their way, or nobody minds.
+    pub is_private: bool,
 }
 
 /// The user, where it may come in: by its password, or as `guest` as long as there has never been a
@@ -33,9 +35,13 @@ pub(super) fn authenticate(
     access: &Access,
     mechanism: &str,
     response: &Bytes,
-    from: GuestFrom,
+    from: Origin,
 ) -> Option<ShortString> {
+    let is_here = from.peer.to_canonical().is_loopback();
     if !access.is_open() {
+        if !is_here && !from.is_private {
+            return None;
+        }
         let given = match mechanism {
             "PLAIN" => plain(response)?,
             "AMQPLAIN" => amqplain(response)?,
@@ -46,7 +52,7 @@ pub(super) fn authenticate(
         let user = check_password(access, user, password).ok()?;
         return ShortString::new(&user.name);
     }
-    let may_come = from.is_anywhere || from.peer.to_canonical().is_loopback();
+    let may_come = from.is_anywhere || is_here;
     let is_guest = match mechanism {
         "PLAIN" => is_guest(&plain(response)?),
         "AMQPLAIN" => is_guest(&amqplain(response)?),
@@ -102,9 +108,10 @@ mod tests {
     }
 
     fn is_let_in(mechanism: &str, response: &'static [u8], peer: IpAddr) -> bool {
-        let from = GuestFrom {
+        let from = Origin {
             peer,
             is_anywhere: false,
+            is_private: false,
         };
         let response = Bytes::from_static(response);
         authenticate(&Access::default(), mechanism, &response, from).is_some()
@@ -124,9 +131,10 @@ mod tests {
 
     #[test]
     fn guest_comes_in_from_elsewhere_where_that_is_set() {
-        let from = GuestFrom {
+        let from = Origin {
             peer: [192, 0, 2, 1].into(),
             is_anywhere: true,
+            is_private: false,
         };
         let is_let_in = |response| {
             let response = Bytes::from_static(response);
@@ -160,9 +168,10 @@ mod tests {
         let mut access = Access::default();
         let seed = weir_access::Seed::default();
         access.create_user(user, seed).unwrap();
-        let from = GuestFrom {
+        let from = Origin {
             peer: here(),
             is_anywhere: true,
+            is_private: false,
         };
         let amqplain = b"\x05LOGINS\x00\x00\x00\x05alice\x08PASSWORDS\x00\x00\x00\x06secret";
         for (mechanism, response, user) in [
@@ -180,6 +189,16 @@ mod tests {
                 user,
                 "{response:?}"
             );
+        }
+        let response = Bytes::from_static(b"\0alice\0secret");
+        for (is_private, is_let_in) in [(false, false), (true, true)] {
+            let from = Origin {
+                peer: [192, 0, 2, 1].into(),
+                is_private,
+                ..from
+            };
+            let found = authenticate(&access, "PLAIN", &response, from);
+            assert_eq!(found.is_some(), is_let_in);
         }
     }
 

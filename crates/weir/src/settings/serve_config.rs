@@ -109,6 +109,7 @@ impl ServeConfig {
             amqp_door: AmqpConfig {
                 version: read.text(&table::AMQP_VERSION),
                 guest_from_anywhere: read.is_on(&table::AMQP_GUEST_FROM_ANYWHERE),
+                passwords_without_tls: read.is_on(&table::AMQP_PASSWORDS_WITHOUT_TLS),
                 consumer_timeout_ms: read.number(&table::AMQP_CONSUMER_TIMEOUT_MS),
             },
             node: node(&read),

@@ -104,6 +104,15 @@ pub(crate) const AMQP_GUEST_FROM_ANYWHERE: Setting = Setting {
     default: || Some("false".to_owned()),
 };
 
+pub(crate) const AMQP_PASSWORDS_WITHOUT_TLS: Setting = Setting {
+    name: "amqp-passwords-without-tls",
+    kind: Kind::Switch,
+    value_name: "BOOL",
+    doc: "Let AMQP's users log in from other machines without TLS too, where you trust the network: \
+          their passwords can be read on the way.",
+    default: || Some("false".to_owned()),
+};
+
 pub(crate) const AMQP_CONSUMER_TIMEOUT_MS: Setting = Setting {
     name: "amqp-consumer-timeout-ms",
     kind: Kind::Number {
@@ -460,7 +469,7 @@ pub(crate) const CATCH_UP_BYTES_PER_S: Setting = Setting {
 };
 
 /// All of them, in the order in which they are printed.
-pub(crate) const SETTINGS: [&Setting; 42] = [
+pub(crate) const SETTINGS: [&Setting; 43] = [
     &DATA_DIR,
     &KAFKA,
     &KAFKA_ADVERTISE,
@@ -470,6 +479,7 @@ pub(crate) const SETTINGS: [&Setting; 42] = [
     &AMQPS,
     &AMQP_VERSION,
     &AMQP_GUEST_FROM_ANYWHERE,
+    &AMQP_PASSWORDS_WITHOUT_TLS,
     &AMQP_CONSUMER_TIMEOUT_MS,
     &TLS_CERTIFICATE_FILE,
     &TLS_KEY_FILE,
