@@ -310,7 +310,7 @@ impl Node {
 
     /// Whether the leader epoch that the client knows is this node's; -1: it does not say.
     fn check_epoch(&self, group: GroupId, leader_epoch: i32) -> Result<(), ErrorKind> {
-        let current = self.status(group).term().leader_epoch();
+        let current = self.status(group).led_term().leader_epoch();
         if leader_epoch >= 0 && leader_epoch < current {
             Err(ErrorKind::FencedLeaderEpoch)
         } else if leader_epoch > current {
@@ -354,7 +354,7 @@ impl Node {
 
     fn leader_epoch(&self, topic: &TopicRef, index: i32) -> i32 {
         self.route(topic, index)
-            .map_or(-1, |route| self.status(route.group).term().leader_epoch())
+            .map_or(-1, |route| self.epoch_of(route.group).leader_epoch())
     }
 }
 

@@ -267,6 +267,17 @@ impl Node {
         view.leader.map(|leader| (leader, view.term))
     }
 
+    /// The last term in which somebody is known to have led the group: what clients may be told as
+    /// its epoch. They go by the highest that they have heard of, and of a term that nobody wins
+    /// they would wait for a leader for ever.
+    pub(crate) fn epoch_of(&self, group: GroupId) -> Term {
+        if group.is_transient() {
+            return transient::TERM;
+        }
+        let known = self.views.lock().groups.get(&group).map(|view| view.term);
+        self.status(group).led_term().max(known.unwrap_or_default())
+    }
+
     /// The group's voters.
     pub fn replicas_of(&self, group: GroupId) -> Vec<NodeId> {
         voters(&self.view_of(group))

@@ -14,6 +14,7 @@ use crate::Members;
 #[derive(Debug, Default)]
 pub struct GroupStatus {
     term: AtomicU64,
+    led_term: AtomicU64,
     promised_term: AtomicU64,
     promised_vote: AtomicU64,
     persisted: AtomicU64,
@@ -58,6 +59,12 @@ impl GroupStatus {
     /// The current term.
     pub fn term(&self) -> Term {
         Term(self.term.load(Ordering::Acquire))
+    }
+
+    /// The last term in which this replica has heard of a leader. A term beyond it may be one that a
+    /// candidate has begun and never wins, of which nobody else may ever hear.
+    pub fn led_term(&self) -> Term {
+        Term(self.led_term.load(Ordering::Acquire))
     }
 
     /// The last term that is on this node's disk, and whom it voted for in that.
@@ -114,11 +121,33 @@ impl GroupStatus {
             self.leader_changes.fetch_add(1, Ordering::Relaxed);
         }
         self.term.store(term, Ordering::Release);
+        if leader != raft::INVALID_ID {
+            self.led_term.store(term, Ordering::Release);
+        }
         self.leader.store(leader, Ordering::Release);
         self.applied.store(applied, Ordering::Release);
     }
 
     pub(crate) fn publish_view(&self, view: Arc<GroupView>) {
         *self.view.lock().unwrap_or_else(PoisonError::into_inner) = view;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Clients keep the highest epoch that they were told, and take nobody for the leader who leads
+    /// in an earlier one: told of a candidate's term, they had waited for ever where the candidate's
+    /// node died before it asked anybody for a vote.
+    #[test]
+    fn a_term_that_a_candidate_has_begun_is_none_that_anybody_led() {
+        let status = GroupStatus::default();
+        status.publish(8, 2, 0);
+        assert_eq!((status.term(), status.led_term()), (Term(8), Term(8)));
+        status.publish(9, raft::INVALID_ID, 0);
+        assert_eq!((status.term(), status.led_term()), (Term(9), Term(8)));
+        status.publish(10, 3, 0);
+        assert_eq!(status.led_term(), Term(10));
     }
 }

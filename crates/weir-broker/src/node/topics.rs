@@ -147,7 +147,7 @@ impl Node {
         let offline = replicas.iter().copied().filter(|node| self.is_down(*node));
         PartitionMetadata {
             leader: leader.and_then(wire),
-            leader_epoch: view.term.leader_epoch(),
+            leader_epoch: self.epoch_of(group).leader_epoch(),
             offline: offline.filter_map(wire).collect(),
             replicas: replicas.into_iter().filter_map(wire).collect(),
             in_sync: view::in_sync(&view).into_iter().filter_map(wire).collect(),

@@ -9,7 +9,7 @@ use super::ClusterState;
 use crate::Node;
 
 /// The term of transient groups: of each run the first, and the only one.
-const TRANSIENT_TERM: Term = Term(1);
+pub(super) const TERM: Term = Term(1);
 
 impl Node {
     /// A transient group is its node's as long as that is there; no beacon has to say so.
@@ -25,7 +25,7 @@ impl Node {
             None => false,
         };
         Arc::new(GroupView {
-            term: TRANSIENT_TERM,
+            term: TERM,
             leader: is_there.then_some(node),
             members: Members {
                 voters: vec![node],
