@@ -8,6 +8,7 @@
 //! auto-leave, `u32` count and for each follower `u64` node, `u64` matched, `u8` active, `u8` behind.
 
 mod endpoint;
+mod epoch;
 mod transient;
 
 use std::{
@@ -265,17 +266,6 @@ impl Node {
     pub fn leader_of(&self, group: GroupId) -> Option<(NodeId, Term)> {
         let view = self.view_of(group);
         view.leader.map(|leader| (leader, view.term))
-    }
-
-    /// The last term in which somebody is known to have led the group: what clients may be told as
-    /// its epoch. They go by the highest that they have heard of, and of a term that nobody wins
-    /// they would wait for a leader for ever.
-    pub(crate) fn epoch_of(&self, group: GroupId) -> Term {
-        if group.is_transient() {
-            return transient::TERM;
-        }
-        let known = self.views.lock().groups.get(&group).map(|view| view.term);
-        self.status(group).led_term().max(known.unwrap_or_default())
     }
 
     /// The group's voters.
