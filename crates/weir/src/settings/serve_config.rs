@@ -178,7 +178,9 @@ fn without_certificate(read: &Read<'_>) -> Result<DoorTls, Usage> {
         &table::TLS_MIN_VERSION,
     ] {
         let entry = read.0.entry(setting);
-        if entry.origin != Origin::Default && entry.values != [OFF] {
+        // A file that `weir config` printed says what is the default as well.
+        let is_default = entry.text() == (setting.default)();
+        if entry.origin != Origin::Default && entry.values != [OFF] && !is_default {
             let (name, needed) = (setting.name, table::TLS_CERTIFICATE_FILE.name);
             return Err(Usage(format!("{name} needs {needed}")));
         }
@@ -331,6 +333,7 @@ mod tests {
             assert!(config(refused).is_err(), "{refused:?}");
         }
         assert!(config(&[(&table::AMQPS, "off")]).is_ok());
+        assert!(config(&[(&table::KAFKA_TLS, "localhost:9093")]).is_ok());
     }
 
     #[test]
