@@ -94,13 +94,16 @@ pub struct Access {
     rules: Arc<BTreeMap<Arc<str>, Arc<Rules>>>,
 }
 
+/// The generation of a node that has heard of nothing.
+const UNKNOWN: u64 = u64::MAX;
+
 type Done = Result<(), AccessError>;
 
 impl Access {
     /// Of a node that does not know yet: nobody may do anything.
     pub fn unknown() -> Self {
         Self {
-            generation: u64::MAX,
+            generation: UNKNOWN,
             is_closed: true,
             ..Self::default()
         }
@@ -141,7 +144,12 @@ impl Access {
 
     /// There has never been a user: everybody may do everything.
     pub fn is_open(&self) -> bool {
-        !self.is_closed
+        self.is_known() && !self.is_closed
+    }
+
+    /// Whether the node has heard of what holds, if only that there has never been a user.
+    pub fn is_known(&self) -> bool {
+        self.generation != UNKNOWN
     }
 
     /// Makes salts for names that nobody has.

@@ -38,6 +38,11 @@ impl AccessView {
         self.current.load().is_open()
     }
 
+    /// Whether this node has heard of the cluster's users and rules, or that there are none.
+    pub fn is_known(&self) -> bool {
+        self.current.load().is_known()
+    }
+
     /// Counts the changes.
     pub fn generation(&self) -> u64 {
         self.current.load().generation()

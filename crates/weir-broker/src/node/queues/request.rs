@@ -5,6 +5,8 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
+use weir_model::ErrorKind;
+
 use super::{QueueSession, consume::refuse, replies::is_reply_address, wire::Sessions};
 use crate::{
     Node,
@@ -82,6 +84,25 @@ impl Node {
     }
 
     fn open_session(self: &Arc<Self>, open: OpenSession, reply: Reply) {
+        let node = Arc::clone(self);
+        self.when_run_has_begun(Box::new(move || {
+            if node.access().is_known() {
+                return node.begin_session(open, reply);
+            }
+            // It has begun for group 0, of which this node may not have heard anything yet.
+            let asked = Arc::clone(&node);
+            asked.when_current(Box::new(move |current| match current {
+                Ok(()) => node.begin_session(open, reply),
+                Err(refused) => refuse(reply, refused.clone()),
+            }));
+        }));
+    }
+
+    fn begin_session(self: &Arc<Self>, open: OpenSession, reply: Reply) {
+        if !self.access().is_known() {
+            // Not a refusal of the user's, of whom nothing is known: the client may try again.
+            return refuse(reply, Refused::Failed(ErrorKind::CoordinatorLoading));
+        }
         if self.topology.load().routing().vhost(&open.vhost).is_none() {
             return refuse(reply, Refused::NoVhost(open.vhost));
         }
@@ -89,14 +110,11 @@ impl Node {
         if let Err(refused) = guard.enter(&open.vhost) {
             return refuse(reply, refused);
         }
-        let node = Arc::clone(self);
-        self.when_run_has_begun(Box::new(move || {
-            let key = node.sessions.next_key();
-            let session = QueueSession::new(&node, key, open, reply.sink());
-            node.sessions.insert(&session);
-            reply.send(Outcome::Queue(QueueOutcome::Opened(Arc::clone(&session))));
-            node.sessions.tell_alarm(&session);
-        }));
+        let key = self.sessions.next_key();
+        let session = QueueSession::new(self, key, open, reply.sink());
+        self.sessions.insert(&session);
+        reply.send(Outcome::Queue(QueueOutcome::Opened(Arc::clone(&session))));
+        self.sessions.tell_alarm(&session);
     }
 
     /// Ends a session before its last reference is gone.
