@@ -144,7 +144,7 @@ impl Access {
 
     /// There has never been a user: everybody may do everything.
     pub fn is_open(&self) -> bool {
-        self.is_known() && !self.is_closed
+        !self.is_closed
     }
 
     /// Whether the node has heard of what holds, if only that there has never been a user.

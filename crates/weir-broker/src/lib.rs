@@ -24,6 +24,7 @@ mod identity;
 mod inspect;
 mod intake;
 pub mod join;
+mod json_call;
 mod limited;
 mod machine;
 pub mod mailbox;
@@ -51,6 +52,7 @@ pub use config::NodeConfig;
 pub use engine::{Engine, NodeFailed, Observer, OnFailure, OpenError, Running};
 pub use identity::{Identity, IdentityError};
 pub use inspect::{PartitionState, ReplicaState, ReplicaStateDone};
+pub use json_call::AdminError;
 pub use mailbox::{Mailbox, Reply, Ticket};
 pub use node::{
     Node,

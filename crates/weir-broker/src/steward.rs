@@ -30,8 +30,8 @@ use weir_model::{GroupId, NodeId};
 pub(crate) use self::plan::SHARD_REPLICA_COUNT;
 pub use self::{
     admin::{
-        AdminAnswer, AdminError, AdminRequest, ClusterStatus, FollowerRow, GroupRow,
-        MAX_ADMIN_REQUEST_BYTES, NodeStanding, NodeStatus,
+        AdminAnswer, AdminRequest, ClusterStatus, FollowerRow, GroupRow, MAX_ADMIN_REQUEST_BYTES,
+        NodeStanding, NodeStatus,
     },
     requests::AdminDone,
 };

@@ -8,7 +8,10 @@ use weir_access::{
     acl::{Acl, AclFilter, Effect, Operation, PatternFilter, PatternType, ResourceType},
 };
 
-use crate::{call::ACCESS_ADMIN, steward::AdminError};
+use crate::{
+    call::ACCESS_ADMIN,
+    json_call::{self, AdminError},
+};
 
 /// Longest request that is read, in bytes.
 pub const MAX_ACCESS_ADMIN_REQUEST_BYTES: usize = 64 << 10;
@@ -281,30 +284,23 @@ impl AccessAdminRequest {
     /// The call for [`PeerPort::call`](crate::PeerPort::call) or
     /// [`Node::take_call`](crate::Node::take_call).
     pub fn to_call(&self) -> Bytes {
-        let mut call = vec![ACCESS_ADMIN];
-        call.extend(serde_json::to_vec(self).expect("a request has no odd keys"));
-        call.into()
+        json_call::to_call(ACCESS_ADMIN, self)
     }
 
     /// What follows the tag.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, AdminError> {
-        if bytes.len() > MAX_ACCESS_ADMIN_REQUEST_BYTES {
-            return Err(AdminError::TooLong);
-        }
-        Ok(serde_json::from_slice(bytes)?)
+        json_call::read_request(bytes, MAX_ACCESS_ADMIN_REQUEST_BYTES)
     }
 }
 
 impl AccessAdminAnswer {
     /// The answer to a call.
     pub fn decode(bytes: &[u8]) -> Result<Self, AdminError> {
-        Ok(serde_json::from_slice(bytes)?)
+        json_call::read_answer(bytes)
     }
 
     pub(crate) fn encode(&self) -> Bytes {
-        serde_json::to_vec(self)
-            .expect("an answer has no odd keys")
-            .into()
+        json_call::to_answer(self)
     }
 
     pub(crate) fn refused(reason: &dyn ToString) -> Self {

@@ -5,7 +5,10 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{call::QUEUE_ADMIN, steward::AdminError};
+use crate::{
+    call::QUEUE_ADMIN,
+    json_call::{self, AdminError},
+};
 
 /// Longest request that is read, in bytes.
 pub const MAX_QUEUE_ADMIN_REQUEST_BYTES: usize = 64 << 10;
@@ -258,30 +261,23 @@ impl QueueAdminRequest {
     /// The call for [`PeerPort::call`](crate::PeerPort::call) or
     /// [`Node::take_call`](crate::Node::take_call).
     pub fn to_call(&self) -> Bytes {
-        let mut call = vec![QUEUE_ADMIN];
-        call.extend(serde_json::to_vec(self).expect("a request has no odd keys"));
-        call.into()
+        json_call::to_call(QUEUE_ADMIN, self)
     }
 
     /// What follows the tag.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, AdminError> {
-        if bytes.len() > MAX_QUEUE_ADMIN_REQUEST_BYTES {
-            return Err(AdminError::TooLong);
-        }
-        Ok(serde_json::from_slice(bytes)?)
+        json_call::read_request(bytes, MAX_QUEUE_ADMIN_REQUEST_BYTES)
     }
 }
 
 impl QueueAdminAnswer {
     /// The answer to a call.
     pub fn decode(bytes: &[u8]) -> Result<Self, AdminError> {
-        Ok(serde_json::from_slice(bytes)?)
+        json_call::read_answer(bytes)
     }
 
     pub(crate) fn encode(&self) -> Bytes {
-        serde_json::to_vec(self)
-            .expect("an answer has no odd keys")
-            .into()
+        json_call::to_answer(self)
     }
 
     pub(crate) fn refused(reason: &dyn ToString) -> Self {

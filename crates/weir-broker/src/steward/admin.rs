@@ -4,7 +4,10 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::call::ADMIN;
+use crate::{
+    call::ADMIN,
+    json_call::{self, AdminError},
+};
 
 /// Longest request that is read, in bytes.
 pub const MAX_ADMIN_REQUEST_BYTES: usize = 4 << 10;
@@ -150,45 +153,27 @@ pub struct FollowerRow {
     pub is_behind: bool,
 }
 
-/// Why bytes are no request or answer.
-#[derive(Debug, thiserror::Error)]
-pub enum AdminError {
-    /// It is longer than [`MAX_ADMIN_REQUEST_BYTES`].
-    #[error("the request is too long")]
-    TooLong,
-    /// It says something else.
-    #[error("not understood: {0}")]
-    Json(#[from] serde_json::Error),
-}
-
 impl AdminRequest {
     /// The call for [`PeerPort::call`](crate::PeerPort::call) or
     /// [`Node::take_call`](crate::Node::take_call).
     pub fn to_call(&self) -> Bytes {
-        let mut call = vec![ADMIN];
-        call.extend(serde_json::to_vec(self).expect("a request has no odd keys"));
-        call.into()
+        json_call::to_call(ADMIN, self)
     }
 
     /// What follows the tag.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, AdminError> {
-        if bytes.len() > MAX_ADMIN_REQUEST_BYTES {
-            return Err(AdminError::TooLong);
-        }
-        Ok(serde_json::from_slice(bytes)?)
+        json_call::read_request(bytes, MAX_ADMIN_REQUEST_BYTES)
     }
 }
 
 impl AdminAnswer {
     /// The answer to a call.
     pub fn decode(bytes: &[u8]) -> Result<Self, AdminError> {
-        Ok(serde_json::from_slice(bytes)?)
+        json_call::read_answer(bytes)
     }
 
     pub(crate) fn encode(&self) -> Bytes {
-        serde_json::to_vec(self)
-            .expect("an answer has no odd keys")
-            .into()
+        json_call::to_answer(self)
     }
 }
 

@@ -7,8 +7,8 @@ pub const MAX_REQUEST_BYTES: usize = 100 << 20;
 /// Smallest request: key, version and correlation id.
 pub const MIN_REQUEST_BYTES: usize = 8;
 
-/// Largest request that brings no records: a hundred thousand partitions fit, and nobody may make
-/// this node hold [`MAX_REQUEST_BYTES`] of names.
+/// Largest request that brings no records: as many elements fit as a request may have, with names of
+/// the longest, and nobody may make this node hold [`MAX_REQUEST_BYTES`] of them.
 pub const MAX_BARE_REQUEST_BYTES: usize = 8 << 20;
 /// Bytes of the API key, which follows the size.
 const KEY_BYTES: usize = 2;
