@@ -37,6 +37,8 @@ struct ShareSession {
     serial: u64,
     /// In the order in which they came.
     partitions: Vec<PartKey>,
+    /// The same, to be looked up.
+    fetched: BTreeSet<PartKey>,
     /// Those of which it may have records.
     touched: BTreeSet<PartKey>,
 }
@@ -142,6 +144,7 @@ impl ShareSessions {
             epoch: 1,
             serial,
             partitions: Vec::new(),
+            fetched: BTreeSet::new(),
             touched: BTreeSet::new(),
         };
         session.add(request)?;
@@ -173,10 +176,7 @@ impl ShareSessions {
             return Err(ShareRefused::Epoch);
         }
         if let Some(fetch) = &request.fetch {
-            let forgotten: BTreeSet<PartKey> = fetch.forgotten.iter().copied().collect();
-            if !forgotten.is_empty() {
-                session.partitions.retain(|part| !forgotten.contains(part));
-            }
+            session.forget(&fetch.forgotten);
             session.add(request)?;
         }
         session.epoch = epoch.checked_add(1).unwrap_or(1);
@@ -199,17 +199,31 @@ impl ShareSessions {
 }
 
 impl ShareSession {
-    fn add(&mut self, request: &ShareRequest) -> Result<(), ShareRefused> {
-        for part in &request.partitions {
-            let key = (part.topic, part.index);
-            if !self.partitions.contains(&key) {
-                self.partitions.push(key);
-            }
-            self.touched.insert(key);
+    fn forget(&mut self, forgotten: &[PartKey]) {
+        let before = self.fetched.len();
+        for key in forgotten {
+            self.fetched.remove(key);
         }
-        if self.touched.len() > MAX_SESSION_PARTITIONS {
+        if self.fetched.len() < before {
+            self.partitions.retain(|part| self.fetched.contains(part));
+        }
+    }
+
+    /// All of the request's partitions, or none.
+    fn add(&mut self, request: &ShareRequest) -> Result<(), ShareRefused> {
+        let keys = || {
+            request
+                .partitions
+                .iter()
+                .map(|part| (part.topic, part.index))
+        };
+        let new: BTreeSet<PartKey> = keys().filter(|key| !self.touched.contains(key)).collect();
+        if self.touched.len() + new.len() > MAX_SESSION_PARTITIONS {
             return Err(ShareRefused::Invalid("Too many partitions."));
         }
+        self.touched.extend(new);
+        self.partitions
+            .extend(keys().filter(|key| self.fetched.insert(*key)));
         Ok(())
     }
 
@@ -219,5 +233,63 @@ impl ShareSession {
             member: member.clone(),
             partitions: self.touched,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::share::SharePart;
+
+    const TOPIC: TopicId = TopicId(uuid::Uuid::from_u128(7));
+
+    fn names(indexes: std::ops::Range<i32>) -> ShareRequest {
+        let part = |index| SharePart {
+            topic: TOPIC,
+            index,
+            acks: Vec::new(),
+        };
+        ShareRequest {
+            group: "g".to_owned(),
+            member: "m".to_owned(),
+            epoch: 1,
+            renews: false,
+            partitions: indexes.map(part).collect(),
+            fetch: None,
+        }
+    }
+
+    fn session() -> ShareSession {
+        ShareSession {
+            epoch: 1,
+            serial: 0,
+            partitions: Vec::new(),
+            fetched: BTreeSet::new(),
+            touched: BTreeSet::new(),
+        }
+    }
+
+    #[test]
+    fn a_request_that_names_too_many_partitions_leaves_the_session_as_it_was() {
+        let most = i32::try_from(MAX_SESSION_PARTITIONS).unwrap();
+        let mut session = session();
+        for _ in 0..3 {
+            assert!(session.add(&names(0..most + 1)).is_err());
+            assert!(session.partitions.is_empty() && session.touched.is_empty());
+        }
+        assert!(session.add(&names(0..most)).is_ok());
+        assert!(session.add(&names(most..most + 1)).is_err());
+        assert!(session.add(&names(0..most)).is_ok(), "it has them already");
+        assert_eq!(session.partitions.len(), MAX_SESSION_PARTITIONS);
+    }
+
+    #[test]
+    fn what_is_forgotten_may_come_again_and_comes_last() {
+        let mut session = session();
+        session.add(&names(0..3)).unwrap();
+        session.forget(&[(TOPIC, 1), (TOPIC, 9)]);
+        session.add(&names(1..3)).unwrap();
+        let indexes: Vec<i32> = session.partitions.iter().map(|(_, index)| *index).collect();
+        assert_eq!(indexes, [0, 2, 1]);
     }
 }
