@@ -16,6 +16,7 @@ mod moments;
 mod node;
 mod place;
 mod queue_history;
+mod share_history;
 mod stop;
 mod suites;
 mod target;
@@ -60,8 +61,11 @@ enum Campaign {
         /// Directory of `PROCESS.jsonl` files.
         history: PathBuf,
         /// It is one of clients of queues.
-        #[arg(long)]
+        #[arg(long, conflicts_with = "shares")]
         queues: bool,
+        /// It is one of members of a share group.
+        #[arg(long)]
+        shares: bool,
     },
 }
 
@@ -78,9 +82,14 @@ fn main() -> ExitCode {
             Campaign::Grow(options) => cluster::grow::run(&options, &weir),
             Campaign::Hostile(options) => hostile::run(&options, &weir),
             Campaign::Bench(options) => bench::run(&options, &weir),
-            Campaign::Check { history, queues } => match queues {
-                true => queue_history::judge(&history),
-                false => history::judge(&history),
+            Campaign::Check {
+                history,
+                queues,
+                shares,
+            } => match (queues, shares) {
+                (true, _) => queue_history::judge(&history),
+                (false, true) => share_history::judge(&history),
+                (false, false) => history::judge(&history),
             },
         }
     });

@@ -15,7 +15,7 @@ const SIMULATIONS: [(u64, &[&str]); 2] = [
 ];
 
 /// Campaigns of real processes, with their options and limits in minutes.
-const CAMPAIGNS: [(&str, &[&str], u64); 6] = [
+const CAMPAIGNS: [(&str, &[&str], u64); 7] = [
     // Transactions go through `grow` here: with them the faults take twice as long.
     (
         "crash",
@@ -29,6 +29,22 @@ const CAMPAIGNS: [(&str, &[&str], u64); 6] = [
             "plain",
         ],
         16,
+    ),
+    (
+        "crash",
+        &[
+            "--kills",
+            "0",
+            "--cuts",
+            "0",
+            "--clients",
+            "shares",
+            "--fault",
+            "kill-leader",
+            "--cycles",
+            "2",
+        ],
+        6,
     ),
     ("clients", &["--quick"], 8),
     ("clients", &["--quick", "--nodes", "3", "--codec", "lz4"], 6),

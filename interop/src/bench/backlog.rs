@@ -13,8 +13,10 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// Messages that are published and taken, at each size.
+/// Messages that are published and taken each time, at each size.
 const PROBE_COUNT: u64 = 200_000;
+/// Times, each beside one with the empty queue: single ones differ by a quarter from run to run.
+const PROBES: usize = 3;
 const PROBE_BYTES: u64 = 100;
 /// Those that wait come through the other door: it fills faster.
 const FILL: Stream = Stream::new(16, 1);
@@ -30,6 +32,8 @@ const MEMORY_HOLD: Hold = Hold::AtMost(64.0);
 const START_HOLD: Hold = Hold::AtMost(10.0);
 /// Memory of what was just written has been given back after this.
 const SETTLE: Duration = Duration::from_secs(10);
+/// The queue in which nothing waits.
+const EMPTY: &str = "empty";
 const ANSWER_LIMIT: Duration = Duration::from_secs(120);
 
 /// Measures and prints, one size after the other.
@@ -46,10 +50,7 @@ pub(super) fn measure(
     // What compiles later, and what fills caches, counts for neither side.
     declare(&node, "warm")?;
     probe(&node, "warm")?;
-    declare(&node, "empty")?;
-    let (publish, drain) = probe(&node, "empty")?;
-    let words = format!("{publish:.0} published, {drain:.0} taken a second");
-    report.line("queue that is empty", &words);
+    declare(&node, EMPTY)?;
     producer.send(&node.address(), "recent", RECENT_COUNT, RECENT)?;
     stop::sleep(SETTLE)?;
     let idle_mb = resident_mb(&node)?;
@@ -67,17 +68,7 @@ pub(super) fn measure(
             more_mb,
             MEMORY_HOLD,
         );
-        let (published, drained) = probe(&node, &queue)?;
-        let ratios = (published / publish, drained / drain);
-        let words = format!("{published:.0} a second, {:.2} of empty", ratios.0);
-        report.judge(
-            &format!("{size} wait: publish"),
-            &words,
-            ratios.0,
-            RATE_HOLD,
-        );
-        let words = format!("{drained:.0} a second, {:.2} of empty", ratios.1);
-        report.judge(&format!("{size} wait: take"), &words, ratios.1, RATE_HOLD);
+        rates(&node, &queue, *size, report)?;
         restart(&mut node, &queue, *size, report)?;
         let more_mb = resident_mb(&node)? - idle_mb;
         let words = format!("{more_mb:.0} MB more than {idle_mb:.0}");
@@ -89,6 +80,32 @@ pub(super) fn measure(
         );
     }
     Ok(())
+}
+
+/// Judges how fast messages come and go beside those that wait, and beside none.
+fn rates(node: &Node, queue: &str, size: u64, report: &mut Report) -> Result<()> {
+    let (mut publish, mut take) = (Vec::new(), Vec::new());
+    for _ in 0..PROBES {
+        stop::check()?;
+        let empty = probe(node, EMPTY)?;
+        let full = probe(node, queue)?;
+        publish.push((full.0, empty.0));
+        take.push((full.1, empty.1));
+    }
+    for (name, pairs) in [("publish", publish), ("take", take)] {
+        let ratio = median(pairs.iter().map(|(full, empty)| full / empty));
+        let full = median(pairs.iter().map(|(full, _)| *full));
+        let empty = median(pairs.iter().map(|(_, empty)| *empty));
+        let words = format!("{full:.0} a second, {empty:.0} of the empty queue, ratio {ratio:.2}");
+        report.judge(&format!("{size} wait: {name}"), &words, ratio, RATE_HOLD);
+    }
+    Ok(())
+}
+
+fn median(of: impl Iterator<Item = f64>) -> f64 {
+    let mut sorted: Vec<f64> = of.collect();
+    sorted.sort_by(f64::total_cmp);
+    sorted[sorted.len() / 2]
 }
 
 /// Publishes, and takes as many; messages a second.

@@ -14,6 +14,7 @@ mod plan;
 mod process;
 mod queue_load;
 mod run;
+mod share_load;
 mod status;
 mod strace;
 mod verifiable;

@@ -27,6 +27,14 @@ const VERIFIABLE: Shape = Shape {
     verifiable: true,
     ..TRANSACTIONS
 };
+/// Idempotent producers for a share group.
+const SHARES: Shape = Shape {
+    producers: 2,
+    consumers: 4,
+    partitions: 2,
+    rate: 150,
+    ..Shape::NOBODY
+};
 /// Publishers to queues.
 pub(crate) const QUEUES: Shape = Shape {
     producers: 2,
@@ -55,6 +63,8 @@ pub(crate) enum Clients {
     Verifiable,
     /// Publishers to queues and their consumers, by AMQP; clients are killed, too.
     Queues,
+    /// Idempotent producers and members of a share group, which are killed, too.
+    Shares,
 }
 
 /// What `weir-interop cluster` is asked for.
@@ -199,6 +209,7 @@ impl Faults {
             Clients::Transactions => TRANSACTIONS,
             Clients::Verifiable => VERIFIABLE,
             Clients::Queues => QUEUES,
+            Clients::Shares => SHARES,
         };
         match (self.0.contains(&Fault::DiskFull), clients) {
             (false, _) => shape,
@@ -206,7 +217,10 @@ impl Faults {
                 value_bytes: HEAVY_MESSAGE_BYTES,
                 ..shape
             },
-            (true, Clients::Plain | Clients::Transactions | Clients::Verifiable) => Shape {
+            (
+                true,
+                Clients::Plain | Clients::Transactions | Clients::Verifiable | Clients::Shares,
+            ) => Shape {
                 rate: HEAVY_RATE,
                 value_bytes: HEAVY_VALUE_BYTES,
                 ..shape

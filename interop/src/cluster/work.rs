@@ -1,9 +1,10 @@
-//! What goes on while faults come: clients of topics, or clients of queues.
+//! What goes on while faults come: clients of topics, of queues, or of share groups.
 
 use super::load::{Load, Shape};
 use super::nodes::Cluster;
 use super::plan::Clients;
 use super::queue_load::QueueLoad;
+use super::share_load::ShareLoad;
 use crate::moments::Moments;
 use anyhow::Result;
 use std::path::Path;
@@ -15,6 +16,8 @@ pub(super) enum Work {
     Topics(Box<Load>),
     /// On queues, by AMQP.
     Queues(QueueLoad),
+    /// On a topic, by members of a share group.
+    Shares(ShareLoad),
 }
 
 /// What a history amounts to.
@@ -39,6 +42,7 @@ impl Work {
     ) -> Result<Self> {
         match clients {
             Clients::Queues => QueueLoad::start(cluster, name, shape, directory).map(Self::Queues),
+            Clients::Shares => ShareLoad::start(cluster, name, shape, directory).map(Self::Shares),
             Clients::Plain | Clients::Transactions | Clients::Verifiable => {
                 let load = Load::start(cluster, name, shape, directory)?;
                 Ok(Self::Topics(Box::new(load)))
@@ -51,6 +55,7 @@ impl Work {
         match self {
             Self::Topics(load) => load.directory(),
             Self::Queues(load) => load.directory(),
+            Self::Shares(load) => load.directory(),
         }
     }
 
@@ -62,6 +67,7 @@ impl Work {
                 cluster.leader_of(load.topic(), partition)
             }
             Self::Queues(load) => load.leader(cluster, moments),
+            Self::Shares(load) => load.leader(cluster, moments),
         }
     }
 
@@ -70,6 +76,7 @@ impl Work {
         match self {
             Self::Topics(load) => load.wait_for_acks(count),
             Self::Queues(load) => load.wait_for_acks(count),
+            Self::Shares(load) => load.wait_for_acks(count),
         }
     }
 
@@ -78,6 +85,7 @@ impl Work {
         match self {
             Self::Topics(load) => load.wait_for_plain_acks(count),
             Self::Queues(load) => load.wait_for_acks(count),
+            Self::Shares(load) => load.wait_for_acks(count),
         }
     }
 
@@ -86,6 +94,7 @@ impl Work {
         match self {
             Self::Topics(load) => load.wait_for_groups(),
             Self::Queues(load) => load.wait_for_consumers(),
+            Self::Shares(load) => load.wait_for_members(),
         }
     }
 
@@ -94,6 +103,7 @@ impl Work {
         match self {
             Self::Topics(load) => load.kill_a_client(cluster, moments),
             Self::Queues(load) => load.kill_a_client(cluster, moments),
+            Self::Shares(load) => load.kill_a_member(cluster, moments),
         }
     }
 
@@ -104,6 +114,7 @@ impl Work {
             Self::Topics(load) => load.finish(),
             // Without a confirm a publisher never knows.
             Self::Queues(load) => load.finish().map(|()| 0),
+            Self::Shares(load) => load.finish(),
         }
     }
 
@@ -112,13 +123,14 @@ impl Work {
         match self {
             Self::Topics(load) => load.errors(),
             Self::Queues(load) => load.errors(),
+            Self::Shares(load) => load.errors(),
         }
     }
 
     /// How often publishers were told to wait; `None` where nobody is ever told.
     pub(super) fn blocks(&self) -> Option<u64> {
         match self {
-            Self::Topics(_) => None,
+            Self::Topics(_) | Self::Shares(_) => None,
             Self::Queues(load) => Some(load.blocks()),
         }
     }
@@ -128,6 +140,7 @@ impl Work {
         match self {
             Self::Topics(_) => "transactional clients",
             Self::Queues(_) => "clients",
+            Self::Shares(_) => "acknowledgements of members",
         }
     }
 
@@ -136,6 +149,7 @@ impl Work {
         match self {
             Self::Topics(_) => "groups",
             Self::Queues(_) => "consumers",
+            Self::Shares(_) => "members",
         }
     }
 
@@ -150,6 +164,12 @@ impl Work {
             }),
             Self::Queues(load) => load.judge(cluster).map(|verdict| Judged {
                 acked: verdict.confirmed,
+                is_clean: verdict.is_clean(),
+                words: verdict.to_string(),
+                examples: verdict.examples,
+            }),
+            Self::Shares(load) => load.judge(cluster).map(|verdict| Judged {
+                acked: verdict.acked,
                 is_clean: verdict.is_clean(),
                 words: verdict.to_string(),
                 examples: verdict.examples,

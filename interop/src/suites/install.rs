@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A small machine that is soon there.
-pub(super) const JAVA_OPTIONS: [&str; 5] = [
+pub(crate) const JAVA_OPTIONS: [&str; 5] = [
     "-Xmx256m",
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
@@ -17,7 +17,7 @@ pub(super) const JAVA_OPTIONS: [&str; 5] = [
 ];
 
 /// Class path of Kafka's tools with our own programs beside them, compiled when they have changed.
-pub(super) fn java_class_path() -> Result<String> {
+pub(crate) fn java_class_path() -> Result<String> {
     let jars = place::java_class_path()?;
     compiled("interop/java/src", "java-classes", &jars)
 }

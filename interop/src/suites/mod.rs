@@ -14,3 +14,4 @@ mod tools;
 mod upstream;
 
 pub(crate) use campaign::{Options, run};
+pub(crate) use install::{JAVA_OPTIONS, java_class_path};
