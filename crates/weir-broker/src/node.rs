@@ -187,6 +187,9 @@ impl Node {
     /// Another node was lost, or answers again.
     pub fn peer_changed(&self, node: NodeId, is_up: bool) {
         self.views.health_changed(node, is_up, self.elapsed());
+        if !is_up {
+            self.access().heard(node, None);
+        }
         for handle in &self.handles {
             handle.send(Input::PeerChanged { node, is_up });
         }

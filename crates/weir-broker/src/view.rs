@@ -1,12 +1,7 @@
 //! The cluster as this node sees it: who is there, and who leads what. Leaders tell it all nodes
 //! in their beacons, so that a node also knows the groups that it does not carry.
-//!
-//! A beacon: `u8` version, `u8` how the sender's disk is (1: slow, 2: full, as a sum), `u64` what it applied of group 0,
-//! `u64` what tells this run of it from others, text its address, text
-//! and `u16` host and port of its Kafka door with TLS (an empty host: none), `u32` count and for each group that it leads: `u32` group, `u64` term, `u64` index of the last
-//! change of members, `u64` last index, the members as four lists (`u32` count, `u64` nodes) and `u8`
-//! auto-leave, `u32` count and for each follower `u64` node, `u64` matched, `u8` active, `u8` behind.
 
+mod beacon;
 mod endpoint;
 mod epoch;
 mod transient;
@@ -22,28 +17,22 @@ use std::{
 use bytes::Bytes;
 use weir_log::Millis;
 use weir_model::{GroupId, NodeId, Term};
-use weir_raft::{FollowerView, GroupView, Members};
+use weir_raft::GroupView;
 
+pub(crate) use self::beacon::is_beacon;
+use self::beacon::{Beacon, FULL, SLOW, VERSION, read_beacon, write_view};
 use crate::{
     Node,
     api::Endpoint,
-    encoding::{DecodeError, Reader, Writer},
+    encoding::Writer,
     metadata::{Topology, state::MAX_NODES},
 };
 
-const VERSION: u8 = 4;
-/// Bits of how a disk is.
-const SLOW: u8 = 1;
-const FULL: u8 = 2;
 /// Time after which a lost node is no broker any more, in ms (Kafka's
 /// `broker.session.timeout.ms`).
 const FENCED_AFTER_MS: u64 = 9_000;
 /// Longest time that a node is doubted for, in ms: by then it is lost, or was heard of again.
 const DOUBT_MS: u64 = 1_000;
-const GROUP_MIN_BYTES: usize = 4 + 8 + 8 + 8 + 4 * 4 + 1 + 4;
-const FOLLOWER_BYTES: usize = 8 + 8 + 1 + 1;
-/// Longest beacon that is read, in bytes.
-const MAX_BEACON_BYTES: usize = 64 << 10;
 
 /// A node as this one sees it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -82,18 +71,6 @@ pub(crate) struct Views {
     others: Mutex<Arc<ClusterState>>,
     is_slow: AtomicBool,
     is_full: AtomicBool,
-}
-
-struct Beacon {
-    is_slow: bool,
-    is_full: bool,
-    metadata_applied: u64,
-    boot: u64,
-    /// Where the sender's peer port is reached.
-    address: String,
-    /// Where clients that speak TLS reach it.
-    endpoint: Option<Endpoint>,
-    groups: Vec<(GroupId, GroupView)>,
 }
 
 impl Views {
@@ -373,16 +350,22 @@ impl Node {
             writer.u32(group.0);
             write_view(&mut writer, &self.newest(group, None));
         }
+        self.own_tally().write(&mut writer);
         writer.finish()
     }
 
     /// Another node's beacon.
     pub fn take_beacon(&self, from: NodeId, beacon: &Bytes) {
         match read_beacon(beacon) {
-            Ok(beacon) if from != self.id() => {
+            Ok(mut beacon) if from != self.id() => {
                 self.learn_address(from, &beacon.address);
+                let tally = std::mem::take(&mut beacon.tally);
                 let mut others = self.views.lock();
                 Arc::make_mut(&mut others).merge(from, beacon, self.config.shard_count);
+                // Its connection is gone: what still arrives is old.
+                let is_up = others.nodes.get(&from).is_some_and(|health| health.is_up);
+                drop(others);
+                self.access().heard(from, is_up.then_some(tally));
             }
             Ok(_) => {}
             Err(error) => tracing::warn!(%from, %error, "a beacon that cannot be read"),
@@ -407,93 +390,6 @@ pub(crate) fn in_sync(view: &GroupView) -> Vec<NodeId> {
             || followers.any(|each| each.node == *node && each.is_active && !each.is_behind)
     };
     voters(view).into_iter().filter(is_active).collect()
-}
-
-fn write_view(writer: &mut Writer, view: &GroupView) {
-    writer.u64(view.term.0);
-    writer.u64(view.conf_index);
-    writer.u64(view.last_index);
-    let members = &view.members;
-    for list in [
-        &members.voters,
-        &members.learners,
-        &members.voters_outgoing,
-        &members.learners_next,
-    ] {
-        writer.count(list.len());
-        list.iter().for_each(|node| writer.u64(node.0));
-    }
-    writer.u8(u8::from(members.auto_leave));
-    writer.count(view.followers.len());
-    for follower in &view.followers {
-        writer.u64(follower.node.0);
-        writer.u64(follower.matched);
-        writer.u8(u8::from(follower.is_active));
-        writer.u8(u8::from(follower.is_behind));
-    }
-}
-
-fn read_beacon(bytes: &[u8]) -> Result<Beacon, DecodeError> {
-    let mut reader = Reader::new(bytes);
-    if bytes.len() > MAX_BEACON_BYTES {
-        return Err(reader.invalid("length of the beacon"));
-    }
-    reader.version("beacon version", VERSION)?;
-    let disk = reader.u8()?;
-    if disk & !(SLOW | FULL) != 0 {
-        return Err(reader.invalid("how the disk is"));
-    }
-    let mut beacon = Beacon {
-        is_slow: disk & SLOW != 0,
-        is_full: disk & FULL != 0,
-        metadata_applied: reader.u64()?,
-        boot: reader.u64()?,
-        address: reader.text()?.to_owned(),
-        endpoint: endpoint::read(&mut reader)?,
-        groups: Vec::new(),
-    };
-    for _ in 0..reader.count(GROUP_MIN_BYTES)? {
-        let group = GroupId(reader.u32()?);
-        beacon.groups.push((group, read_view(&mut reader)?));
-    }
-    reader.finish()?;
-    Ok(beacon)
-}
-
-/// Whether the bytes are a beacon.
-pub(crate) fn is_beacon(bytes: &[u8]) -> bool {
-    read_beacon(bytes).is_ok()
-}
-
-fn read_view(reader: &mut Reader<'_>) -> Result<GroupView, DecodeError> {
-    let mut view = GroupView {
-        term: Term(reader.u64()?),
-        leader: None,
-        conf_index: reader.u64()?,
-        last_index: reader.u64()?,
-        members: Members {
-            voters: read_nodes(reader)?,
-            learners: read_nodes(reader)?,
-            voters_outgoing: read_nodes(reader)?,
-            learners_next: read_nodes(reader)?,
-            auto_leave: reader.u8()? != 0,
-        },
-        followers: Vec::new(),
-    };
-    for _ in 0..reader.count(FOLLOWER_BYTES)? {
-        view.followers.push(FollowerView {
-            node: NodeId(reader.u64()?),
-            matched: reader.u64()?,
-            is_active: reader.u8()? != 0,
-            is_behind: reader.u8()? != 0,
-        });
-    }
-    Ok(view)
-}
-
-fn read_nodes(reader: &mut Reader<'_>) -> Result<Vec<NodeId>, DecodeError> {
-    let count = reader.count(8)?;
-    (0..count).map(|_| reader.u64().map(NodeId)).collect()
 }
 
 #[cfg(test)]

@@ -165,7 +165,7 @@ impl fmt::Display for Failure {
 /// The code of what the node refused.
 pub fn of(refused: &Refused) -> ReplyCode {
     match refused {
-        Refused::NoVhost(_) | Refused::Vhost { .. } => ReplyCode::NotAllowed,
+        Refused::NoVhost(_) | Refused::Vhost { .. } | Refused::Limit(_) => ReplyCode::NotAllowed,
         Refused::NoExchange { .. } | Refused::NoQueue { .. } => ReplyCode::NotFound,
         Refused::Locked { .. } => ReplyCode::ResourceLocked,
         Refused::Inequivalent { .. }

@@ -28,6 +28,7 @@ use crate::{
     },
     linger::linger,
     tls::is_hello,
+    work::{Working, waking},
 };
 
 /// Why a connection is over. The session's own reason is asked of the session.
@@ -57,6 +58,7 @@ pub struct Driver<S> {
     mailbox: Arc<Mailbox>,
     arrived: Vec<(Ticket, Outcome)>,
     answered: Arc<Notify>,
+    working: Working,
     claim: Claim,
     buffered: BytesMut,
     read_bytes: usize,
@@ -83,9 +85,9 @@ pub struct Driver<S> {
 
 impl<S: Session> Driver<S> {
     /// A driver for a connection that was just taken.
-    pub fn new(session: S, backend: Arc<dyn Backend>, claim: Claim, limits: Limits) -> Self {
+    pub fn new(mut session: S, backend: Arc<dyn Backend>, claim: Claim, limits: Limits) -> Self {
         let answered = Arc::new(Notify::new());
-        let wake = Arc::clone(&answered);
+        let working = Working::of(&mut session, &answered);
         let now = Instant::now();
         let wall_ms = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -94,9 +96,10 @@ impl<S: Session> Driver<S> {
             session,
             backend,
             limits,
-            mailbox: Mailbox::new(Box::new(move || wake.notify_one())),
+            mailbox: Mailbox::new(waking(&answered)),
             arrived: Vec::new(),
             answered,
+            working,
             claim,
             buffered: BytesMut::new(),
             read_bytes: MIN_READ_BYTES,
@@ -263,7 +266,9 @@ impl<S: Session> Driver<S> {
         if self.session.poll_timeout().is_some_and(|due| due <= now) {
             self.session.handle_timeout(now);
         }
+        self.working.settle(&mut self.session, now);
         self.feed(now);
+        self.working.begin(&mut self.session, &self.answered);
         let mut submitted_count = 0;
         while submitted_count < MAX_REQUESTS_PER_TURN_COUNT
             && let Some((ticket, request)) = self.session.poll_request()

@@ -264,3 +264,12 @@ async fn what_a_client_sent_before_it_left_is_asked() {
     }
     assert!(matches!(wired.ended.await.unwrap(), Ended::Closed));
 }
+
+#[tokio::test]
+async fn work_is_done_beside_the_connection_and_its_failure_is_an_end_too() {
+    let mut wired = plain();
+    for text in ["work", "panic", "work"] {
+        wired.client.write_all(&frame(text)).await.unwrap();
+        assert_eq!(read_frame(&mut wired.client).await, "worked");
+    }
+}

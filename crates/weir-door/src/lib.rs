@@ -14,6 +14,7 @@ pub mod sockets;
 pub mod tls;
 #[cfg(test)]
 mod toy;
+pub mod work;
 
 pub use budget::{Budget, Claim};
 pub use counters::{ConnectionCounters, DoorCounters, DoorFigures};
@@ -23,3 +24,4 @@ pub use session::{Bounds, CloseReason, Connection, Door, Session};
 pub use sockets::Sockets;
 pub use tls::{HandshakeError, TlsPort, TlsSession};
 pub use weir_log::clock::{Entropy, Millis};
+pub use work::{Waker, Work};

@@ -43,6 +43,11 @@ pub const MAX_LINGER: Duration = Duration::from_secs(2);
 pub const MAX_HANDSHAKE: Duration = Duration::from_secs(10);
 /// TLS handshakes under way at all ports. One more ends the oldest.
 pub const MAX_HANDSHAKES_COUNT: usize = 512;
+/// Cores for each computation of sessions, such as checks of passwords, that may be under way: others serve.
+pub const CORES_PER_WORK: usize = 2;
+/// A login that failed is answered after this long, in ms (Kafka's
+/// `connection.failed.authentication.delay.ms`): guessing takes time.
+pub const FAILED_LOGIN_DELAY_MS: u64 = 100;
 /// Time for answers to leave at shutdown.
 pub const MAX_DRAIN: Duration = Duration::from_secs(5);
 

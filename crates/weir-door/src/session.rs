@@ -8,7 +8,7 @@ use weir_broker::{
     api::{Outcome, Request},
 };
 
-use crate::{Millis, TlsSession};
+use crate::{Millis, TlsSession, Waker, Work};
 
 /// The error that a protocol closes a connection for.
 pub type Reason = Box<dyn Error + Send + Sync>;
@@ -69,6 +69,10 @@ pub trait Session: Send {
     /// Finds frames at the start of `buffered`, which was not received yet and follows what was.
     fn bounds(&self, buffered: &[u8]) -> Bounds;
 
+    /// Takes what brings about a look at [`Session::poll_timeout`], from any thread: told once, before anything
+    /// else.
+    fn wake_by(&mut self, _wake: Waker) {}
+
     /// Takes bytes, cut anywhere. Cut at [`Bounds::whole_bytes`] they are not copied.
     fn receive(&mut self, now: Millis, bytes: Bytes);
 
@@ -82,6 +86,15 @@ pub trait Session: Send {
 
     /// Takes the answer to a request. A ticket that is not awaited is ignored.
     fn complete(&mut self, now: Millis, ticket: Ticket, outcome: Outcome);
+
+    /// What takes milliseconds of a core, such as the check of a password: the driver has it done beside the
+    /// tasks of connections. No other is asked for before [`Session::worked`].
+    fn poll_work(&mut self) -> Option<Work> {
+        None
+    }
+
+    /// Tells that the work is done, or that it failed.
+    fn worked(&mut self, _now: Millis) {}
 
     /// Moves chunks to send to the end of `into` until they have `max_bytes` or more. Returns
     /// their bytes; 0: there is nothing to send.

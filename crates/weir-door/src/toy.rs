@@ -10,7 +10,7 @@ use weir_broker::{
     api::{Backend, Broker, Outcome, Request},
 };
 
-use crate::{Bounds, CloseReason, Connection, Door, Millis, Session};
+use crate::{Bounds, CloseReason, Connection, Door, Millis, Session, Work};
 
 /// Requests of one toy session in flight.
 pub(crate) const MAX_TOY_COUNT: usize = 2;
@@ -26,6 +26,8 @@ pub(crate) struct Toy {
     waiting: Vec<(Ticket, usize)>,
     unsent: VecDeque<Bytes>,
     closed: Option<CloseReason>,
+    /// Said by a client that wants something computed.
+    work: Option<Work>,
 }
 
 fn frame_bytes(buffered: &[u8]) -> Option<usize> {
@@ -50,6 +52,14 @@ impl Toy {
             if text == "bye" {
                 self.closed = Some(CloseReason::Done);
                 return;
+            }
+            if text == "work" {
+                self.work = Some(Box::new(|| ()));
+                continue;
+            }
+            if text == "panic" {
+                self.work = Some(Box::new(|| panic!("asked for")));
+                continue;
             }
             self.waiting.push((Ticket(self.next), total));
             self.asked.push_back((Ticket(self.next), text));
@@ -98,6 +108,14 @@ impl Session for Toy {
         self.unsent.push_back(head.freeze());
         self.unsent.push_back(text.into());
         self.advance();
+    }
+
+    fn poll_work(&mut self) -> Option<Work> {
+        self.work.take()
+    }
+
+    fn worked(&mut self, _now: Millis) {
+        self.unsent.push_back(frame("worked").into());
     }
 
     fn poll_transmit(&mut self, into: &mut Vec<Bytes>, max_bytes: usize) -> usize {

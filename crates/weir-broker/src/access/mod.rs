@@ -8,8 +8,10 @@ mod command;
 mod guard;
 mod names;
 mod outcome;
+mod presence;
 mod propose;
 mod record;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -18,5 +20,7 @@ pub use command::AccessCommand;
 pub(crate) use guard::{Guard, What};
 pub use names::TopicNames;
 pub use outcome::AccessOutcome;
+pub use presence::{ChannelSeat, Ear, EnterRefused, Seat, UserGone, VhostPlace};
 pub use propose::AccessRefused;
+pub(crate) use tally::Tally;
 pub use view::AccessView;

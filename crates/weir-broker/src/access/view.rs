@@ -4,17 +4,25 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use weir_access::{Access, Caller, Decision, DecisionCache, Need};
+use weir_model::NodeId;
+
+use super::{
+    presence::{Ear, EnterRefused, Presence, Seat, VhostPlace},
+    tally::Tally,
+};
 
 /// Users and rules as this node knows them. A copy costs a reference count and sees what comes later.
 #[derive(Clone, Debug)]
 pub struct AccessView {
     current: Arc<ArcSwap<Access>>,
+    presence: Arc<Presence>,
 }
 
 impl Default for AccessView {
     fn default() -> Self {
         Self {
             current: Arc::new(ArcSwap::from_pointee(Access::unknown())),
+            presence: Arc::default(),
         }
     }
 }
@@ -25,6 +33,7 @@ impl AccessView {
     pub fn open() -> Self {
         Self {
             current: Arc::default(),
+            presence: Arc::default(),
         }
     }
 
@@ -57,14 +66,44 @@ impl AccessView {
     /// Shows something else from now on: for tests of doors.
     #[doc(hidden)]
     pub fn replace(&self, access: Access) {
-        self.current.store(Arc::new(access));
+        let access = Arc::new(access);
+        self.current.store(Arc::clone(&access));
+        self.presence.review(&access);
+    }
+
+    /// A place for a connection of this user, in this virtual host where it is in one. `ear` hears that the
+    /// user is gone.
+    pub fn enter(
+        &self,
+        user: &str,
+        vhost: Option<VhostPlace<'_>>,
+        ear: Ear,
+    ) -> Result<Seat, EnterRefused> {
+        self.presence.enter(&self.current, user, vhost, ear)
+    }
+
+    /// How many of the limited ones this node has. `is_limited`: whether a virtual host is.
+    pub(crate) fn tally(&self, is_limited: impl Fn(&str) -> bool) -> Tally {
+        self.presence.tally(&self.current.load(), is_limited)
+    }
+
+    /// How many another node has; `None`: it is gone.
+    pub(crate) fn heard(&self, from: NodeId, tally: Option<Tally>) {
+        self.presence.heard(from, tally);
+    }
+
+    #[cfg(test)]
+    pub(super) fn presence(&self) -> &Presence {
+        &self.presence
     }
 
     /// Shows what is new, where anything is. `None`: this node does not know.
     pub(crate) fn show(&self, access: Option<&Access>) {
         let access = access.cloned().unwrap_or_else(Access::unknown);
         if self.generation() != access.generation() {
-            self.current.store(Arc::new(access));
+            let access = Arc::new(access);
+            self.current.store(Arc::clone(&access));
+            self.presence.review(&access);
         }
     }
 }

@@ -142,6 +142,8 @@ pub enum Tiding {
     Cancelled(ConsumerTag),
     /// The session has ended: its node was away, and what it held is others' by now.
     Lost,
+    /// The session's user is gone, in these words: its connection is to end.
+    Expelled(String),
     /// Publishing is to pause, for this reason; `None`: it may go on.
     Blocked(Option<&'static str>),
 }
@@ -390,6 +392,9 @@ pub enum Refused {
         /// The user.
         user: String,
     },
+    /// A limit is reached, or the user is gone.
+    #[error("{0}")]
+    Limit(String),
     /// No such exchange.
     #[error("no exchange '{name}' in vhost '{vhost}'")]
     NoExchange {

@@ -1,4 +1,4 @@
-//! The whole state as bytes, version 5: `u8` version, `u64` next serial, `u64` next node id, `i64`
+//! The whole state as bytes, version 6: `u8` version, `u64` next serial, `u64` next node id, `i64`
 //! next producer id, text cluster id, `u32` nodes by id, `u32` topics by serial, each `u64` serial and the fields
 //! of its creating command, `u32` resources in order, each with `u32` count and two texts for each
 //! setting, `u32` placements by group (`placed`), then what routes (`routing/checkpoint`), then
@@ -19,7 +19,7 @@ use crate::api::admin::ConfigMap;
 use crate::encoding::{DecodeError, Reader, Writer, fingerprint};
 use crate::routing::Routing;
 
-const VERSION: u8 = 5;
+const VERSION: u8 = 6;
 const NODE_MIN_BYTES: usize = 8 + 16 + 4 + 4 + 2 + 1;
 const PLACEMENT_MIN_BYTES: usize = 4 + 4 + 8 + 4;
 const TOPIC_MIN_BYTES: usize = 8 + 4 + 16 + 4 + 2 + 4 + 8;

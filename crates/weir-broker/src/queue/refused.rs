@@ -25,6 +25,7 @@ const PRECONDITION: u8 = 12;
 const NOT_IMPLEMENTED: u8 = 13;
 const FAILED: u8 = 14;
 const VHOST: u8 = 15;
+const LIMIT: u8 = 16;
 
 /// What refusals are about.
 const WHAT: [&str; 2] = ["queue", "exchange"];
@@ -40,6 +41,10 @@ pub(crate) fn write(refused: &Refused, writer: &mut Writer) {
             writer.u8(VHOST);
             writer.text(vhost);
             writer.text(user);
+        }
+        Refused::Limit(text) => {
+            writer.u8(LIMIT);
+            writer.text(text);
         }
         Refused::NoExchange { name, vhost } => {
             writer.u8(NO_EXCHANGE);
@@ -166,6 +171,7 @@ pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Refused, DecodeError> {
             vhost: text(reader)?,
         },
         ACCESS => Refused::Access(text(reader)?),
+        LIMIT => Refused::Limit(text(reader)?),
         VHOST => Refused::Vhost {
             vhost: reader.text()?.to_owned(),
             user: reader.text()?.to_owned(),
@@ -254,6 +260,7 @@ mod tests {
                 user: "u".to_owned(),
             },
             Refused::Access("no".to_owned()),
+            Refused::Limit("no".to_owned()),
             Refused::Exclusive {
                 name: name(),
                 vhost: vhost(),

@@ -38,6 +38,8 @@ pub(super) fn vhosts(node: &Node, after: Option<&str>) -> QueueAdminAnswer {
         name: vhost.name.clone(),
         description: vhost.description.clone(),
         default_queue_type: vhost.default_queue_type.map(|kind| kind.name().to_owned()),
+        max_connections: vhost.limits.max_connections,
+        max_queues: vhost.limits.max_queues,
     });
     QueueAdminAnswer::Vhosts {
         rows: rows.collect(),

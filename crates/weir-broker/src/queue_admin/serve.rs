@@ -25,6 +25,7 @@ use crate::{
         RoutingCommand, RoutingOutcome,
         policy::{ApplyTo, PolicyRecord},
         record::{QueueType, VhostId},
+        vhost_limits::VhostLimits,
     },
 };
 
@@ -228,6 +229,17 @@ impl Node {
                 name,
                 description,
                 default_queue_type: default_queue_type.as_deref().map(queue_type).transpose()?,
+            }),
+            Request::SetVhostLimits {
+                name,
+                max_connections,
+                max_queues,
+            } => Work::Command(RoutingCommand::SetVhostLimits {
+                name,
+                limits: VhostLimits {
+                    max_connections,
+                    max_queues,
+                },
             }),
             Request::DeleteVhost { name } => Work::Command(RoutingCommand::DeleteVhost { name }),
             Request::DeclarePolicy {

@@ -31,6 +31,12 @@ pub enum QueueAdminRequest {
         description: String,
         default_queue_type: Option<String>,
     },
+    /// Sets all its limits; none where it is not named.
+    SetVhostLimits {
+        name: String,
+        max_connections: Option<u32>,
+        max_queues: Option<u32>,
+    },
     /// Takes one away, with all that is in it.
     DeleteVhost { name: String },
     /// Answered by exchanges.
@@ -168,6 +174,10 @@ pub struct VhostRow {
     pub name: String,
     pub description: String,
     pub default_queue_type: Option<String>,
+    #[serde(default)]
+    pub max_connections: Option<u32>,
+    #[serde(default)]
+    pub max_queues: Option<u32>,
 }
 
 /// An exchange.

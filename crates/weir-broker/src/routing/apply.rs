@@ -23,6 +23,7 @@ use super::{
         MAX_ARGUMENTS_BYTES, MAX_BINDINGS, MAX_DESCRIPTION_BYTES, MAX_EXCHANGES,
         MAX_VHOST_NAME_BYTES, MAX_VHOSTS, Routing,
     },
+    vhost_limits::VhostLimits,
 };
 use crate::{
     Applied,
@@ -80,10 +81,14 @@ impl MetadataState {
                     name,
                     description,
                     default_queue_type,
+                    limits: VhostLimits::default(),
                 };
                 self.routing_mut().create_vhost(vhost)
             }
             RoutingCommand::DeleteVhost { name } => Ok(self.delete_vhost(&name)),
+            RoutingCommand::SetVhostLimits { name, limits } => {
+                self.routing_mut().set_vhost_limits(&name, limits)
+            }
             RoutingCommand::PutPolicy { vhost, policy } => {
                 self.routing_mut().put_policy(&vhost, policy)
             }
@@ -104,6 +109,7 @@ impl MetadataState {
             return Ok(RoutingOutcome::QueueDeclared(Arc::clone(queue)));
         }
         check_arguments(&declare.arguments)?;
+        self.routing().check_queue_limit(&vhost, &declare.name)?;
         let over = self.known().by_name(&declare.topic.name).cloned();
         let is_over_topic = over.is_some();
         let topic = match over {
@@ -336,6 +342,7 @@ impl Routing {
         if let Some(known) = self.vhost(&vhost.name) {
             let changed = Arc::new(VhostRecord {
                 id: known.id,
+                limits: known.limits,
                 ..vhost
             });
             self.vhosts.insert(changed.name.clone(), changed);
@@ -346,6 +353,28 @@ impl Routing {
         }
         self.add_vhost(&vhost.name, &vhost.description, vhost.default_queue_type);
         Ok(RoutingOutcome::Done)
+    }
+
+    fn set_vhost_limits(&mut self, name: &str, limits: VhostLimits) -> Decided {
+        let known = VhostRecord::clone(self.vhost_of(name)?);
+        let changed = Arc::new(VhostRecord { limits, ..known });
+        self.vhosts.insert(name.to_owned(), changed);
+        Ok(RoutingOutcome::Done)
+    }
+
+    /// Whether there may be one more queue. Looks at no more than there may be.
+    fn check_queue_limit(&self, vhost: &VhostRecord, name: &ShortString) -> Result<(), Refused> {
+        let Some(limit) = vhost.limits.max_queues else {
+            return Ok(());
+        };
+        let most = usize::try_from(limit).unwrap_or(usize::MAX);
+        if self.queues_of(vhost.id).take(most).count() < most {
+            return Ok(());
+        }
+        Err(Refused::Precondition(format!(
+            "cannot declare queue '{name}': queue limit in vhost '{}' ({limit}) is reached",
+            vhost.name
+        )))
     }
 
     fn put_policy(&mut self, vhost: &str, mut policy: PolicyRecord) -> Decided {

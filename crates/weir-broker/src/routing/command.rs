@@ -10,6 +10,7 @@ use super::{
     fields::{read_flag, read_short, read_table, write_flag, write_short, write_table},
     policy::PolicyRecord,
     record::{ExchangeId, ExchangeRecord, QueueId, QueueType, read_session, write_session},
+    vhost_limits::VhostLimits,
 };
 use crate::{
     api::queues::Destination,
@@ -32,6 +33,7 @@ const DELETE_VHOST: u8 = 10;
 const PUT_POLICY: u8 = 11;
 const DELETE_POLICY: u8 = 12;
 const NOTHING: u8 = 13;
+const SET_VHOST_LIMITS: u8 = 14;
 
 /// A change of what routes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,6 +113,13 @@ pub enum RoutingCommand {
         is_operator: bool,
         /// Its name.
         name: String,
+    },
+    /// Set a virtual host's limits.
+    SetVhostLimits {
+        /// Its name.
+        name: String,
+        /// All of them.
+        limits: VhostLimits,
     },
     /// Change nothing: whoever hears of it knows all that was decided before.
     Nothing,
@@ -230,6 +239,11 @@ impl RoutingCommand {
                 writer.u8(DELETE_VHOST);
                 writer.text(name);
             }
+            Self::SetVhostLimits { name, limits } => {
+                writer.u8(SET_VHOST_LIMITS);
+                writer.text(name);
+                limits.write(writer);
+            }
             Self::PutPolicy { vhost, policy } => {
                 writer.u8(PUT_POLICY);
                 writer.text(vhost);
@@ -297,6 +311,10 @@ impl RoutingCommand {
                 vhost: reader.text()?.to_owned(),
                 is_operator: read_flag(reader)?,
                 name: reader.text()?.to_owned(),
+            },
+            SET_VHOST_LIMITS => Self::SetVhostLimits {
+                name: reader.text()?.to_owned(),
+                limits: VhostLimits::read(reader)?,
             },
             NOTHING => Self::Nothing,
             tag => return Err(reader.unknown_tag("routing command", tag)),

@@ -19,6 +19,7 @@ pub(crate) mod state;
 #[cfg(test)]
 mod tests;
 mod topic_trie;
+pub(crate) mod vhost_limits;
 
 pub(crate) use apply::check_access;
 pub(crate) use command::RoutingCommand;

@@ -13,6 +13,7 @@ use super::{
         read_flag, read_short, read_table, table_bytes, write_flag, write_short, write_table,
     },
     headers::HeaderMatch,
+    vhost_limits::VhostLimits,
 };
 use crate::{
     api::queues::ExchangeKind,
@@ -52,6 +53,8 @@ pub(crate) struct VhostRecord {
     pub description: String,
     /// The type of durable queues that are shared and do not say.
     pub default_queue_type: Option<QueueType>,
+    /// How much of something there may be in it.
+    pub limits: VhostLimits,
 }
 
 /// How a queue behaves towards clients that ask for a type. All are one log with a ledger.
@@ -354,9 +357,9 @@ pub(crate) fn read_session(reader: &mut Reader<'_>) -> Result<SessionKey, Decode
     })
 }
 
-/// `u64` id, text name, text description, `u8` 0 or 1 and the `u8` queue type.
+/// `u64` id, text name, text description, `u8` 0 or 1 and the `u8` queue type, limits.
 impl VhostRecord {
-    pub(crate) const MIN_BYTES: usize = 8 + 4 + 4 + 1;
+    pub(crate) const MIN_BYTES: usize = 8 + 4 + 4 + 1 + VhostLimits::MIN_BYTES;
 
     pub(crate) fn write(&self, writer: &mut Writer) {
         writer.u64(self.id.0);
@@ -366,6 +369,7 @@ impl VhostRecord {
         if let Some(kind) = self.default_queue_type {
             kind.write(writer);
         }
+        self.limits.write(writer);
     }
 
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
@@ -377,6 +381,7 @@ impl VhostRecord {
                 true => Some(QueueType::read(reader)?),
                 false => None,
             },
+            limits: VhostLimits::read(reader)?,
         })
     }
 }

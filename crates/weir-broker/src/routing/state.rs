@@ -116,6 +116,7 @@ impl Routing {
             name: name.to_owned(),
             description: description.to_owned(),
             default_queue_type,
+            limits: super::vhost_limits::VhostLimits::default(),
         });
         self.next_vhost += 1;
         self.vhosts.insert(name.to_owned(), Arc::clone(&vhost));

@@ -1,5 +1,9 @@
-use super::*;
-use crate::encoding::trial;
+use super::{beacon::MAX_BEACON_BYTES, *};
+use crate::{
+    access::Tally,
+    encoding::{Reader, trial},
+};
+use weir_raft::{FollowerView, Members};
 
 const GROUP: GroupId = GroupId(2);
 
@@ -33,6 +37,7 @@ fn beacon(views: Vec<GroupView>) -> Beacon {
         address: String::new(),
         endpoint: None,
         groups: views.into_iter().map(|view| (GROUP, view)).collect(),
+        tally: Tally::default(),
     }
 }
 
@@ -57,6 +62,7 @@ fn a_view_comes_back_and_damage_is_an_error() {
     writer.count(1);
     writer.u32(GROUP.0);
     write_view(&mut writer, &view(5, 6));
+    Tally::default().write(&mut writer);
     let bytes = writer.finish();
     let back = read_beacon(&bytes).unwrap();
     assert!(back.is_slow && !back.is_full && back.metadata_applied == 3 && back.boot == 9);
@@ -173,6 +179,7 @@ fn a_beacon_of_all_groups_with_five_voters_each_is_read() {
         writer.u32(group);
         write_view(&mut writer, &full);
     }
+    Tally::default().write(&mut writer);
     assert!(read_beacon(&writer.finish()).is_ok());
 }
 

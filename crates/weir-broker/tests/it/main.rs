@@ -11,6 +11,7 @@ mod full_disk;
 mod mesh;
 mod nodes;
 mod permissions;
+mod presence;
 mod produce;
 mod queue_admin;
 mod queue_bodies;

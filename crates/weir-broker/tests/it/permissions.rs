@@ -21,7 +21,7 @@ use crate::{
 type Asked = Box<dyn Fn(Arc<QueueSession>) -> QueueRequest>;
 
 /// Changes users or rules at one of the nodes; all know of it then.
-fn change(cluster: &mut Cluster, command: AccessCommand) {
+pub(crate) fn change(cluster: &mut Cluster, command: AccessCommand) {
     let answer: Arc<Mutex<Option<Result<AccessOutcome, AccessRefused>>>> = Arc::default();
     let node: &Arc<Node> = &cluster.nodes[&OTHER];
     let told = Arc::clone(&answer);
@@ -36,13 +36,13 @@ fn change(cluster: &mut Cluster, command: AccessCommand) {
     cluster.rounds(5);
 }
 
-fn create_user(cluster: &mut Cluster) {
+pub(crate) fn create_user(cluster: &mut Cluster) {
     let user = User::new("guest");
     let seed = Seed([1; 32]);
     change(cluster, AccessCommand::CreateUser { user, seed });
 }
 
-fn grant(cluster: &mut Cluster, [configure, write, read]: [&str; 3]) {
+pub(crate) fn grant(cluster: &mut Cluster, [configure, write, read]: [&str; 3]) {
     change(
         cluster,
         AccessCommand::SetPermissions {
@@ -97,7 +97,7 @@ fn bind(session: Arc<QueueSession>, queue: ShortString) -> QueueRequest {
     })
 }
 
-fn consume(session: Arc<QueueSession>, name: ShortString) -> QueueRequest {
+pub(crate) fn consume(session: Arc<QueueSession>, name: ShortString) -> QueueRequest {
     QueueRequest::Consume(Consume {
         session,
         consumer: ConsumerTag(1),

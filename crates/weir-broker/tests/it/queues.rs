@@ -74,6 +74,11 @@ impl Client {
         client
     }
 
+    /// The node that it is connected to.
+    pub(crate) fn node(&self) -> NodeId {
+        self.at
+    }
+
     pub(crate) fn session(&self) -> Arc<QueueSession> {
         Arc::clone(self.session.as_ref().unwrap())
     }
@@ -137,8 +142,9 @@ impl Client {
         panic!("no answer");
     }
 
-    pub(crate) fn declare(&mut self, cluster: &mut Cluster, name: &str) {
-        let declare = DeclareQueue {
+    /// Asks for a durable queue.
+    pub(crate) fn declaration(&self, name: &str) -> QueueRequest {
+        QueueRequest::DeclareQueue(DeclareQueue {
             session: self.session(),
             name: short(name),
             is_passive: false,
@@ -146,8 +152,12 @@ impl Client {
             is_exclusive: false,
             is_auto_delete: false,
             arguments: FieldTable::default(),
-        };
-        let answer = self.ask(cluster, QueueRequest::DeclareQueue(declare));
+        })
+    }
+
+    pub(crate) fn declare(&mut self, cluster: &mut Cluster, name: &str) {
+        let declare = self.declaration(name);
+        let answer = self.ask(cluster, declare);
         assert!(matches!(answer, QueueOutcome::Declared(_)), "{answer:?}");
     }
 

@@ -3,9 +3,12 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use weir_broker::api::queues::{
-    ConsumerTag, Delivered, DeliveryId, Held, Message, QueueOutcome, QueueRequest, QueueSession,
-    Settlement,
+use weir_broker::{
+    access::ChannelSeat,
+    api::queues::{
+        ConsumerTag, Delivered, DeliveryId, Held, Message, QueueOutcome, QueueRequest,
+        QueueSession, Settlement,
+    },
 };
 use weir_door::Millis;
 use weir_model::{ErrorKind, fields::ShortString};
@@ -105,6 +108,8 @@ pub(super) struct Batch {
 pub(super) struct Channel {
     pub(super) number: u16,
     pub(super) incarnation: u64,
+    /// Its place among its user's.
+    _seat: Option<ChannelSeat>,
     assembly: Assembly,
     pending: VecDeque<Incoming>,
     /// A question is being answered; what came after it waits.
@@ -130,10 +135,11 @@ pub(super) struct Channel {
 }
 
 impl Channel {
-    pub(super) fn new(number: u16, incarnation: u64) -> Self {
+    pub(super) fn new(number: u16, incarnation: u64, seat: Option<ChannelSeat>) -> Self {
         Self {
             number,
             incarnation,
+            _seat: seat,
             assembly: Assembly::default(),
             pending: VecDeque::new(),
             is_busy: false,

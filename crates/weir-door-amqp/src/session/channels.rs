@@ -96,7 +96,9 @@ impl AmqpSession {
             );
             return Err(Failure::new(ReplyCode::NotAllowed, text).of(id));
         }
-        let channel = Channel::new(number, self.link.asks.number());
+        let seat = self.link.session()?.open_channel();
+        let seat = seat.map_err(|refused| Failure::refused(&refused).of(id))?;
+        let channel = Channel::new(number, self.link.asks.number(), seat);
         channel.say(&mut self.link, method::ChannelOpenOk::default());
         self.channels.insert(number, Slot::Open(Box::new(channel)));
         Ok(())
@@ -220,16 +222,18 @@ impl AmqpSession {
                     self.link.set_alarm(reason);
                 }
                 Tiding::Blocked(_) => {}
-                Tiding::Lost => return self.lost(),
+                Tiding::Lost => {
+                    return self.end("the node was away from its queues for too long".to_owned());
+                }
+                Tiding::Expelled(why) => return self.end(why),
             }
         }
     }
 
-    /// What the client holds is others' by now: it begins anew.
-    fn lost(&mut self) {
+    /// The session is over, for this reason.
+    fn end(&mut self, text: String) {
         match self.stage {
             Stage::Running | Stage::Leaving | Stage::Stopping => {
-                let text = "the node was away from its queues for too long";
                 self.fail(Failure::new(ReplyCode::ConnectionForced, text));
             }
             Stage::Header
@@ -239,6 +243,7 @@ impl AmqpSession {
             | Stage::Opening
             | Stage::Ending
             | Stage::Closing
+            | Stage::Checking
             | Stage::Silent => {}
         }
     }

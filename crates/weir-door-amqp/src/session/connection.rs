@@ -1,6 +1,6 @@
 //! The session: frames in, requests to the node, answers and deliveries out.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use bytes::Bytes;
 use tracing::debug;
@@ -10,7 +10,7 @@ use weir_broker::{
     api::{Outcome, Request, queues::QueueRequest},
 };
 use weir_door::{
-    Bounds, CloseReason, Connection, Millis, Session,
+    Bounds, CloseReason, Connection, Millis, Session, Work,
     limits::{MAX_IN_FLIGHT_BYTES, MAX_IN_FLIGHT_COUNT, MAX_UNSENT_BYTES},
 };
 use weir_model::fields::ShortString;
@@ -20,7 +20,7 @@ use super::{
     asks::{Asks, Then},
     channel::{Channel, Link},
     channels::Slot,
-    handshake::MAX_HANDSHAKE_MS,
+    handshake::{Check, MAX_HANDSHAKE_MS},
     heartbeat::{Beat, Heartbeat},
     inbox::Inbox,
     outbox::Outbox,
@@ -58,6 +58,8 @@ pub enum AmqpClose {
 pub(super) enum Stage {
     Header,
     Start,
+    /// Nothing: the password is being checked.
+    Checking,
     Tune,
     Open,
     /// Nothing: the node begins the session.
@@ -71,8 +73,17 @@ pub(super) enum Stage {
     Stopping,
     /// `connection.close-ok`
     Closing,
-    /// Nothing: it was refused.
+    /// Nothing: it was refused, and will hear so.
     Silent,
+}
+
+/// Work that nobody has begun.
+pub(super) struct Unstarted(pub(super) Work);
+
+impl fmt::Debug for Unstarted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Unstarted")
+    }
 }
 
 /// One connection of an AMQP client.
@@ -94,6 +105,8 @@ pub struct AmqpSession {
     pub(super) frame_max_bytes: usize,
     pub(super) channel_max: u16,
     pub(super) heartbeat: Heartbeat,
+    pub(super) check: Option<Check>,
+    pub(super) work: Option<Unstarted>,
     /// Why it will be closed.
     pub(super) why: Option<AmqpClose>,
     closed: Option<CloseReason>,
@@ -133,6 +146,8 @@ impl AmqpSession {
             frame_max_bytes: MAX_EARLY_FRAME_BYTES,
             channel_max: 0,
             heartbeat: Heartbeat::off(),
+            check: None,
+            work: None,
             why: None,
             closed: None,
         }
@@ -142,9 +157,12 @@ impl AmqpSession {
         let takes = match self.stage {
             Stage::Header | Stage::Start | Stage::Tune | Stage::Open | Stage::Running => true,
             Stage::Closing => return self.closed.is_none(),
-            Stage::Opening | Stage::Leaving | Stage::Ending | Stage::Stopping | Stage::Silent => {
-                false
-            }
+            Stage::Checking
+            | Stage::Opening
+            | Stage::Leaving
+            | Stage::Ending
+            | Stage::Stopping
+            | Stage::Silent => false,
         };
         let held_bytes = self.link.asks.held_bytes() + self.link.pending_bytes;
         let max_held_bytes = match self.link.alarm.is_blocked() {
@@ -387,6 +405,18 @@ impl Session for AmqpSession {
         self.advance();
     }
 
+    fn poll_work(&mut self) -> Option<Work> {
+        self.work.take().map(|Unstarted(work)| work)
+    }
+
+    fn worked(&mut self, now: Millis) {
+        self.link.now = now;
+        if self.closed.is_none() {
+            self.checked();
+            self.advance();
+        }
+    }
+
     fn poll_transmit(&mut self, into: &mut Vec<Bytes>, max_bytes: usize) -> usize {
         let moved_bytes = self.link.outbox.transmit(into, max_bytes);
         if moved_bytes > 0 {
@@ -420,7 +450,8 @@ impl Session for AmqpSession {
         }
         if self.due.is_some_and(|due| due <= now) {
             match self.stage {
-                Stage::Closing | Stage::Silent => self.close_as_told(),
+                Stage::Closing => self.close_as_told(),
+                Stage::Silent => self.end_refused(),
                 _ => self.close(AmqpClose::Handshake),
             }
         }
@@ -446,7 +477,8 @@ impl Session for AmqpSession {
         if self.closed.is_some() {
             0
         } else {
-            self.link.asks.count()
+            let is_checking = self.stage == Stage::Checking || self.stage == Stage::Silent;
+            self.link.asks.count() + usize::from(is_checking)
         }
     }
 

@@ -1,16 +1,18 @@
 //! From the first byte to an open connection, and the connection's own methods after that.
 
 use bytes::Bytes;
+use weir_access::PendingCheck;
 use weir_broker::api::queues::{OpenSession, QueueOutcome, QueueRequest};
+use weir_door::{CloseReason, limits::FAILED_LOGIN_DELAY_MS};
 use weir_model::fields::ShortString;
 
 use super::{
     asks::Then,
-    connection::{AmqpClose, AmqpSession, Stage},
+    connection::{AmqpClose, AmqpSession, Stage, Unstarted},
     heartbeat::Heartbeat,
     outbox::word,
     properties::{self, Capabilities},
-    sasl,
+    sasl::{self, Claimed},
 };
 use crate::{
     codec::{Frame, FrameKind, MIN_FRAME_MAX_BYTES, Method, PROTOCOL_HEADER, method},
@@ -26,10 +28,17 @@ pub(super) const MAX_FRAME_BYTES: u32 = 128 << 10;
 const HEARTBEAT_S: u16 = 60;
 /// Time for the whole handshake (RabbitMQ's default).
 pub(super) const MAX_HANDSHAKE_MS: u64 = 10_000;
-/// A client that was refused waits this long for the end: guessing takes time.
+/// A client that was refused and is not told so waits this long for the end.
 const REFUSAL_MS: u64 = 500;
 /// AMQP 0-9 as clients of its first edition say it.
 const HEADER_0_9: [u8; 8] = *b"AMQP\x01\x01\x00\x09";
+
+/// A password that is being checked.
+#[derive(Debug)]
+pub(super) struct Check {
+    mechanism: String,
+    pending: PendingCheck,
+}
 
 impl AmqpSession {
     /// Takes the protocol header; what is not served hears what is.
@@ -103,10 +112,33 @@ impl AmqpSession {
             is_private: self.connection.tls.is_some() || self.config.passwords_without_tls,
         };
         let access = self.access.load();
-        let Some(user) = sasl::authenticate(&access, mechanism, &start.response, from) else {
-            self.refuse_login(mechanism);
-            return Ok(());
+        match sasl::authenticate(&access, mechanism, &start.response, from) {
+            Some(Claimed::In(user)) => self.propose_limits(user),
+            Some(Claimed::Checked { user, password }) => {
+                let (pending, work) = PendingCheck::new(access, user, password.0);
+                let mechanism = mechanism.to_owned();
+                self.check = Some(Check { mechanism, pending });
+                self.work = Some(Unstarted(work));
+                self.stage = Stage::Checking;
+            }
+            None => self.refuse_login(mechanism),
+        }
+        Ok(())
+    }
+
+    /// The password is looked at.
+    pub(super) fn checked(&mut self) {
+        let Some(check) = self.check.take().filter(|_| self.stage == Stage::Checking) else {
+            return;
         };
+        let found = check.pending.finish(&self.access.load());
+        match found.ok().and_then(|user| ShortString::new(&user.name)) {
+            Some(user) => self.propose_limits(user),
+            None => self.refuse_login(&check.mechanism),
+        }
+    }
+
+    fn propose_limits(&mut self, user: ShortString) {
         self.link.user = user;
         let tune = method::ConnectionTune {
             channel_max: MAX_CHANNEL,
@@ -115,22 +147,32 @@ impl AmqpSession {
         };
         self.link.outbox.method(0, &tune.into());
         self.stage = Stage::Tune;
-        Ok(())
     }
 
-    /// Who may not come in hears so where it understands it, and waits in any case.
+    /// Who may not come in waits, and then hears so where it understands it.
     fn refuse_login(&mut self, mechanism: &str) {
         let text = format!(
             "Login was refused using authentication mechanism {mechanism}. For details see the broker logfile."
         );
         let failure = Failure::new(ReplyCode::AccessRefused, text);
         tracing::info!(peer = %self.connection.peer, mechanism, "login refused");
-        if self.link.client.authentication_failure_close {
-            self.fail(failure);
-        } else {
-            self.stage = Stage::Silent;
-            self.why = Some(AmqpClose::Failed(failure));
-            self.due = Some(self.link.now.plus(REFUSAL_MS));
+        let wait_ms = match self.link.client.authentication_failure_close {
+            true => FAILED_LOGIN_DELAY_MS,
+            false => REFUSAL_MS,
+        };
+        self.stage = Stage::Silent;
+        self.why = Some(AmqpClose::Failed(failure));
+        self.due = Some(self.link.now.plus(wait_ms));
+    }
+
+    /// It has waited.
+    pub(super) fn end_refused(&mut self) {
+        match self.why.take() {
+            Some(AmqpClose::Failed(failure)) if self.link.client.authentication_failure_close => {
+                self.fail(failure);
+            }
+            Some(why) => self.close(why),
+            None => self.finish(CloseReason::Done),
         }
     }
 

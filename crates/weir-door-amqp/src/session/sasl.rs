@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use bytes::Bytes;
-use weir_access::{Access, check_password};
+use weir_access::Access;
 use weir_model::fields::{FieldTable, FieldValue, Reader, ShortString, Writer};
 
 /// Mechanisms that are offered, the preferred one first.
@@ -29,14 +29,32 @@ pub(super) struct Origin {
     pub is_private: bool,
 }
 
-/// The user, where it may come in: by its password, or as `guest` as long as there has never been a
-/// user.
+/// What follows from what a client says of itself.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Claimed {
+    /// It comes in.
+    In(ShortString),
+    /// It does, where this is its password.
+    Checked { user: String, password: Password },
+}
+
+/// A password, which nothing prints.
+#[derive(PartialEq, Eq)]
+pub(super) struct Password(pub(super) String);
+
+impl std::fmt::Debug for Password {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Password")
+    }
+}
+
+/// Who may come in: users by their passwords, or `guest` as long as there has never been a user.
 pub(super) fn authenticate(
     access: &Access,
     mechanism: &str,
     response: &Bytes,
     from: Origin,
-) -> Option<ShortString> {
+) -> Option<Claimed> {
     let is_here = from.peer.to_canonical().is_loopback();
     if !access.is_open() {
         if !is_here && !from.is_private {
@@ -49,8 +67,10 @@ pub(super) fn authenticate(
         };
         let user = std::str::from_utf8(&given.user).ok()?;
         let password = std::str::from_utf8(&given.password).ok()?;
-        let user = check_password(access, user, password).ok()?;
-        return ShortString::new(&user.name);
+        return Some(Claimed::Checked {
+            user: user.to_owned(),
+            password: Password(password.to_owned()),
+        });
     }
     let may_come = from.is_anywhere || is_here;
     let is_guest = match mechanism {
@@ -59,7 +79,8 @@ pub(super) fn authenticate(
         "ANONYMOUS" => true,
         _ => false,
     };
-    (may_come && is_guest).then(|| ShortString::new(GUEST))?
+    let guest = || Some(Claimed::In(ShortString::new(GUEST)?));
+    (may_come && is_guest).then(guest)?
 }
 
 /// Whether the mechanism is offered.
@@ -178,17 +199,21 @@ mod tests {
             ("PLAIN", &b"\0alice\0secret"[..], Some("alice")),
             ("AMQPLAIN", amqplain, Some("alice")),
             ("PLAIN", b"\0alice\0other", None),
+            ("PLAIN", b"\0nobody\0secret", None),
             ("PLAIN", b"\0guest\0guest", None),
             ("PLAIN", b"\0\xff\0secret", None),
             ("ANONYMOUS", b"", None),
         ] {
             let response = Bytes::copy_from_slice(response);
-            let found = authenticate(&access, mechanism, &response, from);
-            assert_eq!(
-                found.as_ref().map(ShortString::as_str),
-                user,
-                "{response:?}"
-            );
+            let found = match authenticate(&access, mechanism, &response, from) {
+                Some(Claimed::Checked { user, password }) => {
+                    let found = weir_access::check_password(&access, &user, &password.0);
+                    found.ok().map(|user| user.name.to_string())
+                }
+                Some(Claimed::In(user)) => panic!("{user} needs no password"),
+                None => None,
+            };
+            assert_eq!(found.as_deref(), user, "{response:?}");
         }
         let response = Bytes::from_static(b"\0alice\0secret");
         for (is_private, is_let_in) in [(false, false), (true, true)] {

@@ -2,12 +2,15 @@
 
 use bytes::Bytes;
 use weir_broker::api::queues::{QueueOutcome, QueueRequest, Refused};
-use weir_door::{Millis, Session};
-use weir_door_amqp::codec::{Method, PROTOCOL_HEADER, method};
+use weir_door::{Door, Millis, Session, limits::FAILED_LOGIN_DELAY_MS};
+use weir_door_amqp::{
+    AmqpConfig, AmqpDoor, AmqpSession,
+    codec::{Method, PROTOCOL_HEADER, method},
+};
 use weir_model::fields::{FieldTable, FieldValue, examples::short};
 
 use crate::client::{
-    Client, handshake_bytes, method_bytes, session, session_from, start_ok, stored,
+    Client, connection, handshake_bytes, method_bytes, session, session_from, start_ok, stored,
 };
 
 #[test]
@@ -60,7 +63,11 @@ fn other_protocols_hear_which_one_is_spoken() {
 fn a_refused_login_is_told_to_those_who_understand_it_and_ends_late() {
     let mut client = Client::new(session_from([192, 0, 2, 1]));
     client.raw(&PROTOCOL_HEADER);
+    client.sent();
     client.send(0, start_ok(b"\0guest\0guest"));
+    assert!(client.said().is_empty() && !client.session.wants_read());
+    let due = client.now.plus(FAILED_LOGIN_DELAY_MS);
+    client.session.handle_timeout(due);
     let Some((0, Method::ConnectionClose(close), _)) = client.said().pop() else {
         panic!("no close");
     };
@@ -88,6 +95,61 @@ fn a_refused_login_is_told_to_those_who_understand_it_and_ends_late() {
     assert!(due > client.now);
     client.session.handle_timeout(due);
     assert!(client.reason().contains("Login was refused"));
+}
+
+fn with_tim() -> AmqpSession {
+    let salt = [1; weir_access::SALT_BYTES];
+    let hash = weir_access::Hash::Sha256;
+    let verifier = weir_access::Verifier::of_password(hash, "secret", &salt, 4_096);
+    let mut user = weir_access::User::new("tim");
+    user.put_verifier(verifier.unwrap());
+    let mut access = weir_access::Access::default();
+    access
+        .create_user(user, weir_access::Seed::default())
+        .unwrap();
+    let view = weir_broker::access::AccessView::open();
+    view.replace(access);
+    let door = AmqpDoor::new(AmqpConfig::default()).of(view);
+    door.open(connection([127, 0, 0, 1]))
+}
+
+#[test]
+fn a_password_is_work_for_others_and_nothing_is_read_meanwhile() {
+    for (password, is_right) in [(&b"\0tim\0secret"[..], true), (b"\0tim\0other", false)] {
+        let mut client = Client::new(with_tim());
+        client.raw(&PROTOCOL_HEADER);
+        client.sent();
+        client.send(0, start_ok(password));
+        assert!(client.said().is_empty() && !client.session.wants_read());
+        assert_eq!(client.session.in_flight_count(), 1);
+        let work = client.session.poll_work().unwrap();
+        assert!(client.session.poll_work().is_none());
+        work();
+        client.session.worked(client.now);
+        let said = client.said().pop();
+        let is_in = matches!(said, Some((0, Method::ConnectionTune(_), _)));
+        assert_eq!((is_in, client.session.wants_read()), (is_right, is_right));
+        let due = client.now.plus(FAILED_LOGIN_DELAY_MS);
+        client.session.handle_timeout(due);
+        let said = client.said().pop();
+        let is_refused = matches!(said, Some((0, Method::ConnectionClose(_), _)));
+        assert_eq!(is_refused, !is_right);
+    }
+}
+
+#[test]
+fn a_check_of_a_password_that_was_never_done_lets_nobody_in() {
+    let mut client = Client::new(with_tim());
+    client.raw(&PROTOCOL_HEADER);
+    client.sent();
+    client.send(0, start_ok(b"\0tim\0secret"));
+    drop(client.session.poll_work());
+    client.session.worked(client.now);
+    assert!(client.said().is_empty());
+    client
+        .session
+        .handle_timeout(client.now.plus(FAILED_LOGIN_DELAY_MS));
+    assert!(matches!(client.one(), Method::ConnectionClose(_)));
 }
 
 #[test]

@@ -16,20 +16,20 @@ use weir_broker::{
     api::{Outcome, Request},
 };
 use weir_door::{
-    Bounds, CloseReason, Connection, Millis, Session,
+    Bounds, CloseReason, Connection, Millis, Session, Waker, Work,
     limits::{MAX_IN_FLIGHT_BYTES, MAX_IN_FLIGHT_COUNT, MAX_UNSENT_BYTES},
 };
 
 use super::{
     answer_budget::Share,
     fetch_cache::Fetches,
-    login::{Login, LoginError, Reply},
+    login::{Login, Reply},
     queue::Queue,
 };
 use crate::{
     KafkaConfig,
     codec::{
-        frame::{FrameError, frame_bytes},
+        frame::frame_bytes,
         header::{self, Head, HeaderError, Incoming},
         inbox::Inbox,
         versions::{Api, SERVED},
@@ -46,36 +46,10 @@ use crate::{
     },
 };
 
-pub use super::shared::Shared;
+pub use super::{close::KafkaClose, shared::Shared};
 
 /// Memory that one array element of a request stands for, decoded and mapped, in bytes.
 const ELEMENT_BYTES: usize = 256;
-
-/// Why a Kafka connection is closed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum KafkaClose {
-    /// No frame.
-    #[error(transparent)]
-    Frame(#[from] FrameError),
-    /// No request that is served.
-    #[error(transparent)]
-    Header(#[from] HeaderError),
-    /// A malformed body, or an answer that cannot be given.
-    #[error(transparent)]
-    Map(#[from] MapError),
-    /// A request without an answer failed: the connection's end tells the client.
-    #[error("a request with acks=0 failed with code {code}")]
-    Unacknowledged {
-        /// The code it would have been told.
-        code: i16,
-    },
-    /// No login, or none that was needed.
-    #[error(transparent)]
-    Login(#[from] LoginError),
-    /// Other nodes know more.
-    #[error("this node hears of less than half of the nodes")]
-    CutOff,
-}
 
 /// Topics as the node knows them.
 struct TopicsOf(Arc<dyn TopicNames>);
@@ -165,6 +139,7 @@ impl KafkaSession {
     fn has_room(&self) -> bool {
         self.closed.is_none()
             && !self.refused
+            && !self.login.is_busy()
             && self.queue.count() < MAX_IN_FLIGHT_COUNT
             && self.queue.held_bytes() < MAX_IN_FLIGHT_BYTES
             && self.unsent_bytes < MAX_UNSENT_BYTES
@@ -190,7 +165,7 @@ impl KafkaSession {
         if self.login.takes_token() {
             self.allowed.clear();
             let reply = self.login.token(self.client.now, frame);
-            return self.reply(reply, frame_bytes);
+            return self.logged_in(reply, frame_bytes);
         }
         let incoming = match header::decode(frame) {
             Ok(incoming) => incoming,
@@ -282,7 +257,12 @@ impl KafkaSession {
 
     fn login(&mut self, incoming: Incoming, frame_bytes: usize) {
         self.allowed.clear();
-        match self.login.request(self.client.now, incoming) {
+        let reply = self.login.request(self.client.now, incoming);
+        self.logged_in(reply, frame_bytes);
+    }
+
+    fn logged_in(&mut self, reply: Result<Reply, MapError>, frame_bytes: usize) {
+        match reply {
             Ok(reply) => self.reply(reply, frame_bytes),
             Err(error) => self.refuse(error.into()),
         }
@@ -380,6 +360,10 @@ impl Session for KafkaSession {
         }
     }
 
+    fn wake_by(&mut self, wake: Waker) {
+        self.login.wake_by(wake);
+    }
+
     fn receive(&mut self, now: Millis, bytes: Bytes) {
         self.client.now = now;
         if self.refused || self.closed.is_some() {
@@ -431,6 +415,20 @@ impl Session for KafkaSession {
         self.count_answers();
     }
 
+    fn poll_work(&mut self) -> Option<Work> {
+        self.login.poll_work()
+    }
+
+    fn worked(&mut self, now: Millis) {
+        self.client.now = now;
+        self.allowed.clear();
+        if !self.refused {
+            let reply = self.login.worked(now);
+            self.logged_in(reply, 0);
+            self.advance();
+        }
+    }
+
     fn poll_transmit(&mut self, into: &mut Vec<Bytes>, max_bytes: usize) -> usize {
         let mut moved_bytes = 0;
         while moved_bytes < max_bytes
@@ -458,7 +456,12 @@ impl Session for KafkaSession {
 
     fn handle_timeout(&mut self, now: Millis) {
         self.client.now = now;
-        if let Err(error) = self.login.handle_timeout(now) {
+        if let Some(gone) = self.login.gone() {
+            self.close(gone.into());
+        } else if let Some(reply) = self.login.take_late(now) {
+            self.reply(reply, 0);
+            self.advance();
+        } else if let Err(error) = self.login.handle_timeout(now) {
             self.refuse(error.into());
             self.advance();
         }
@@ -472,7 +475,7 @@ impl Session for KafkaSession {
         if self.closed.is_some() {
             0
         } else {
-            self.queue.count()
+            self.queue.count() + usize::from(self.login.is_busy())
         }
     }
 

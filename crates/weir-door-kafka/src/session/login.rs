@@ -1,7 +1,11 @@
 //! Who is at the other end: what a connection may send before its login, the login (KIP-43, KIP-152), and
 //! the next one (KIP-368).
 
-use std::{fmt, net::IpAddr, sync::Arc};
+use std::{
+    fmt,
+    net::IpAddr,
+    sync::{Arc, OnceLock},
+};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::{
@@ -11,9 +15,9 @@ use kafka_protocol::{
     },
     protocol::StrBytes,
 };
-use weir_access::{AuthError, Principal};
-use weir_broker::access::AccessView;
-use weir_door::{Connection, Entropy, Millis};
+use weir_access::{AuthError, PendingCheck, Principal, User};
+use weir_broker::access::{AccessView, Ear, EnterRefused, Seat, UserGone};
+use weir_door::{Connection, Entropy, Millis, Waker, Work, limits::FAILED_LOGIN_DELAY_MS};
 
 use super::sasl::{Attempt, Mechanism, Progress};
 use crate::{
@@ -59,6 +63,12 @@ pub enum LoginError {
         /// What was wrong.
         error: AuthError,
     },
+    /// It may not come in now.
+    #[error(transparent)]
+    Refused(#[from] EnterRefused),
+    /// It was somebody who is no more.
+    #[error(transparent)]
+    Gone(UserGone),
     /// It would be somebody else from now on.
     #[error("another user or mechanism than before")]
     Changed,
@@ -73,6 +83,28 @@ pub struct Reply {
     pub end: Option<LoginError>,
 }
 
+impl Reply {
+    const NOTHING: Self = Self {
+        frame: None,
+        end: None,
+    };
+}
+
+/// How a token came, and is answered.
+#[derive(Clone, Copy, Debug)]
+enum Form {
+    Request(Head),
+    /// Without a header.
+    Token,
+}
+
+/// A password that is being checked.
+struct Check {
+    form: Form,
+    mechanism: Mechanism,
+    pending: PendingCheck,
+}
+
 /// A connection's login.
 pub struct Login {
     access: AccessView,
@@ -82,8 +114,17 @@ pub struct Login {
     is_private: bool,
     lifetime_ms: u64,
     principal: Principal,
+    /// Its place among its user's connections.
+    seat: Option<Seat>,
+    /// Set when the user is gone.
+    gone: Arc<OnceLock<UserGone>>,
+    wake: Option<Waker>,
     mechanism: Option<Mechanism>,
     attempt: Option<Attempt>,
+    check: Option<Check>,
+    work: Option<Work>,
+    /// What a client whose login failed hears, and when.
+    late: Option<(Millis, Reply)>,
     /// Tokens come without a header, as they did before Kafka 1.0.
     is_raw: bool,
     /// When the login has to be done.
@@ -114,8 +155,14 @@ impl Login {
             is_private: connection.tls.is_some() || host.is_loopback(),
             lifetime_ms,
             principal: Principal::Anonymous,
+            seat: None,
+            gone: Arc::default(),
+            wake: None,
             mechanism: None,
             attempt: None,
+            check: None,
+            work: None,
+            late: None,
             is_raw: false,
             due: None,
             expires: None,
@@ -161,7 +208,10 @@ impl Login {
 
     /// When [`Self::handle_timeout`] is due. At once where it is not known since when it waits.
     pub fn poll_timeout(&self) -> Option<Millis> {
-        self.is_required().then(|| self.due.unwrap_or(Millis(0)))
+        let due = self.is_required().then(|| self.due.unwrap_or(Millis(0)));
+        let late = self.late.as_ref().map(|(due, _)| *due);
+        let gone = self.gone.get().map(|_| Millis(0));
+        [due, late, gone].into_iter().flatten().min()
     }
 
     /// Whether the time for the login is over.
@@ -176,6 +226,16 @@ impl Login {
         }
     }
 
+    /// What has a session's timeouts looked at, where its user is gone.
+    pub fn wake_by(&mut self, wake: Waker) {
+        self.wake = Some(wake);
+    }
+
+    /// Why its connection ends at once.
+    pub fn gone(&self) -> Option<LoginError> {
+        self.gone.get().cloned().map(LoginError::Gone)
+    }
+
     /// Whether this request is served now.
     pub fn admit(&self, now: Millis, api: Api) -> Result<(), LoginError> {
         match api {
@@ -188,7 +248,7 @@ impl Login {
         }
     }
 
-    /// Answers a request of the login.
+    /// Answers a request of the login, or will: see [`Self::is_busy`].
     pub fn request(&mut self, now: Millis, incoming: Incoming) -> Result<Reply, MapError> {
         let Incoming { head, body, .. } = incoming;
         if head.api == Api::SaslHandshake {
@@ -250,71 +310,156 @@ impl Login {
             response.error_message = Some(StrBytes::from_static_str(words));
             return reply(head.frame(&response)?, end);
         };
-        let mechanism = attempt.mechanism();
-        match self.step(now, attempt, token) {
-            Ok(answer) => {
-                response.auth_bytes = answer;
-                if self.attempt.is_none() {
-                    let lifetime_ms = i64::try_from(self.lifetime_ms).unwrap_or(i64::MAX);
-                    response.session_lifetime_ms = lifetime_ms;
-                }
-                reply(head.frame(&response)?, None)
-            }
-            Err(error) => {
-                response.error_code = wire_code::SASL_AUTHENTICATION_FAILED;
-                response.error_message = Some(StrBytes::from_string(mechanism.refusal()));
-                reply(head.frame(&response)?, Some(error))
-            }
-        }
+        let form = Form::Request(*head);
+        self.take(now, form, attempt, token)
     }
 
-    /// Answers a token that came without a header. A failure has no words then.
-    pub fn token(&mut self, now: Millis, token: &[u8]) -> Reply {
-        let Some(attempt) = self.attempt.take() else {
-            return Reply {
+    /// Takes a token that came without a header. A failure has no words then.
+    pub fn token(&mut self, now: Millis, token: &[u8]) -> Result<Reply, MapError> {
+        match self.attempt.take() {
+            Some(attempt) => self.take(now, Form::Token, attempt, token),
+            None => Ok(Reply {
                 frame: None,
                 end: Some(LoginError::State),
-            };
-        };
-        match self.step(now, attempt, token) {
-            Ok(answer) => {
-                let mut frame = BytesMut::with_capacity(4 + answer.len());
-                frame.put_u32(u32::try_from(answer.len()).unwrap_or(0));
-                frame.put_slice(&answer);
-                Reply {
-                    frame: Some(frame.freeze()),
-                    end: None,
-                }
-            }
-            Err(error) => Reply {
-                frame: None,
-                end: Some(error),
-            },
+            }),
         }
     }
 
-    fn step(&mut self, now: Millis, attempt: Attempt, token: &[u8]) -> Result<Bytes, LoginError> {
+    fn take(
+        &mut self,
+        now: Millis,
+        form: Form,
+        attempt: Attempt,
+        token: &[u8],
+    ) -> Result<Reply, MapError> {
         let mechanism = attempt.mechanism();
         let (high, low) = (self.entropy.next_u64(), self.entropy.next_u64());
         let nonce = format!("{high:016x}{low:016x}");
         let access = self.access.load();
-        let progress = attempt.token(&access, &nonce, token);
-        match progress.map_err(|error| LoginError::Failed { mechanism, error })? {
-            Progress::Next(attempt, answer) => {
+        let answer = match attempt.token(&access, &nonce, token) {
+            Ok(Progress::Next(attempt, answer)) => {
                 self.attempt = Some(attempt);
                 Ok(answer)
             }
-            Progress::Done(user, answer) => {
-                let principal = Principal::User(Arc::clone(&user.name));
-                if self.principal != Principal::Anonymous && self.principal != principal {
-                    return Err(LoginError::Changed);
-                }
-                self.principal = principal;
-                self.mechanism = Some(mechanism);
-                self.expires = (self.lifetime_ms > 0).then(|| now.plus(self.lifetime_ms));
-                Ok(answer)
+            Ok(Progress::Done(user, answer)) => {
+                let entered = self.enter(now, mechanism, &user);
+                entered.map(|()| answer)
             }
+            Ok(Progress::Later(pending, work)) => {
+                self.check = Some(Check {
+                    form,
+                    mechanism,
+                    pending,
+                });
+                self.work = Some(work);
+                return Ok(Reply::NOTHING);
+            }
+            Err(error) => Err(LoginError::Failed { mechanism, error }),
+        };
+        self.answer(now, (form, mechanism), answer)
+    }
+
+    /// What is to be computed before the client is answered.
+    pub fn poll_work(&mut self) -> Option<Work> {
+        self.work.take()
+    }
+
+    /// That is done.
+    pub fn worked(&mut self, now: Millis) -> Result<Reply, MapError> {
+        let Some(check) = self.check.take() else {
+            return Ok(Reply::NOTHING);
+        };
+        let Check {
+            form,
+            mechanism,
+            pending,
+        } = check;
+        let answer = match pending.finish(&self.access.load()) {
+            Ok(user) => self.enter(now, mechanism, &user).map(|()| Bytes::new()),
+            Err(error) => Err(LoginError::Failed { mechanism, error }),
+        };
+        self.answer(now, (form, mechanism), answer)
+    }
+
+    fn enter(
+        &mut self,
+        now: Millis,
+        mechanism: Mechanism,
+        user: &Arc<User>,
+    ) -> Result<(), LoginError> {
+        let principal = Principal::User(Arc::clone(&user.name));
+        if self.principal != Principal::Anonymous && self.principal != principal {
+            return Err(LoginError::Changed);
         }
+        if self.seat.is_none() {
+            let (gone, wake) = (Arc::clone(&self.gone), self.wake.clone());
+            let ear: Ear = Arc::new(move |why: &UserGone| {
+                let _ = gone.set(why.clone());
+                wake.iter().for_each(|wake| wake());
+            });
+            self.seat = Some(self.access.enter(&user.name, None, ear)?);
+        }
+        self.principal = principal;
+        self.mechanism = Some(mechanism);
+        self.expires = (self.lifetime_ms > 0).then(|| now.plus(self.lifetime_ms));
+        Ok(())
+    }
+
+    /// What goes back for a token: at once, or later where it failed.
+    fn answer(
+        &mut self,
+        now: Millis,
+        (form, mechanism): (Form, Mechanism),
+        answer: Result<Bytes, LoginError>,
+    ) -> Result<Reply, MapError> {
+        let (answer, end) = match answer {
+            Ok(answer) => (Ok(answer), None),
+            Err(error @ LoginError::Refused(_)) => (Err(error.to_string()), Some(error)),
+            Err(error) => (Err(mechanism.refusal()), Some(error)),
+        };
+        let frame = match (form, answer) {
+            (Form::Token, Ok(answer)) => {
+                let mut frame = BytesMut::with_capacity(4 + answer.len());
+                frame.put_u32(u32::try_from(answer.len()).unwrap_or(0));
+                frame.put_slice(&answer);
+                Some(frame.freeze())
+            }
+            (Form::Token, Err(_)) => None,
+            (Form::Request(head), answer) => {
+                let mut response = SaslAuthenticateResponse::default();
+                match answer {
+                    Ok(answer) => {
+                        response.auth_bytes = answer;
+                        if self.attempt.is_none() {
+                            let lifetime_ms = i64::try_from(self.lifetime_ms).unwrap_or(i64::MAX);
+                            response.session_lifetime_ms = lifetime_ms;
+                        }
+                    }
+                    Err(words) => {
+                        response.error_code = wire_code::SASL_AUTHENTICATION_FAILED;
+                        response.error_message = Some(StrBytes::from_string(words));
+                    }
+                }
+                Some(head.frame(&response)?)
+            }
+        };
+        let reply = Reply { frame, end };
+        if reply.end.is_some() {
+            self.late = Some((now.plus(FAILED_LOGIN_DELAY_MS), reply));
+            return Ok(Reply::NOTHING);
+        }
+        Ok(reply)
+    }
+
+    /// The answer to a login that failed, once the client has waited for it.
+    pub fn take_late(&mut self, now: Millis) -> Option<Reply> {
+        let (_, reply) = self.late.take_if(|(due, _)| *due <= now)?;
+        Some(reply)
+    }
+
+    /// The client waits for an answer to what it said of itself: nothing more is heard meanwhile.
+    pub fn is_busy(&self) -> bool {
+        self.check.is_some() || self.late.is_some()
     }
 }
 

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use weir_access::{
-    Access, AuthError, Hash, PlainMessage, User, check_password,
+    Access, AuthError, Hash, PendingCheck, PlainMessage, User,
     scram::{Exchange, LoggedIn},
 };
+use weir_door::Work;
 
 /// How a client logs in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,12 +61,13 @@ pub enum Attempt {
 }
 
 /// What a token led to.
-#[derive(Debug)]
 pub enum Progress {
     /// This is the answer, and the client is to go on.
     Next(Attempt, Bytes),
     /// This is the answer, and the client is this user.
     Done(Arc<User>, Bytes),
+    /// The work finds who the client is, if anybody; the answer says nothing then.
+    Later(PendingCheck, Work),
 }
 
 impl Attempt {
@@ -78,7 +80,12 @@ impl Attempt {
     }
 
     /// Takes the client's next token. `nonce`: never the same twice.
-    pub fn token(self, access: &Access, nonce: &str, token: &[u8]) -> Result<Progress, AuthError> {
+    pub fn token(
+        self,
+        access: &Arc<Access>,
+        nonce: &str,
+        token: &[u8],
+    ) -> Result<Progress, AuthError> {
         match self {
             Self::Begun(Mechanism::Scram(hash)) => {
                 let (exchange, answer) = Exchange::begin(access, hash, nonce, token)?;
@@ -87,8 +94,9 @@ impl Attempt {
             }
             Self::Begun(Mechanism::Plain) => {
                 let said = PlainMessage::parse(token)?;
-                let user = check_password(access, said.user, said.password)?;
-                Ok(Progress::Done(user, Bytes::new()))
+                let (user, password) = (said.user.to_owned(), said.password.to_owned());
+                let (pending, work) = PendingCheck::new(Arc::clone(access), user, password);
+                Ok(Progress::Later(pending, work))
             }
             Self::Heard(_, exchange) => {
                 let LoggedIn { user, answer } = exchange.finish(access, token)?;

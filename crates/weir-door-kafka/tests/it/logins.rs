@@ -13,7 +13,7 @@ use kafka_protocol::{
 };
 use weir_access::{Access, Hash, MIN_ITERATIONS, SALT_BYTES, Seed, User, Verifier};
 use weir_broker::access::AccessView;
-use weir_door::{Millis, Session};
+use weir_door::{Millis, Session, limits::FAILED_LOGIN_DELAY_MS};
 use weir_door_kafka::{
     KafkaConfig, KafkaSession,
     codec::{
@@ -98,9 +98,22 @@ pub(crate) fn token(
         .unwrap();
     let line = line(Api::SaslAuthenticate);
     session.receive(now, framed(line, version, 2, &body));
+    work(session, now);
     match decoded(line, version, sent(session)).1 {
         ResponseKind::SaslAuthenticate(response) => response,
         other => panic!("{other:?}"),
+    }
+}
+
+/// Does what the session wants computed, and lets pass the time that a login that failed takes.
+fn work(session: &mut KafkaSession, now: Millis) {
+    if let Some(work) = session.poll_work() {
+        assert!(!session.wants_read() && session.in_flight_count() == 1);
+        work();
+        session.worked(now);
+    }
+    if !session.wants_read() && session.close_reason().is_none() {
+        session.handle_timeout(now.plus(FAILED_LOGIN_DELAY_MS));
     }
 }
 
@@ -196,6 +209,66 @@ fn a_right_password_logs_in_and_a_wrong_one_ends_the_connection() {
     }
 }
 
+#[test]
+fn a_login_that_fails_is_answered_late_and_nothing_is_read_meanwhile() {
+    let mut session = session_with(view());
+    session.handle_timeout(NOW);
+    handshake(&mut session, NOW, 1, "PLAIN");
+    let mut body = BytesMut::new();
+    SaslAuthenticateRequest::default()
+        .with_auth_bytes(Bytes::from_static(b"\0root\0wrong"))
+        .encode(&mut body, 2)
+        .unwrap();
+    session.receive(NOW, framed(line(Api::SaslAuthenticate), 2, 2, &body));
+    // Refused by whoever did nothing, too.
+    drop(session.poll_work().unwrap());
+    session.worked(NOW);
+    let due = NOW.plus(FAILED_LOGIN_DELAY_MS);
+    assert_eq!(session.poll_timeout(), Some(due));
+    session.handle_timeout(NOW.plus(FAILED_LOGIN_DELAY_MS - 1));
+    assert!(sent(&mut session).is_empty() && !session.wants_read());
+    session.handle_timeout(due);
+    assert!(!sent(&mut session).is_empty());
+    assert!(reason(&session).contains("wrong name or password"));
+}
+
+#[test]
+fn a_connection_ends_when_its_user_is_gone_and_one_too_many_is_refused() {
+    let view = AccessView::open();
+    let mut access = with_users();
+    let limits = weir_access::UserLimits {
+        max_connections: Some(1),
+        max_channels: None,
+    };
+    access.set_limits("tim", limits).unwrap();
+    view.replace(access.clone());
+    let open = || session_with(view.clone());
+    let mut session = open();
+    let woken = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let wakes = std::sync::Arc::clone(&woken);
+    session.wake_by(std::sync::Arc::new(move || {
+        wakes.store(true, std::sync::atomic::Ordering::Relaxed);
+    }));
+    assert_eq!(log_in(&mut session, NOW, "tim").error_code, 0);
+    let mut second = open();
+    let response = log_in(&mut second, NOW, "tim");
+    assert_eq!(response.error_code, 58);
+    let words = response.error_message.unwrap();
+    assert!(
+        words.contains("user connection limit (1) is reached"),
+        "{words}"
+    );
+    assert!(second.close_reason().is_some());
+
+    access.delete_user("tim").unwrap();
+    view.replace(access);
+    assert!(woken.load(std::sync::atomic::Ordering::Relaxed));
+    let due = session.poll_timeout().unwrap();
+    assert!(due <= NOW);
+    session.handle_timeout(NOW);
+    assert!(reason(&session).contains("user 'tim' was deleted"));
+}
+
 /// The client's side of SCRAM: its first message, and the final one to the server's first.
 fn scram(hash: Hash, password: &str, first: &str) -> String {
     let mut parts = first.split(',');
@@ -265,12 +338,15 @@ fn tokens_come_without_a_header_after_the_first_version_of_the_handshake() {
     session.receive(NOW, raw.freeze());
     assert_eq!(&sent(&mut session)[..], b"");
     session.receive(NOW, rest.freeze());
+    assert!(session.poll_request().is_none());
+    work(&mut session, NOW);
     assert_eq!(&sent(&mut session)[..], &[0; 4]);
     assert!(session.poll_request().is_some());
 
     let mut session = session_with(view());
     handshake(&mut session, NOW, 0, "PLAIN");
     session.receive(NOW, Bytes::from_static(b"\0\0\0\x04\0a\0b"));
+    work(&mut session, NOW);
     assert_eq!(&sent(&mut session)[..], b"");
     assert!(reason(&session).contains("PLAIN"));
 }

@@ -33,6 +33,18 @@ enum Verb {
         #[arg(long, value_name = "TYPE")]
         default_queue_type: Option<String>,
     },
+    /// Set how much of something there may be in a virtual host.
+    SetLimits {
+        /// Its name.
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// Most connections. Without it: no limit.
+        #[arg(long, value_name = "COUNT")]
+        max_connections: Option<u32>,
+        /// Most queues. Without it: no limit.
+        #[arg(long, value_name = "COUNT")]
+        max_queues: Option<u32>,
+    },
     /// Delete a virtual host, with all that is in it.
     Delete {
         /// Its name.
@@ -58,6 +70,18 @@ pub(crate) fn run(arguments: &VhostArguments) -> anyhow::Result<()> {
             };
             queueing.change(&request, &format!("vhost {name}: declared"))
         }
+        Verb::SetLimits {
+            name,
+            max_connections,
+            max_queues,
+        } => {
+            let request = QueueAdminRequest::SetVhostLimits {
+                name: name.clone(),
+                max_connections: *max_connections,
+                max_queues: *max_queues,
+            };
+            queueing.change(&request, &format!("vhost {name}: limits set"))
+        }
         Verb::Delete { name } => {
             let done = format!("vhost {name}: deleted");
             let name = name.clone();
@@ -77,13 +101,27 @@ fn list(queueing: &QueueingArguments) -> anyhow::Result<()> {
         },
         |row| row.name.clone(),
     )?;
-    let mut table = Table::new(&["VHOST", "DEFAULT QUEUE TYPE", "DESCRIPTION"]);
+    let mut table = Table::new(&["VHOST", "DEFAULT QUEUE TYPE", "LIMITS", "DESCRIPTION"]);
     for row in &rows {
         table.row(vec![
             row.name.clone(),
             or_dash(row.default_queue_type.as_deref()),
+            or_dash(limits_of(row).as_deref()),
             row.description.clone(),
         ]);
     }
     queueing.tell(&rows, &table.render())
+}
+
+fn limits_of(row: &VhostRow) -> Option<String> {
+    let limits = [
+        ("max-connections", row.max_connections),
+        ("max-queues", row.max_queues),
+    ];
+    let set = limits.iter().filter_map(|(name, limit)| {
+        let limit = limit.as_ref()?;
+        Some(format!("{name}={limit}"))
+    });
+    let set: Vec<_> = set.collect();
+    (!set.is_empty()).then(|| set.join(","))
 }

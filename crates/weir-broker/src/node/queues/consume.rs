@@ -222,7 +222,7 @@ impl Node {
     }
 
     /// Ends a consumer; `then` is called after the last message of it.
-    fn end_consumer(
+    pub(super) fn end_consumer(
         self: &Arc<Self>,
         session: &Arc<QueueSession>,
         (tag, held): (ConsumerTag, Held),

@@ -33,6 +33,8 @@ pub(crate) struct QueueKeeper {
     revision: Option<u64>,
     /// When to look whether a queue has expired; `None`: somebody is looking.
     looks: BTreeMap<QueueId, Option<Millis>>,
+    /// The users and rules by which consumers were last looked at.
+    reviewed: u64,
     /// A mutex: taken once for each look, and each turn.
     found: Found,
 }
@@ -44,6 +46,10 @@ impl QueueKeeper {
         node.begin_run();
         let alarm = node.is_short_of_disk().then_some(LOW_ON_DISK);
         node.sessions.set_alarm(alarm);
+        let rules = node.access().generation();
+        if std::mem::replace(&mut self.reviewed, rules) != rules && node.access().is_known() {
+            node.review_consumers();
+        }
         self.look_for_lost_nodes(node, now);
         self.compare_settings(node);
         self.look_for_expired(node, now);

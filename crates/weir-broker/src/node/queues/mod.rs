@@ -20,6 +20,7 @@ mod permitted;
 mod publish;
 mod replies;
 mod request;
+mod revoke;
 mod serve;
 mod session;
 mod sessions;

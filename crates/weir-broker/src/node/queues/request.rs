@@ -10,12 +10,12 @@ use weir_model::ErrorKind;
 use super::{QueueSession, consume::refuse, replies::is_reply_address, wire::Sessions};
 use crate::{
     Node,
-    access::Guard,
+    access::{Ear, EnterRefused, Guard, Seat, UserGone, VhostPlace},
     api::{
         Outcome,
-        queues::{OpenSession, QueueOutcome, QueueRequest, Refused},
+        queues::{OpenSession, QueueOutcome, QueueRequest, Refused, Tiding},
     },
-    mailbox::Reply,
+    mailbox::{Reply, Sink},
     queue::{CloseIf, SessionKey},
 };
 
@@ -103,18 +103,44 @@ impl Node {
             // Not a refusal of the user's, of whom nothing is known: the client may try again.
             return refuse(reply, Refused::Failed(ErrorKind::CoordinatorLoading));
         }
-        if self.topology.load().routing().vhost(&open.vhost).is_none() {
+        let vhost = self.topology.load().routing().vhost(&open.vhost).cloned();
+        let Some(vhost) = vhost else {
             return refuse(reply, Refused::NoVhost(open.vhost));
-        }
+        };
         let guard = Guard::new(self.access().clone(), &open.user);
         if let Err(refused) = guard.enter(&open.vhost) {
             return refuse(reply, refused);
         }
+        let seat = match self.seat(&open, vhost.limits.max_connections, reply.sink()) {
+            Ok(seat) => seat,
+            Err(refused) => return refuse(reply, Refused::Limit(refused.to_string())),
+        };
         let key = self.sessions.next_key();
-        let session = QueueSession::new(self, key, open, reply.sink());
+        let session = QueueSession::new(self, key, open, (reply.sink(), seat));
         self.sessions.insert(&session);
         reply.send(Outcome::Queue(QueueOutcome::Opened(Arc::clone(&session))));
         self.sessions.tell_alarm(&session);
+    }
+
+    /// The session's place among its user's and its virtual host's. None for the cluster itself.
+    fn seat(
+        &self,
+        open: &OpenSession,
+        max_connections: Option<u32>,
+        sink: Sink,
+    ) -> Result<Option<Seat>, EnterRefused> {
+        if open.user.is_empty() {
+            return Ok(None);
+        }
+        let place = VhostPlace {
+            name: &open.vhost,
+            max_connections,
+        };
+        let ear: Ear = Arc::new(move |gone: &UserGone| {
+            let told = vec![Tiding::Expelled(gone.to_string())];
+            sink.tell(Outcome::Queue(QueueOutcome::Told(told)));
+        });
+        self.access().enter(&open.user, Some(place), ear).map(Some)
     }
 
     /// Ends a session before its last reference is gone.

@@ -14,7 +14,7 @@ use weir_model::{NodeId, fields::ShortString};
 use super::{held::Held, lines::Lines, order::Order, stream::Streams, told::Told};
 use crate::{
     Node,
-    access::{AccessView, Guard, What},
+    access::{AccessView, ChannelSeat, Guard, Seat, What},
     api::queues::{ConsumerTag, OpenSession, REPLY_QUEUE, Refused},
     mailbox::Sink,
     queue::{ConsumerKey, SessionKey},
@@ -34,6 +34,8 @@ pub struct QueueSession {
     pub(super) order: Arc<Order>,
     pub(super) held: Held,
     pub(super) streams: Streams,
+    /// `None`: the cluster's own, which counts for nobody.
+    seat: Option<Seat>,
     next_request: AtomicU64,
 }
 
@@ -62,7 +64,7 @@ impl QueueSession {
         node: &Arc<Node>,
         key: SessionKey,
         open: OpenSession,
-        sink: Sink,
+        (sink, seat): (Sink, Option<Seat>),
     ) -> Arc<Self> {
         let guard = Guard::new(node.access().clone(), &open.user);
         let node = Arc::downgrade(node);
@@ -77,6 +79,7 @@ impl QueueSession {
             order: Arc::default(),
             held: Held::default(),
             streams: Streams::default(),
+            seat,
             next_request: AtomicU64::new(1),
         })
     }
@@ -100,8 +103,15 @@ impl QueueSession {
             order: Arc::default(),
             held: Held::default(),
             streams: Streams::default(),
+            seat: None,
             next_request: AtomicU64::new(1),
         })
+    }
+
+    /// A place for one more channel, as long as its user may have one. `None`: it counts for nobody.
+    pub fn open_channel(&self) -> Result<Option<ChannelSeat>, Refused> {
+        let place = self.seat.as_ref().map(Seat::open_channel).transpose();
+        place.map_err(|refused| Refused::Limit(refused.to_string()))
     }
 
     /// A number that the session never uses twice.

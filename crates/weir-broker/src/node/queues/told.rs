@@ -151,7 +151,7 @@ impl Told {
                     state.told_bytes -= delivered.record.len() as u64;
                     ids.push(delivered.id);
                 }
-                Tiding::Cancelled(_) | Tiding::Blocked(_) | Tiding::Lost => {}
+                Tiding::Cancelled(_) | Tiding::Blocked(_) | Tiding::Lost | Tiding::Expelled(_) => {}
             }
         }
         ids
@@ -341,7 +341,7 @@ impl State {
 fn sent(tiding: &Tiding) -> Option<(DeliveryId, Settlement)> {
     match tiding {
         Tiding::Delivered(_, delivered) => Some((delivered.id, Settlement::Ack)),
-        Tiding::Cancelled(_) | Tiding::Blocked(_) | Tiding::Lost => None,
+        Tiding::Cancelled(_) | Tiding::Blocked(_) | Tiding::Lost | Tiding::Expelled(_) => None,
     }
 }
 

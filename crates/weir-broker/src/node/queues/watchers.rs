@@ -43,8 +43,13 @@ impl Watchers {
         self.part(queue).remove(&queue).unwrap_or_default()
     }
 
+    /// Who takes from it.
+    pub(super) fn of(&self, queue: QueueId) -> BTreeSet<ConsumerKey> {
+        self.part(queue).get(&queue).cloned().unwrap_or_default()
+    }
+
     /// All queues that somebody takes from.
-    fn queues(&self) -> Vec<QueueId> {
+    pub(super) fn queues(&self) -> Vec<QueueId> {
         let parts = (0..PARTS_COUNT).map(|at| self.lock(at));
         parts
             .flat_map(|part| part.keys().copied().collect::<Vec<_>>())

@@ -50,6 +50,10 @@ impl Cluster<'_> {
                     self.counts.add("queue_sessions_lost", 1);
                     self.session_over(session, Over::Lost);
                 }
+                Tiding::Expelled(why) => {
+                    let detail = format!("session {session}: {why}, and there are no users");
+                    return Err(broken(oracle_name::LOST, detail));
+                }
                 Tiding::Blocked(why) => {
                     let client = self.queues.sessions[session].client;
                     self.queues.clients[client].is_blocked = why.is_some();
