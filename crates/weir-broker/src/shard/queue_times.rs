@@ -1,7 +1,9 @@
 //! What a queue's leader looks after as time passes: messages whose time has come, or is over.
 //!
 //! What expires is found by reading the first ready message of each level and waiting for its
-//! time: nothing is remembered of those behind it.
+//! time: nothing is remembered of those behind it. A message whose time has not begun by the wall
+//! clock was stored while a clock was ahead: it has its time from when it was first seen here, or
+//! it would keep those behind it waiting until the wall clock is there.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +19,6 @@ use weir_raft::{Context, Moment};
 
 use super::{Shard, ShardCommand, fetched::NotFound};
 use crate::{
-    api::queues::Delivered,
     outcome::AppliedOutcome,
     queue::{Assignment, Queue, QueueCommand, Removed, unassigned},
     seeded::LostTimers,
@@ -43,6 +44,8 @@ pub(super) struct QueueTimes {
     looks: BTreeMap<PartitionId, Look>,
     /// Nothing is done before, by the clock that never jumps.
     not_before: Millis,
+    /// The wall clock's time when it was looked at last.
+    last: Millis,
     pub(super) lost: LostTimers,
 }
 
@@ -52,6 +55,22 @@ struct Look {
     /// The messages that were first at the last look.
     first: Vec<(u8, u64)>,
     at: Option<Millis>,
+    seen: Option<Seen>,
+}
+
+/// All messages below an offset were there at a moment.
+#[derive(Clone, Copy)]
+struct Seen {
+    below: u64,
+    /// By the clock that never jumps.
+    at: Millis,
+}
+
+impl Seen {
+    /// How much of its time a message has left, in ms, that was there then.
+    fn left_ms(self, ttl_ms: u64, elapsed: Millis) -> u64 {
+        ttl_ms.saturating_sub(elapsed.since(self.at))
+    }
 }
 
 /// What became of a look.
@@ -107,6 +126,10 @@ impl Shard {
 
     /// Does what is due.
     pub(super) fn pass_queue_time(&mut self, context: &mut ShardContext<'_>) {
+        let last = std::mem::replace(&mut self.pump.times.last, context.now);
+        if context.now < last {
+            self.look_anew(context);
+        }
         if self.pump.times.not_before > context.elapsed {
             return;
         }
@@ -122,6 +145,16 @@ impl Shard {
             self.look_if_due(id, context);
             self.look_after(id, context);
         }
+    }
+
+    /// The wall clock was set back: looks were put off until times that it may not reach for days.
+    fn look_anew(&mut self, context: &ShardContext<'_>) {
+        let looks = &mut self.pump.times.looks;
+        looks.values_mut().for_each(|look| {
+            look.at = look.at.map(|at| at.min(context.now));
+        });
+        let ids: Vec<PartitionId> = looks.keys().copied().collect();
+        ids.into_iter().for_each(|id| self.look_after(id, context));
     }
 
     fn wake_if_due(&self, id: PartitionId, context: &mut ShardContext<'_>) {
@@ -164,6 +197,12 @@ impl Shard {
             return Looked::At(Some(context.now.plus(RETRY_MS)));
         }
         let ready = queue.ready(MAX_EXPIRED_COUNT);
+        let below = ready.iter().map(|(_, offset)| offset + 1).max();
+        let seen_now = Seen {
+            below: below.unwrap_or(0),
+            at: context.elapsed,
+        };
+        let mut seen = self.pump.times.looks.get(&id).and_then(|look| look.seen);
         let (mut expired, mut void) = (Vec::new(), Vec::new());
         let (mut next, mut cold) = (None::<Millis>, None);
         let mut waiting_level = None;
@@ -172,13 +211,24 @@ impl Shard {
                 continue;
             }
             match self.fetch_record(id, &unassigned(offset)) {
-                Ok((message, _)) => match self.expires_at(id, &message) {
-                    Some(at) if at <= context.now => expired.push((offset, None)),
-                    at => {
-                        waiting_level = Some(level);
-                        next = next.into_iter().chain(at).min();
+                Ok((message, _)) => {
+                    let life = self.life(id, &message.record, message.timestamp_ms);
+                    let at = life.map(|(begin, ttl_ms)| match begin > context.now {
+                        false => begin.plus(ttl_ms),
+                        true => {
+                            let known = seen.filter(|seen| offset < seen.below);
+                            let since = *seen.insert(known.unwrap_or(seen_now));
+                            context.now.plus(since.left_ms(ttl_ms, context.elapsed))
+                        }
+                    });
+                    match at {
+                        Some(at) if at <= context.now => expired.push((offset, None)),
+                        at => {
+                            waiting_level = Some(level);
+                            next = next.into_iter().chain(at).min();
+                        }
                     }
-                },
+                }
                 Err(NotFound::Expired) => expired.push((offset, None)),
                 Err(NotFound::Void) => void.push((offset, None)),
                 Err(NotFound::Cold(read)) => {
@@ -186,6 +236,9 @@ impl Shard {
                     cold.get_or_insert(read);
                 }
             }
+        }
+        if let Some(look) = self.pump.times.looks.get_mut(&id) {
+            look.seen = seen;
         }
         let found_any = !expired.is_empty() || !void.is_empty();
         for (why, messages) in [(Removed::Expired, expired), (Removed::Void, void)] {
@@ -200,11 +253,6 @@ impl Shard {
             None if found_any => Looked::At(Some(context.now.plus(RETRY_MS))),
             None => Looked::At(next),
         }
-    }
-
-    fn expires_at(&self, id: PartitionId, message: &Delivered) -> Option<Millis> {
-        let (begin, ttl_ms) = self.life(id, &message.record, message.timestamp_ms)?;
-        Some(begin.plus(ttl_ms))
     }
 
     /// From when on a message lives, and how long: as its queue or it says, whichever is shorter.

@@ -18,21 +18,31 @@ use weir_model::NodeId;
 
 /// Time since the start, in ms.
 #[derive(Default)]
-pub(crate) struct HandClock(AtomicU64);
+pub(crate) struct HandClock {
+    passed_ms: AtomicU64,
+    /// How far the wall clock is ahead of that.
+    ahead_ms: AtomicU64,
+}
 
 impl HandClock {
     pub(crate) fn pass(&self, ms: u64) {
-        self.0.fetch_add(ms, Ordering::Relaxed);
+        self.passed_ms.fetch_add(ms, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_ahead(&self, ms: u64) {
+        self.ahead_ms.store(ms, Ordering::Relaxed);
     }
 }
 
 impl Clock for HandClock {
     fn now(&self) -> Millis {
-        Millis(1_700_000_000_000).plus(self.0.load(Ordering::Relaxed))
+        let ahead_ms = self.ahead_ms.load(Ordering::Relaxed);
+        let passed_ms = self.passed_ms.load(Ordering::Relaxed);
+        Millis(1_700_000_000_000).plus(passed_ms).plus(ahead_ms)
     }
 
     fn monotonic_ns(&self) -> u64 {
-        self.0.load(Ordering::Relaxed) * 1_000_000
+        self.passed_ms.load(Ordering::Relaxed) * 1_000_000
     }
 }
 

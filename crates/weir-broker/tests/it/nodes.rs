@@ -223,6 +223,11 @@ impl Cluster {
         is_busy
     }
 
+    /// All wall clocks are ahead of the time by so much.
+    pub(crate) fn set_clocks_ahead(&self, ms: u64) {
+        self.clock.set_ahead(ms);
+    }
+
     pub(crate) fn rounds(&mut self, count: u32) {
         (0..count).for_each(|_| self.round());
     }

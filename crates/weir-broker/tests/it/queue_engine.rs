@@ -155,6 +155,28 @@ fn what_is_not_taken_in_time_expires_and_is_never_delivered() {
 }
 
 #[test]
+fn what_was_stored_while_the_clock_was_ahead_expires_in_its_time_and_keeps_nobody_waiting() {
+    let mut cluster = nodes(1);
+    let mut client = Client::open(&mut cluster, FOUNDER);
+    declare_both(&mut client, &mut cluster, &[("x-message-ttl", number(400))]);
+    cluster.set_clocks_ahead(3_600_000);
+    let early = ["one", "two"].map(|body| message("q", body));
+    publish(&mut client, &mut cluster, early.to_vec());
+    cluster.rounds(1);
+    cluster.set_clocks_ahead(0);
+    publish(&mut client, &mut cluster, vec![message("q", "later")]);
+    client.consume(&mut cluster, 2, "dead", false);
+    cluster.rounds(SECOND_ROUNDS / 4);
+    assert!(all(&mut client, &mut cluster).is_empty());
+    cluster.rounds(2 * SECOND_ROUNDS);
+    let dead = all(&mut client, &mut cluster);
+    assert_eq!(
+        deaths(&dead),
+        pairs(&[("one", "expired"), ("two", "expired"), ("later", "expired")])
+    );
+}
+
+#[test]
 fn what_is_too_much_goes_to_the_dead_letter_queue_the_oldest_first() {
     let mut cluster = nodes(1);
     let mut client = Client::open(&mut cluster, FOUNDER);
