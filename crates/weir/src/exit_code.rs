@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use weir_broker::{NodeFailed, OpenError};
+use weir_broker::{IdentityError, NodeFailed, OpenError};
 
 use crate::{client::ClientError, data_dir::DataDirError};
 
@@ -48,6 +48,9 @@ pub(crate) fn of(error: &anyhow::Error) -> ExitCode {
             | OpenError::Leftover(_) => STORAGE.into(),
         };
     }
+    if error.is::<IdentityError>() {
+        return STORAGE.into();
+    }
     if let Some(DataDirError::Io { .. } | DataDirError::Damaged { .. }) =
         error.downcast_ref::<DataDirError>()
     {
@@ -67,4 +70,16 @@ pub(crate) fn of(error: &anyhow::Error) -> ExitCode {
         return USAGE.into();
     }
     REFUSED.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_identity_is_damage_to_the_storage() {
+        let error = anyhow::Error::from(IdentityError::Corrupt("its checksum is wrong".to_owned()));
+        let (code, storage) = (of(&error), ExitCode::from(STORAGE));
+        assert_eq!(format!("{code:?}"), format!("{storage:?}"));
+    }
 }
