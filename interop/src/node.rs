@@ -1,5 +1,6 @@
 //! The node under test: started, killed, started again on the same port and directory.
 
+use crate::memory_group::MemoryGroup;
 use crate::stop;
 use anyhow::{Context, Result, bail};
 use std::fs::{File, OpenOptions};
@@ -25,6 +26,7 @@ pub(crate) struct Node {
     data: PathBuf,
     log: PathBuf,
     options: Vec<String>,
+    memory: Option<MemoryGroup>,
     address: Option<SocketAddr>,
     amqp: String,
     process: Option<Child>,
@@ -44,11 +46,23 @@ impl Node {
         log: &Path,
         options: &[String],
     ) -> Result<Self> {
+        Self::start_within(binary, data, log, options, None)
+    }
+
+    /// The same, with its memory counted and limited by a group.
+    pub(crate) fn start_within(
+        binary: &Path,
+        data: &Path,
+        log: &Path,
+        options: &[String],
+        memory: Option<MemoryGroup>,
+    ) -> Result<Self> {
         let mut node = Self {
             binary: binary.to_owned(),
             data: data.to_owned(),
             log: log.to_owned(),
             options: options.to_vec(),
+            memory,
             address: None,
             amqp: free_address()?,
             process: None,
@@ -70,9 +84,25 @@ impl Node {
         &self.amqp
     }
 
+    /// Where it serves other nodes, as it has said last.
+    pub(crate) fn peer(&self) -> Result<String> {
+        let log = std::fs::read_to_string(&self.log)?;
+        let mut lines = log.lines().rev().map(str::split_whitespace);
+        let said = lines.find_map(|mut words| {
+            let is_peer = words.next() == Some("cluster");
+            words.next().filter(|_| is_peer).map(str::to_owned)
+        });
+        said.with_context(|| format!("{} names a port for nodes", self.log.display()))
+    }
+
     /// The process, while it runs.
     pub(crate) fn pid(&self) -> Option<u32> {
         self.process.as_ref().map(Child::id)
+    }
+
+    /// What counts its memory, where something does.
+    pub(crate) fn memory(&self) -> Option<&MemoryGroup> {
+        self.memory.as_ref()
     }
 
     /// An error where it ended by itself, or a part of it panicked.
@@ -137,12 +167,17 @@ impl Node {
         let kafka = self
             .address
             .map_or_else(|| "127.0.0.1:0".to_owned(), |at| at.to_string());
-        let mut process = Command::new(&self.binary)
+        let mut command = Command::new(&self.binary);
+        command
             .args(["serve", "--kafka", &kafka, "--amqp", &self.amqp])
             .args(["--cluster", "127.0.0.1:0"])
             .arg("--data-dir")
             .arg(&self.data)
-            .args(&self.options)
+            .args(&self.options);
+        if let Some(memory) = &self.memory {
+            command = memory.enter(&command);
+        }
+        let mut process = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)

@@ -10,7 +10,7 @@ struct Need {
     packages: &'static [&'static str],
 }
 
-const NEEDS: [Need; 12] = [
+const NEEDS: [Need; 13] = [
     Need {
         program: "cc",
         packages: &["build-essential"],
@@ -38,6 +38,10 @@ const NEEDS: [Need; 12] = [
     Need {
         program: "strace",
         packages: &["strace"],
+    },
+    Need {
+        program: "faketime",
+        packages: &["faketime"],
     },
     Need {
         program: "javac",

@@ -4,7 +4,7 @@ use super::fault::{Fault, Wounds};
 use super::network::Network;
 use super::nodes::{Cluster, Ground, ServeOptions};
 use super::plan::{Clients, Faults, Options};
-use super::work::{Judged, Work};
+use super::work::{Clocks, Judged, Work};
 use crate::image::{self, FileSystem};
 use crate::moments::Moments;
 use crate::place::{self, RunDirectory};
@@ -20,6 +20,8 @@ const MAX_JITTER_MS: u64 = 200;
 /// Up to this long after the first fault of a pair the second comes.
 const MAX_PAIR_GAP_MS: u64 = 600;
 const CYCLES_PER_PROGRESS_LINE: u32 = 20;
+/// Takes any time of a record, however far ahead of the broker's clock it lies.
+const ANY_TIME: &str = "message.timestamp.after.max.ms=9223372036854775807";
 /// From so many cycles on each fault gets a cluster of its own.
 const LONG_RUN_CYCLES: u32 = 10;
 
@@ -31,6 +33,22 @@ struct Totals {
     dirty: Vec<String>,
     cycles: u32,
     acked: u64,
+}
+
+impl Totals {
+    fn tell(&self, took: Duration) {
+        println!(
+            "cluster: {} faults, {} cycles in {:.0} s, {} acked, {} faults with findings",
+            self.faults,
+            self.cycles,
+            took.as_secs_f64(),
+            self.acked,
+            self.dirty.len()
+        );
+        for dirty in &self.dirty {
+            println!("    {dirty}");
+        }
+    }
 }
 
 /// Runs the campaign; false when something was found or a cluster did not come back.
@@ -65,6 +83,10 @@ pub(crate) fn run(options: &Options, weir: &Path) -> Result<bool> {
             directory: directory.path(),
         };
         totals.faults += u32::from(part == 0);
+        if let Some(obstacle) = faults.obstacle() {
+            println!("skipped: {faults}: {obstacle}");
+            continue;
+        }
         match trial.run(&mut cluster, &mut moments) {
             Ok(judged) => {
                 totals.cycles += cycles;
@@ -88,17 +110,7 @@ pub(crate) fn run(options: &Options, weir: &Path) -> Result<bool> {
     if totals.dirty.is_empty() && !options.keep {
         directory.clean();
     }
-    println!(
-        "cluster: {} faults, {} cycles in {:.0} s, {} acked, {} faults with findings",
-        totals.faults,
-        totals.cycles,
-        started.elapsed().as_secs_f64(),
-        totals.acked,
-        totals.dirty.len()
-    );
-    for dirty in &totals.dirty {
-        println!("    {dirty}");
-    }
+    totals.tell(started.elapsed());
     Ok(totals.dirty.is_empty())
 }
 
@@ -122,6 +134,11 @@ impl Trial<'_> {
     /// Of the directories and the topic.
     fn name(&self) -> String {
         let faults = self.faults.to_string().replace('+', "-");
+        let faults = match self.clients {
+            Clients::Queues => format!("{faults}-queues"),
+            Clients::Shares => format!("{faults}-shares"),
+            Clients::Plain | Clients::Transactions | Clients::Verifiable => faults,
+        };
         match self.part {
             0 => faults,
             part => format!("{faults}-{}", part + 1),
@@ -130,25 +147,34 @@ impl Trial<'_> {
 
     fn run(&self, cluster: &mut Option<Cluster>, moments: &mut Moments) -> Result<Judged> {
         let started = Instant::now();
+        if cluster
+            .as_ref()
+            .is_some_and(|it| it.apart() != self.faults.needs())
+        {
+            *cluster = None;
+        }
         let cluster = match cluster {
             Some(cluster) => cluster,
             None => {
                 let nodes = self.directory.join(format!("nodes-{}", self.name()));
                 std::fs::create_dir_all(&nodes)?;
                 let ground = Ground::Apart(self.file_system);
-                let made = Cluster::start(
-                    self.weir,
-                    &nodes,
-                    ground,
-                    self.nodes,
-                    ServeOptions::default(),
-                )
-                .with_context(|| nodes.display().to_string())?;
+                let options = ServeOptions {
+                    apart: self.faults.needs(),
+                    ..ServeOptions::default()
+                };
+                let made = Cluster::start(self.weir, &nodes, ground, self.nodes, options)
+                    .with_context(|| nodes.display().to_string())?;
                 cluster.insert(made)
             }
         };
         let topic = format!("fault-{}", self.name());
         let shape = self.faults.shape(self.clients);
+        if self.faults.set_clocks_off() && self.clients != Clients::Queues {
+            for topic in [topic.clone(), format!("{topic}-copies")] {
+                cluster.create_topic_with(&topic, shape.partitions, &[ANY_TIME])?;
+            }
+        }
         let mut work = Work::start(cluster, &topic, (self.clients, shape), self.directory)?;
         let judged = self.strike_all(cluster, &mut work, moments);
         if judged.is_err() {
@@ -170,6 +196,18 @@ impl Trial<'_> {
         for example in &judged.examples {
             println!("    {example}");
         }
+        if !cluster.flips.is_empty() {
+            println!("{}: {}", self.faults, cluster.flips);
+        }
+        println!(
+            "row {}, {}: {} rounds, {} acknowledged, {} lost, {} served wrong",
+            self.faults,
+            self.clients.door(),
+            self.cycles,
+            judged.acked,
+            judged.lost,
+            judged.wrong,
+        );
         if judged.is_clean && !self.keep {
             std::fs::remove_dir_all(work.directory())?;
         }
@@ -199,7 +237,25 @@ impl Trial<'_> {
         Fault::CutAll.strike(cluster, 0, moments, &mut wounds)?;
         wounds.heal(cluster)?;
         cluster.wait_until_whole()?;
-        work.judge(cluster)
+        if self.faults.0.contains(&Fault::BitFlip) {
+            self.read_without_each(cluster, work)?;
+        }
+        let clocks = match self.faults.set_clocks_off() {
+            true => Clocks::Wrong,
+            false => Clocks::Right,
+        };
+        work.judge(cluster, clocks)
+    }
+
+    /// Each node is down once while everything is read, so that others lead, with what they have.
+    fn read_without_each(&self, cluster: &mut Cluster, work: &Work) -> Result<()> {
+        for index in 0..self.nodes {
+            cluster.members[index].kill()?;
+            work.read_all(cluster, &format!("final-without-{}", index + 1))?;
+            cluster.restart(index)?;
+            cluster.wait_until_whole()?;
+        }
+        Ok(())
     }
 
     fn strike(&self, cluster: &mut Cluster, work: &mut Work, moments: &mut Moments) -> Result<()> {

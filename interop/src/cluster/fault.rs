@@ -1,12 +1,15 @@
 //! The faults: how each is struck and how it is healed.
 
-use super::member::Member;
+use super::bit_flip::Flip;
+use super::member::{Member, Started};
 use super::network::{Drop, Network};
-use super::nodes::Cluster;
+use super::nodes::{Apart, Cluster};
 use super::strace::Strace;
+use super::wall_clock::{self, WallClock};
+use crate::memory_group::MemoryGroup;
 use crate::moments::Moments;
 use crate::stop;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 use std::time::Duration;
 
@@ -23,6 +26,12 @@ const PAUSE_MS: (u64, u64) = (1_000, 10_000);
 /// Long enough for the files made in advance to be used up.
 const FULL_MS: (u64, u64) = (3_000, 6_000);
 const LONG_MS: (u64, u64) = (1_000, 3_000);
+/// By how much wall clocks are set wrong, in seconds: an hour or a day, forwards or back.
+const OFF_S: [i64; 4] = [3_600, -3_600, 86_400, -86_400];
+/// What a node may use of memory, files in the page cache counted in.
+const MEMORY_LIMIT_BYTES: u64 = 256 << 20;
+/// What a node ends with when its storage is damaged.
+const STORAGE_STATUS: i32 = 3;
 
 /// What can happen to a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -55,6 +64,13 @@ pub(crate) enum Fault {
     SlowDisk,
     /// Writes and syncs of one node fail with EIO.
     DiskError,
+    /// The wall clock of one node, every third time those of all, jumps by an hour or a day,
+    /// forwards or back, and later to what it should be.
+    ClockJump,
+    /// Every node may use 256 MiB of memory.
+    MemoryLimit,
+    /// One bit of a file of one node is turned while it is down.
+    BitFlip,
 }
 
 /// Something that has to be healed.
@@ -66,6 +82,9 @@ pub(super) enum Wound {
     Full(Vec<usize>),
     Slow(Strace),
     Failing(usize, Strace),
+    Jumped(Vec<usize>),
+    Confined(Vec<usize>),
+    Flipped(usize, Flip),
 }
 
 /// A struck cluster: who was hit, and how.
@@ -86,15 +105,38 @@ impl Fault {
             | Self::Partition
             | Self::OneWay
             | Self::Bridge
-            | Self::DiskError => true,
+            | Self::DiskError
+            | Self::BitFlip => true,
             Self::KillAll
             | Self::Restart
             | Self::Pause
             | Self::CutMajority
             | Self::CutAll
             | Self::DiskFull
-            | Self::SlowDisk => false,
+            | Self::SlowDisk
+            | Self::ClockJump
+            | Self::MemoryLimit => false,
         }
+    }
+
+    /// What each node has to have for itself.
+    pub(super) fn needs(self) -> Apart {
+        Apart {
+            clock: self == Self::ClockJump,
+            memory: self == Self::MemoryLimit,
+        }
+    }
+
+    /// Why it cannot be struck here, if so.
+    pub(super) fn obstacle(self) -> Option<&'static str> {
+        let needs = self.needs();
+        let clock = needs.clock.then(WallClock::obstacle).flatten();
+        clock.or_else(|| needs.memory.then(MemoryGroup::obstacle).flatten())
+    }
+
+    /// Whether it is felt under large messages only.
+    pub(super) fn wants_much(self) -> bool {
+        matches!(self, Self::DiskFull | Self::MemoryLimit)
     }
 
     /// Whether transactions go on as well. Across a bridge a coordinator may not reach the leader
@@ -113,15 +155,18 @@ impl Fault {
             | Self::CutOne
             | Self::CutMajority
             | Self::CutAll
-            | Self::DiskError => SHORT_MS,
+            | Self::DiskError
+            | Self::BitFlip => SHORT_MS,
             // The shorter of two draws: long pauses are rare, but there are some.
             Self::Pause => {
                 let (min_ms, max_ms) = PAUSE_MS;
                 let first = moments.between(min_ms, max_ms);
                 return first.min(moments.between(min_ms, max_ms));
             }
-            Self::DiskFull => FULL_MS,
-            Self::Partition | Self::OneWay | Self::Bridge | Self::SlowDisk => LONG_MS,
+            Self::DiskFull | Self::MemoryLimit => FULL_MS,
+            Self::Partition | Self::OneWay | Self::Bridge | Self::SlowDisk | Self::ClockJump => {
+                LONG_MS
+            }
         };
         moments.between(min_ms, max_ms)
     }
@@ -139,6 +184,10 @@ impl Fault {
             .collect();
         let any = moments.pick(&free).context("a node is left to hit")?;
         let leader = if free.contains(&leader) { leader } else { any };
+        let one_or_all = |moments: &mut Moments| match moments.draw(3) {
+            0 => free.clone(),
+            _ => vec![moments.pick(&[leader, any]).unwrap_or(any)],
+        };
         match self {
             Self::KillLeader => wounds.kill(cluster, &[leader])?,
             Self::Kill => wounds.kill(cluster, &[any])?,
@@ -150,8 +199,7 @@ impl Fault {
             }
             Self::CutOne => wounds.cut_power(cluster, &[any], moments)?,
             Self::CutMajority => {
-                let spared = any;
-                let cut: Vec<_> = free.into_iter().filter(|n| *n != spared).collect();
+                let cut: Vec<_> = free.iter().copied().filter(|n| *n != any).collect();
                 wounds.cut_power(cluster, &cut, moments)?;
             }
             Self::CutAll => wounds.cut_power(cluster, &free, moments)?,
@@ -161,19 +209,10 @@ impl Fault {
                 cluster.network()?.drop_at(victim, &drops)?;
                 wounds.add(Wound::Filtered(vec![victim]), &[]);
             }
-            Self::DiskFull => {
-                let full = match moments.draw(3) {
-                    0 => free,
-                    _ => vec![moments.pick(&[leader, any]).unwrap_or(any)],
-                };
-                wounds.add(Wound::Full(full.clone()), &full);
-                for index in &full {
-                    cluster.members[*index].set_full(true)?;
-                }
-            }
+            Self::DiskFull => wounds.fill(cluster, &one_or_all(moments))?,
             Self::SlowDisk => {
-                let victim = moments.pick(&[leader, any]).unwrap_or(any);
                 let inject = format!("fdatasync,fsync:delay_enter={SLOW_SYNC_US}");
+                let victim = moments.pick(&[leader, any]).unwrap_or(any);
                 let strace = cluster.members[victim].trace(&inject)?;
                 wounds.add(Wound::Slow(strace), &[victim]);
             }
@@ -184,6 +223,12 @@ impl Fault {
                 let strace = cluster.members[victim].trace(&inject)?;
                 wounds.add(Wound::Failing(victim, strace), &[victim]);
             }
+            Self::ClockJump => {
+                let off = one_or_all(moments);
+                wounds.set_clocks_off(cluster, &off, moments)?;
+            }
+            Self::MemoryLimit => wounds.confine(cluster, &free)?,
+            Self::BitFlip => wounds.flip_a_bit(cluster, any, moments)?,
         }
         Ok(())
     }
@@ -207,7 +252,10 @@ impl Fault {
             | Self::CutAll
             | Self::DiskFull
             | Self::SlowDisk
-            | Self::DiskError => {
+            | Self::DiskError
+            | Self::ClockJump
+            | Self::MemoryLimit
+            | Self::BitFlip => {
                 let mut drops: Vec<_> = peers.into_iter().flat_map(both).collect();
                 drops.extend((moments.draw(2) == 0).then_some(Drop::Clients));
                 drops
@@ -268,6 +316,55 @@ impl Wounds {
         Ok(())
     }
 
+    fn fill(&mut self, cluster: &Cluster, nodes: &[usize]) -> Result<()> {
+        self.add(Wound::Full(nodes.to_vec()), nodes);
+        let mut nodes = nodes.iter();
+        nodes.try_for_each(|index| cluster.members[*index].set_full(true))
+    }
+
+    fn set_clocks_off(
+        &mut self,
+        cluster: &Cluster,
+        nodes: &[usize],
+        moments: &mut Moments,
+    ) -> Result<()> {
+        let off_s = moments.pick(&OFF_S).context("there are some")?;
+        self.add(Wound::Jumped(nodes.to_vec()), nodes);
+        for index in nodes {
+            cluster.members[*index].clock()?.set_off(off_s)?;
+        }
+        stop::sleep(wall_clock::FELT_AFTER)
+    }
+
+    fn confine(&mut self, cluster: &Cluster, nodes: &[usize]) -> Result<()> {
+        self.add(Wound::Confined(nodes.to_vec()), nodes);
+        for index in nodes {
+            let memory = cluster.members[*index].memory()?;
+            memory.set_limit(Some(MEMORY_LIMIT_BYTES))?;
+        }
+        Ok(())
+    }
+
+    /// A node is stopped, or killed, and a bit of what it keeps is turned.
+    fn flip_a_bit(
+        &mut self,
+        cluster: &mut Cluster,
+        victim: usize,
+        moments: &mut Moments,
+    ) -> Result<()> {
+        let member = &mut cluster.members[victim];
+        member.ensure_alive()?;
+        if moments.draw(2) == 0 {
+            member.kill()?;
+        } else {
+            member.signal(Signal::TERM)?;
+            member.wait_for_end("a node to stop when it is asked to", STOP_LIMIT)?;
+        }
+        let flip = member.flip_a_bit(moments)?;
+        self.add(Wound::Flipped(victim, flip), &[victim]);
+        Ok(())
+    }
+
     /// Heals everything, in the order in which it was struck, and waits until all nodes are ready.
     pub(super) fn heal(self, cluster: &mut Cluster) -> Result<()> {
         for wound in self.wounds {
@@ -308,8 +405,50 @@ impl Wound {
                 strace.detach()?;
                 cluster.relaunch(index)
             }
+            Self::Jumped(nodes) => {
+                for index in nodes {
+                    cluster.members[index].clock()?.set_off(0)?;
+                }
+                stop::sleep(wall_clock::FELT_AFTER)
+            }
+            Self::Confined(nodes) => {
+                for index in nodes {
+                    let memory = cluster.members[index].memory()?;
+                    let killed_count = memory.killed_count()?;
+                    ensure!(killed_count == 0, "a node was killed for its memory");
+                    memory.set_limit(None)?;
+                }
+                Ok(())
+            }
+            Self::Flipped(index, flip) => start_damaged(cluster, index, &flip),
         }
     }
+}
+
+/// Starts a node with a turned bit. Where it refuses, it must say which file is damaged; then that
+/// is put right. Where it serves, the damage stays.
+fn start_damaged(cluster: &mut Cluster, index: usize, flip: &Flip) -> Result<()> {
+    cluster.relaunch(index)?;
+    let started = cluster.members[index]
+        .wait_until_ready_or_refused()
+        .with_context(|| flip.to_string())?;
+    let is_refused = match started {
+        Started::Ready => false,
+        Started::Refused(status, words) => {
+            let words_in_one = words.join("\n");
+            ensure!(
+                status.code() == Some(STORAGE_STATUS) && flip.is_named_in(&words),
+                "{flip}: {status}, without the file's name:\n{words_in_one}"
+            );
+            flip.turn()?;
+            cluster.relaunch(index)?;
+            true
+        }
+    };
+    let answer = if is_refused { "refused" } else { "served" };
+    println!("bit-flip: {flip}: {answer}");
+    cluster.flips.add(flip.kind, is_refused);
+    Ok(())
 }
 
 #[cfg(test)]

@@ -307,6 +307,12 @@ impl Load {
         Ok(history::check(&Record::read(&self.directory)?))
     }
 
+    /// Reads the topic once more, as `name`, to the end of what was acknowledged.
+    pub(super) fn read_all_acked(&self, cluster: &Cluster, name: &str) -> Result<()> {
+        let ends = Record::read(&self.directory)?.acked_ends();
+        self.read_all(cluster, &self.lane, name, &until(&ends, &self.lane))
+    }
+
     fn read_all(
         &self,
         cluster: &Cluster,

@@ -1,7 +1,11 @@
 //! One node of a cluster: its process, its place in the network and its disk.
 
+use super::bit_flip::Flip;
 use super::strace::Strace;
+use super::wall_clock::WallClock;
 use crate::image::Image;
+use crate::memory_group::MemoryGroup;
+use crate::moments::Moments;
 use crate::node::{self, READY_LIMIT};
 use crate::place;
 use crate::stop;
@@ -9,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -30,9 +34,27 @@ pub(super) struct Member {
     data: PathBuf,
     log: PathBuf,
     image: Option<Image>,
+    surroundings: Surroundings,
     process: Option<Child>,
     launch: Option<Launch>,
     restarts: Vec<Duration>,
+}
+
+/// What stands between a node and the system, where a fault wants it.
+#[derive(Default)]
+pub(super) struct Surroundings {
+    /// Its wall clock.
+    pub(super) clock: Option<WallClock>,
+    /// What it may use of memory.
+    pub(super) memory: Option<MemoryGroup>,
+}
+
+/// A node that was started with damage.
+pub(super) enum Started {
+    /// It serves.
+    Ready,
+    /// It ended by itself, with these last words.
+    Refused(ExitStatus, Vec<String>),
 }
 
 /// A start whose end is not known.
@@ -43,13 +65,20 @@ struct Launch {
 
 impl Member {
     /// A node that has not been started. Its data lie on `image` if there is one.
-    pub(super) fn new(directory: &Path, name: &str, at: Addresses, image: Option<Image>) -> Self {
+    pub(super) fn new(
+        directory: &Path,
+        name: &str,
+        at: Addresses,
+        image: Option<Image>,
+        surroundings: Surroundings,
+    ) -> Self {
         let parent = image.as_ref().map_or(directory, Image::mount_point);
         Self {
             at,
             data: parent.join(format!("{}-{name}", place::DATA)),
             log: directory.join(format!("{name}.log")),
             image,
+            surroundings,
             process: None,
             launch: None,
             restarts: Vec::new(),
@@ -58,12 +87,19 @@ impl Member {
 
     /// Starts it by `command`, which names the binary. It may not be ready without others.
     pub(super) fn launch(&mut self, command: &mut Command, more: &[&str]) -> Result<()> {
-        let mut process = command
+        command
             .args(["serve", "--kafka", &self.at.kafka, "--amqp", &self.at.amqp])
             .arg("--amqp-guest-from-anywhere")
             .arg("--data-dir")
             .arg(&self.data)
-            .args(more)
+            .args(more);
+        if let Some(clock) = &self.surroundings.clock {
+            clock.give_to(command)?;
+        }
+        if let Some(memory) = &self.surroundings.memory {
+            *command = memory.enter(command);
+        }
+        let mut process = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(node::open_log(&self.log)?)
@@ -93,6 +129,27 @@ impl Member {
             .with_context(|| format!("log in {}", log.display()))?;
         self.restarts.push(launch.at.elapsed());
         Ok(())
+    }
+
+    /// The same of a node that may rather end than serve.
+    pub(super) fn wait_until_ready_or_refused(&mut self) -> Result<Started> {
+        let process = self.process.as_mut().context("the node was started")?;
+        let launch = self.launch.take().context("the node was started")?;
+        let log = &self.log;
+        let decided = || match launch.said.try_recv() {
+            Ok(_) => Ok(Some(Started::Ready)),
+            Err(mpsc::TryRecvError::Empty) => Ok(None),
+            // Its output may have ended a moment before itself.
+            Err(mpsc::TryRecvError::Disconnected) => Ok(process
+                .try_wait()?
+                .map(|status| Started::Refused(status, node::last_lines(log)))),
+        };
+        let started = stop::wait_for("a node to be ready or to refuse", READY_LIMIT, decided)
+            .with_context(|| format!("log in {}", log.display()))?;
+        if matches!(started, Started::Refused(..)) {
+            self.process = None;
+        }
+        Ok(started)
     }
 
     /// Whether there is a process.
@@ -181,6 +238,23 @@ impl Member {
     /// From here on its system calls are tampered with, as strace is told by `inject`.
     pub(super) fn trace(&self, inject: &str) -> Result<Strace> {
         Strace::attach(self.pid().context("the node runs")?, inject)
+    }
+
+    /// Turns a bit of what it keeps; it must not run.
+    pub(super) fn flip_a_bit(&self, moments: &mut Moments) -> Result<Flip> {
+        Flip::make(&self.data, moments)
+    }
+
+    /// Its own wall clock, where it has one.
+    pub(super) fn clock(&self) -> Result<&WallClock> {
+        let clock = self.surroundings.clock.as_ref();
+        clock.context("the node has its own wall clock")
+    }
+
+    /// What counts its memory, where something does.
+    pub(super) fn memory(&self) -> Result<&MemoryGroup> {
+        let memory = self.surroundings.memory.as_ref();
+        memory.context("the node's memory is counted")
     }
 
     /// Its data are gone.

@@ -1,5 +1,6 @@
 //! Several nodes: faults on each and between them, failover, growth.
 
+mod bit_flip;
 mod campaign;
 mod copier;
 pub(crate) mod failover;
@@ -18,6 +19,7 @@ mod share_load;
 mod status;
 mod strace;
 mod verifiable;
+mod wall_clock;
 mod work;
 mod worker;
 

@@ -1,9 +1,12 @@
 //! A cluster under test: several nodes of one binary, and the questions a campaign has for them.
 
-use super::member::{Addresses, Member};
+use super::bit_flip::Tally;
+use super::member::{Addresses, Member, Surroundings};
 use super::network::Network;
 use super::status::Status;
+use super::wall_clock::WallClock;
 use crate::image::{FileSystem, Image};
+use crate::memory_group::MemoryGroup;
 use crate::node::{self, Node, free_address};
 use crate::place;
 use crate::stop;
@@ -40,6 +43,17 @@ pub(crate) struct ServeOptions {
     pub(crate) founder: Vec<String>,
     /// Of each node, whenever it starts.
     pub(crate) every: Vec<String>,
+    /// What stands between each node and the system.
+    pub(crate) apart: Apart,
+}
+
+/// What each node has for itself, beside its network and its disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Apart {
+    /// A wall clock.
+    pub(crate) clock: bool,
+    /// A group of the kernel's that counts its memory.
+    pub(crate) memory: bool,
 }
 
 /// Running nodes; all that was made for them goes when it is dropped.
@@ -49,6 +63,8 @@ pub(crate) struct Cluster {
     pub(super) members: Vec<Member>,
     network: Option<Network>,
     serve_options: ServeOptions,
+    /// What came of bits that were turned.
+    pub(super) flips: Tally,
 }
 
 #[derive(Deserialize)]
@@ -109,6 +125,7 @@ impl Cluster {
             members: Vec::new(),
             network,
             serve_options,
+            flips: Tally::default(),
         };
         for index in 0..count {
             let name = format!("node-{}", index + 1);
@@ -125,7 +142,15 @@ impl Cluster {
                 Ground::Loopback => None,
                 Ground::Apart(file_system) => Some(Image::create(file_system, directory, &name)?),
             };
-            let member = Member::new(directory, &name, addresses, image);
+            let apart = cluster.serve_options.apart;
+            let surroundings = Surroundings {
+                clock: apart
+                    .clock
+                    .then(|| WallClock::at(directory.join(format!("{name}.clock"))))
+                    .transpose()?,
+                memory: apart.memory.then(MemoryGroup::create).transpose()?,
+            };
+            let member = Member::new(directory, &name, addresses, image, surroundings);
             cluster.members.push(member);
         }
         Ok(cluster)
@@ -277,9 +302,26 @@ impl Cluster {
 
     /// Makes a topic.
     pub(crate) fn create_topic(&self, topic: &str, partitions: u32) -> Result<()> {
+        self.create_topic_with(topic, partitions, &[])
+    }
+
+    /// Makes a topic with settings `NAME=VALUE`.
+    pub(super) fn create_topic_with(
+        &self,
+        topic: &str,
+        partitions: u32,
+        settings: &[&str],
+    ) -> Result<()> {
         let mut command = self.client(self.binary.as_os_str());
         command.args(["topic", "create", topic, "--bootstrap", &self.bootstrap()]);
-        place::run(command.args(["--partitions", &partitions.to_string()]))
+        command.args(["--partitions", &partitions.to_string()]);
+        let settings = settings.iter().flat_map(|setting| ["--config", setting]);
+        place::run(command.args(settings))
+    }
+
+    /// What each node has for itself.
+    pub(super) fn apart(&self) -> Apart {
+        self.serve_options.apart
     }
 
     /// Admin ports of started nodes, as they have said.

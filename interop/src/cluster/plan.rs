@@ -2,6 +2,7 @@
 
 use super::fault::Fault;
 use super::load::Shape;
+use super::nodes::Apart;
 use crate::image::FileSystem;
 use std::str::FromStr;
 
@@ -44,6 +45,8 @@ pub(crate) const QUEUES: Shape = Shape {
 /// Values under which a full disk is felt within seconds: write-ahead files are made in advance.
 const HEAVY_VALUE_BYTES: u32 = 16_000;
 const HEAVY_RATE: u32 = 500;
+/// Values under which files of every kind are there within a minute.
+const FLIPPED_VALUE_BYTES: u32 = 3_000;
 /// The same of messages, of which clients of queues send fewer.
 const HEAVY_MESSAGE_BYTES: u32 = 50_000;
 /// Pairs that nobody asked for by name get one cycle for so many of a single fault.
@@ -65,6 +68,16 @@ pub(crate) enum Clients {
     Queues,
     /// Idempotent producers and members of a share group, which are killed, too.
     Shares,
+}
+
+impl Clients {
+    /// Whose door they come through.
+    pub(super) fn door(self) -> &'static str {
+        match self {
+            Self::Plain | Self::Transactions | Self::Verifiable | Self::Shares => "kafka",
+            Self::Queues => "amqp",
+        }
+    }
 }
 
 /// What `weir-interop cluster` is asked for.
@@ -194,9 +207,32 @@ impl Faults {
         .to_vec()
     }
 
+    /// What each node has to have for itself.
+    pub(super) fn needs(&self) -> Apart {
+        let needs = self.0.iter().map(|fault| fault.needs());
+        needs.fold(Apart::default(), |all, one| Apart {
+            clock: all.clock || one.clock,
+            memory: all.memory || one.memory,
+        })
+    }
+
+    /// Why they cannot be struck here, if so.
+    pub(super) fn obstacle(&self) -> Option<&'static str> {
+        self.0.iter().find_map(|fault| fault.obstacle())
+    }
+
+    /// Whether clocks show other times than clients go by.
+    pub(super) fn set_clocks_off(&self) -> bool {
+        self.0.contains(&Fault::ClockJump)
+    }
+
+    fn want_much(&self) -> bool {
+        self.0.iter().any(|fault| fault.wants_much())
+    }
+
     /// Cycles that one cluster stands.
     fn most_cycles(&self) -> u32 {
-        match self.0.contains(&Fault::DiskFull) {
+        match self.want_much() {
             true => MAX_HEAVY_CYCLES,
             false => u32::MAX,
         }
@@ -211,7 +247,11 @@ impl Faults {
             Clients::Queues => QUEUES,
             Clients::Shares => SHARES,
         };
-        match (self.0.contains(&Fault::DiskFull), clients) {
+        match (self.want_much(), clients) {
+            (false, _) if self.0.contains(&Fault::BitFlip) => Shape {
+                value_bytes: FLIPPED_VALUE_BYTES,
+                ..shape
+            },
             (false, _) => shape,
             (true, Clients::Queues) => Shape {
                 value_bytes: HEAVY_MESSAGE_BYTES,

@@ -24,6 +24,10 @@ pub(super) enum Work {
 pub(super) struct Judged {
     /// Messages that were acknowledged.
     pub acked: u64,
+    /// What was acknowledged, or was to come of it, and is not there.
+    pub lost: u64,
+    /// Everything else that was found: what nobody sent, in a place or at a time that is not its own.
+    pub wrong: u64,
     /// Nothing was found.
     pub is_clean: bool,
     /// All counts.
@@ -153,27 +157,65 @@ impl Work {
         }
     }
 
-    /// Reads everything that is there and judges the history.
-    pub(super) fn judge(&self, cluster: &Cluster) -> Result<Judged> {
+    /// Reads everything that is there into the history, as `name`; what is in queues stays there.
+    pub(super) fn read_all(&self, cluster: &Cluster, name: &str) -> Result<()> {
         match self {
-            Self::Topics(load) => load.judge(cluster).map(|verdict| Judged {
-                acked: verdict.acked,
-                is_clean: verdict.is_clean(),
-                words: verdict.to_string(),
-                examples: verdict.examples,
+            Self::Topics(load) => load.read_all_acked(cluster, name),
+            Self::Queues(_) | Self::Shares(_) => Ok(()),
+        }
+    }
+
+    /// Reads everything that is there and judges the history. Where nodes had wrong clocks, what
+    /// waits for a time may have come early.
+    pub(super) fn judge(&self, cluster: &Cluster, clocks: Clocks) -> Result<Judged> {
+        match self {
+            Self::Topics(load) => load.judge(cluster).map(|verdict| {
+                let lost = verdict.lost + verdict.unseen + verdict.uncopied;
+                Judged {
+                    acked: verdict.acked,
+                    lost,
+                    wrong: sum(&verdict.findings()) - lost,
+                    is_clean: verdict.is_clean(),
+                    words: verdict.to_string(),
+                    examples: verdict.examples,
+                }
             }),
-            Self::Queues(load) => load.judge(cluster).map(|verdict| Judged {
-                acked: verdict.confirmed,
-                is_clean: verdict.is_clean(),
-                words: verdict.to_string(),
-                examples: verdict.examples,
+            Self::Queues(load) => load.judge(cluster).map(|mut verdict| {
+                let words = verdict.to_string();
+                if clocks == Clocks::Wrong {
+                    verdict.early = 0;
+                }
+                let lost = verdict.lost + verdict.dead_letters_lost;
+                Judged {
+                    acked: verdict.confirmed,
+                    lost,
+                    wrong: sum(&verdict.findings()) - lost,
+                    is_clean: verdict.is_clean(),
+                    words,
+                    examples: verdict.examples,
+                }
             }),
             Self::Shares(load) => load.judge(cluster).map(|verdict| Judged {
                 acked: verdict.acked,
+                lost: verdict.lost,
+                wrong: sum(&verdict.findings()) - verdict.lost,
                 is_clean: verdict.is_clean(),
                 words: verdict.to_string(),
                 examples: verdict.examples,
             }),
         }
     }
+}
+
+/// What nodes' wall clocks showed while clients worked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Clocks {
+    /// The time.
+    Right,
+    /// Hours or days before it or after it, for a while.
+    Wrong,
+}
+
+fn sum(findings: &[(&str, u64)]) -> u64 {
+    findings.iter().map(|(_, count)| count).sum()
 }

@@ -42,6 +42,12 @@ pub(crate) struct Options {
     /// Faults on three nodes, if not all.
     #[arg(long = "fault", value_delimiter = ',')]
     faults: Vec<cluster::Faults>,
+    /// These faults alone, on three nodes, under clients of topics and then of queues.
+    #[arg(long = "row", value_delimiter = ',', conflicts_with = "faults")]
+    rows: Vec<cluster::Faults>,
+    /// Rounds of each row.
+    #[arg(long, default_value_t = 5, requires = "rows")]
+    rounds: u32,
     /// Who works on three nodes.
     #[arg(long, value_enum, default_value_t = cluster::Clients::Transactions)]
     clients: cluster::Clients,
@@ -74,6 +80,9 @@ impl std::fmt::Display for FileSystem {
 
 /// Runs the loops on one node, then the faults on three; false when something acknowledged was lost, or anything else was found.
 pub(crate) fn run(options: &Options, weir: &Path) -> Result<bool> {
+    if !options.rows.is_empty() {
+        return run_rows(options, weir);
+    }
     let mut directory = RunDirectory::create()?;
     let mut totals = Totals::default();
     let mut moments = Moments::from_seed(options.seed);
@@ -110,6 +119,23 @@ pub(crate) fn run(options: &Options, weir: &Path) -> Result<bool> {
         ..cluster::Options::default()
     };
     Ok(cluster::run(&several, weir)? && totals.failed == 0)
+}
+
+/// The same faults through both doors; false when anything was found at either.
+fn run_rows(options: &Options, weir: &Path) -> Result<bool> {
+    let mut is_clean = true;
+    for clients in [cluster::Clients::Transactions, cluster::Clients::Queues] {
+        let rows = cluster::Options {
+            faults: options.rows.clone(),
+            cycles: options.rounds,
+            file_system: options.fs.first().copied().unwrap_or(FileSystem::Ext4),
+            seed: options.seed,
+            clients,
+            ..cluster::Options::default()
+        };
+        is_clean &= cluster::run(&rows, weir)?;
+    }
+    Ok(is_clean)
 }
 
 fn all_loops(
