@@ -3,6 +3,9 @@
 
 use super::row::{Door, Due, Judge, Row, Stage};
 use super::wire::{Wire, number_at};
+use anyhow::{Result, bail};
+use std::io::Read;
+use std::net::TcpStream;
 
 const METHOD: u8 = 1;
 const HEADER: u8 = 2;
@@ -43,7 +46,8 @@ pub(super) fn method(channel: u16, class: u16, id: u16, arguments: &[u8]) -> Vec
     )
 }
 
-fn start_ok(mechanism: &str, response: &[u8], properties: &[u8]) -> Vec<u8> {
+/// The answer to `connection.start`.
+pub(super) fn start_ok(mechanism: &str, response: &[u8], properties: &[u8]) -> Vec<u8> {
     let arguments = Wire::new()
         .long(properties)
         .short(mechanism)
@@ -54,6 +58,11 @@ fn start_ok(mechanism: &str, response: &[u8], properties: &[u8]) -> Vec<u8> {
 
 /// All that a client sends until its channel 1 is open, in one piece.
 pub(super) fn login() -> Vec<u8> {
+    login_as("guest")
+}
+
+/// The same of a user whose password is its name.
+pub(super) fn login_as(user: &str) -> Vec<u8> {
     let tune = Wire::new()
         .u16(CHANNEL_MAX)
         .u32(FRAME_MAX_BYTES)
@@ -62,7 +71,7 @@ pub(super) fn login() -> Vec<u8> {
     let open = Wire::new().short("/").short("").u8(0).end();
     [
         PROTOCOL_HEADER.to_vec(),
-        start_ok("PLAIN", b"\0guest\0guest", b""),
+        start_ok("PLAIN", format!("\0{user}\0{user}").as_bytes(), b""),
         method(0, CONNECTION, 31, &tune),
         method(0, CONNECTION, 40, &open),
         method(1, CHANNEL, 10, &Wire::new().short("").end()),
@@ -92,8 +101,24 @@ pub(super) fn methods(heard: &[u8]) -> impl Iterator<Item = (u64, u64, &[u8])> {
     })
 }
 
+/// Reads until that method comes; what comes before it is not looked at.
+pub(super) fn wait_for_method(socket: &mut TcpStream, wanted: (u64, u64)) -> Result<()> {
+    let mut heard = Vec::new();
+    let mut piece = [0; 4096];
+    loop {
+        let count = socket.read(&mut piece)?;
+        if count == 0 {
+            bail!("closed before method {wanted:?}");
+        }
+        heard.extend_from_slice(&piece[..count]);
+        if methods(&heard).any(|(class, id, _)| (class, id) == wanted) {
+            return Ok(());
+        }
+    }
+}
+
 /// One of those codes closes the channel or the connection.
-fn refused(codes: &'static [u64]) -> Due {
+pub(super) fn refused(codes: &'static [u64]) -> Due {
     Due::AnswerOrEnd(Box::new(|heard| {
         let code = methods(heard).find_map(|(class, id, arguments)| {
             let is_close = (class, id) == (u64::from(CONNECTION), CLOSE_OF_CONNECTION)

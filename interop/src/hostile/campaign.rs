@@ -1,9 +1,10 @@
 //! All rows in all ways, one after the other, and the table of what came of them.
 
 use super::row::{Door, Row, Way};
+use super::shape::{self, Shape};
 use super::stand::{Line, Stand};
 use super::witness::Times;
-use super::{amqp, http, kafka};
+use super::{amqp, http, kafka, sasl};
 use crate::place::RunDirectory;
 use crate::stop;
 use anyhow::Result;
@@ -25,68 +26,117 @@ pub(crate) struct Options {
     /// No crowds, which take most of the time
     #[arg(long)]
     quick: bool,
+    /// These shapes of abuse instead of rows of bad input
+    #[arg(long = "shape", value_delimiter = ',', num_args = 1.., conflicts_with_all = ["only", "row"])]
+    shapes: Vec<Shape>,
 }
 
 /// Runs all rows; false when one fell short.
 pub(crate) fn run(options: &Options, weir: &Path) -> Result<bool> {
+    if !options.shapes.is_empty() {
+        return shape::run_all(&options.shapes, weir);
+    }
     let mut directory = RunDirectory::create()?;
-    let mut stand = Stand::new(weir, directory.path())?;
-    stand.warm_up()?;
-    stop::sleep(BASELINE)?;
-    let baseline = stand.times()?;
-    let (mut crowds, mut others) = (Times::none(), Times::none());
-    let (mut tried_count, mut connection_count, mut short) = (0_u32, 0, Vec::new());
-    for row in rows(options)? {
-        for way in ways(&row, options) {
-            let line = stand.try_row(
-                &row,
-                way,
-                match way {
-                    Way::Crowd(_) => &mut crowds,
-                    Way::Whole | Way::Split => &mut others,
-                },
-            )?;
-            tried_count += 1;
-            connection_count += match way {
-                Way::Whole | Way::Split => 1,
-                Way::Crowd(count) => count,
-            };
-            let told = told(&row, way, &line);
-            println!("{told}");
-            if !line.faults.is_empty() {
-                short.push(told);
-            }
+    let mut sums = Sums::default();
+    let (with_users, without): (Vec<_>, Vec<_>) = rows(options)?
+        .into_iter()
+        .partition(|row| row.stage.has_users());
+    for (name, rows) in [("open", without), ("users", with_users)] {
+        if rows.is_empty() {
+            continue;
         }
+        let directory = directory.path().join(name);
+        std::fs::create_dir_all(&directory)?;
+        let stand = match rows[0].stage.has_users() {
+            true => Stand::with_a_user(weir, &directory)?,
+            false => Stand::new(weir, &directory)?,
+        };
+        sums.try_all(stand, &rows, options)?;
     }
-    println!("well-behaved clients, p50 and p99 of a message with its disk write:");
-    for (name, times) in [
-        ("before", &baseline),
-        ("beside one peer", &others),
-        ("beside a crowd", &crowds),
-    ] {
-        println!(
-            "    {name:<16} {:>8.2} ms {:>8.2} ms",
-            times.percentile(50).as_secs_f64() * 1e3,
-            times.percentile(99).as_secs_f64() * 1e3,
-        );
-    }
-    for line in &short {
-        println!("short: {line}");
-    }
-    println!(
-        "hostile: {tried_count} attempts, {connection_count} connections, {} fell short",
-        short.len()
-    );
-    if short.is_empty() {
+    sums.tell();
+    if sums.short.is_empty() {
         directory.clean();
     }
-    Ok(short.is_empty())
+    Ok(sums.short.is_empty())
+}
+
+/// What all rows came to.
+struct Sums {
+    tried_count: u32,
+    connection_count: usize,
+    short: Vec<String>,
+    baseline: Times,
+    others: Times,
+    crowds: Times,
+}
+
+impl Default for Sums {
+    fn default() -> Self {
+        Self {
+            tried_count: 0,
+            connection_count: 0,
+            short: Vec::new(),
+            baseline: Times::none(),
+            others: Times::none(),
+            crowds: Times::none(),
+        }
+    }
+}
+
+impl Sums {
+    fn try_all(&mut self, mut stand: Stand, rows: &[Row], options: &Options) -> Result<()> {
+        stand.warm_up()?;
+        stop::sleep(BASELINE)?;
+        self.baseline.add(&stand.times()?);
+        for row in rows {
+            for way in ways(row, options) {
+                let (times, count) = match way {
+                    Way::Crowd(count) => (&mut self.crowds, count),
+                    Way::Whole | Way::Split => (&mut self.others, 1),
+                };
+                let line = stand.try_row(row, way, times)?;
+                self.tried_count += 1;
+                self.connection_count += count;
+                let told = told(row, way, &line);
+                println!("{told}");
+                if !line.faults.is_empty() {
+                    self.short.push(told);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn tell(&self) {
+        println!("well-behaved clients, p50 and p99 of a message with its disk write:");
+        for (name, times) in [
+            ("before", &self.baseline),
+            ("beside one peer", &self.others),
+            ("beside a crowd", &self.crowds),
+        ] {
+            println!(
+                "    {name:<16} {:>8.2} ms {:>8.2} ms",
+                times.percentile(50).as_secs_f64() * 1e3,
+                times.percentile(99).as_secs_f64() * 1e3,
+            );
+        }
+        for line in &self.short {
+            println!("short: {line}");
+        }
+        println!(
+            "hostile: {} attempts, {} connections, {} fell short",
+            self.tried_count,
+            self.connection_count,
+            self.short.len()
+        );
+    }
 }
 
 fn rows(options: &Options) -> Result<Vec<Row>> {
     let mut rows = kafka::rows()?;
     rows.extend(amqp::rows());
     rows.extend(http::rows());
+    rows.extend(sasl::rows());
     rows.retain(|row| {
         let is_door = options.only.is_empty() || options.only.contains(&row.door);
         let named = options.row.as_ref();
@@ -106,7 +156,7 @@ fn told(row: &Row, way: Way, line: &Line) -> String {
         false => line.faults.join("; "),
     };
     format!(
-        "{:<5} {:<12} {:<32} {:<7} {:<40} {:>7.0} ms {:>6.1} MiB {:>7.1} ms  {faults}",
+        "{:<5} {:<12} {:<40} {:<7} {:<40} {:>7.0} ms {:>6.1} MiB {:>7.1} ms  {faults}",
         row.door.name(),
         row.stage.name(),
         row.name,
@@ -128,6 +178,7 @@ mod tests {
             only: Vec::new(),
             row: None,
             quick: true,
+            shapes: Vec::new(),
         };
         let mut names = std::collections::BTreeSet::new();
         for row in rows(&options).unwrap() {

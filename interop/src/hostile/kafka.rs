@@ -63,7 +63,8 @@ pub(super) fn produce_error(answer: &[u8]) -> Option<u64> {
     number_at(answer, BODY_AT + 4 + 2 + TOPIC.len() + 4 + 4, 2)
 }
 
-fn fetch(max_bytes: i32, partition_count: usize) -> Vec<u8> {
+/// A Fetch request of version 4, of so many partitions from their begin.
+pub(super) fn fetch(max_bytes: i32, partition_count: usize) -> Vec<u8> {
     let mut body = Wire::new().i32(-1).i32(100).i32(1).i32(max_bytes).i8(0);
     body = body.i32(1).string(TOPIC);
     body = body.i32(i32::try_from(partition_count).expect("rows have few partitions"));
@@ -83,8 +84,24 @@ fn join(group: &str, metadata_count: usize) -> Vec<u8> {
     request(JOIN_GROUP, 2, &body.end())
 }
 
+/// Sends the requests of a login one by one, each once the one before is answered.
+pub(super) fn log_in(socket: &mut TcpStream, login: &[u8]) -> Result<()> {
+    let mut left = login;
+    while let Some(request) = whole(left) {
+        socket.write_all(request)?;
+        let mut size = [0; 4];
+        socket.read_exact(&mut size)?;
+        let mut answer = vec![0; u32::from_be_bytes(size) as usize];
+        socket.read_exact(&mut answer)?;
+        let error = number_at(&answer, BODY_AT - 4, 2).context("an error code")?;
+        ensure!(error == 0, "a login was answered {error}");
+        left = &left[request.len()..];
+    }
+    Ok(())
+}
+
 /// Makes the topic that rows write to.
-pub(super) fn create_topic(address: SocketAddr) -> Result<()> {
+pub(super) fn create_topic(address: SocketAddr, login: &[u8]) -> Result<()> {
     let body = Wire::new()
         .i32(1)
         .string(TOPIC)
@@ -96,6 +113,7 @@ pub(super) fn create_topic(address: SocketAddr) -> Result<()> {
         .u8(0);
     let mut socket = TcpStream::connect(address)?;
     socket.set_read_timeout(Some(SETUP_LIMIT))?;
+    log_in(&mut socket, login)?;
     socket.write_all(&request(CREATE_TOPICS, 2, &body.end()))?;
     let mut answer = vec![0; BODY_AT + 4 + 4 + 2 + TOPIC.len() + 2];
     socket.read_exact(&mut answer)?;
@@ -117,7 +135,8 @@ fn served() -> Judge {
     Box::new(|answer| whole(answer).map(|frame| format!("{} bytes", frame.len())))
 }
 
-fn whole(answer: &[u8]) -> Option<&[u8]> {
+/// The first frame, once it is there as a whole.
+pub(super) fn whole(answer: &[u8]) -> Option<&[u8]> {
     let size = usize::try_from(number_at(answer, 0, 4)?).ok()?;
     answer.get(..4 + size)
 }
@@ -158,7 +177,8 @@ pub(super) fn rows() -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-fn frames() -> Vec<Row> {
+/// What no stranger may send either.
+pub(super) fn frames() -> Vec<Row> {
     let versions = flexible(API_VERSIONS, 999, b"\x01\x01\x00");
     let overflow = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01];
     let tag = Wire::new().u8(1).u8(0).u8(0).u8(1).u8(5);

@@ -8,11 +8,17 @@
 mod amqp;
 mod batch;
 mod campaign;
+mod flood;
+mod half_open;
 mod http;
+mod idle;
 mod kafka;
 mod memory;
 mod peer;
+mod readers;
 mod row;
+mod sasl;
+mod shape;
 mod stand;
 mod wire;
 mod witness;

@@ -72,12 +72,23 @@ fn log_in(row: &Row, address: SocketAddr) -> Result<TcpStream> {
         heard.extend_from_slice(&piece[..count]);
         let is_in = match row.door {
             Door::Amqp => super::amqp::is_channel_open(&heard),
-            Door::Kafka | Door::Http => true,
+            Door::Kafka => frames_count(&heard) == frames_count(&row.login),
+            Door::Http => true,
         };
         if is_in {
             return Ok(socket);
         }
     }
+}
+
+/// Whole frames of Kafka's protocol: each request of a login has its answer.
+fn frames_count(mut bytes: &[u8]) -> usize {
+    let mut count = 0;
+    while let Some(frame) = super::kafka::whole(bytes) {
+        bytes = &bytes[frame.len()..];
+        count += 1;
+    }
+    count
 }
 
 /// Errors are the other side's refusal, and are heard of when its answer is read.

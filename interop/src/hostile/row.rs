@@ -30,6 +30,10 @@ pub(super) enum Stage {
     BeforeLogin,
     /// As somebody who may come in.
     AfterLogin,
+    /// As a stranger, where there are users.
+    Stranger,
+    /// As one of them.
+    User,
 }
 
 impl Stage {
@@ -37,6 +41,16 @@ impl Stage {
         match self {
             Self::BeforeLogin => "before login",
             Self::AfterLogin => "after login",
+            Self::Stranger => "stranger",
+            Self::User => "user",
+        }
+    }
+
+    /// Whether the node has users.
+    pub(super) fn has_users(self) -> bool {
+        match self {
+            Self::BeforeLogin | Self::AfterLogin => false,
+            Self::Stranger | Self::User => true,
         }
     }
 }

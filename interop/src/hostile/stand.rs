@@ -3,12 +3,15 @@
 use super::memory::Memory;
 use super::row::{Door, Row, Stage, Way};
 use super::witness::{Times, Witness};
-use super::{kafka, peer};
+use super::{kafka, peer, sasl};
+use crate::memory_group::MemoryGroup;
 use crate::node::{Node, READY_LIMIT, free_address};
+use crate::place;
 use crate::stop;
 use anyhow::{Context, Result};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// More resident memory than before an attempt, at most. What somebody who may come in has sent
@@ -30,6 +33,14 @@ pub(super) struct Stand {
     addresses: [SocketAddr; 3],
 }
 
+/// How the node and its well-behaved clients did meanwhile.
+pub(super) struct Meanwhile {
+    pub(super) growth_bytes: u64,
+    pub(super) times: Times,
+    /// Who was not served.
+    pub(super) faults: Vec<String>,
+}
+
 /// One line of the table.
 pub(super) struct Line {
     /// What connections got, by how many.
@@ -42,10 +53,60 @@ pub(super) struct Line {
 
 impl Stand {
     pub(super) fn new(weir: &Path, directory: &Path) -> Result<Self> {
+        Self::with(weir, directory, &[], None)
+    }
+
+    /// The same, where there is a user.
+    pub(super) fn with_a_user(weir: &Path, directory: &Path) -> Result<Self> {
+        let mut stand = Self::with(weir, directory, &[], None)?;
+        // Theirs would end with the first user.
+        stand.witnesses.clear();
+        let password = directory.join("password");
+        std::fs::write(&password, sasl::USER)?;
+        let asked = stand.node.peer()?;
+        let user = |words: &[&str]| {
+            let mut command = Command::new(weir);
+            place::run(command.arg("user").args(words).args(["--node", &asked]))
+        };
+        let password = password.display().to_string();
+        user(&[
+            "add",
+            sasl::USER,
+            "--tag",
+            "administrator",
+            "--password-file",
+            &password,
+        ])?;
+        user(&[
+            "grant",
+            sasl::USER,
+            "--configure",
+            ".*",
+            "--write",
+            ".*",
+            "--read",
+            ".*",
+        ])?;
+        let (kafka, amqp) = (stand.address(Door::Kafka), stand.address(Door::Amqp));
+        stand.witnesses = vec![
+            Witness::at_kafka(kafka, &sasl::login())?,
+            Witness::at_amqp(amqp, sasl::USER)?,
+        ];
+        Ok(stand)
+    }
+
+    /// The same, with options of `weir serve`, and its memory counted.
+    pub(super) fn with(
+        weir: &Path,
+        directory: &Path,
+        options: &[String],
+        memory: Option<MemoryGroup>,
+    ) -> Result<Self> {
         let admin = free_address()?;
-        let options = ["--admin".to_owned(), admin.clone()];
+        let admin_options = ["--admin".to_owned(), admin.clone()];
+        let options = [&admin_options, options].concat();
         let log = directory.join("node.log");
-        let node = Node::start_with(weir, &directory.join("data"), &log, &options)?;
+        let node = Node::start_within(weir, &directory.join("data"), &log, &options, memory)?;
         let addresses = [node.address(), node.amqp().to_owned(), admin];
         let [kafka, amqp, admin] = addresses.map(|address| address.parse::<SocketAddr>());
         let addresses = [kafka?, amqp?, admin?];
@@ -54,11 +115,11 @@ impl Stand {
                 Ok(TcpStream::connect(address).ok().map(drop))
             })?;
         }
-        kafka::create_topic(addresses[0])?;
+        kafka::create_topic(addresses[0], &[])?;
         let memory = Memory::watch(node.pid().context("the node runs")?)?;
         let witnesses = vec![
-            Witness::at_kafka(addresses[0])?,
-            Witness::at_amqp(addresses[1])?,
+            Witness::at_kafka(addresses[0], &[])?,
+            Witness::at_amqp(addresses[1], "guest")?,
         ];
         Ok(Self {
             witnesses,
@@ -68,7 +129,7 @@ impl Stand {
         })
     }
 
-    fn address(&self, door: Door) -> SocketAddr {
+    pub(super) fn address(&self, door: Door) -> SocketAddr {
         let [kafka, amqp, admin] = self.addresses;
         match door {
             Door::Kafka => kafka,
@@ -95,35 +156,56 @@ impl Stand {
         Ok(all)
     }
 
-    pub(super) fn try_row(&mut self, row: &Row, way: Way, sum: &mut Times) -> Result<Line> {
-        let address = self.address(row.door);
+    pub(super) fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// Does that, and looks at the node and its well-behaved clients meanwhile.
+    pub(super) fn watch<T>(
+        &mut self,
+        work: impl FnOnce(&Self) -> Result<T>,
+    ) -> Result<(T, Meanwhile)> {
         let before = self.memory.begin()?;
         self.times()?;
         let began = Instant::now();
-        let outcomes = peer::attempt(row, way, address)
-            .with_context(|| format!("{}: {}", row.door.name(), row.name))?;
+        let done = work(self)?;
         stop::sleep(MIN_WATCH.saturating_sub(began.elapsed()))?;
         let growth_bytes = self.memory.peak_bytes().saturating_sub(before);
-        let mut faults = Vec::new();
+        self.node.ensure_sound()?;
+        let mut meanwhile = Meanwhile {
+            growth_bytes,
+            times: Times::none(),
+            faults: Vec::new(),
+        };
+        for witness in &self.witnesses {
+            let taken = witness.take()?;
+            if taken.percentile(50).is_zero() {
+                let fault = format!("nobody else was served at {}", witness.name());
+                meanwhile.faults.push(fault);
+            }
+            meanwhile.times.add(&taken);
+        }
+        Ok((done, meanwhile))
+    }
+
+    pub(super) fn try_row(&mut self, row: &Row, way: Way, sum: &mut Times) -> Result<Line> {
+        let address = self.address(row.door);
+        let (outcomes, meanwhile) = self.watch(|_| {
+            peer::attempt(row, way, address)
+                .with_context(|| format!("{}: {}", row.door.name(), row.name))
+        })?;
+        let (growth_bytes, times) = (meanwhile.growth_bytes, meanwhile.times);
+        let mut faults = meanwhile.faults;
         let wrong = outcomes.iter().filter(|outcome| !outcome.is_due).count();
         if wrong > 0 {
             faults.push(format!("{wrong} got nothing that was due"));
         }
         let sent_bytes = match row.stage {
-            Stage::BeforeLogin => 0,
-            Stage::AfterLogin => (row.payload.len() * outcomes.len()) as u64,
+            Stage::BeforeLogin | Stage::Stranger => 0,
+            Stage::AfterLogin | Stage::User => (row.payload.len() * outcomes.len()) as u64,
         };
         if growth_bytes > MAX_GROWTH_BYTES + COPIES_COUNT * sent_bytes {
             faults.push("memory grew".to_owned());
-        }
-        self.node.ensure_sound()?;
-        let mut times = Times::none();
-        for witness in &self.witnesses {
-            let taken = witness.take()?;
-            if taken.percentile(50).is_zero() {
-                faults.push(format!("nobody else was served at {}", witness.name()));
-            }
-            times.add(&taken);
         }
         sum.add(&times);
         Ok(Line {

@@ -51,9 +51,10 @@ impl Times {
 }
 
 impl Witness {
-    /// Produces to a partition, message by message.
-    pub(super) fn at_kafka(address: SocketAddr) -> Result<Self> {
+    /// Produces to a partition, message by message; logs in with what `login` sends.
+    pub(super) fn at_kafka(address: SocketAddr, login: &[u8]) -> Result<Self> {
         let mut socket = connect(address)?;
+        kafka::log_in(&mut socket, login)?;
         let request = kafka::produce(&Batch::default().bytes());
         Self::start("kafka", move || {
             socket.write_all(&request)?;
@@ -70,17 +71,17 @@ impl Witness {
     }
 
     /// Publishes to a queue, each message confirmed before the next.
-    pub(super) fn at_amqp(address: SocketAddr) -> Result<Self> {
+    pub(super) fn at_amqp(address: SocketAddr, user: &str) -> Result<Self> {
         let mut socket = connect(address)?;
         let table = Wire::new().short("x-max-length").u8(b'I').i32(1_000).end();
         let queue = Wire::new().u16(0).short(QUEUE).u8(0b10).long(&table).end();
         let greeting = [
-            amqp::login(),
+            amqp::login_as(user),
             amqp::method(1, 50, 10, &queue),
             amqp::method(1, 85, 10, b"\0"),
         ];
         socket.write_all(&greeting.concat())?;
-        wait_for_method(&mut socket, (85, 11))?;
+        amqp::wait_for_method(&mut socket, (85, 11))?;
         let publish = Wire::new().u16(0).short("").short(QUEUE).u8(0).end();
         let header = Wire::new().u16(60).u16(0).u64(7).u16(0x1000).u8(2).end();
         let message = [
@@ -91,7 +92,7 @@ impl Witness {
         .concat();
         Self::start("amqp", move || {
             socket.write_all(&message)?;
-            wait_for_method(&mut socket, (60, 80))
+            amqp::wait_for_method(&mut socket, (60, 80))
         })
     }
 
@@ -160,21 +161,6 @@ fn connect(address: SocketAddr) -> Result<TcpStream> {
     socket.set_read_timeout(Some(ANSWER_LIMIT))?;
     socket.set_write_timeout(Some(ANSWER_LIMIT))?;
     Ok(socket)
-}
-
-fn wait_for_method(socket: &mut TcpStream, wanted: (u64, u64)) -> Result<()> {
-    let mut heard = Vec::new();
-    let mut piece = [0; 4096];
-    loop {
-        let count = socket.read(&mut piece)?;
-        if count == 0 {
-            bail!("closed before method {wanted:?}");
-        }
-        heard.extend_from_slice(&piece[..count]);
-        if amqp::methods(&heard).any(|(class, id, _)| (class, id) == wanted) {
-            return Ok(());
-        }
-    }
 }
 
 #[cfg(test)]
