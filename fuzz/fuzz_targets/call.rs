@@ -4,12 +4,12 @@
 
 use libfuzzer_sys::fuzz_target;
 use weir_broker::{
-    fuzzing::{call, metadata_answer, queue_answer, range_answer},
+    fuzzing::{call, metadata_answer, queue_answer, range_answer, share_answer},
     join,
 };
 
 fuzz_target!(|bytes: &[u8]| {
-    for reread in [call, metadata_answer, queue_answer, range_answer] {
+    for reread in [call, metadata_answer, queue_answer, range_answer, share_answer] {
         if let Some(again) = reread(bytes) {
             assert_eq!(reread(&again), Some(again));
         }

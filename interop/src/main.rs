@@ -12,10 +12,12 @@ mod feed;
 mod history;
 mod hostile;
 mod image;
+mod memory_group;
 mod moments;
 mod node;
 mod place;
 mod queue_history;
+mod record;
 mod share_history;
 mod stop;
 mod suites;
@@ -56,6 +58,8 @@ enum Campaign {
     Bench(bench::Options),
     /// Bad input of every kind beside well-behaved clients.
     Hostile(hostile::Options),
+    /// What real clients send, as seeds for fuzz targets.
+    Record(record::Options),
     /// Judges a recorded history; exit status 1 when anything is wrong with it.
     Check {
         /// Directory of `PROCESS.jsonl` files.
@@ -81,6 +85,7 @@ fn main() -> ExitCode {
             Campaign::Failover(options) => cluster::failover::run(&options, &weir),
             Campaign::Grow(options) => cluster::grow::run(&options, &weir),
             Campaign::Hostile(options) => hostile::run(&options, &weir),
+            Campaign::Record(options) => record::run(&options, &weir),
             Campaign::Bench(options) => bench::run(&options, &weir),
             Campaign::Check {
                 history,

@@ -84,15 +84,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<String>,
     },
-    /// Fuzzes every target for a while (nightly toolchain and cargo-fuzz).
-    Fuzz {
-        /// Seconds per target.
-        #[arg(long, default_value_t = 60)]
-        seconds: u64,
-        /// One target only.
-        #[arg(long)]
-        target: Option<String>,
-    },
+    /// Fuzzes every target for a while, or for a number of executions (nightly toolchain and cargo-fuzz).
+    Fuzz(fuzz::Options),
 }
 
 fn main() -> ExitCode {
@@ -108,7 +101,7 @@ fn main() -> ExitCode {
         Command::Grow { rest } => delegate::interop("grow", &rest),
         Command::Hostile { rest } => delegate::interop("hostile", &rest),
         Command::Bench { rest } => delegate::bench(&rest),
-        Command::Fuzz { seconds, target } => fuzz::run(seconds, target.as_deref()),
+        Command::Fuzz(options) => fuzz::run(&options),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

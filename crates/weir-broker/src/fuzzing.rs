@@ -6,16 +6,29 @@ use bytes::Bytes;
 use crate::{
     access_admin,
     call::{
-        ACCESS_ADMIN, ADMIN, JOIN, METADATA, QUEUE, QUEUE_ADMIN, READ_BATCHES, STEP, TRANSACTION,
+        ACCESS_ADMIN, ADMIN, JOIN, METADATA, QUEUE, QUEUE_ADMIN, READ_BATCHES, SHARE, STEP,
+        TRANSACTION,
     },
     catch_up,
     encoding::{Reader, Writer},
     forward,
+    group::{GroupTable, OffsetTable},
     identity::Identity,
-    join, node,
+    join,
+    metadata::{MetadataCommand, MetadataState},
+    node,
+    producer::ProducerTable,
     queue::{Queue, QueueCommand},
-    queue_admin, steward, view,
+    queue_admin,
+    shard::{ShardBody, ShardCommand},
+    share::ShareTable,
+    steward,
+    transaction::{PendingOffsets, TransactionTable, TransactionView},
+    view,
 };
+
+/// Tags of calls that are JSON.
+pub const JSON_CALLS: [u8; 3] = [ADMIN, QUEUE_ADMIN, ACCESS_ADMIN];
 
 /// A call between nodes, its tag included.
 pub fn call(bytes: &[u8]) -> Option<Bytes> {
@@ -29,6 +42,7 @@ pub fn call(bytes: &[u8]) -> Option<Bytes> {
         QUEUE => node::queues::reread_call(body),
         QUEUE_ADMIN => queue_admin::reread_call(body),
         ACCESS_ADMIN => access_admin::reread_call(body),
+        SHARE => node::share::reread_call(body),
         _ => None,
     }
 }
@@ -48,6 +62,11 @@ pub fn queue_answer(bytes: &[u8]) -> Option<Bytes> {
     node::queues::reread_answer(bytes)
 }
 
+/// An answer of a shard about share groups.
+pub fn share_answer(bytes: &[u8]) -> Option<Bytes> {
+    node::share::reread_answer(bytes)
+}
+
 /// A queue as a checkpoint has it.
 pub fn queue_state(bytes: &[u8]) -> Option<Bytes> {
     Queue::decode(bytes).ok().map(|queue| queue.encode())
@@ -61,6 +80,42 @@ pub fn queue_command(bytes: &[u8]) -> Option<Bytes> {
     let mut writer = Writer::new();
     command.write(&mut writer);
     Some(writer.finish())
+}
+
+/// A change of the metadata.
+pub fn metadata_command(bytes: &[u8]) -> Option<Bytes> {
+    let command = MetadataCommand::decode(bytes).ok()?;
+    Some(command.encode())
+}
+
+/// The metadata as a checkpoint has them.
+pub fn metadata_state(bytes: &[u8]) -> Option<Bytes> {
+    let metadata = MetadataState::decode(bytes).ok()?;
+    Some(metadata.encode())
+}
+
+/// Whether the bytes are a change of a shard: of a partition, a group, a transaction, a share group.
+pub fn is_shard_command(bytes: &[u8]) -> bool {
+    ShardCommand::decode(Bytes::copy_from_slice(bytes)).is_ok()
+}
+
+/// A shard as a checkpoint has it, its tables as they stand in it.
+pub fn shard_state(bytes: &[u8]) -> Option<Bytes> {
+    let body = ShardBody::decode(bytes).ok()?;
+    Some(body.encode())
+}
+
+/// Whether the bytes are such a table: of offsets, groups, producers, transactions, share groups.
+pub fn is_shard_table(kind: u8, bytes: &[u8]) -> bool {
+    match kind % 7 {
+        0 => OffsetTable::decode(bytes).is_ok(),
+        1 => GroupTable::decode(bytes).is_ok(),
+        2 => PendingOffsets::decode(bytes).is_ok(),
+        3 => TransactionTable::decode(bytes).is_ok(),
+        4 => ShareTable::decode(bytes).is_ok(),
+        5 => ProducerTable::decode(bytes).is_ok(),
+        _ => TransactionView::decode(bytes).is_ok(),
+    }
 }
 
 /// Whether the bytes are a beacon.

@@ -195,6 +195,12 @@ fn encode(group: GroupId, checkpoint: &Checkpoint) -> Vec<u8> {
     bytes
 }
 
+/// What the crate's `fuzzing` module is given: a file's bytes, written again.
+pub(crate) fn reread(group: GroupId, bytes: Vec<u8>) -> Option<Vec<u8>> {
+    let checkpoint = decode(path(group), group, bytes).ok()?;
+    Some(encode(group, &checkpoint))
+}
+
 fn decode(file: String, group: GroupId, mut bytes: Vec<u8>) -> Result<Checkpoint, CheckpointError> {
     if bytes.len() < HEADER_BYTES || bytes[..8] != MAGIC {
         return Err(CheckpointError::Corrupt { file });

@@ -12,6 +12,7 @@ mod cold;
 pub mod compaction;
 pub mod disk;
 mod flush;
+pub mod fuzzing;
 mod index;
 pub mod ingest;
 mod lru;

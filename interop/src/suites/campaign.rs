@@ -51,6 +51,23 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    /// Of suites against a broker that runs already, at these addresses.
+    pub(crate) fn outside(suites: &[String], bootstrap: &str, amqp: &str) -> Self {
+        Self {
+            quick: false,
+            nodes: 1,
+            suite: suites.to_vec(),
+            case: None,
+            bootstrap: Some(bootstrap.to_owned()),
+            amqp: Some(amqp.to_owned()),
+            checkouts: None,
+            broker_version: None,
+            verbose: false,
+            shrink: false,
+            list: false,
+        }
+    }
+
     /// Whether the broker under test is none of ours.
     fn is_outside(&self) -> bool {
         self.bootstrap.is_some() || self.amqp.is_some()

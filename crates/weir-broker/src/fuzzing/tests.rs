@@ -119,7 +119,7 @@ fn calls_are_refused_or_understood_as_what_they_say() {
 }
 
 fn join_command() -> Bytes {
-    let command = crate::metadata::MetadataCommand::AdmitNode {
+    let command = MetadataCommand::AdmitNode {
         incarnation: 5,
         peer_address: "127.0.0.1:9192".to_owned(),
         kafka_host: "localhost".to_owned(),

@@ -18,6 +18,7 @@ mod record;
 mod recovery;
 mod replay;
 mod report;
+pub(crate) mod reread;
 mod room;
 mod scan;
 mod seeded;

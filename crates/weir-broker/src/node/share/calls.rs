@@ -80,6 +80,17 @@ impl ShareCall {
     }
 }
 
+/// For fuzz targets.
+pub(crate) fn reread_call(body: &[u8]) -> Option<Bytes> {
+    let (shard, call) = ShareCall::decode(body).ok()?;
+    Some(call.encode(shard))
+}
+
+/// For fuzz targets.
+pub(crate) fn reread_answer(bytes: &[u8]) -> Option<Bytes> {
+    Some(write_answer(&read_answer(bytes).ok()?))
+}
+
 fn write_answer(answer: &CallAnswer) -> Bytes {
     let mut writer = Writer::new();
     match answer {

@@ -10,7 +10,7 @@ mod request;
 mod sessions;
 mod task;
 
-pub(crate) use calls::{SharePlace, serve};
+pub(crate) use calls::{SharePlace, reread_answer, reread_call, serve};
 pub use sessions::ShareHold;
 pub(crate) use sessions::ShareSessions;
 pub(crate) use task::ShareTask;
