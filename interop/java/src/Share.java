@@ -238,6 +238,24 @@ public final class Share {
         }
     }
 
+    /** Beyond Kafka: what is released comes back after a while. */
+    private static void retryDelay(String name) throws Exception {
+        create(name, 1, "share.retry.delay.ms", "3000");
+        produce(name, 0, 1);
+        try (KafkaShareConsumer<String, String> consumer = explicit(name)) {
+            consumer.acknowledge(some(consumer).get(0), AcknowledgeType.RELEASE);
+            consumer.commitSync();
+            long released = System.nanoTime();
+            ConsumerRecord<String, String> again = some(consumer).get(0);
+            long waited = (System.nanoTime() - released) / 1_000_000;
+            check(again.deliveryCount().get() == 2, "delivered " + again.deliveryCount());
+            // It waits by the node's clock, and the answer to the release took a moment.
+            check(waited > 2_000, "came back after " + waited + " ms");
+            consumer.acknowledge(again, AcknowledgeType.ACCEPT);
+            consumer.commitSync();
+        }
+    }
+
     private static void closeReleases(String name) throws Exception {
         create(name, 1);
         produce(name, 0, 3);
@@ -327,6 +345,7 @@ public final class Share {
         cases.put("implicit", Share::implicit);
         cases.put("explicit-kinds", Share::explicitKinds);
         cases.put("delivery-limit", Share::deliveryLimit);
+        cases.put("retry-delay", Share::retryDelay);
         cases.put("close-releases", Share::closeReleases);
         cases.put("record-limit", Share::recordLimit);
         cases.put("latest", Share::latest);

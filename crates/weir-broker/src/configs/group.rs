@@ -43,8 +43,11 @@ const fn ms(min: i32, max: i32) -> Kind {
 /// The names of isolation levels.
 const READ_COMMITTED: &str = "read_committed";
 
+/// Longest wait of a record before another delivery: a day.
+const MAX_RETRY_MS: i32 = 86_400_000;
+
 /// All of them, by name, with the ranges of Kafka's `group.*.min/max` defaults.
-pub static GROUP_KEYS: [ConfigKey; 13] = [
+pub static GROUP_KEYS: [ConfigKey; 15] = [
     enforced(
         "consumer.heartbeat.interval.ms",
         ms(5_000, 15_000),
@@ -103,6 +106,18 @@ pub static GROUP_KEYS: [ConfigKey; 13] = [
         "Whether members may keep records for another while.",
     ),
     enforced(
+        "share.retry.delay.max.ms",
+        ms(0, MAX_RETRY_MS),
+        "0",
+        "How long a record waits at most before another delivery, in ms; less than the first wait: it does not grow.",
+    ),
+    enforced(
+        "share.retry.delay.ms",
+        ms(0, MAX_RETRY_MS),
+        "0",
+        "How long a record that comes back waits after its first delivery, in ms, and twice as long after each further one.",
+    ),
+    enforced(
         "share.session.timeout.ms",
         ms(45_000, 60_000),
         "45000",
@@ -150,6 +165,10 @@ pub struct ShareSettings {
     pub lock_ms: u32,
     /// `share.delivery.count.limit`.
     pub delivery_limit: u16,
+    /// `share.retry.delay.ms`.
+    pub retry_ms: u32,
+    /// `share.retry.delay.max.ms`.
+    pub retry_max_ms: u32,
     /// `share.partition.max.record.locks`.
     pub max_locks: u32,
     /// `share.isolation.level`.
@@ -178,6 +197,8 @@ impl GroupSettings {
                 lock_ms: number("share.record.lock.duration.ms", 30_000),
                 delivery_limit: u16::try_from(number("share.delivery.count.limit", 5))
                     .unwrap_or(u16::MAX),
+                retry_ms: number("share.retry.delay.ms", 0),
+                retry_max_ms: number("share.retry.delay.max.ms", 0),
                 max_locks: number("share.partition.max.record.locks", 2_000),
                 committed_only: text("share.isolation.level") == Some(READ_COMMITTED),
                 may_renew: text("share.renew.acknowledge.enable")

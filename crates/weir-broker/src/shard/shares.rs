@@ -90,7 +90,7 @@ impl Shard {
             return Look::NotBegun;
         };
         let from = partition.next_fetch().max(start);
-        let held_count = partition.counts().acquired.saturating_sub(acked_count);
+        let held_count = partition.held_count().saturating_sub(acked_count);
         let room_count = u64::from(max_locks).saturating_sub(held_count);
         if from >= end || room_count == 0 || !self.sharing.keep(key) {
             return Look::Nothing;

@@ -8,7 +8,8 @@
 //! | 4 | begin | `u64` partition, `u64` start, `u8` only where there is none |
 //! | 5 | forget | `u8` 0: all; 1 and `u32` count and `u64` serials of topics |
 //!
-//! Terms: `u32` lock in ms, `u16` delivery limit, `u32` most locks. A part: `u64` partition; `u32`
+//! Terms: `u32` lock in ms, `u16` delivery limit, `u32` first and `u32` longest wait before another
+//! delivery in ms, `u32` most locks. A part: `u64` partition; `u32`
 //! acknowledgements, each `u64` first and last offset and bytes kinds; `u8` whether it takes
 //! records, and then `u64` end, `u32` void and `u32` wanted stretches, each `u64` first and last
 //! offset.
@@ -17,7 +18,7 @@ use std::collections::BTreeSet;
 
 use weir_model::PartitionId;
 
-use super::Stretch;
+use super::{ComesBack, Stretch};
 use crate::encoding::{DecodeError, Reader, Writer};
 
 // Tags are never used again for something else.
@@ -72,8 +73,7 @@ pub(crate) struct Step {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Terms {
     pub(crate) lock_ms: u32,
-    /// A record is put away when it is given back after so many deliveries.
-    pub(crate) delivery_limit: u16,
+    pub(crate) comes_back: ComesBack,
     /// Most records of the partition that may be held.
     pub(crate) max_locks: u32,
 }
@@ -107,6 +107,20 @@ pub(crate) struct Take {
     pub(crate) wanted: Vec<Stretch>,
 }
 
+pub(super) fn write_comes_back(writer: &mut Writer, comes_back: ComesBack) {
+    writer.u16(comes_back.delivery_limit);
+    writer.u32(comes_back.retry_ms);
+    writer.u32(comes_back.retry_max_ms);
+}
+
+pub(super) fn read_comes_back(reader: &mut Reader<'_>) -> Result<ComesBack, DecodeError> {
+    Ok(ComesBack {
+        delivery_limit: reader.u16()?,
+        retry_ms: reader.u32()?,
+        retry_max_ms: reader.u32()?,
+    })
+}
+
 impl ShareCommand {
     /// Appends the change.
     pub(crate) fn write(&self, writer: &mut Writer) {
@@ -116,7 +130,7 @@ impl ShareCommand {
                 writer.text(&step.group);
                 writer.text(&step.member);
                 writer.u32(step.terms.lock_ms);
-                writer.u16(step.terms.delivery_limit);
+                write_comes_back(writer, step.terms.comes_back);
                 writer.u32(step.terms.max_locks);
                 writer.count(step.parts.len());
                 step.parts.iter().for_each(|part| part.write(writer));
@@ -170,7 +184,7 @@ impl ShareCommand {
                 member: reader.text()?.to_owned(),
                 terms: Terms {
                     lock_ms: reader.u32()?,
-                    delivery_limit: reader.u16()?,
+                    comes_back: read_comes_back(reader)?,
                     max_locks: reader.u32()?,
                 },
                 parts: read_list(reader, PART_MIN_BYTES, StepPart::read)?,
@@ -295,7 +309,11 @@ mod tests {
                 member: "member".to_owned(),
                 terms: Terms {
                     lock_ms: 30_000,
-                    delivery_limit: 5,
+                    comes_back: ComesBack {
+                        delivery_limit: 5,
+                        retry_ms: 7,
+                        retry_max_ms: 9,
+                    },
                     max_locks: 2_000,
                 },
                 parts: vec![part, idle],

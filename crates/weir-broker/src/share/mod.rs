@@ -11,7 +11,7 @@ mod tests;
 
 pub(crate) use choose::{Chosen, Limits, Stretch, choose};
 pub(crate) use command::{Acks, ShareCommand, Step, StepPart, Take, Terms};
-pub(crate) use partition::SharePartition;
+pub(crate) use partition::{ComesBack, SharePartition};
 pub(crate) use table::{ShareApplied, ShareKey, ShareTable, Stepped};
 
 /// Most share partitions of a shard; further ones are refused as overload.

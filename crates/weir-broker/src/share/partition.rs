@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use weir_ledger::{Counts, Ledger, Lock, OwnerId, Release};
+use weir_ledger::{Ledger, Lock, OwnerId, Release};
 use weir_log::Millis;
 
 use super::{Acks, Stretch, Take, Terms};
@@ -13,6 +13,9 @@ const GAP: u8 = 0;
 const RELEASE: u8 = 2;
 const RENEW: u8 = 4;
 
+/// Has what waits until it is tried again; members' numbers never get there.
+pub(super) const WAITING: OwnerId = OwnerId(u64::MAX);
+
 /// The states of a partition's records for one group, and which member has which.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct SharePartition {
@@ -21,7 +24,29 @@ pub(crate) struct SharePartition {
     pub(super) owners: BTreeMap<String, OwnerId>,
     pub(super) next_owner: u64,
     /// As of the last step.
-    pub(super) delivery_limit: u16,
+    pub(super) comes_back: ComesBack,
+}
+
+/// How records come back that are given back, or whose locks are over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ComesBack {
+    /// A record is put away when it is given back after so many deliveries.
+    pub(crate) delivery_limit: u16,
+    /// How long it waits after its first delivery; twice as long after each further one.
+    pub(crate) retry_ms: u32,
+    /// How long it waits at most, where that is more.
+    pub(crate) retry_max_ms: u32,
+}
+
+impl ComesBack {
+    /// How long a record waits that was delivered so often.
+    fn wait_ms(self, delivery_count: u32) -> u32 {
+        let doublings = delivery_count.saturating_sub(1);
+        let wait_ms = self
+            .retry_ms
+            .saturating_mul(2_u32.saturating_pow(doublings));
+        wait_ms.min(self.retry_max_ms.max(self.retry_ms))
+    }
 }
 
 /// An acknowledged record is not the member's.
@@ -34,7 +59,11 @@ impl SharePartition {
             ledger: Ledger::new(start),
             owners: BTreeMap::new(),
             next_owner: 0,
-            delivery_limit: u16::MAX,
+            comes_back: ComesBack {
+                delivery_limit: u16::MAX,
+                retry_ms: 0,
+                retry_max_ms: 0,
+            },
         }
     }
 
@@ -54,8 +83,10 @@ impl SharePartition {
         offset >= self.ledger.end() || self.ledger.is_ready(offset)
     }
 
-    pub(crate) fn counts(&self) -> Counts {
-        self.ledger.counts()
+    /// How many records members hold.
+    pub(crate) fn held_count(&self) -> u64 {
+        let waiting_count = self.ledger.count_of(WAITING) as u64;
+        self.ledger.counts().acquired - waiting_count
     }
 
     /// Of records in a log that ends at `end`, how many are not done with.
@@ -107,7 +138,7 @@ impl SharePartition {
         log_start: u64,
         terms: Terms,
     ) -> Result<(), NotHeld> {
-        self.delivery_limit = terms.delivery_limit;
+        self.comes_back = terms.comes_back;
         let Some(owner) = self.owners.get(member).copied() else {
             let is_gone = acks.iter().all(|each| each.last < log_start);
             return if is_gone { Ok(()) } else { Err(NotHeld) };
@@ -130,17 +161,17 @@ impl SharePartition {
         let until_ms = now.plus(terms.lock_ms.into()).0;
         for each in acks {
             for offset in each.first.max(log_start)..=each.last {
-                self.settle(owner, offset, each.kind_of(offset), until_ms);
+                self.settle(now, owner, offset, each.kind_of(offset), until_ms);
             }
         }
         self.forget_if_idle(member);
         Ok(())
     }
 
-    fn settle(&mut self, owner: OwnerId, offset: u64, kind: u8, until_ms: i64) {
+    fn settle(&mut self, now: Millis, owner: OwnerId, offset: u64, kind: u8, until_ms: i64) {
         let ledger = &mut self.ledger;
         let held = match kind {
-            RELEASE => return self.give_back(owner, offset),
+            RELEASE => return self.give_back(now, owner, offset),
             RENEW => ledger.renew(
                 offset,
                 Lock {
@@ -154,14 +185,22 @@ impl SharePartition {
         debug_assert!(held.is_ok(), "what is acknowledged was seen to be held");
     }
 
-    /// The record is ready again, or put away where it was delivered often enough.
-    fn give_back(&mut self, owner: OwnerId, offset: u64) {
+    /// The record is ready again, at once or after its wait, or put away where it was delivered
+    /// often enough.
+    fn give_back(&mut self, now: Millis, owner: OwnerId, offset: u64) {
         let held = self.ledger.held(offset);
         let count = held.map_or(0, |held| held.tries.delivery_count);
-        let done = if count >= self.delivery_limit.into() {
+        let wait_ms = self.comes_back.wait_ms(count);
+        let how = Release::Returned;
+        let done = if count >= self.comes_back.delivery_limit.into() {
             self.ledger.settle(offset, owner).map(drop)
+        } else if wait_ms > 0 {
+            let lock = Lock {
+                owner: WAITING,
+                until_ms: Some(now.plus(wait_ms.into()).0),
+            };
+            self.ledger.hand_over(offset, owner, how, lock).map(drop)
         } else {
-            let how = Release::Returned;
             self.ledger.release(offset, owner, how).map(drop)
         };
         debug_assert!(done.is_ok(), "what is given back was seen to be held");
@@ -175,14 +214,13 @@ impl SharePartition {
         take: &Take,
         terms: Terms,
     ) -> Vec<AcquiredRange> {
-        self.delivery_limit = terms.delivery_limit;
+        self.comes_back = terms.comes_back;
         self.ledger.extend(take.end);
         for void in &take.void {
             self.ledger
                 .drop_range(void.first..void.last.saturating_add(1));
         }
-        let acquired_count = self.ledger.counts().acquired;
-        let mut room = u64::from(terms.max_locks).saturating_sub(acquired_count);
+        let mut room = u64::from(terms.max_locks).saturating_sub(self.held_count());
         let lock = Lock {
             owner: self.owner(member),
             until_ms: Some(now.plus(terms.lock_ms.into()).0),
@@ -232,14 +270,19 @@ impl SharePartition {
         !offsets.is_empty()
     }
 
-    /// Locks that are over at `now` end.
+    /// Locks and waits that are over at `now` end.
     pub(super) fn expire(&mut self, now: Millis) {
         let ended = self.ledger.ended(now.0);
         let ended: Vec<_> = ended
             .map(|(offset, held)| (offset, held.lock.owner))
             .collect();
         for (offset, owner) in ended {
-            self.give_back(owner, offset);
+            if owner == WAITING {
+                let released = self.ledger.release(offset, WAITING, Release::Untouched);
+                debug_assert!(released.is_ok(), "what waits is listed as waiting");
+            } else {
+                self.give_back(now, owner, offset);
+            }
         }
         self.forget_idle();
     }

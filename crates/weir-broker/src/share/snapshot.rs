@@ -1,8 +1,9 @@
 //! What share groups have, as a checkpoint has it.
 //!
 //! Version 1: `u8` version, `u32` share partitions, ascending by partition and group, each `u64`
-//! partition, text group, `u16` delivery limit, `u64` number of the next owner, `u32` members that
-//! hold something, ascending, each text id and `u64` owner, bytes ledger.
+//! partition, text group, `u16` delivery limit, `u32` first and `u32` longest wait before another
+//! delivery in ms, `u64` number of the next owner, `u32` members that hold something, ascending, each
+//! text id and `u64` owner, bytes ledger. What waits is held by owner 2^64-1.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,11 +11,15 @@ use bytes::Bytes;
 use weir_ledger::{Ledger, OwnerId};
 use weir_model::PartitionId;
 
-use super::{ShareKey, SharePartition, ShareTable};
+use super::{
+    ShareKey, SharePartition, ShareTable,
+    command::{read_comes_back, write_comes_back},
+    partition::WAITING,
+};
 use crate::encoding::{DecodeError, Reader, Writer};
 
 const VERSION: u8 = 1;
-const PARTITION_MIN_BYTES: usize = 8 + 4 + 2 + 8 + 4 + 4;
+const PARTITION_MIN_BYTES: usize = 8 + 4 + 2 + 4 + 4 + 8 + 4 + 4;
 const OWNER_MIN_BYTES: usize = 4 + 8;
 
 impl ShareTable {
@@ -53,7 +58,7 @@ impl ShareTable {
 
 impl SharePartition {
     fn write(&self, writer: &mut Writer) {
-        writer.u16(self.delivery_limit);
+        write_comes_back(writer, self.comes_back);
         writer.u64(self.next_owner);
         writer.count(self.owners.len());
         for (member, owner) in &self.owners {
@@ -64,7 +69,7 @@ impl SharePartition {
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let (delivery_limit, next_owner) = (reader.u16()?, reader.u64()?);
+        let (comes_back, next_owner) = (read_comes_back(reader)?, reader.u64()?);
         let mut owners: BTreeMap<String, OwnerId> = BTreeMap::new();
         let mut numbers = BTreeSet::new();
         for _ in 0..reader.count(OWNER_MIN_BYTES)? {
@@ -79,14 +84,15 @@ impl SharePartition {
         }
         let ledger = Ledger::decode(reader.bytes()?).map_err(|_| reader.invalid("ledger"))?;
         let held: usize = owners.values().map(|owner| ledger.count_of(*owner)).sum();
-        if held as u64 != ledger.counts().acquired {
+        let waiting = ledger.count_of(WAITING);
+        if (held + waiting) as u64 != ledger.counts().acquired {
             return Err(reader.invalid("records that nobody holds"));
         }
         Ok(Self {
             ledger,
             owners,
             next_owner,
-            delivery_limit,
+            comes_back,
         })
     }
 }

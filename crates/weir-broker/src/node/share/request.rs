@@ -22,7 +22,7 @@ use crate::{
     group::config::MAX_GROUP_ID_BYTES,
     mailbox::Reply,
     shard::ShardCommand,
-    share::{Acks, ShareCommand, Terms},
+    share::{Acks, ComesBack, ShareCommand, Terms},
 };
 
 /// Longest wait that a client may ask for, in ms.
@@ -94,7 +94,11 @@ impl Node {
             member,
             terms: Terms {
                 lock_ms: settings.lock_ms,
-                delivery_limit: settings.delivery_limit,
+                comes_back: ComesBack {
+                    delivery_limit: settings.delivery_limit,
+                    retry_ms: settings.retry_ms,
+                    retry_max_ms: settings.retry_max_ms,
+                },
                 max_locks: settings.max_locks,
             },
             committed_only: settings.committed_only,

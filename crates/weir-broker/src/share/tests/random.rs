@@ -6,7 +6,7 @@ use weir_log::Millis;
 use weir_model::PartitionId;
 
 use crate::share::{
-    Acks, ShareApplied, ShareCommand, ShareTable, Step, StepPart, Stretch, Take, Terms,
+    Acks, ComesBack, ShareApplied, ShareCommand, ShareTable, Step, StepPart, Stretch, Take, Terms,
 };
 
 const ID: PartitionId = PartitionId(7);
@@ -14,7 +14,11 @@ const RUN_COUNT: u64 = 200;
 const STEP_COUNT: u64 = 150;
 const TERMS: Terms = Terms {
     lock_ms: 50,
-    delivery_limit: 4,
+    comes_back: ComesBack {
+        delivery_limit: 4,
+        retry_ms: 0,
+        retry_max_ms: 0,
+    },
     max_locks: 12,
 };
 
@@ -46,7 +50,7 @@ impl Books {
     }
 
     fn give_back(&mut self, offset: u64, count: u32) {
-        let is_last = count >= u32::from(TERMS.delivery_limit);
+        let is_last = count >= u32::from(TERMS.comes_back.delivery_limit);
         let state = if is_last {
             State::Done
         } else {

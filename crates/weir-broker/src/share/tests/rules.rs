@@ -6,14 +6,19 @@ use weir_model::PartitionId;
 use crate::{
     api::share::AcquiredRange,
     share::{
-        Acks, ShareApplied, ShareCommand, ShareTable, Step, StepPart, Stepped, Stretch, Take, Terms,
+        Acks, ComesBack, ShareApplied, ShareCommand, ShareTable, Step, StepPart, Stepped, Stretch,
+        Take, Terms,
     },
 };
 
 const ID: PartitionId = PartitionId(7);
 const TERMS: Terms = Terms {
     lock_ms: 100,
-    delivery_limit: 3,
+    comes_back: ComesBack {
+        delivery_limit: 3,
+        retry_ms: 0,
+        retry_max_ms: 0,
+    },
     max_locks: 20,
 };
 
@@ -21,6 +26,7 @@ struct World {
     table: ShareTable,
     now: Millis,
     log_start: u64,
+    terms: Terms,
 }
 
 impl World {
@@ -29,6 +35,7 @@ impl World {
             table: ShareTable::default(),
             now: Millis(0),
             log_start: 0,
+            terms: TERMS,
         };
         world.begin(start, true);
         world
@@ -70,7 +77,7 @@ impl World {
         let applied = self.apply(ShareCommand::Step(Step {
             group: "g".to_owned(),
             member: member.to_owned(),
-            terms: TERMS,
+            terms: self.terms,
             parts: vec![StepPart {
                 partition: ID,
                 acks: acks.collect(),
@@ -226,4 +233,42 @@ fn a_forgotten_group_has_nothing() {
     });
     assert_eq!(world.table, ShareTable::default());
     assert!(!world.is_acknowledged("a", 0, 4, &[1]));
+}
+
+#[test]
+fn a_record_that_comes_back_waits_longer_each_time_and_is_nobodys_meanwhile() {
+    let mut world = World::begun(0);
+    world.terms.comes_back = ComesBack {
+        delivery_limit: 4,
+        retry_ms: 50,
+        retry_max_ms: 150,
+    };
+    assert_eq!(world.take("a", 0, 0), [(0, 0, 1)]);
+    for (count, wait_ms) in [(2, 50), (3, 100), (4, 150)] {
+        assert!(world.is_acknowledged("a", 0, 0, &[2]));
+        assert!(!world.is_acknowledged("a", 0, 0, &[1]), "it waits");
+        world.now = Millis(world.now.0 + wait_ms - 1);
+        world.apply(ShareCommand::Expire);
+        assert_eq!(world.take("a", 0, 0), []);
+        world.now = Millis(world.now.0 + 1);
+        world.apply(ShareCommand::Expire);
+        assert_eq!(world.take("a", 0, 0), [(0, 0, count)]);
+    }
+    assert!(world.is_acknowledged("a", 0, 0, &[2]));
+    assert_eq!(world.start(), 1, "it was delivered often enough");
+}
+
+#[test]
+fn a_lock_that_is_over_makes_its_record_wait_and_what_waits_takes_nobodys_room() {
+    let mut world = World::begun(0);
+    world.terms.max_locks = 2;
+    world.terms.comes_back.retry_ms = 1_000;
+    assert_eq!(world.take("a", 0, 3), [(0, 1, 1)]);
+    world.now = Millis(100);
+    world.apply(ShareCommand::Expire);
+    assert_eq!(world.take("b", 0, 3), [(2, 3, 1)], "those wait");
+    assert!(world.is_acknowledged("b", 2, 3, &[1]));
+    world.now = Millis(1_100);
+    world.apply(ShareCommand::Expire);
+    assert_eq!(world.take("b", 0, 3), [(0, 1, 2)]);
 }
