@@ -19,6 +19,7 @@ use crate::{
         Outcome, TopicRef,
         share::{AckRefused, ShareAcks, ShareFetch, SharePart, ShareRefused, ShareRequest},
     },
+    configs::group::ShareSettings,
     group::config::MAX_GROUP_ID_BYTES,
     mailbox::Reply,
     shard::ShardCommand,
@@ -92,15 +93,7 @@ impl Node {
         let asker = Asker {
             group,
             member,
-            terms: Terms {
-                lock_ms: settings.lock_ms,
-                comes_back: ComesBack {
-                    delivery_limit: settings.delivery_limit,
-                    retry_ms: settings.retry_ms,
-                    retry_max_ms: settings.retry_max_ms,
-                },
-                max_locks: settings.max_locks,
-            },
+            terms: terms(&settings),
             committed_only: settings.committed_only,
             begins: settings.begins,
         };
@@ -168,6 +161,18 @@ fn wait_ms(fetch: &ShareFetch) -> u64 {
         fetch.max_wait_ms.min(MAX_WAIT_MS)
     } else {
         0
+    }
+}
+
+fn terms(settings: &ShareSettings) -> Terms {
+    Terms {
+        lock_ms: settings.lock_ms,
+        comes_back: ComesBack {
+            delivery_limit: settings.delivery_limit,
+            retry_ms: settings.retry_ms,
+            retry_max_ms: settings.retry_max_ms,
+        },
+        max_locks: settings.max_locks,
     }
 }
 
