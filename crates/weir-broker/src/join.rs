@@ -9,6 +9,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use bytes::{Buf, Bytes};
 use weir_model::NodeId;
 
+use crate::audit::AuditEvent;
 use crate::{
     Identity, Node,
     call::JOIN,
@@ -114,7 +115,10 @@ pub(crate) fn serve(node: &Arc<Node>, request: &Bytes, answer: Answer) {
     let (member, peer_address) = (Arc::clone(node), peer_address.clone());
     node.propose_metadata(command, move |outcome| {
         answer(match outcome {
-            Ok(MetadataOutcome::NodeAdmitted(id)) => member.admission(id, peer_address),
+            Ok(MetadataOutcome::NodeAdmitted(id)) => {
+                member.access().note(AuditEvent::joined(id, &peer_address));
+                member.admission(id, peer_address)
+            }
             Ok(MetadataOutcome::Refused(error)) | Err(error) => {
                 refusal(&format!("the node is not admitted: {error:?}"))
             }

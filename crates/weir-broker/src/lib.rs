@@ -5,6 +5,7 @@
 pub mod access;
 pub mod access_admin;
 pub mod api;
+pub mod audit;
 mod bodies;
 mod call;
 mod catch_up;

@@ -45,6 +45,7 @@ use self::{
 };
 use crate::{
     api::{Backend, Request, TopicRef},
+    audit::AuditWriter,
     catch_up::Offers,
     config::NodeConfig,
     identity::Identity,
@@ -93,6 +94,7 @@ pub struct Node {
     pub(crate) watchers: Watchers,
     pub(crate) looks: Looks,
     pub(crate) share_sessions: ShareSessions,
+    pub(crate) audit_writer: AuditWriter,
 }
 
 /// Where a partition lives.
@@ -164,9 +166,11 @@ impl Node {
             watchers: Watchers::default(),
             looks: Looks::default(),
             share_sessions: ShareSessions::default(),
+            audit_writer: AuditWriter::default(),
         });
         of_shards.get_or_init(|| Arc::downgrade(&node));
         node.topology.set_node(&node);
+        node.access().audit().begin(node.id(), &node.clock);
         node
     }
 

@@ -152,6 +152,7 @@ impl Steward {
         self.watch_room();
         self.watch_disk(now_ms);
         self.queues.turn(&self.node);
+        self.node.write_audit();
         if now_ms < self.next_look_ms {
             return;
         }

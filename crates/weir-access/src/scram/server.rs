@@ -65,6 +65,11 @@ impl Exchange {
         Ok((exchange, answer))
     }
 
+    /// Who the client says it is.
+    pub fn user_name(&self) -> &str {
+        &self.user
+    }
+
     /// Takes the client's final message. The user must be there still, with the same password.
     pub fn finish(self, access: &Access, message: &[u8]) -> Result<LoggedIn, AuthError> {
         let last = Final::parse(text(message)?)?;

@@ -65,6 +65,11 @@ impl Guard {
         self.view.check(&mut cache, caller, need).is_allowed()
     }
 
+    /// Who it is; `None`: the cluster itself.
+    pub(crate) fn principal(&self) -> Option<&Principal> {
+        self.user.as_ref()
+    }
+
     fn user_name(&self) -> &str {
         self.user.as_ref().map_or("", Principal::name)
     }

@@ -10,12 +10,14 @@ use super::{
     presence::{Ear, EnterRefused, Presence, Seat, VhostPlace},
     tally::Tally,
 };
+use crate::audit::{AuditEvent, AuditLog};
 
 /// Users and rules as this node knows them. A copy costs a reference count and sees what comes later.
 #[derive(Clone, Debug)]
 pub struct AccessView {
     current: Arc<ArcSwap<Access>>,
     presence: Arc<Presence>,
+    audit: Arc<AuditLog>,
 }
 
 impl Default for AccessView {
@@ -23,6 +25,7 @@ impl Default for AccessView {
         Self {
             current: Arc::new(ArcSwap::from_pointee(Access::unknown())),
             presence: Arc::default(),
+            audit: Arc::default(),
         }
     }
 }
@@ -34,6 +37,7 @@ impl AccessView {
         Self {
             current: Arc::default(),
             presence: Arc::default(),
+            audit: Arc::default(),
         }
     }
 
@@ -80,6 +84,18 @@ impl AccessView {
         ear: Ear,
     ) -> Result<Seat, EnterRefused> {
         self.presence.enter(&self.current, user, vhost, ear)
+    }
+
+    /// Has it written to the audit topic, from the first user on.
+    pub fn note(&self, event: AuditEvent) {
+        if !self.is_open() {
+            self.audit.note(event);
+        }
+    }
+
+    /// What is not written there yet.
+    pub(crate) fn audit(&self) -> &AuditLog {
+        &self.audit
     }
 
     /// How many of the limited ones this node has. `is_limited`: whether a virtual host is.

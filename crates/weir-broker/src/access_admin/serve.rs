@@ -44,6 +44,7 @@ enum Work {
 impl Node {
     /// Does what a person or a script asks for, from this node.
     pub fn access_admin(self: &Arc<Self>, request: AccessAdminRequest, done: Done) {
+        let done = self.noted(&request, AccessAdminAnswer::refusal, done);
         match self.access_work(request) {
             Ok(Work::Command(command)) => carry_out(self, command, 0, done),
             Ok(Work::Answered(answer)) => done(answer),

@@ -294,6 +294,14 @@ impl AccessAdminRequest {
 }
 
 impl AccessAdminAnswer {
+    /// Why nothing was done.
+    pub(crate) fn refusal(&self) -> Option<&str> {
+        match self {
+            Self::Refused { reason } => Some(reason),
+            _ => None,
+        }
+    }
+
     /// The answer to a call.
     pub fn decode(bytes: &[u8]) -> Result<Self, AdminError> {
         json_call::read_answer(bytes)

@@ -14,6 +14,7 @@ use crate::{
         CreateTopics, CreatedTopic, NewTopic, Outcome,
         admin::{ConfigMap, Refusal},
     },
+    audit,
     configs::describe::{self, Layers},
     gather::Gather,
     mailbox::Reply,
@@ -54,10 +55,34 @@ impl Node {
         validate_only: bool,
         done: impl FnOnce(Created) + Send + 'static,
     ) {
-        let topic = match self.plan_topic(topic) {
-            Ok(topic) => topic,
-            Err(refusal) => return done(Err(refusal)),
+        let planned = match audit::is_internal(&topic.name) {
+            true => Err(prohibited(&topic.name)),
+            false => self.plan_topic(topic),
         };
+        match planned {
+            Ok(topic) => self.create_planned(topic, validate_only, done),
+            Err(refusal) => done(Err(refusal)),
+        }
+    }
+
+    /// The nodes' own.
+    pub(crate) fn create_internal_topic(
+        self: &Arc<Self>,
+        topic: &NewTopic,
+        done: impl FnOnce(Created) + Send + 'static,
+    ) {
+        match self.plan_topic(topic) {
+            Ok(topic) => self.create_planned(topic, false, done),
+            Err(refusal) => done(Err(refusal)),
+        }
+    }
+
+    fn create_planned(
+        self: &Arc<Self>,
+        topic: CreateTopic,
+        validate_only: bool,
+        done: impl FnOnce(Created) + Send + 'static,
+    ) {
         let mut created = CreatedTopic {
             id: Some(topic.id),
             partition_count: u32::try_from(topic.partitions.len()).unwrap_or(u32::MAX),
@@ -99,10 +124,7 @@ impl Node {
             )
         })?;
         if is_reserved(name.as_str()) {
-            return Err(Refusal::new(
-                ErrorKind::InvalidTopic,
-                format!("Creation of internal topic {name} is prohibited."),
-            ));
+            return Err(prohibited(name.as_str()));
         }
         let topology = self.topology.load();
         if topology.nodes().is_empty() {
@@ -257,6 +279,13 @@ pub(super) fn check_nodes(nodes: &[i32], is_known: impl Fn(i32) -> bool) -> Resu
         }
     }
     Ok(())
+}
+
+fn prohibited(name: &str) -> Refusal {
+    Refusal::new(
+        ErrorKind::InvalidTopic,
+        format!("Creation of internal topic {name} is prohibited."),
+    )
 }
 
 fn exists(name: &TopicName) -> Refusal {

@@ -12,6 +12,7 @@ use crate::{
         Outcome,
         admin::{DeleteRecords, Managed},
     },
+    audit::is_internal,
     gather::Gather,
     mailbox::Reply,
     shard::ShardCommand,
@@ -42,6 +43,9 @@ impl Node {
         at: usize,
     ) -> Result<(), ErrorKind> {
         let route = self.route(&wanted.topic, wanted.index)?;
+        if is_internal(route.topic.name.as_str()) {
+            return Err(ErrorKind::InvalidTopic);
+        }
         let log = self.readable_on(&route, -1)?;
         if !route.topic.settings.cleanup_policy.delete {
             return Err(ErrorKind::PolicyViolation);

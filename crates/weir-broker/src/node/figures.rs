@@ -34,6 +34,8 @@ pub struct NodeFigures {
     pub is_slow: bool,
     /// Whether this node says that its disk is full.
     pub is_full: bool,
+    /// Records of the audit topic that were never written.
+    pub audit_lost_count: u64,
     /// Whether this node leads the metadata.
     pub is_controller: bool,
     /// Topics of the cluster.
@@ -136,6 +138,7 @@ impl Node {
             }),
             is_slow: own.is_slow,
             is_full: own.is_full,
+            audit_lost_count: self.access().audit().lost_count(),
             is_controller: self.leads(GroupId::METADATA),
             topic_count: topology.topic_count() as u64,
             tail_bytes: self.env.store.tail_bytes(),

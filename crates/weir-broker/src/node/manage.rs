@@ -10,6 +10,7 @@ use crate::{
         Outcome, TopicRef,
         admin::{CreatePartitions, Manage, Managed, MorePartitions, Refusal},
     },
+    audit::is_internal,
     gather::Gather,
     mailbox::Reply,
     metadata::{
@@ -83,6 +84,11 @@ impl Node {
         let topology = self.topology.load_full();
         for (at, topic) in topics.into_iter().enumerate() {
             let known = match topology.topic(&topic) {
+                Ok(known) if is_internal(known.name.as_str()) => {
+                    let words = format!("Deletion of internal topic {} is prohibited.", known.name);
+                    task.settle(at, Err(Refusal::new(ErrorKind::InvalidTopic, words)));
+                    continue;
+                }
                 Ok(known) => (known.name.clone(), known.id),
                 Err(kind) => {
                     task.settle(at, Err(absent(&topic, kind)));

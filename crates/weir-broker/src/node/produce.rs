@@ -10,6 +10,7 @@ use weir_raft::NotCommitted;
 use super::Node;
 use crate::{
     api::{AckLevel, Outcome, Produce, ProducePartition, Produced},
+    audit::is_internal,
     gather::Gather,
     intake::{self, Refused},
     limited::Limited,
@@ -87,6 +88,9 @@ impl Node {
         let route = self.route(&produce.topic, produce.index);
         let route = route.map_err(|error| Box::new(failed(error)))?;
         let config = &route.topic.settings;
+        if is_internal(route.topic.name.as_str()) {
+            return Err(Box::new(failed(ErrorKind::InvalidTopic)));
+        }
         if !self.leads(route.group) {
             return Err(Box::new(self.not_leader(route.group)));
         }

@@ -86,6 +86,7 @@ impl Node {
             });
         let absent: BTreeSet<&TopicName> = named
             .filter(|name| topology.by_name(name).is_none() && !is_reserved(name.as_str()))
+            .filter(|name| !crate::audit::is_internal(name.as_str()))
             .collect();
         absent.into_iter().cloned().collect()
     }

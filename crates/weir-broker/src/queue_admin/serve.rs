@@ -70,6 +70,7 @@ impl Node {
         request: QueueAdminRequest,
         done: Box<dyn FnOnce(QueueAdminAnswer) + Send>,
     ) {
+        let done = self.noted(&request, QueueAdminAnswer::refusal, done);
         let work = self.admin_work(request);
         let work = work.unwrap_or_else(|why| Work::Answered(QueueAdminAnswer::refused(&why)));
         match work {

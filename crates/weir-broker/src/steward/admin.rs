@@ -67,6 +67,16 @@ pub enum AdminAnswer {
     },
 }
 
+impl AdminAnswer {
+    /// Why nothing was done.
+    pub(super) fn refusal(&self) -> Option<&str> {
+        match self {
+            Self::Refused { reason } | Self::NotYet { reason } => Some(reason),
+            Self::Status(_) | Self::Done { .. } => None,
+        }
+    }
+}
+
 /// The cluster as one node knows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterStatus {

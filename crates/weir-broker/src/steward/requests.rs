@@ -56,6 +56,10 @@ pub(super) fn serve(
     if request == AdminRequest::Status {
         return done(AdminAnswer::Status(status::of(node)));
     }
+    let done = match from {
+        Some(_) => done,
+        None => node.noted(&request, AdminAnswer::refusal, done),
+    };
     let facts = cluster::facts(node);
     let leader = facts.group(GroupId::METADATA).map(|group| group.leader);
     match leader {

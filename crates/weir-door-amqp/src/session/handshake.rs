@@ -1,8 +1,11 @@
 //! From the first byte to an open connection, and the connection's own methods after that.
 
 use bytes::Bytes;
-use weir_access::PendingCheck;
-use weir_broker::api::queues::{OpenSession, QueueOutcome, QueueRequest};
+use weir_access::{AuthError, PendingCheck, Principal};
+use weir_broker::{
+    api::queues::{OpenSession, QueueOutcome, QueueRequest},
+    audit::AuditEvent,
+};
 use weir_door::{CloseReason, limits::FAILED_LOGIN_DELAY_MS};
 use weir_model::fields::ShortString;
 
@@ -37,6 +40,8 @@ const HEADER_0_9: [u8; 8] = *b"AMQP\x01\x01\x00\x09";
 #[derive(Debug)]
 pub(super) struct Check {
     mechanism: String,
+    /// Who it says it is.
+    claimed: String,
     pending: PendingCheck,
 }
 
@@ -115,15 +120,36 @@ impl AmqpSession {
         match sasl::authenticate(&access, mechanism, &start.response, from) {
             Some(Claimed::In(user)) => self.propose_limits(user),
             Some(Claimed::Checked { user, password }) => {
+                let claimed = user.clone();
                 let (pending, work) = PendingCheck::new(access, user, password.0);
                 let mechanism = mechanism.to_owned();
-                self.check = Some(Check { mechanism, pending });
+                self.check = Some(Check {
+                    mechanism,
+                    claimed,
+                    pending,
+                });
                 self.work = Some(Unstarted(work));
                 self.stage = Stage::Checking;
             }
-            None => self.refuse_login(mechanism),
+            None => {
+                self.note_login(mechanism, "", Some("no such login from there"));
+                self.refuse_login(mechanism);
+            }
         }
         Ok(())
+    }
+
+    fn note_login(&self, mechanism: &str, user: &str, failed: Option<&str>) {
+        let principal = match user {
+            "" => Principal::Anonymous,
+            user => Principal::User(user.into()),
+        };
+        let peer = self.connection.peer.to_string();
+        let event = AuditEvent::new(&principal, &peer, "login", &format!("amqp {mechanism}"));
+        self.access.note(match failed {
+            Some(why) => event.failed(why),
+            None => event,
+        });
     }
 
     /// The password is looked at.
@@ -133,8 +159,15 @@ impl AmqpSession {
         };
         let found = check.pending.finish(&self.access.load());
         match found.ok().and_then(|user| ShortString::new(&user.name)) {
-            Some(user) => self.propose_limits(user),
-            None => self.refuse_login(&check.mechanism),
+            Some(user) => {
+                self.note_login(&check.mechanism, user.as_str(), None);
+                self.propose_limits(user);
+            }
+            None => {
+                let why = AuthError::Credentials.to_string();
+                self.note_login(&check.mechanism, &check.claimed, Some(&why));
+                self.refuse_login(&check.mechanism);
+            }
         }
     }
 

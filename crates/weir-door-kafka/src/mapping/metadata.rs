@@ -168,6 +168,7 @@ fn described(head: &Head, description: TopicDescription) -> MetadataResponseTopi
     let partitions = (0..).zip(description.partitions);
     let mut response = MetadataResponseTopic::default()
         .with_name(Some(wire_name(&description.name)))
+        .with_is_internal(weir_broker::audit::is_internal(description.name.as_str()))
         .with_partitions(
             partitions
                 .map(|(index, each)| partition(head, index, each))

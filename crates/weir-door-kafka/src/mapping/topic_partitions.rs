@@ -91,6 +91,7 @@ pub fn answer(
             continue;
         }
         let mut told = DescribeTopicPartitionsResponseTopic::default()
+            .with_is_internal(weir_broker::audit::is_internal(&name))
             .with_name(Some(name.clone().into()))
             .with_topic_authorized_operations(i32::MIN);
         let description = match result {

@@ -10,6 +10,31 @@ use weir_model::{ErrorKind, TopicName};
 /// Allowed, or what the client is told.
 pub type Verdict = Result<(), ErrorKind>;
 
+/// Most denials of one request that are told.
+const MAX_DENIED_COUNT: usize = 4;
+
+/// What is wanted, for people.
+fn told(need: Need<'_>) -> String {
+    match need {
+        Need::Acl {
+            operation,
+            resource,
+            name,
+        } => format!("{operation:?} {resource:?} {name}"),
+        Need::AnyOf {
+            operation,
+            resource,
+        } => format!("{operation:?} any {resource:?}"),
+        Need::Vhost { vhost } => format!("Enter Vhost {vhost}"),
+        Need::Named {
+            permission, name, ..
+        } => format!("{permission:?} {name}"),
+        Need::RoutingKey {
+            permission, key, ..
+        } => format!("{permission:?} key {key}"),
+    }
+}
+
 /// One client, and what it may do as things are now.
 pub struct Asker<'a> {
     /// Users and rules.
@@ -20,15 +45,20 @@ pub struct Asker<'a> {
     pub cache: &'a mut DecisionCache,
     /// Which topics there are.
     pub names: &'a dyn TopicNames,
+    /// What it was not allowed, for people: the first few.
+    pub denied: Vec<String>,
 }
 
 impl Asker<'_> {
     fn check(&mut self, need: Need<'_>, or: ErrorKind) -> Verdict {
         let decision = self.cache.check(self.access, self.caller, need);
-        match decision.is_allowed() {
-            true => Ok(()),
-            false => Err(or),
+        if decision.is_allowed() {
+            return Ok(());
         }
+        if self.denied.len() < MAX_DENIED_COUNT {
+            self.denied.push(told(need));
+        }
+        Err(or)
     }
 
     fn named(

@@ -51,6 +51,14 @@ impl Held {
             && self.hidden.is_empty()
     }
 
+    /// Something that the client named was refused.
+    pub fn has_refusals(&self) -> bool {
+        !self.gaps.is_empty()
+            || !self.topics.is_empty()
+            || !self.transactions.is_empty()
+            || !self.shares.is_empty()
+    }
+
     /// Makes the answer of the outcome.
     // Table: one arm per outcome that can be told in part.
     pub fn apply(self, outcome: &mut Outcome, asker: &mut Asker<'_>) {

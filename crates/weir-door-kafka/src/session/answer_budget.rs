@@ -7,6 +7,8 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
+use weir_broker::api::Request;
+
 /// Bytes of answers beyond which each Fetch is given the least. Not counted is what is in the
 /// kernel's socket buffers.
 pub const MAX_NODE_ANSWER_BYTES: usize = 256 << 20;
@@ -65,6 +67,18 @@ impl Share {
 impl Drop for Share {
     fn drop(&mut self) {
         self.set(0);
+    }
+}
+
+/// Least and most bytes of a request that is answered with records.
+pub fn limits_of(request: &mut Request) -> Option<(&mut usize, &mut usize)> {
+    match request {
+        Request::Fetch(fetch) => Some((&mut fetch.min_bytes, &mut fetch.max_bytes)),
+        Request::Share(share) => {
+            let fetch = share.fetch.as_mut().filter(|fetch| fetch.max_bytes > 0)?;
+            Some((&mut fetch.min_bytes, &mut fetch.max_bytes))
+        }
+        _ => None,
     }
 }
 

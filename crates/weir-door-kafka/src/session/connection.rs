@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    fmt,
     sync::Arc,
 };
 
@@ -12,7 +11,6 @@ use tracing::debug;
 use weir_access::{Caller, DecisionCache};
 use weir_broker::{
     Ticket,
-    access::TopicNames,
     api::{Outcome, Request},
 };
 use weir_door::{
@@ -21,10 +19,12 @@ use weir_door::{
 };
 
 use super::{
-    answer_budget::Share,
+    answer_budget::{Share, limits_of},
+    audited::{Change, Noter},
     fetch_cache::Fetches,
     login::{Login, Reply},
     queue::Queue,
+    shared::TopicsOf,
 };
 use crate::{
     KafkaConfig,
@@ -51,15 +51,6 @@ pub use super::{close::KafkaClose, shared::Shared};
 /// Memory that one array element of a request stands for, decoded and mapped, in bytes.
 const ELEMENT_BYTES: usize = 256;
 
-/// Topics as the node knows them.
-struct TopicsOf(Arc<dyn TopicNames>);
-
-impl fmt::Debug for TopicsOf {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TopicsOf")
-    }
-}
-
 /// One connection of a Kafka client.
 #[derive(Debug)]
 pub struct KafkaSession {
@@ -77,6 +68,8 @@ pub struct KafkaSession {
     names: TopicsOf,
     /// What is to be done to outcomes before they are answers, by ticket.
     held: BTreeMap<u64, Held>,
+    /// Changes without an answer, by ticket.
+    changes: BTreeMap<u64, Change>,
     is_over_tls: bool,
     unsent: VecDeque<Bytes>,
     unsent_bytes: usize,
@@ -116,6 +109,7 @@ impl KafkaSession {
             allowed: DecisionCache::default(),
             names: TopicsOf(Arc::clone(&shared.names)),
             held: BTreeMap::new(),
+            changes: BTreeMap::new(),
             is_over_tls: connection.tls.is_some(),
             unsent: VecDeque::new(),
             unsent_bytes: 0,
@@ -193,12 +187,13 @@ impl KafkaSession {
             return self.login(incoming, frame_bytes);
         }
         match self.ask(|asker| cluster::refusal(&incoming, asker)) {
-            None | Some(Ok(None)) => {}
-            Some(Ok(Some(frame))) => {
+            None | Some((Ok(None), _)) => {}
+            Some((Ok(Some(frame)), denied)) => {
+                self.noter().refused(&denied);
                 let answer = Answer::Frame(vec![frame]);
                 return self.queue.push_answer(answer, frame_bytes);
             }
-            Some(Err(error)) => return self.refuse(error.into()),
+            Some((Err(error), _)) => return self.refuse(error.into()),
         }
         match dispatch::map(incoming, &self.client) {
             Ok((mapped, elements_count)) => {
@@ -218,10 +213,10 @@ impl KafkaSession {
     }
 
     /// Asks the ACLs. `None`: there are no users, and everybody may do everything.
-    fn ask<T>(&mut self, question: impl FnOnce(&mut Asker<'_>) -> T) -> Option<T> {
+    fn ask<T>(&mut self, question: impl FnOnce(&mut Asker<'_>) -> T) -> Option<(T, Vec<String>)> {
         let access = self.login.access().load();
         (!access.is_open()).then(|| {
-            question(&mut Asker {
+            let mut asker = Asker {
                 access: &access,
                 caller: Caller {
                     principal: self.login.principal(),
@@ -229,23 +224,44 @@ impl KafkaSession {
                 },
                 cache: &mut self.allowed,
                 names: &*self.names.0,
-            })
+                denied: Vec::new(),
+            };
+            let answer = question(&mut asker);
+            (answer, asker.denied)
         })
+    }
+
+    fn noter(&self) -> Noter<'_> {
+        Noter {
+            access: self.login.access(),
+            principal: self.login.principal(),
+            peer: self.login.peer(),
+        }
     }
 
     /// Lets the node be asked what the client may ask.
     fn submit(&mut self, head: Head, mut asked: Request, plan: Plan, held_bytes: usize) {
         let permit = self.ask(|asker| request::permit(&mut asked, &plan, asker));
         let ticket = self.queue.wait(head, plan, held_bytes);
+        if let Some(change) = Change::of(&asked) {
+            self.changes.insert(ticket.0, change);
+        }
         match permit {
             None => self.asked.push_back((ticket, asked)),
-            Some(Permit::Asked(held)) => {
+            Some((Permit::Asked(held), denied)) => {
+                if held.has_refusals() {
+                    self.noter().refused(&denied);
+                }
                 if !held.is_empty() {
                     self.held.insert(ticket.0, held);
                 }
                 self.asked.push_back((ticket, asked));
             }
-            Some(Permit::Refused(outcome)) => self.answer(ticket, outcome),
+            Some((Permit::Refused(outcome), denied)) => {
+                self.changes.remove(&ticket.0);
+                self.noter().refused(&denied);
+                self.answer(ticket, outcome);
+            }
         }
     }
 
@@ -314,18 +330,6 @@ impl KafkaSession {
         } else {
             CloseReason::Peer(Box::new(error))
         });
-    }
-}
-
-/// Least and most bytes of a request that is answered with records.
-fn limits_of(request: &mut Request) -> Option<(&mut usize, &mut usize)> {
-    match request {
-        Request::Fetch(fetch) => Some((&mut fetch.min_bytes, &mut fetch.max_bytes)),
-        Request::Share(share) => {
-            let fetch = share.fetch.as_mut().filter(|fetch| fetch.max_bytes > 0)?;
-            Some((&mut fetch.min_bytes, &mut fetch.max_bytes))
-        }
-        _ => None,
     }
 }
 
@@ -406,6 +410,9 @@ impl Session for KafkaSession {
         }
         if self.fetching.is_some_and(|(fetch, _)| fetch == ticket) {
             self.fetching = None;
+        }
+        if let Some(change) = self.changes.remove(&ticket.0) {
+            self.noter().changed(&change, &outcome);
         }
         if let Some(held) = self.held.remove(&ticket.0) {
             self.ask(|asker| held.apply(&mut outcome, asker));

@@ -3,7 +3,7 @@
 
 use std::{
     fmt,
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, OnceLock},
 };
 
@@ -16,7 +16,10 @@ use kafka_protocol::{
     protocol::StrBytes,
 };
 use weir_access::{AuthError, PendingCheck, Principal, User};
-use weir_broker::access::{AccessView, Ear, EnterRefused, Seat, UserGone};
+use weir_broker::{
+    access::{AccessView, Ear, EnterRefused, Seat, UserGone},
+    audit::AuditEvent,
+};
 use weir_door::{Connection, Entropy, Millis, Waker, Work, limits::FAILED_LOGIN_DELAY_MS};
 
 use super::sasl::{Attempt, Mechanism, Progress};
@@ -102,6 +105,7 @@ enum Form {
 struct Check {
     form: Form,
     mechanism: Mechanism,
+    claimed: String,
     pending: PendingCheck,
 }
 
@@ -109,6 +113,7 @@ struct Check {
 pub struct Login {
     access: AccessView,
     entropy: Arc<dyn Entropy>,
+    peer: SocketAddr,
     host: IpAddr,
     /// Nobody on the way hears what the client sends.
     is_private: bool,
@@ -151,6 +156,7 @@ impl Login {
         Self {
             access,
             entropy,
+            peer: connection.peer,
             host,
             is_private: connection.tls.is_some() || host.is_loopback(),
             lifetime_ms,
@@ -173,6 +179,11 @@ impl Login {
     /// Who it is.
     pub fn principal(&self) -> &Principal {
         &self.principal
+    }
+
+    /// Where it is, and by which port.
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
     }
 
     /// Where it is.
@@ -336,10 +347,11 @@ impl Login {
         let (high, low) = (self.entropy.next_u64(), self.entropy.next_u64());
         let nonce = format!("{high:016x}{low:016x}");
         let access = self.access.load();
+        let claimed = attempt.claimed(token).to_owned();
         let answer = match attempt.token(&access, &nonce, token) {
             Ok(Progress::Next(attempt, answer)) => {
                 self.attempt = Some(attempt);
-                Ok(answer)
+                return self.answer(now, (form, mechanism), Ok(answer));
             }
             Ok(Progress::Done(user, answer)) => {
                 let entered = self.enter(now, mechanism, &user);
@@ -349,6 +361,7 @@ impl Login {
                 self.check = Some(Check {
                     form,
                     mechanism,
+                    claimed,
                     pending,
                 });
                 self.work = Some(work);
@@ -356,7 +369,21 @@ impl Login {
             }
             Err(error) => Err(LoginError::Failed { mechanism, error }),
         };
+        self.note(mechanism, &claimed, answer.as_ref().err());
         self.answer(now, (form, mechanism), answer)
+    }
+
+    fn note(&self, mechanism: Mechanism, claimed: &str, failed: Option<&LoginError>) {
+        let principal = match claimed {
+            "" => Principal::Anonymous,
+            user => Principal::User(user.into()),
+        };
+        let resource = format!("kafka {}", mechanism.name());
+        let event = AuditEvent::new(&principal, &self.peer.to_string(), "login", &resource);
+        self.access.note(match failed {
+            Some(error) => event.failed(&error.to_string()),
+            None => event,
+        });
     }
 
     /// What is to be computed before the client is answered.
@@ -372,12 +399,14 @@ impl Login {
         let Check {
             form,
             mechanism,
+            claimed,
             pending,
         } = check;
         let answer = match pending.finish(&self.access.load()) {
             Ok(user) => self.enter(now, mechanism, &user).map(|()| Bytes::new()),
             Err(error) => Err(LoginError::Failed { mechanism, error }),
         };
+        self.note(mechanism, &claimed, answer.as_ref().err());
         self.answer(now, (form, mechanism), answer)
     }
 

@@ -1,6 +1,7 @@
 //! One Kafka connection without I/O.
 
 pub mod answer_budget;
+mod audited;
 mod close;
 pub mod connection;
 pub mod fetch_cache;

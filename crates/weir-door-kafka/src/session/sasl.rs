@@ -79,6 +79,17 @@ impl Attempt {
         }
     }
 
+    /// Who the client says it is, with this token or before; empty where it does not.
+    pub fn claimed<'a>(&'a self, token: &'a [u8]) -> &'a str {
+        match self {
+            Self::Begun(Mechanism::Plain) => {
+                PlainMessage::parse(token).map_or("", |said| said.user)
+            }
+            Self::Begun(Mechanism::Scram(_)) => "",
+            Self::Heard(_, exchange) => exchange.user_name(),
+        }
+    }
+
     /// Takes the client's next token. `nonce`: never the same twice.
     pub fn token(
         self,

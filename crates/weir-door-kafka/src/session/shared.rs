@@ -42,3 +42,12 @@ impl fmt::Debug for Shared {
             .finish_non_exhaustive()
     }
 }
+
+/// Topics as the node knows them.
+pub struct TopicsOf(pub Arc<dyn TopicNames>);
+
+impl fmt::Debug for TopicsOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TopicsOf")
+    }
+}

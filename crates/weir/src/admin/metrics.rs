@@ -80,6 +80,7 @@ metrics! {
     LEADER_CHANGES Counter "weir_raft_leader_changes_total" "How often replicas on this node heard of a new leader."
     DISK_SLOW Gauge "weir_disk_slow" "1 where commits take so long that the node hands its leaderships over."
     DISK_FULL Gauge "weir_disk_full" "1 where the disk has no room, so that publishers wait at all nodes."
+    AUDIT_LOST Counter "weir_audit_lost_total" "Records of the audit topic for which there was no room, or that could not be written."
     COMMIT_SECONDS Histogram "weir_wal_commit_duration_seconds" "How long commits took, from the first byte written to the end of the fdatasync."
     WAL_COMMITS Counter "weir_wal_commits_total" "Commits: frames written to the write-ahead log."
     WAL_WRITTEN Counter "weir_wal_written_bytes_total" "Bytes written to the write-ahead log, padding included."
@@ -207,6 +208,7 @@ fn node(page: &mut Page, figures: &NodeFigures) {
         (&LEADER_CHANGES, figures.leader_change_count),
         (&DISK_SLOW, u64::from(figures.is_slow)),
         (&DISK_FULL, u64::from(figures.is_full)),
+        (&AUDIT_LOST, figures.audit_lost_count),
         (&TAIL, figures.tail_bytes),
         (&UNFLUSHED, figures.unflushed_bytes),
         (&TRANSIENT, figures.transient_bytes),

@@ -92,6 +92,17 @@ impl Node {
         self.peers.call(to, call.encode(), Box::new(answered));
     }
 
+    /// Sends a batch of the audit topic to whoever leads its partition, once.
+    pub(crate) fn append_audit(
+        self: &Arc<Self>,
+        route: (GroupId, PartitionId),
+        batch: Bytes,
+        done: impl FnOnce(Result<(), ErrorKind>) + Send + 'static,
+    ) {
+        let done = move |appended: Appended| done(appended.map(|_| ()));
+        self.append_anywhere(route.0, route.1, batch, Box::new(done));
+    }
+
     /// Appends a batch where this node leads its partition.
     pub(super) fn append_here(
         &self,

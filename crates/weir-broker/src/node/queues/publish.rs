@@ -369,6 +369,9 @@ impl Node {
                 .extend(lane.map(|to| Route { message: at, to }));
         };
         let permitted = permit_message(topology, session, message);
+        if let Err(refused) = &permitted {
+            session.note_refused(self.access(), refused);
+        }
         let done = permitted.and_then(|()| self.route_message(topology, session, message, found));
         if let Err(refused) = done {
             return MessageFate::Refused(Box::new(refused));

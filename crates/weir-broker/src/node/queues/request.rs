@@ -5,6 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
+use weir_access::Principal;
 use weir_model::ErrorKind;
 
 use super::{QueueSession, consume::refuse, replies::is_reply_address, wire::Sessions};
@@ -15,13 +16,38 @@ use crate::{
         Outcome,
         queues::{OpenSession, QueueOutcome, QueueRequest, Refused, Tiding},
     },
+    audit::AuditEvent,
     mailbox::{Reply, Sink},
     queue::{CloseIf, SessionKey},
 };
 
+/// Whose request it is.
+fn session_of(request: &QueueRequest) -> Option<&QueueSession> {
+    match request {
+        QueueRequest::Open(_) => None,
+        QueueRequest::Publish(publish) => Some(&publish.session),
+        QueueRequest::Consume(consume) => Some(&consume.session),
+        QueueRequest::DeclareExchange(declare) => Some(&declare.session),
+        QueueRequest::Bind(bind) | QueueRequest::Unbind(bind) => Some(&bind.session),
+        QueueRequest::DeclareQueue(declare) => Some(&declare.session),
+        QueueRequest::CheckPublish { session, .. }
+        | QueueRequest::Cancel { session, .. }
+        | QueueRequest::Limit { session, .. }
+        | QueueRequest::End { session }
+        | QueueRequest::Get { session, .. }
+        | QueueRequest::Settle { session, .. }
+        | QueueRequest::Purge { session, .. }
+        | QueueRequest::DeleteExchange { session, .. }
+        | QueueRequest::DeleteQueue { session, .. } => Some(session),
+    }
+}
+
 impl Node {
     pub(super) fn take_queue_request(self: &Arc<Self>, request: QueueRequest, reply: Reply) {
         if let Err(refused) = self.check_permitted(&request) {
+            if let Some(session) = session_of(&request) {
+                session.note_refused(self.access(), &refused);
+            }
             return refuse(reply, refused);
         }
         match request {
@@ -109,17 +135,29 @@ impl Node {
         };
         let guard = Guard::new(self.access().clone(), &open.user);
         if let Err(refused) = guard.enter(&open.vhost) {
+            self.note_kept_out(&open, &refused);
             return refuse(reply, refused);
         }
         let seat = match self.seat(&open, vhost.limits.max_connections, reply.sink()) {
             Ok(seat) => seat,
-            Err(refused) => return refuse(reply, Refused::Limit(refused.to_string())),
+            Err(refused) => {
+                let refused = Refused::Limit(refused.to_string());
+                self.note_kept_out(&open, &refused);
+                return refuse(reply, refused);
+            }
         };
         let key = self.sessions.next_key();
         let session = QueueSession::new(self, key, open, (reply.sink(), seat));
         self.sessions.insert(&session);
         reply.send(Outcome::Queue(QueueOutcome::Opened(Arc::clone(&session))));
         self.sessions.tell_alarm(&session);
+    }
+
+    fn note_kept_out(&self, open: &OpenSession, refused: &Refused) {
+        let principal = Principal::User(open.user.as_str().into());
+        let (peer, _) = open.name.split_once(" -> ").unwrap_or((&open.name, ""));
+        let event = AuditEvent::new(&principal, peer, "access", &format!("vhost {}", open.vhost));
+        self.access().note(event.failed(&refused.to_string()));
     }
 
     /// The session's place among its user's and its virtual host's. None for the cluster itself.

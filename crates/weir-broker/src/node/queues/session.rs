@@ -16,6 +16,7 @@ use crate::{
     Node,
     access::{AccessView, ChannelSeat, Guard, Seat, What},
     api::queues::{ConsumerTag, OpenSession, REPLY_QUEUE, Refused},
+    audit::AuditEvent,
     mailbox::Sink,
     queue::{ConsumerKey, SessionKey},
 };
@@ -106,6 +107,16 @@ impl QueueSession {
             seat: None,
             next_request: AtomicU64::new(1),
         })
+    }
+
+    /// It was not allowed to do something.
+    pub(super) fn note_refused(&self, access: &AccessView, refused: &Refused) {
+        let Some(principal) = self.guard.principal() else {
+            return;
+        };
+        let (peer, _) = self.name.split_once(" -> ").unwrap_or((&self.name, ""));
+        let event = AuditEvent::new(principal, peer, "access", &format!("vhost {}", self.vhost));
+        access.note(event.failed(&refused.to_string()));
     }
 
     /// A place for one more channel, as long as its user may have one. `None`: it counts for nobody.
