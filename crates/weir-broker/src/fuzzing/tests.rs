@@ -162,7 +162,7 @@ fn an_identity_is_refused_or_understood_as_what_it_says() {
 #[test]
 fn a_beacon_is_refused_or_understood() {
     let beacon = written(|writer| {
-        writer.u8(4);
+        writer.u8(5);
         writer.u8(2);
         writer.u64(3);
         writer.u64(77);
@@ -182,6 +182,14 @@ fn a_beacon_is_refused_or_understood() {
         writer.u64(4);
         writer.u8(1);
         writer.u8(0);
+        for name in ["tim", "ann"] {
+            writer.count(1);
+            writer.text(name);
+            writer.u32(7);
+            if name == "tim" {
+                writer.u32(9);
+            }
+        }
     });
     let same = |bytes: &[u8]| is_beacon(bytes).then(|| Bytes::copy_from_slice(bytes));
     play(&[beacon], |_| {}, same);
