@@ -101,6 +101,11 @@ impl Access {
                 Some(user) => user.is_administrator(),
                 None => return Decision::Denied,
             },
+            Principal::Vouched(name) => match self.user(name) {
+                Some(user) if !user.is_enabled => return Decision::Denied,
+                Some(user) => user.is_administrator(),
+                None => false,
+            },
         };
         let name = caller.principal.name();
         Decision::of(match need {
@@ -151,7 +156,7 @@ impl Access {
     fn rules_of_user(&self, caller: Caller<'_>, says: impl Fn(&Rules) -> bool) -> bool {
         match caller.principal {
             Principal::Anonymous => false,
-            Principal::User(name) => match self.rules(name) {
+            Principal::User(name) | Principal::Vouched(name) => match self.rules(name) {
                 Some(rules) => says(rules),
                 None => says(&Rules::NONE),
             },

@@ -37,8 +37,12 @@ fn is_allowed(access: &Access, name: &str, need: Need<'_>) -> bool {
         "" => Principal::Anonymous,
         name => Principal::User(name.into()),
     };
+    is_allowed_to(access, &principal, need)
+}
+
+fn is_allowed_to(access: &Access, principal: &Principal, need: Need<'_>) -> bool {
     let caller = Caller {
-        principal: &principal,
+        principal,
         host: IpAddr::from([10, 0, 0, 1]),
     };
     let decision = access.check(caller, need);
@@ -457,4 +461,28 @@ fn errors_come_back_by_their_codes() {
         AccessError::from_code(AccessError::NoUser.code()),
         Some(AccessError::NoUser)
     );
+}
+
+#[test]
+fn whom_a_certificate_names_need_not_be_a_user_and_may_do_what_rules_for_the_name_say() {
+    let mut access = with_users(&["root", "bob"]);
+    let tags = BTreeSet::from([ADMINISTRATOR.to_owned()]);
+    access.set_tags("root", tags).unwrap();
+    let literal = (PatternType::Literal, "t");
+    let of = |name: &str| acl(name, Effect::Allow, Operation::Read, literal);
+    access.add_acls(vec![of("alice"), of("bob")]).unwrap();
+    let may = |access: &Access, name: &str, operation| {
+        let principal = Principal::vouched(name).unwrap();
+        is_allowed_to(access, &principal, topic(operation, "t"))
+    };
+    assert!(may(&access, "alice", Operation::Read) && !may(&access, "alice", Operation::Write));
+    assert!(!may(&access, "mallory", Operation::Read));
+    assert!(!is_allowed(&access, "alice", topic(Operation::Read, "t")));
+    assert!(may(&access, "root", Operation::Write));
+    access.set_enabled("bob", false).unwrap();
+    access.set_enabled("root", false).unwrap();
+    assert!(!may(&access, "bob", Operation::Read) && !may(&access, "root", Operation::Read));
+    for nobody in ["", "*", "ANONYMOUS", &"a".repeat(256)] {
+        assert_eq!(Principal::vouched(nobody), None);
+    }
 }

@@ -4,6 +4,7 @@
 //! A door turns wire requests into [`Request`]s and [`Outcome`]s into wire responses. All lists
 //! of an outcome stand in the order of the request's lists.
 
+pub mod access;
 pub mod admin;
 mod data;
 mod groups;
@@ -103,6 +104,8 @@ pub enum Request {
     Share(share::ShareRequest),
     /// Where share groups stand. Answered by [`Outcome::ShareAdmin`].
     ShareAdmin(share::ShareAdmin),
+    /// Users and rules, in turn. Answered by [`Outcome::AccessChanged`].
+    ChangeAccess(Vec<access::ChangeAccess>),
     /// Exchanges and queues. Answered by [`Outcome::Queue`].
     Queue(queues::QueueRequest),
 }
@@ -171,6 +174,8 @@ pub enum Outcome {
     Share(Result<share::ShareAnswer, share::ShareRefused>),
     /// To [`Request::ShareAdmin`].
     ShareAdmin(share::ShareAdminAnswer),
+    /// To [`Request::ChangeAccess`].
+    AccessChanged(Vec<access::AccessChanged>),
     /// To [`Request::Queue`].
     Queue(queues::QueueOutcome),
 }
@@ -605,10 +610,9 @@ pub struct FetchedOffset {
     pub leader_epoch: i32,
     /// As committed.
     pub metadata: String,
-    /// The topic was named by an id that no topic has.
-    pub is_unknown: bool,
-    /// A stable place was asked for, and there is none yet.
-    pub is_unstable: bool,
+    /// Why it is not told: `UnknownTopicId` where no topic has that id, `UnstableOffsetCommit` where a
+    /// stable place was asked for and there is none yet.
+    pub error: Option<ErrorKind>,
 }
 
 /// What answers requests: the node, or a scripted stand-in in a door's tests.

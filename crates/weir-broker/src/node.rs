@@ -402,6 +402,7 @@ impl Backend for Arc<Node> {
             Request::ListTransactions(wanted) => self.list_transactions(wanted, reply),
             Request::Share(request) => self.share_records(request, reply),
             Request::ShareAdmin(asked) => self.share_admin(asked, reply),
+            Request::ChangeAccess(changes) => self.change_access_in_turn(changes, reply),
             Request::Queue(request) => self.queue_request(request, reply),
         }
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use weir_broker::access::AccessView;
 use weir_door::{Connection, Door};
+use weir_tls::CertificateLogin;
 
 use crate::session::{asks::Label, connection::AmqpSession};
 
@@ -22,6 +23,9 @@ pub struct AmqpConfig {
     /// Users log in from other machines without TLS too. Default false: their passwords can be read on
     /// the way.
     pub passwords_without_tls: bool,
+    /// Where a client's certificate says who logs in by `EXTERNAL` (RabbitMQ's
+    /// `ssl_cert_login_from`). Default: the whole subject.
+    pub certificate_login: CertificateLogin,
     /// How long a client may have a delivery without settling it, in ms, where neither its consumer
     /// nor its queue says so; 0: for ever. Default 0: work that takes hours is no fault, and
     /// RabbitMQ's half an hour ends the channels of those who do it.
@@ -34,8 +38,17 @@ impl Default for AmqpConfig {
             version: DEFAULT_VERSION.to_owned(),
             guest_from_anywhere: false,
             passwords_without_tls: false,
+            certificate_login: CertificateLogin::default(),
             consumer_timeout_ms: 0,
         }
+    }
+}
+
+impl AmqpConfig {
+    /// Whom a client's certificate names; `None`: it has shown none, or that names nobody.
+    pub(crate) fn named_by_certificate(&self, connection: &Connection) -> Option<String> {
+        let identity = connection.tls.as_ref()?.identity.as_ref()?;
+        self.certificate_login.name(identity)
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use weir_broker::access::{AccessView, TopicNames};
 use weir_door::{Connection, Door, Entropy};
 use weir_model::{TopicId, TopicName};
+use weir_tls::PrincipalRules;
 
 use crate::{
     codec::versions::SERVED,
@@ -26,6 +27,9 @@ pub struct KafkaConfig {
     pub max_fetch_bytes: usize,
     /// Default [`SESSION_LIFETIME_MS`].
     pub session_lifetime_ms: u64,
+    /// Clients of other machines are served before there is a user, as those of this one are. Default
+    /// false.
+    pub allows_anonymous: bool,
 }
 
 impl Default for KafkaConfig {
@@ -33,6 +37,7 @@ impl Default for KafkaConfig {
         Self {
             max_fetch_bytes: MAX_FETCH_BYTES,
             session_lifetime_ms: SESSION_LIFETIME_MS,
+            allows_anonymous: false,
         }
     }
 }
@@ -65,6 +70,13 @@ impl KafkaDoor {
             config,
             shared: Shared::new(AccessView::default(), Arc::new(NoTopics), entropy),
         }
+    }
+
+    /// Names clients by their certificates so (Kafka's `ssl.principal.mapping.rules`).
+    #[must_use]
+    pub fn naming(mut self, principals: PrincipalRules) -> Self {
+        self.shared.principals = Arc::new(principals);
+        self
     }
 
     /// Goes by these users and rules, and knows these topics.

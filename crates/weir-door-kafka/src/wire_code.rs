@@ -100,6 +100,14 @@ pub const UNSUPPORTED_SASL_MECHANISM: i16 = 33;
 pub const ILLEGAL_SASL_STATE: i16 = 34;
 /// `SASL_AUTHENTICATION_FAILED`.
 pub const SASL_AUTHENTICATION_FAILED: i16 = 58;
+/// `POLICY_VIOLATION`.
+pub const POLICY_VIOLATION: i16 = 44;
+/// `DUPLICATE_RESOURCE`.
+pub const DUPLICATE_RESOURCE: i16 = 92;
+/// `RESOURCE_NOT_FOUND`.
+pub const RESOURCE_NOT_FOUND: i16 = 91;
+/// `UNACCEPTABLE_CREDENTIAL`.
+pub const UNACCEPTABLE_CREDENTIAL: i16 = 93;
 /// `NOT_ENOUGH_REPLICAS`: tried again by all clients, in order and under the same epoch, and tells
 /// that nothing was stored.
 pub const NOT_ENOUGH_REPLICAS: i16 = 19;
@@ -183,7 +191,7 @@ pub fn of(kind: ErrorKind, surface: Surface) -> i16 {
         E::NonEmptyGroup => same(68),
         E::GroupSubscribed => same(86),
         E::InvalidReplicaAssignment => same(INVALID_REPLICA_ASSIGNMENT),
-        E::PolicyViolation => same(44),
+        E::PolicyViolation => same(POLICY_VIOLATION),
         E::ElectionNotNeeded => same(84),
         E::PreferredLeaderNotAvailable => same(80),
         E::EligibleLeadersNotAvailable => same(83),
@@ -328,6 +336,12 @@ mod tests {
             (
                 of(ErrorKind::InvalidTimestamp, Surface::Write),
                 ResponseError::InvalidTimestamp,
+            ),
+            (DUPLICATE_RESOURCE, ResponseError::DuplicateResource),
+            (RESOURCE_NOT_FOUND, ResponseError::ResourceNotFound),
+            (
+                UNACCEPTABLE_CREDENTIAL,
+                ResponseError::UnacceptableCredential,
             ),
             (LOG_DIR_NOT_FOUND, ResponseError::LogDirNotFound),
             (INVALID_UPDATE_VERSION, ResponseError::InvalidUpdateVersion),

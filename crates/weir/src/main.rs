@@ -9,6 +9,7 @@ mod data_dir;
 mod doors;
 mod ending;
 mod exit_code;
+mod exposure;
 mod host_port;
 mod logging;
 mod membership;

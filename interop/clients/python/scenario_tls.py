@@ -1,74 +1,25 @@
 """The cases of interop/clients/CASES.md that TLS adds, on a node of their own: kcat, confluent-kafka, pika, openssl."""
 
-import atexit
 import os
-import shutil
 import ssl
 import subprocess
-import tempfile
 import time
 
 import confluent_kafka
 import pika
+from own_nodes import LIMIT_SECONDS, Node, authority, file, issue, openssl
 from report import eventually, name_of, refused, run
-
-WEIR = os.environ["WEIR"]
-DIRECTORY = tempfile.mkdtemp(prefix="weir-tls-")
-LIMIT_SECONDS = 60
-
-
-def file(name):
-    return os.path.join(DIRECTORY, name)
-
-
-def openssl(*words):
-    done = subprocess.run(["openssl", *words], cwd=DIRECTORY, stdin=subprocess.DEVNULL, capture_output=True, timeout=LIMIT_SECONDS)
-    return done.returncode, done.stdout.decode("latin-1"), done.stderr.decode("latin-1")
-
-
-def made(*words):
-    code, _, error = openssl(*words)
-    assert code == 0, error
-
-
-def issue(name, authority="ca"):
-    request = ["req", "-newkey", "rsa:2048", "-nodes", "-subj", "/O=Example/CN=" + name]
-    made(*request, "-addext", "subjectAltName=DNS:localhost", "-keyout", name + ".key", "-out", name + ".csr")
-    signing = ["x509", "-req", "-days", "2", "-in", name + ".csr", "-CA", authority + ".pem", "-CAkey", authority + ".key"]
-    made(*signing, "-CAcreateserial", "-copy_extensions", "copy", "-out", name + ".pem")
-
-
-def authority(name):
-    made("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=" + name, "-keyout", name + ".key", "-out", name + ".pem")
-
-
-class Node:
-    """A node with TLS on every door."""
-
-    def __init__(self, name, *options):
-        free = [word for port in ["kafka-tls", "amqps", "admin-tls"] for word in ["--" + port, "localhost:0"]]
-        plain = [word for port in ["kafka", "amqp", "cluster", "admin"] for word in ["--" + port, "127.0.0.1:0"]]
-        shown = ["--tls-certificate-file", file("node.pem"), "--tls-key-file", file("node.key")]
-        command = [WEIR, "serve", "--data-dir", file(name), *free, *plain, *shown, *options]
-        with open(file(name + ".log"), "wb") as log:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
-        self.ports = {}
-        for line in self.process.stdout:
-            door, address = line.decode().split(None, 1)
-            self.ports[door] = address.strip()
-            if door == "node":
-                break
-        atexit.register(self.process.kill)
-
 
 for each in ["ca", "other"]:
     authority(each)
-for each in ["node", "alice"]:
+for each in ["node", "alice", "bob"]:
     issue(each)
 issue("mallory", "other")
-atexit.register(shutil.rmtree, DIRECTORY, True)
 OPEN = Node("open")
 CLOSED = Node("closed", "--tls-client-auth", "require", "--tls-client-ca-file", file("ca.pem"))
+
+NAMING = ["--kafka-tls-principal-rules", "RULE:^.*CN=([^,]*).*$/$1/,DEFAULT", "--amqps-login-from", "common_name"]
+NAMED = Node("named", "--tls-client-auth", "want", "--tls-client-ca-file", file("ca.pem"), *NAMING)
 
 
 def kafka(node, client=None, ca="ca"):
@@ -84,7 +35,7 @@ def kcat(node, words, text="", **more):
     return done.returncode, done.stdout.decode()
 
 
-def amqp(node, client=None, ca="ca", version=None):
+def amqp(node, client=None, ca="ca", version=None, credentials=None):
     context = ssl.create_default_context(cafile=file(ca + ".pem"))
     if client:
         context.load_cert_chain(file(client + ".pem"), file(client + ".key"))
@@ -92,7 +43,8 @@ def amqp(node, client=None, ca="ca", version=None):
         context.minimum_version = context.maximum_version = version
     host, port = node.ports["amqps"].rsplit(":", 1)
     options = pika.SSLOptions(context, "localhost")
-    return pika.BlockingConnection(pika.ConnectionParameters(host, int(port), ssl_options=options, socket_timeout=10))
+    given = {"credentials": credentials} if credentials else {}
+    return pika.BlockingConnection(pika.ConnectionParameters(host, int(port), ssl_options=options, socket_timeout=10, **given))
 
 
 def kcat_round_trip():
@@ -170,6 +122,39 @@ def openssl_reload():
     connection.close()
 
 
+def certificate_principal():
+    topic = name_of("mine")
+
+    def produced(client, to):
+        told = []
+        producer = confluent_kafka.Producer({**kafka(NAMED, client), "message.timeout.ms": 5000})
+        producer.produce(to, b"x", on_delivery=lambda error, _: told.append(error))
+        producer.flush(LIMIT_SECONDS)
+        return told[0] and told[0].name()
+
+    assert produced("alice", topic) is None
+    assert produced("alice", name_of("other")) == "TOPIC_AUTHORIZATION_FAILED"
+    assert produced("bob", topic) == "TOPIC_AUTHORIZATION_FAILED"
+    assert produced(None, topic) == "_MSG_TIMED_OUT"
+
+
+def pika_external():
+    external = pika.credentials.ExternalCredentials()
+    connection = amqp(NAMED, "alice", credentials=external)
+    channel = connection.channel()
+    queue = channel.queue_declare(name_of("mine"), exclusive=True).method.queue
+    channel.basic_publish("", queue, b"x", pika.BasicProperties(user_id="alice"))
+    assert channel.basic_get(queue, auto_ack=True)[2] == b"x"
+    connection.close()
+    for client in ["bob", None]:
+        refused(lambda: amqp(NAMED, client, credentials=external), "ProbableAuthentication", "Authentication", "ACCESS_REFUSED")
+
+
+NAMED.add_user("root", "root-secret", "--tag", "administrator")
+NAMED.weir("user", "add", "alice", "--no-password")
+NAMED.weir("user", "grant", "alice", "--configure", "^mine-", "--write", ".*", "--read", "^mine-")
+NAMED.weir("acl", "add", "allow", "alice", "all", "topic", "mine-", "--pattern", "prefixed")
+
 CASES = [
     ("tls-kcat", kcat_round_trip),
     ("tls-kcat-refused", kcat_refused),
@@ -178,5 +163,7 @@ CASES = [
     ("tls-pika-refused", pika_refused),
     ("tls-openssl-versions", openssl_versions),
     ("tls-new-certificate", openssl_reload),
+    ("tls-certificate-principal", certificate_principal),
+    ("tls-pika-external", pika_external),
 ]
 run(confluent_kafka.__version__, CASES)

@@ -89,7 +89,7 @@ impl Member {
     pub(super) fn launch(&mut self, command: &mut Command, more: &[&str]) -> Result<()> {
         command
             .args(["serve", "--kafka", &self.at.kafka, "--amqp", &self.at.amqp])
-            .arg("--amqp-guest-from-anywhere")
+            .arg("--allow-anonymous")
             .arg("--data-dir")
             .arg(&self.data)
             .args(more);

@@ -18,10 +18,11 @@ pub(super) fn python(script: &str, ground: &Ground<'_>) -> Result<Outcome> {
     run(&mut command, ground)
 }
 
-/// As [`python`], for cases that start nodes of their own.
+/// As [`python`], for cases that start nodes of their own, and Kafka's tools.
 pub(super) fn python_with_nodes(script: &str, ground: &Ground<'_>) -> Result<Outcome> {
     let mut command = Command::new(place::python()?);
     command.arg(place::root().join("interop/clients/python").join(script));
+    command.env("KAFKA_CLASS_PATH", place::java_class_path()?);
     run(command.env("WEIR", place::built_node()?), ground)
 }
 

@@ -21,8 +21,7 @@ const MAX_SHOWN: usize = 1_500;
 /// These leave by the virtual machine's own way out, so that each needs one to itself.
 const APART: [&str; 2] = ["kafka-verifiable-consumer", "kafka-verifiable-producer"];
 
-const CLASSES: [(&str, &str); 26] = [
-    ("kafka-acls", "org.apache.kafka.tools.AclCommand"),
+const CLASSES: [(&str, &str); 25] = [
     (
         "kafka-broker-api-versions",
         "org.apache.kafka.tools.BrokerApiVersionsCommand",

@@ -3,6 +3,7 @@
 //! What they mean stands in `weir-access`; here is how they change, are stored and are read.
 
 mod apply;
+mod changes;
 pub(crate) mod checkpoint;
 mod command;
 mod guard;

@@ -254,14 +254,17 @@ impl Node {
                 .into_iter()
                 .map(|(topic, index)| {
                     let route = self.route(&topic, index);
-                    let is_unknown = matches!(route, Err(ErrorKind::UnknownTopicId));
+                    let error = route.as_ref().err().copied();
                     let partition = route.ok().map(|route| route.partition);
                     let stored = partition.and_then(|id| shard.stored_offset(&wanted.group, id));
                     let mut fetched = fetched(topic, index, stored);
-                    fetched.is_unknown = is_unknown;
-                    fetched.is_unstable = wanted.require_stable
+                    let is_unstable = wanted.require_stable
                         && partition
                             .is_some_and(|id| shard.pending().is_pending(&wanted.group, id));
+                    fetched.error = match is_unstable {
+                        true => Some(ErrorKind::UnstableOffsetCommit),
+                        false => error.filter(|error| *error == ErrorKind::UnknownTopicId),
+                    };
                     fetched
                 })
                 .collect(),
@@ -313,8 +316,7 @@ fn fetched(topic: TopicRef, index: i32, stored: Option<&StoredOffset>) -> Fetche
             offset: Some(stored.offset),
             leader_epoch: stored.leader_epoch,
             metadata: stored.metadata.to_string(),
-            is_unknown: false,
-            is_unstable: false,
+            error: None,
         },
         None => FetchedOffset {
             topic,
@@ -322,8 +324,7 @@ fn fetched(topic: TopicRef, index: i32, stored: Option<&StoredOffset>) -> Fetche
             offset: None,
             leader_epoch: -1,
             metadata: String::new(),
-            is_unknown: false,
-            is_unstable: false,
+            error: None,
         },
     }
 }

@@ -2,13 +2,20 @@
 
 use std::sync::{Arc, Mutex};
 
-use weir_access::{Seed, User};
+use weir_access::{
+    AccessError, Hash, Seed, User, Verifier,
+    acl::{Acl, AclFilter, Effect, Operation, PatternType, ResourceType},
+};
 use weir_broker::{
-    Node,
+    Mailbox, Node, Reply, Ticket,
     access::{AccessCommand, AccessOutcome, AccessRefused},
-    api::queues::{
-        Bind, Consume, ConsumerTag, DeclareExchange, DeclareQueue, Destination, OpenSession,
-        Publish, QueueOutcome, QueueRequest, QueueSession, Refused, Verdict,
+    api::{
+        Backend as _, Outcome, Request,
+        access::ChangeAccess,
+        queues::{
+            Bind, Consume, ConsumerTag, DeclareExchange, DeclareQueue, Destination, OpenSession,
+            Publish, QueueOutcome, QueueRequest, QueueSession, Refused, Verdict,
+        },
     },
 };
 use weir_model::fields::{FieldTable, ShortString};
@@ -265,4 +272,64 @@ fn nobody_comes_into_a_virtual_host_without_permissions_there_or_once_disabled()
     let answer = client.ask(&mut cluster, purge);
     let text = "read access to queue 't' in vhost '/' refused for user 'guest'";
     assert!(is_refused(&answer, text), "{answer:?}");
+}
+
+#[test]
+fn changes_of_clients_are_made_in_turn_and_each_is_told() {
+    let mut cluster = cluster();
+    let mailbox = Mailbox::new(Box::new(|| {}));
+    let verifier = |hash| Verifier::of_salted_password(hash, &[1; 64], &[2; 16], 4_096);
+    let put = |user: &str| ChangeAccess::PutVerifier {
+        user: user.to_owned(),
+        verifier: verifier(Hash::Sha512).unwrap(),
+    };
+    let acl = |name: &str| Acl {
+        resource: ResourceType::Topic,
+        pattern: PatternType::Literal,
+        name: name.into(),
+        principal: "alice".into(),
+        host: "*".into(),
+        operation: Operation::Read,
+        effect: Effect::Allow,
+    };
+    let changes = vec![
+        put("alice"),
+        put("*"),
+        ChangeAccess::RemoveVerifier {
+            user: "nobody".to_owned(),
+            hash: Hash::Sha512,
+        },
+        ChangeAccess::AddAcls(vec![acl("a"), acl("b")]),
+        ChangeAccess::DeleteAcls(vec![AclFilter::default()]),
+    ];
+    let node: Arc<Node> = Arc::clone(&cluster.nodes[&OTHER]);
+    let reply = Reply::new(Arc::clone(&mailbox), Ticket(1));
+    node.submit(Request::ChangeAccess(changes), reply);
+    let mut told = Vec::new();
+    cluster.until("the changes are told", |_| {
+        mailbox.take(&mut told);
+        !told.is_empty()
+    });
+    let Some((Ticket(1), Outcome::AccessChanged(told))) = told.pop() else {
+        panic!("{told:?}");
+    };
+    let refused = |error| Err(AccessRefused::Refused(error));
+    let gone = vec![Arc::new(acl("a")), Arc::new(acl("b"))];
+    let expected = [
+        Ok(vec![]),
+        refused(AccessError::Invalid),
+        refused(AccessError::NoUser),
+        Ok(vec![]),
+        Ok(gone),
+    ];
+    assert_eq!(told[..], expected);
+    let access = node.access().load();
+    assert!(
+        access
+            .user("alice")
+            .unwrap()
+            .verifier(Hash::Sha512)
+            .is_some()
+    );
+    assert!(!access.is_open() && *access.seed() != Seed::default());
 }

@@ -93,6 +93,8 @@ pub struct AmqpSession {
     /// Who may come in.
     pub(super) access: AccessView,
     pub(super) connection: Connection,
+    /// Whom its certificate names.
+    pub(super) certificate: Option<String>,
     pub(super) stage: Stage,
     /// When the stage has lasted too long.
     pub(super) due: Option<Millis>,
@@ -118,10 +120,12 @@ impl AmqpSession {
         let number = connection.number;
         let timeout_ms = config.consumer_timeout_ms;
         let consumer_timeout_ms = Some(timeout_ms).filter(|timeout_ms| *timeout_ms > 0);
+        let certificate = config.named_by_certificate(&connection);
         Self {
             config,
             access,
             connection,
+            certificate,
             stage: Stage::Header,
             due: None,
             has_begun: false,

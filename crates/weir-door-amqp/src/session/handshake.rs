@@ -55,7 +55,7 @@ impl AmqpSession {
             version_major: 0,
             version_minor: 9,
             server_properties: properties::of_server(&self.config),
-            mechanisms: Bytes::from_static(sasl::MECHANISMS.as_bytes()),
+            mechanisms: Bytes::from_static(sasl::offered(self.certificate.is_some()).as_bytes()),
             locales: Bytes::from_static(b"en_US"),
         };
         self.link.outbox.method(0, &start.into());
@@ -107,18 +107,25 @@ impl AmqpSession {
     fn start(&mut self, start: &method::ConnectionStartOk) -> Result<(), Failure> {
         self.link.client = Capabilities::of_client(&start.client_properties);
         let mechanism = start.mechanism.as_str();
-        if !sasl::is_offered(mechanism) {
+        if !sasl::is_offered(mechanism, self.certificate.is_some()) {
             let text = format!("unknown authentication mechanism '{mechanism}'");
             return Err(Failure::new(ReplyCode::CommandInvalid, text));
         }
         let from = sasl::Origin {
+            certificate: self.certificate.as_deref(),
             peer: self.connection.peer.ip(),
             is_anywhere: self.config.guest_from_anywhere,
             is_private: self.connection.tls.is_some() || self.config.passwords_without_tls,
         };
         let access = self.access.load();
         match sasl::authenticate(&access, mechanism, &start.response, from) {
-            Some(Claimed::In(user)) => self.propose_limits(user),
+            Some(Claimed::In(user)) => {
+                // Before there is a user nobody logs in.
+                if !access.is_open() {
+                    self.note_login(mechanism, user.as_str(), None);
+                }
+                self.propose_limits(user);
+            }
             Some(Claimed::Checked { user, password }) => {
                 let claimed = user.clone();
                 let (pending, work) = PendingCheck::new(access, user, password.0);
@@ -132,7 +139,10 @@ impl AmqpSession {
                 self.stage = Stage::Checking;
             }
             None => {
-                self.note_login(mechanism, "", Some("no such login from there"));
+                let named = self.certificate.as_deref();
+                let claimed = named.filter(|_| mechanism == "EXTERNAL");
+                let why = Some("no such login from there");
+                self.note_login(mechanism, claimed.unwrap_or_default(), why);
                 self.refuse_login(mechanism);
             }
         }

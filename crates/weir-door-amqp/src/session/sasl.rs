@@ -7,7 +7,9 @@ use weir_access::Access;
 use weir_model::fields::{FieldTable, FieldValue, Reader, ShortString, Writer};
 
 /// Mechanisms that are offered, the preferred one first.
-pub(super) const MECHANISMS: &str = "PLAIN AMQPLAIN ANONYMOUS";
+const MECHANISMS: &str = "PLAIN AMQPLAIN ANONYMOUS";
+/// Besides, to whoever has shown a certificate.
+const MECHANISMS_BY_CERTIFICATE: &str = "PLAIN AMQPLAIN ANONYMOUS EXTERNAL";
 /// The user that there is as long as nobody made another.
 const GUEST: &str = "guest";
 
@@ -20,7 +22,9 @@ struct Credentials {
 
 /// Where a login comes from, and what may come from there.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Origin {
+pub(super) struct Origin<'a> {
+    /// Whom its certificate names; `None`: it has shown none.
+    pub certificate: Option<&'a str>,
     /// Where the client is.
     pub peer: IpAddr,
     /// `guest` need not come from this machine.
@@ -48,13 +52,20 @@ impl std::fmt::Debug for Password {
     }
 }
 
-/// Who may come in: users by their passwords, or `guest` as long as there has never been a user.
+/// Who may come in: users by their passwords or certificates, or `guest` as long as there has never been
+/// a user.
 pub(super) fn authenticate(
     access: &Access,
     mechanism: &str,
     response: &Bytes,
-    from: Origin,
+    from: Origin<'_>,
 ) -> Option<Claimed> {
+    if mechanism == "EXTERNAL" {
+        let name = from.certificate?;
+        let known = access.user(name).is_some_and(|user| user.is_enabled);
+        let named = || Some(Claimed::In(ShortString::new(name)?));
+        return (known || access.is_open()).then(named)?;
+    }
     let is_here = from.peer.to_canonical().is_loopback();
     if !access.is_open() {
         if !is_here && !from.is_private {
@@ -83,9 +94,19 @@ pub(super) fn authenticate(
     (may_come && is_guest).then(guest)?
 }
 
+/// Mechanisms with spaces between them.
+pub(super) fn offered(has_certificate: bool) -> &'static str {
+    match has_certificate {
+        true => MECHANISMS_BY_CERTIFICATE,
+        false => MECHANISMS,
+    }
+}
+
 /// Whether the mechanism is offered.
-pub(super) fn is_offered(mechanism: &str) -> bool {
-    MECHANISMS.split(' ').any(|offered| offered == mechanism)
+pub(super) fn is_offered(mechanism: &str, has_certificate: bool) -> bool {
+    offered(has_certificate)
+        .split(' ')
+        .any(|offered| offered == mechanism)
 }
 
 fn is_guest(given: &Credentials) -> bool {
@@ -130,6 +151,7 @@ mod tests {
 
     fn is_let_in(mechanism: &str, response: &'static [u8], peer: IpAddr) -> bool {
         let from = Origin {
+            certificate: None,
             peer,
             is_anywhere: false,
             is_private: false,
@@ -153,6 +175,7 @@ mod tests {
     #[test]
     fn guest_comes_in_from_elsewhere_where_that_is_set() {
         let from = Origin {
+            certificate: None,
             peer: [192, 0, 2, 1].into(),
             is_anywhere: true,
             is_private: false,
@@ -190,6 +213,7 @@ mod tests {
         let seed = weir_access::Seed::default();
         access.create_user(user, seed).unwrap();
         let from = Origin {
+            certificate: None,
             peer: here(),
             is_anywhere: true,
             is_private: false,
@@ -218,6 +242,7 @@ mod tests {
         let response = Bytes::from_static(b"\0alice\0secret");
         for (is_private, is_let_in) in [(false, false), (true, true)] {
             let from = Origin {
+                certificate: None,
                 peer: [192, 0, 2, 1].into(),
                 is_private,
                 ..from
@@ -225,6 +250,39 @@ mod tests {
             let found = authenticate(&access, "PLAIN", &response, from);
             assert_eq!(found.is_some(), is_let_in);
         }
+    }
+
+    #[test]
+    fn a_certificate_logs_in_the_user_that_it_names_and_nobody_else() {
+        let mut access = Access::default();
+        let from = |certificate| Origin {
+            certificate,
+            peer: [192, 0, 2, 1].into(),
+            is_anywhere: false,
+            is_private: false,
+        };
+        let found = |access: &Access, certificate| {
+            let found = authenticate(access, "EXTERNAL", &Bytes::new(), from(certificate));
+            found.map(|claimed| match claimed {
+                Claimed::In(user) => user.as_str().to_owned(),
+                Claimed::Checked { .. } => panic!("there is no password"),
+            })
+        };
+        assert_eq!(
+            found(&access, Some("CN=alice")).as_deref(),
+            Some("CN=alice")
+        );
+        let mut user = weir_access::User::new("alice");
+        let seed = weir_access::Seed::default();
+        access.create_user(user.clone(), seed).unwrap();
+        assert_eq!(found(&access, Some("alice")).as_deref(), Some("alice"));
+        user.name = "bob".into();
+        user.is_enabled = false;
+        access.create_user(user, seed).unwrap();
+        for nobody in [Some("bob"), Some("mallory"), None] {
+            assert_eq!(found(&access, nobody), None);
+        }
+        assert!(is_offered("EXTERNAL", true) && !is_offered("EXTERNAL", false));
     }
 
     #[test]

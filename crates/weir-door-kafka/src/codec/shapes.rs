@@ -1,5 +1,6 @@
 //! The shapes of the request bodies that are served, in wire order.
 
+mod access;
 mod admin;
 mod data;
 mod groups;
@@ -72,6 +73,11 @@ pub fn of_request(api: Api) -> &'static Shape {
         Api::AlterShareGroupOffsets => &groups::ALTER_SHARE_OFFSETS,
         Api::DeleteShareGroupOffsets => &groups::DELETE_SHARE_OFFSETS,
         Api::OffsetForLeaderEpoch => &data::OFFSET_FOR_LEADER_EPOCH,
+        Api::DescribeAcls => &access::DESCRIBE_ACLS,
+        Api::CreateAcls => &access::CREATE_ACLS,
+        Api::DeleteAcls => &access::DELETE_ACLS,
+        Api::DescribeUserScramCredentials => &access::DESCRIBE_SCRAM_USERS,
+        Api::AlterUserScramCredentials => &access::ALTER_SCRAM_USERS,
         Api::DeleteTopics => &admin::DELETE_TOPICS,
         Api::DeleteRecords => &admin::DELETE_RECORDS,
         Api::DescribeConfigs => &admin::DESCRIBE_CONFIGS,

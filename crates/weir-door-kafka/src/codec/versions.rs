@@ -53,6 +53,12 @@ pub enum Api {
     WriteTxnMarkers,
     /// Key 28.
     TxnOffsetCommit,
+    /// Key 29.
+    DescribeAcls,
+    /// Key 30.
+    CreateAcls,
+    /// Key 31.
+    DeleteAcls,
     /// Key 32.
     DescribeConfigs,
     /// Key 33.
@@ -77,6 +83,10 @@ pub enum Api {
     ListPartitionReassignments,
     /// Key 47.
     OffsetDelete,
+    /// Key 50.
+    DescribeUserScramCredentials,
+    /// Key 51.
+    AlterUserScramCredentials,
     /// Key 55.
     DescribeQuorum,
     /// Key 57.
@@ -144,7 +154,7 @@ const fn line(api: Api, key: i16, min: i16, max: i16, flexible_from: i16) -> Ser
 }
 
 /// What is served, by key: the versions of Kafka 4.2, where this door can keep their promises.
-pub const SERVED: [Served; 55] = [
+pub const SERVED: [Served; 60] = [
     // librdkafka before 2.11.1 compresses only where Produce 0 is told (KAFKA-18659). Like Kafka
     // 4, 0 to 2 are told and close the connection when they are used.
     Served {
@@ -179,6 +189,9 @@ pub const SERVED: [Served; 55] = [
     line(Api::EndTxn, 26, 0, 5, 3),
     line(Api::WriteTxnMarkers, 27, 1, 1, 1),
     line(Api::TxnOffsetCommit, 28, 0, 5, 3),
+    line(Api::DescribeAcls, 29, 1, 3, 2),
+    line(Api::CreateAcls, 30, 1, 3, 2),
+    line(Api::DeleteAcls, 31, 1, 3, 2),
     line(Api::DescribeConfigs, 32, 1, 4, 4),
     line(Api::AlterConfigs, 33, 0, 2, 2),
     line(Api::AlterReplicaLogDirs, 34, 1, 2, 2),
@@ -191,6 +204,8 @@ pub const SERVED: [Served; 55] = [
     line(Api::AlterPartitionReassignments, 45, 0, 1, 0),
     line(Api::ListPartitionReassignments, 46, 0, 0, 0),
     line(Api::OffsetDelete, 47, 0, 0, i16::MAX),
+    line(Api::DescribeUserScramCredentials, 50, 0, 0, 0),
+    line(Api::AlterUserScramCredentials, 51, 0, 0, 0),
     line(Api::DescribeQuorum, 55, 0, 2, 0),
     line(Api::UpdateFeatures, 57, 0, 2, 0),
     line(Api::DescribeCluster, 60, 0, 2, 0),

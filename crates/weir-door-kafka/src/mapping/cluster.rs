@@ -20,17 +20,13 @@ use weir_broker::api::{
 };
 use weir_model::{ErrorKind, TopicName};
 
-use super::{
-    metadata::CLUSTER_OPERATIONS,
-    plan::{Answer, ManagePlan, MapError, Mapped, Plan},
-};
+use super::plan::{Answer, Client, ManagePlan, MapError, Mapped, Plan};
 use crate::{
     codec::header::Head,
+    permit::operations::NOT_ASKED,
     wire_code::{self, Surface},
 };
 
-/// "Not asked for", in the place of allowed operations.
-const NOT_ASKED: i32 = i32::MIN;
 /// The kind of endpoint that clients use.
 const BROKERS: i8 = 1;
 /// The topic that Kafka keeps its metadata in.
@@ -70,6 +66,7 @@ pub fn answer_describe(
     with_operations: bool,
     with_fenced: bool,
     outcome: ClusterMetadata,
+    client: &Client,
 ) -> Result<Answer, MapError> {
     let brokers = outcome.brokers.into_iter();
     let brokers = brokers.filter(|broker| with_fenced || !broker.is_fenced);
@@ -81,10 +78,9 @@ pub fn answer_describe(
             .with_port(broker.port.into())
             .with_rack(broker.rack.map(StrBytes::from_string))
     });
-    let operations = if with_operations {
-        CLUSTER_OPERATIONS
-    } else {
-        NOT_ASKED
+    let operations = match with_operations {
+        true => client.told(|rights| rights.on_cluster()),
+        false => NOT_ASKED,
     };
     let mut response = DescribeClusterResponse::default()
         .with_error_message(None)

@@ -143,12 +143,13 @@ pub fn answer_describe(
     head: &Head,
     asked: AskedGroups,
     outcome: Vec<Result<DescribedConsumerGroup, Refused>>,
+    client: &Client,
 ) -> Result<Answer, MapError> {
-    let operations = operations(asked.tells_operations);
     let groups = asked.ids.into_iter().zip(outcome).map(|(id, described)| {
-        let response = WireGroup::default().with_group_id(id.into());
+        let response = WireGroup::default().with_group_id(id.clone().into());
         match described {
             Ok(group) => {
+                let operations = operations(asked.tells_operations, &id, client);
                 described_group(head, response, group).with_authorized_operations(operations)
             }
             Err(refused) => {

@@ -5,11 +5,11 @@ use kafka_protocol::protocol::Decodable;
 use weir_broker::api::Outcome;
 
 use super::{
-    api_versions, cluster, configs, consumers, elections, fetch, group_admin, groups, kraft,
+    acls, api_versions, cluster, configs, consumers, elections, fetch, group_admin, groups, kraft,
     leader_epoch, list_offsets, manage, metadata, offsets,
-    plan::{Answer, Client, MapError, Mapped, Plan},
-    produce, producer_id, share, share_groups, share_offsets, topic_admin, topic_partitions,
-    topics, transaction_admin, transactions,
+    plan::{AccessPlan, Answer, Client, MapError, Mapped, Plan},
+    produce, producer_id, scram_users, share, share_groups, share_offsets, topic_admin,
+    topic_partitions, topics, transaction_admin, transactions,
 };
 use crate::codec::{
     self,
@@ -112,6 +112,13 @@ fn map_checked(head: &Head, body: Bytes, client: &Client) -> Result<Mapped, MapE
         Api::AlterConfigs => configs::map_alter(decode(head, body)?),
         Api::IncrementalAlterConfigs => configs::map_incremental(decode(head, body)?),
         Api::ListConfigResources => configs::map_list(head, decode(head, body)?),
+        Api::DescribeAcls => acls::describe(head, &decode(head, body)?, &client.access.load()),
+        Api::CreateAcls => acls::map_create(head, decode(head, body)?),
+        Api::DeleteAcls => acls::map_delete(head, &decode(head, body)?, client),
+        Api::DescribeUserScramCredentials => {
+            scram_users::describe(head, decode(head, body)?, &client.access.load())
+        }
+        Api::AlterUserScramCredentials => scram_users::map_alter(head, decode(head, body)?, client),
         Api::DescribeCluster => cluster::map_describe(head, &decode(head, body)?),
         Api::DescribeQuorum => cluster::map_quorum(head, &decode(head, body)?),
         Api::AlterReplicaLogDirs => kraft::map_alter_log_dirs(decode(head, body)?),
@@ -180,20 +187,27 @@ pub fn answer(
         Plan::Fetch(fetching) => fetch::answer(head, fetching, expect!(Fetch), client),
         Plan::EndOfEpoch(grouped) => leader_epoch::answer(head, grouped, expect!(EndOfEpoch)),
         Plan::ListOffsets(grouped) => list_offsets::answer(head, grouped, expect!(ListOffsets)),
-        Plan::Manage(plan) => manage::answer(head, plan, outcome),
+        Plan::Manage(plan) => manage::answer(head, plan, outcome, client),
+        Plan::Access(AccessPlan::CreateAcls(refused)) => {
+            acls::answer_create(head, refused, &expect!(AccessChanged))
+        }
+        Plan::Access(AccessPlan::DeleteAcls(asked)) => {
+            acls::answer_delete(head, asked, &expect!(AccessChanged))
+        }
+        Plan::Access(AccessPlan::AlterUsers(asked)) => {
+            scram_users::answer_alter(head, asked, expect!(AccessChanged))
+        }
         Plan::Metadata {
             with_operations,
             with_cluster_operations,
             refused,
         } => {
             let outcome = expect!(Metadata);
-            metadata::answer(
-                head,
-                with_operations,
-                with_cluster_operations,
-                refused,
-                outcome,
-            )
+            let asked = metadata::AskedOperations {
+                of_topics: with_operations,
+                of_cluster: with_cluster_operations,
+            };
+            metadata::answer(head, asked, refused, outcome, client)
         }
         Plan::CreateTopics(names) => topics::answer(head, names, expect!(CreateTopics)),
         Plan::ProducerId { transactional } => {
@@ -229,16 +243,18 @@ pub fn answer(
         Plan::ConsumerHeartbeat => consumers::answer_heartbeat(head, expect!(ConsumerBeat)),
         Plan::ShareHeartbeat => share_groups::answer_heartbeat(head, expect!(ConsumerBeat)),
         Plan::DescribeShareGroups(asked) => {
-            share_groups::answer_describe(head, asked, expect!(DescribeConsumerGroups))
+            let described = expect!(DescribeConsumerGroups);
+            share_groups::answer_describe(head, asked, described, client)
         }
         Plan::ShareAdmin(asked) => share_offsets::answer(head, asked, expect!(ShareAdmin)),
         Plan::Share => share::answer(head, expect!(Share), client),
         Plan::DescribeConsumerGroups(asked) => {
-            consumers::answer_describe(head, asked, expect!(DescribeConsumerGroups))
+            let described = expect!(DescribeConsumerGroups);
+            consumers::answer_describe(head, asked, described, client)
         }
         Plan::ListGroups => group_admin::answer_list(head, expect!(ListGroups)),
         Plan::DescribeGroups(asked) => {
-            group_admin::answer_describe(head, asked, expect!(DescribeGroups))
+            group_admin::answer_describe(head, asked, expect!(DescribeGroups), client)
         }
         Plan::DeleteGroups(ids) => group_admin::answer_delete(head, ids, expect!(DeleteGroups)),
         Plan::DeleteOffsets(grouped) => {

@@ -22,10 +22,11 @@ use weir_model::ErrorKind;
 
 use super::{
     grouped::{Grouped, by_name},
-    plan::{Answer, AskedGroups, MapError, Mapped, Plan},
+    plan::{Answer, AskedGroups, Client, MapError, Mapped, Plan},
 };
 use crate::{
     codec::header::Head,
+    permit::operations::NOT_ASKED,
     wire_code::{self, Surface},
 };
 
@@ -48,15 +49,12 @@ const KINDS: [(GroupKind, &str); 3] = [
 /// First ListGroups with states, and with types.
 const LIST_STATE_FROM: i16 = 4;
 const LIST_KIND_FROM: i16 = 5;
+/// First DescribeGroups with allowed operations.
+const OPERATIONS_FROM: i16 = 3;
 /// First DescribeGroups with instance ids.
 const INSTANCE_FROM: i16 = 4;
 /// First DescribeGroups that says that a group is not there.
 const NOT_FOUND_FROM: i16 = 6;
-/// Operations on a group as a bit field: Read, Delete, Describe, DescribeConfigs, AlterConfigs.
-/// There are no permissions yet, so everybody may do everything.
-const ALL_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
-/// The client did not ask for the operations.
-const OPERATIONS_NOT_ASKED: i32 = i32::MIN;
 
 fn code(kind: ErrorKind) -> i16 {
     wire_code::of(kind, Surface::Group)
@@ -72,12 +70,11 @@ pub(super) fn phase_name(phase: GroupPhase) -> StrBytes {
     StrBytes::from_static_str(name.map_or("Unknown", |(_, name)| name))
 }
 
-/// The operations to tell.
-pub(super) fn operations(tells_operations: bool) -> i32 {
-    if tells_operations {
-        ALL_OPERATIONS
-    } else {
-        OPERATIONS_NOT_ASKED
+/// What the client may do with a group that is there.
+pub(super) fn operations(tells_operations: bool, group: &str, client: &Client) -> i32 {
+    match tells_operations {
+        true => client.told(|rights| rights.on_group(group)),
+        false => NOT_ASKED,
     }
 }
 
@@ -150,11 +147,19 @@ pub fn answer_describe(
     head: &Head,
     asked: AskedGroups,
     outcome: Vec<Result<DescribedGroup, Refused>>,
+    client: &Client,
 ) -> Result<Answer, MapError> {
-    let operations = operations(asked.tells_operations);
     let groups = asked.ids.into_iter().zip(outcome).map(|(id, described)| {
+        // Where there is no code for it, a group that is not there is a dead one.
+        let is_told = match &described {
+            Ok(_) => true,
+            Err(refused) => {
+                refused.error == ErrorKind::GroupNotFound && head.version < NOT_FOUND_FROM
+            }
+        };
+        let operations = operations(asked.tells_operations && is_told, &id, client);
         let mut response = WireGroup::default().with_group_id(id.into());
-        if head.version >= 3 {
+        if head.version >= OPERATIONS_FROM {
             response.authorized_operations = operations;
         }
         described_group(head, response, described)

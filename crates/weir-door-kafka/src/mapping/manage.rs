@@ -4,13 +4,18 @@ use weir_broker::api::{Outcome, admin::Managed};
 
 use super::{
     cluster, configs, elections, kraft,
-    plan::{Answer, ManagePlan, MapError},
+    plan::{Answer, Client, ManagePlan, MapError},
     topic_admin, topic_partitions,
 };
 use crate::codec::header::Head;
 
 /// Turns the node's outcome into the answer.
-pub fn answer(head: &Head, plan: ManagePlan, outcome: Outcome) -> Result<Answer, MapError> {
+pub fn answer(
+    head: &Head,
+    plan: ManagePlan,
+    outcome: Outcome,
+    client: &Client,
+) -> Result<Answer, MapError> {
     let mismatch = MapError::Mismatch(head.api);
     macro_rules! expect {
         ($kind:pat => $outcome:ident) => {{
@@ -31,7 +36,7 @@ pub fn answer(head: &Head, plan: ManagePlan, outcome: Outcome) -> Result<Answer,
             with_fenced,
         } => {
             let told = expect!(Outcome::Metadata(told) => told);
-            cluster::answer_describe(head, with_operations, with_fenced, told)
+            cluster::answer_describe(head, with_operations, with_fenced, told, client)
         }
         ManagePlan::TopicPartitions {
             max_count,
@@ -39,7 +44,7 @@ pub fn answer(head: &Head, plan: ManagePlan, outcome: Outcome) -> Result<Answer,
             refused,
         } => {
             let told = expect!(Outcome::Metadata(told) => told);
-            topic_partitions::answer(head, max_count, cursor.as_ref(), refused, told)
+            topic_partitions::answer(head, max_count, cursor.as_ref(), refused, told, client)
         }
         ManagePlan::DeleteTopics(asked) => {
             topic_admin::answer_delete(head, asked, managed!(DeletedTopics))

@@ -17,7 +17,7 @@ use weir_broker::api::{
 };
 use weir_model::{ErrorKind, TopicId, TopicName};
 
-use super::plan::{Answer, MapError, Mapped, Plan};
+use super::plan::{Answer, Client, MapError, Mapped, Plan};
 use crate::{
     codec::header::Head,
     wire_code::{self, Surface},
@@ -37,12 +37,6 @@ const ID_FROM: i16 = 10;
 const OPERATIONS_FROM: i16 = 8;
 /// Last version with allowed operations on the cluster.
 const CLUSTER_OPERATIONS_TO: i16 = 10;
-/// What may be done with a topic, as bits by Kafka's operation codes: read, write, create,
-/// delete, alter, describe, describe and alter configs. Nobody is kept from anything yet.
-pub const TOPIC_OPERATIONS: i32 = 0b1101_1111_1000;
-/// The same of the cluster: create, alter, describe, cluster action, describe and alter configs,
-/// idempotent write.
-pub const CLUSTER_OPERATIONS: i32 = 0b1_1111_1010_0000;
 /// First version that takes topic ids, with null names.
 const ASK_BY_ID_FROM: i16 = 12;
 
@@ -97,14 +91,23 @@ fn topic_ref(head: &Head, topic: MetadataRequestTopic) -> Result<TopicRef, Metad
     }
 }
 
+/// Of what a client wants to be told what it may do.
+#[derive(Clone, Copy, Debug)]
+pub struct AskedOperations {
+    /// Of each topic that is there.
+    pub of_topics: bool,
+    /// Of the cluster.
+    pub of_cluster: bool,
+}
+
 /// Maps the outcome. As in Kafka, nodes that are down are no brokers: tools ask each of those that
 /// are told.
 pub fn answer(
     head: &Head,
-    with_operations: bool,
-    with_cluster_operations: bool,
+    asked: AskedOperations,
     refused: Vec<(usize, MetadataResponseTopic)>,
     outcome: ClusterMetadata,
+    client: &Client,
 ) -> Result<Answer, MapError> {
     if outcome.is_cut_off {
         return Ok(Answer::Elsewhere);
@@ -114,13 +117,15 @@ pub fn answer(
         .into_iter()
         .map(|topic| self::topic(head, topic))
         .collect();
-    if head.version >= OPERATIONS_FROM && with_operations {
-        for topic in topics
-            .iter_mut()
-            .filter(|topic| topic.error_code == wire_code::NONE)
-        {
-            topic.topic_authorized_operations = TOPIC_OPERATIONS;
-        }
+    if head.version >= OPERATIONS_FROM && asked.of_topics {
+        client.told(|rights| {
+            let mut there = topics.iter_mut();
+            let there = there.by_ref().filter(|it| it.error_code == wire_code::NONE);
+            for topic in there {
+                let name = topic.name.as_ref().map_or("", |name| name);
+                topic.topic_authorized_operations = rights.on_topic(name);
+            }
+        });
     }
     for (at, answer) in refused {
         topics.insert(at.min(topics.len()), answer);
@@ -141,9 +146,8 @@ pub fn answer(
     if head.version >= 2 {
         response.cluster_id = Some(StrBytes::from_string(outcome.cluster_id));
     }
-    if (OPERATIONS_FROM..=CLUSTER_OPERATIONS_TO).contains(&head.version) && with_cluster_operations
-    {
-        response.cluster_authorized_operations = CLUSTER_OPERATIONS;
+    if (OPERATIONS_FROM..=CLUSTER_OPERATIONS_TO).contains(&head.version) && asked.of_cluster {
+        response.cluster_authorized_operations = client.told(|rights| rights.on_cluster());
     }
     Ok(Answer::Frame(vec![head.frame(&response)?]))
 }

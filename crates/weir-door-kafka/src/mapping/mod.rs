@@ -1,5 +1,6 @@
 //! Wire requests to the node's requests, and its outcomes to wire answers.
 
+pub mod acls;
 pub mod api_versions;
 pub mod cluster;
 pub mod configs;
@@ -20,6 +21,7 @@ pub mod over_tls;
 pub mod plan;
 pub mod produce;
 pub mod producer_id;
+pub mod scram_users;
 pub mod share;
 pub mod share_groups;
 pub mod share_offsets;

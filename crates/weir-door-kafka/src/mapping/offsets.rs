@@ -295,13 +295,10 @@ fn partition(
         .with_metadata(Some(StrBytes::default()));
     match outcome {
         Err(code) => response.with_error_code(code),
-        Ok(fetched) if fetched.is_unknown && head.version >= TOPIC_ID_FROM => {
-            response.with_error_code(wire_code::UNKNOWN_TOPIC_ID)
-        }
-        Ok(fetched) if fetched.is_unstable => {
-            response.with_error_code(code(ErrorKind::UnstableOffsetCommit))
-        }
         Ok(fetched) => {
+            if let Some(error) = fetched.error {
+                return response.with_error_code(code(error));
+            }
             let mut response =
                 response.with_metadata(Some(StrBytes::from_string(fetched.metadata)));
             if let Some(offset) = fetched.offset {

@@ -1,19 +1,24 @@
 //! What a wire request becomes, and what is kept of it until its outcome is there.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use bytes::Bytes;
 use kafka_protocol::{messages::metadata_response::MetadataResponseTopic, protocol::StrBytes};
 use uuid::Uuid;
-use weir_broker::api::{Request, admin::Refusal};
+use weir_access::{AccessError, Caller, Principal};
+use weir_broker::{
+    access::{AccessRefused, AccessView},
+    api::{Request, admin::Refusal},
+};
 use weir_door::Millis;
 
 use super::{
-    fetch::Fetching, grouped::Grouped, share_offsets, transaction_admin::AskedMarker,
-    transactions::AskedTransaction,
+    acls, fetch::Fetching, grouped::Grouped, scram_users, share_offsets,
+    transaction_admin::AskedMarker, transactions::AskedTransaction,
 };
 use crate::{
     codec::{response::EncodeError, shape::DecodeError, versions::Api},
+    permit::operations::Rights,
     session::{fetch_cache::Fetches, share_holds::ShareHolds},
     wire_code::{self, Surface},
 };
@@ -97,6 +102,8 @@ pub enum Plan {
     },
     /// What administrators ask.
     Manage(ManagePlan),
+    /// What is to change of users and rules.
+    Access(AccessPlan),
     /// CreateTopics: names with the code of those that the node was not asked for.
     CreateTopics(Vec<(StrBytes, Option<Refused>)>),
     /// InitProducerId.
@@ -198,6 +205,27 @@ impl From<Refusal> for Refused {
     }
 }
 
+impl From<&AccessRefused> for Refused {
+    fn from(refused: &AccessRefused) -> Self {
+        match refused {
+            AccessRefused::Failed(kind) => wire_code::of(*kind, Surface::Write).into(),
+            AccessRefused::Refused(error) => {
+                let code = match error {
+                    AccessError::TooManyUsers
+                    | AccessError::TooManyPrincipals
+                    | AccessError::TooManyRules => wire_code::POLICY_VIOLATION,
+                    AccessError::NoUser => wire_code::RESOURCE_NOT_FOUND,
+                    AccessError::UserExists
+                    | AccessError::NoVhost
+                    | AccessError::TooManyAtOnce
+                    | AccessError::Invalid => wire_code::INVALID_REQUEST,
+                };
+                Self::new(code, error.to_string())
+            }
+        }
+    }
+}
+
 impl Refused {
     /// A refusal with words.
     pub fn new(code: i16, message: impl Into<String>) -> Self {
@@ -262,6 +290,17 @@ pub enum ManagePlan {
     },
 }
 
+/// What is kept of a change of users and rules.
+#[derive(Debug)]
+pub enum AccessPlan {
+    /// CreateAcls: why the node was not asked.
+    CreateAcls(Vec<Option<Refused>>),
+    /// DeleteAcls.
+    DeleteAcls(acls::AskedFilters),
+    /// AlterUserScramCredentials.
+    AlterUsers(Vec<scram_users::AskedUser>),
+}
+
 /// A directory, and what is to be in it.
 pub type AskedDir = (StrBytes, Vec<(StrBytes, Vec<i32>)>);
 
@@ -283,6 +322,12 @@ pub struct Client {
     pub host: String,
     /// [`weir_door::Connection::number`].
     pub connection: u64,
+    /// Users and rules.
+    pub access: AccessView,
+    /// Who it is.
+    pub principal: Principal,
+    /// Where it is.
+    pub address: IpAddr,
     /// What it called itself in the request at hand.
     pub id: StrBytes,
     /// [`crate::KafkaConfig::max_fetch_bytes`].
@@ -293,4 +338,18 @@ pub struct Client {
     pub shares: Arc<ShareHolds>,
     /// The connection's time, as last told.
     pub now: Millis,
+}
+
+impl Client {
+    /// Tells what it may do, as things are now.
+    pub fn told<T>(&self, tell: impl FnOnce(&Rights<'_>) -> T) -> T {
+        let access = self.access.load();
+        tell(&Rights {
+            access: &access,
+            caller: Caller {
+                principal: &self.principal,
+                host: self.address,
+            },
+        })
+    }
 }

@@ -14,12 +14,10 @@ use kafka_protocol::{
 use weir_broker::api::{ClusterMetadata, Metadata, PartitionMetadata, Request, TopicRef};
 use weir_model::TopicName;
 
-use super::{
-    metadata::TOPIC_OPERATIONS,
-    plan::{Answer, ManagePlan, MapError, Mapped, Plan},
-};
+use super::plan::{Answer, Client, ManagePlan, MapError, Mapped, Plan};
 use crate::{
     codec::header::Head,
+    permit::operations::NOT_ASKED,
     wire_code::{self, Surface},
 };
 
@@ -68,6 +66,7 @@ pub fn answer(
     cursor: Option<&(StrBytes, i32)>,
     refused: Vec<StrBytes>,
     outcome: ClusterMetadata,
+    client: &Client,
 ) -> Result<Answer, MapError> {
     let mut response = DescribeTopicPartitionsResponse::default().with_next_cursor(None);
     let mut left_count = max_count;
@@ -93,7 +92,7 @@ pub fn answer(
         let mut told = DescribeTopicPartitionsResponseTopic::default()
             .with_is_internal(weir_broker::audit::is_internal(&name))
             .with_name(Some(name.clone().into()))
-            .with_topic_authorized_operations(i32::MIN);
+            .with_topic_authorized_operations(NOT_ASKED);
         let description = match result {
             Ok(description) => description,
             Err(code) => {
@@ -115,7 +114,7 @@ pub fn answer(
         let page = page.take(until.saturating_sub(from));
         told.partitions = page.map(|(index, each)| partition(index, each)).collect();
         told.topic_id = description.id.0;
-        told.topic_authorized_operations = TOPIC_OPERATIONS;
+        told.topic_authorized_operations = client.told(|rights| rights.on_topic(&name));
         left_count -= told.partitions.len();
         response.topics.push(told);
         if until < count {

@@ -1,16 +1,23 @@
 //! Requests about the cluster as a whole: allowed or refused before they are looked at.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use kafka_protocol::{
     messages::{
         AddPartitionsToTxnResponse, AlterPartitionReassignmentsResponse,
-        AlterReplicaLogDirsRequest, AlterReplicaLogDirsResponse, DescribeLogDirsResponse,
-        DescribeQuorumResponse, ElectLeadersResponse, ListConfigResourcesResponse,
-        ListPartitionReassignmentsResponse, UnregisterBrokerResponse, UpdateFeaturesResponse,
-        WriteTxnMarkersRequest, WriteTxnMarkersResponse,
+        AlterReplicaLogDirsRequest, AlterReplicaLogDirsResponse, AlterUserScramCredentialsRequest,
+        AlterUserScramCredentialsResponse, CreateAclsRequest, CreateAclsResponse,
+        DeleteAclsRequest, DeleteAclsResponse, DescribeAclsResponse, DescribeLogDirsResponse,
+        DescribeQuorumResponse, DescribeUserScramCredentialsResponse, ElectLeadersResponse,
+        ListConfigResourcesResponse, ListPartitionReassignmentsResponse, UnregisterBrokerResponse,
+        UpdateFeaturesResponse, WriteTxnMarkersRequest, WriteTxnMarkersResponse,
         alter_replica_log_dirs_response::{
             AlterReplicaLogDirPartitionResult, AlterReplicaLogDirTopicResult,
         },
+        alter_user_scram_credentials_response::AlterUserScramCredentialsResult,
+        create_acls_response::AclCreationResult,
+        delete_acls_response::DeleteAclsFilterResult,
         write_txn_markers_response::{
             WritableTxnMarkerPartitionResult, WritableTxnMarkerResult, WritableTxnMarkerTopicResult,
         },
@@ -38,10 +45,15 @@ pub fn refusal(incoming: &Incoming, asker: &mut Asker<'_>) -> Result<Option<Byte
     let head = &incoming.head;
     let wanted: &[Operation] = match head.api {
         Api::ListConfigResources => &[Operation::DescribeConfigs],
-        Api::DescribeQuorum | Api::DescribeLogDirs | Api::ListPartitionReassignments => {
-            &[Operation::Describe]
-        }
-        Api::ElectLeaders
+        Api::DescribeQuorum
+        | Api::DescribeLogDirs
+        | Api::ListPartitionReassignments
+        | Api::DescribeAcls
+        | Api::DescribeUserScramCredentials => &[Operation::Describe],
+        Api::CreateAcls
+        | Api::DeleteAcls
+        | Api::AlterUserScramCredentials
+        | Api::ElectLeaders
         | Api::AlterPartitionReassignments
         | Api::UnregisterBroker
         | Api::UpdateFeatures
@@ -56,6 +68,9 @@ pub fn refusal(incoming: &Incoming, asker: &mut Asker<'_>) -> Result<Option<Byte
     match head.api {
         Api::AlterReplicaLogDirs => of_dirs(head, incoming.body.clone()).map(Some),
         Api::WriteTxnMarkers => of_markers(head, incoming.body.clone()).map(Some),
+        Api::CreateAcls | Api::DeleteAcls | Api::AlterUserScramCredentials => {
+            of_access(head, incoming.body.clone()).map(Some)
+        }
         _ => Ok(Some(of_whole(head)?)),
     }
 }
@@ -65,6 +80,16 @@ fn of_whole(head: &Head) -> Result<Bytes, EncodeError> {
         Api::ListConfigResources => {
             head.frame(&ListConfigResourcesResponse::default().with_error_code(CODE))
         }
+        Api::DescribeAcls => head.frame(
+            &DescribeAclsResponse::default()
+                .with_error_code(CODE)
+                .with_error_message(words()),
+        ),
+        Api::DescribeUserScramCredentials => head.frame(
+            &DescribeUserScramCredentialsResponse::default()
+                .with_error_code(CODE)
+                .with_error_message(words()),
+        ),
         Api::DescribeQuorum => head.frame(&DescribeQuorumResponse::default().with_error_code(CODE)),
         // Before version 3 there is no code.
         Api::DescribeLogDirs if head.version < 3 => head.frame(&DescribeLogDirsResponse::default()),
@@ -98,6 +123,50 @@ fn of_whole(head: &Head) -> Result<Bytes, EncodeError> {
         }
         _ => Err(head.misfit("no request about the cluster".to_owned())),
     }
+}
+
+/// librdkafka counts on words here.
+fn words() -> Option<StrBytes> {
+    Some(StrBytes::from_static_str("Cluster authorization failed."))
+}
+
+/// Each rule, filter or user is refused.
+fn of_access(head: &Head, body: Bytes) -> Result<Bytes, MapError> {
+    let frame = match head.api {
+        Api::CreateAcls => {
+            let request: CreateAclsRequest = dispatch::decode_own(head, body)?;
+            let results = request.creations.into_iter().map(|_| {
+                AclCreationResult::default()
+                    .with_error_code(CODE)
+                    .with_error_message(words())
+            });
+            head.frame(&CreateAclsResponse::default().with_results(results.collect()))
+        }
+        Api::DeleteAcls => {
+            let request: DeleteAclsRequest = dispatch::decode_own(head, body)?;
+            let results = request.filters.into_iter().map(|_| {
+                DeleteAclsFilterResult::default()
+                    .with_error_code(CODE)
+                    .with_error_message(words())
+            });
+            head.frame(&DeleteAclsResponse::default().with_filter_results(results.collect()))
+        }
+        _ => {
+            let request: AlterUserScramCredentialsRequest = dispatch::decode_own(head, body)?;
+            let deletions = request.deletions.into_iter().map(|each| each.name);
+            let upsertions = request.upsertions.into_iter().map(|each| each.name);
+            let users: BTreeSet<StrBytes> = deletions.chain(upsertions).collect();
+            let results = users.into_iter().map(|user| {
+                AlterUserScramCredentialsResult::default()
+                    .with_user(user)
+                    .with_error_code(CODE)
+                    .with_error_message(words())
+            });
+            let results = results.collect();
+            head.frame(&AlterUserScramCredentialsResponse::default().with_results(results))
+        }
+    };
+    Ok(frame?)
 }
 
 fn of_dirs(head: &Head, body: Bytes) -> Result<Bytes, MapError> {

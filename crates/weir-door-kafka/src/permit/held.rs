@@ -2,17 +2,20 @@
 
 use weir_access::acl::Operation;
 use weir_broker::api::{
-    CreatedTopic, DescribedConsumerGroup, Fetched, Outcome, Produced, Refused, TopicMetadata,
-    TopicRef,
+    CreatedTopic, DescribedConsumerGroup, Fetched, FetchedOffset, Outcome, Produced, Refused,
+    TopicMetadata, TopicRef,
     admin::{Managed, Refusal},
-    share::{AckRefused, ShareAdminAnswer, SharedPartition},
+    share::{AckRefused, DescribedShareOffset, ShareAdminAnswer, SharedPartition},
 };
-use weir_model::{ErrorKind, TopicId};
+use weir_model::{ErrorKind, TopicId, TopicName};
 
 use super::asker::Asker;
 
 /// Places in a list of answers, ascending, that the node was not asked for, and why.
 pub type Gaps = Vec<(usize, ErrorKind)>;
+
+/// What was taken out of lists: by the list's place, and by its own in the list.
+pub type Hidden<T> = Vec<(usize, Vec<(usize, T)>)>;
 
 /// Kafka's words where a request takes any.
 const WORDS: &str = "Authorization failed.";
@@ -35,6 +38,10 @@ pub struct Held {
     pub trims: bool,
     /// Groups whose places in all partitions were asked for.
     pub all_of: Vec<usize>,
+    /// Partitions of groups that may not be told, by the group's place.
+    pub offsets: Hidden<(TopicRef, i32)>,
+    /// Topics with partitions of share groups likewise.
+    pub topics_of: Hidden<(TopicName, Vec<i32>)>,
     /// Topics whose settings are not told when they are made.
     pub hidden: Vec<usize>,
 }
@@ -48,6 +55,8 @@ impl Held {
             && self.transactions.is_empty()
             && self.shares.is_empty()
             && self.all_of.is_empty()
+            && self.offsets.is_empty()
+            && self.topics_of.is_empty()
             && self.hidden.is_empty()
     }
 
@@ -57,6 +66,8 @@ impl Held {
             || !self.topics.is_empty()
             || !self.transactions.is_empty()
             || !self.shares.is_empty()
+            || !self.offsets.is_empty()
+            || !self.topics_of.is_empty()
     }
 
     /// Makes the answer of the outcome.
@@ -104,6 +115,12 @@ impl Held {
                         offsets.retain(|offset| may(&offset.topic, asker));
                     }
                 }
+                for (at, hidden) in self.offsets {
+                    if let Some(Ok(offsets)) = all.get_mut(at) {
+                        let hidden = hidden.into_iter().map(|(at, it)| (at, hidden_offset(it)));
+                        insert(offsets, hidden.collect());
+                    }
+                }
                 fill(all, gaps, Err);
             }
             Outcome::ListGroups(Ok(groups)) if self.trims => {
@@ -137,6 +154,11 @@ impl Held {
                         asker.topic(Operation::Describe, topic).is_ok()
                     };
                     places.retain(|place| may(place.topic.as_str(), asker));
+                }
+                for (at, hidden) in self.topics_of {
+                    if let Some(Ok(places)) = all.get_mut(at) {
+                        places.extend(hidden.into_iter().flat_map(|(_, it)| hidden_places(it)));
+                    }
                 }
                 fill(all, gaps, |error| Err(error.into()));
             }
@@ -191,6 +213,28 @@ fn shared((topic, index, error): (TopicId, i32, ErrorKind)) -> SharedPartition {
         acquired: Vec::new(),
         leader: None,
     }
+}
+
+fn hidden_offset((topic, index): (TopicRef, i32)) -> FetchedOffset {
+    FetchedOffset {
+        topic,
+        index,
+        offset: None,
+        leader_epoch: -1,
+        metadata: String::new(),
+        error: Some(ErrorKind::TopicUnauthorized),
+    }
+}
+
+fn hidden_places(
+    (topic, indexes): (TopicName, Vec<i32>),
+) -> impl Iterator<Item = DescribedShareOffset> {
+    indexes.into_iter().map(move |index| DescribedShareOffset {
+        topic: topic.clone(),
+        id: None,
+        index,
+        place: Err(ErrorKind::TopicUnauthorized),
+    })
 }
 
 fn hide(created: &mut [Result<CreatedTopic, Refusal>], at: usize) {

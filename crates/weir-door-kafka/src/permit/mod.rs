@@ -3,4 +3,5 @@
 pub mod asker;
 pub mod cluster;
 pub mod held;
+pub mod operations;
 pub mod request;

@@ -2,7 +2,7 @@
 
 use weir_access::acl::Operation;
 use weir_broker::api::{
-    JoinRefused, OffsetFetch, Outcome, Produce, Request, TopicRef,
+    JoinRefused, Outcome, Produce, Request, TopicRef,
     admin::{ConfigResource, Manage, Managed},
     share::{ShareAdmin, ShareAdminAnswer, ShareRefused, ShareRequest},
 };
@@ -10,7 +10,7 @@ use weir_model::ErrorKind;
 
 use super::{
     asker::{Asker, Verdict},
-    held::{Gaps, Held},
+    held::{Gaps, Held, Hidden},
 };
 use crate::mapping::plan::Plan;
 
@@ -136,8 +136,16 @@ pub fn permit(request: &mut Request, plan: &Plan, asker: &mut Asker<'_>) -> Perm
         Request::OffsetFetch(all) => {
             let wanted = all.iter().map(|one| one.partitions.is_none());
             let wanted: Vec<bool> = wanted.collect();
-            held.gaps = part(all, |one| of_offset_fetch(one, asker));
+            held.gaps = part(all, |one| asker.group(Describe, &one.group));
             held.all_of = all_of(&wanted, &held.gaps);
+            held.offsets = parts(all.iter_mut().map(|one| one.partitions.as_mut()), |one| {
+                // An unknown id is told of by the node.
+                let verdict = asker.topic_ref(Describe, &one.0);
+                verdict.or_else(|error| match error {
+                    ErrorKind::UnknownTopicId => Ok(()),
+                    error => Err(error),
+                })
+            });
             (all.is_empty(), Outcome::OffsetFetch(Vec::new()))
         }
         Request::AddPartitions(all) => {
@@ -180,7 +188,7 @@ pub fn permit(request: &mut Request, plan: &Plan, asker: &mut Asker<'_>) -> Perm
         | Request::AddOffsets(_)
         | Request::EndTransaction(_) => return whole(request, asker),
         // Whoever may ask this at all may ask all of it: see `cluster`.
-        Request::WriteMarkers(_) => return Permit::Asked(held),
+        Request::WriteMarkers(_) | Request::ChangeAccess(_) => return Permit::Asked(held),
         // No request of Kafka's.
         Request::Queue(_) => return Permit::Asked(held),
     };
@@ -267,18 +275,6 @@ fn of_produce(produce: &mut Produce, asker: &mut Asker<'_>) -> Gaps {
     })
 }
 
-fn of_offset_fetch(fetch: &OffsetFetch, asker: &mut Asker<'_>) -> Verdict {
-    asker.group(Operation::Describe, &fetch.group)?;
-    let mut topics = fetch.partitions.iter().flatten();
-    topics.try_for_each(
-        |(topic, _)| match asker.topic_ref(Operation::Describe, topic) {
-            // Told for its own partitions.
-            Ok(()) | Err(ErrorKind::UnknownTopicId) => Ok(()),
-            Err(error) => Err(error),
-        },
-    )
-}
-
 /// Which of the groups that are left wanted everything.
 fn all_of(wanted: &[bool], gaps: &Gaps) -> Vec<usize> {
     let mut gaps = gaps.iter().map(|(at, _)| *at).peekable();
@@ -334,10 +330,9 @@ fn of_share_admin(admin: &mut ShareAdmin, mut held: Held, asker: &mut Asker<'_>)
     let (is_empty, answer) = match admin {
         ShareAdmin::Describe(all) => {
             held.trims = true;
-            held.gaps = part(all, |one| {
-                asker.group(Describe, &one.group)?;
-                let mut topics = one.topics.iter().flatten();
-                topics.try_for_each(|(topic, _)| asker.topic(Describe, topic.as_str()))
+            held.gaps = part(all, |one| asker.group(Describe, &one.group));
+            held.topics_of = parts(all.iter_mut().map(|one| one.topics.as_mut()), |one| {
+                asker.topic(Describe, one.0.as_str())
             });
             (all.is_empty(), ShareAdminAnswer::Described(Vec::new()))
         }
@@ -424,6 +419,33 @@ fn part<T>(items: &mut Vec<T>, mut verdict: impl FnMut(&T) -> Verdict) -> Gaps {
         verdict.is_ok()
     });
     gaps
+}
+
+/// What was taken out of lists: by the list's place, and by its own in the list.
+fn parts<'a, T: 'a>(
+    lists: impl Iterator<Item = Option<&'a mut Vec<T>>>,
+    mut verdict: impl FnMut(&T) -> Verdict,
+) -> Hidden<T> {
+    let mut parts = Vec::new();
+    for (place, list) in lists.enumerate() {
+        let Some(list) = list else { continue };
+        let verdicts: Vec<Verdict> = list.iter().map(&mut verdict).collect();
+        if verdicts.iter().all(Result::is_ok) {
+            continue;
+        }
+        let mut taken = Vec::new();
+        let mut left = Vec::new();
+        let items = std::mem::take(list).into_iter().zip(verdicts).enumerate();
+        for (at, (item, verdict)) in items {
+            match verdict {
+                Ok(()) => left.push(item),
+                Err(_) => taken.push((at, item)),
+            }
+        }
+        *list = left;
+        parts.push((place, taken));
+    }
+    parts
 }
 
 fn places<T>(items: &[T], mut is_meant: impl FnMut(&T) -> bool) -> Vec<usize> {

@@ -2,11 +2,12 @@
 
 use std::net::SocketAddr;
 
-use weir_access::Principal;
+use weir_access::{Principal, acl::Acl};
 use weir_broker::{
     access::AccessView,
     api::{
         Outcome, Request, TopicRef,
+        access::ChangeAccess,
         admin::{AlterConfigs, ConfigOp, ConfigResource, Manage, Managed, Refusal},
     },
     audit::AuditEvent,
@@ -66,6 +67,7 @@ impl Change {
                 ),
             ),
             Request::Manage(manage) => of_manage(manage)?,
+            Request::ChangeAccess(changes) => of_access(changes)?,
             _ => return None,
         };
         Some(Self { action, resource })
@@ -110,6 +112,48 @@ fn of_manage(manage: &Manage) -> Option<(&'static str, String)> {
         | Manage::DescribeLogDirs(_)
         | Manage::ListMoving(_) => return None,
     })
+}
+
+/// One request asks for changes of one kind.
+fn of_access(changes: &[ChangeAccess]) -> Option<(&'static str, String)> {
+    Some(match changes.first()? {
+        ChangeAccess::AddAcls(acls) => ("create_acls", names("acl", acls.iter().map(of_acl))),
+        ChangeAccess::DeleteAcls(filters) => {
+            let all = filters.iter().map(|filter| {
+                let (user, name) = (filter.principal.as_deref(), filter.name.as_deref());
+                let any = |text: Option<&str>| text.unwrap_or("any").to_owned();
+                format!("of {} on {}", any(user), any(name))
+            });
+            ("delete_acls", names("acls", all))
+        }
+        ChangeAccess::PutVerifier { .. } | ChangeAccess::RemoveVerifier { .. } => {
+            let all = changes.iter().map(|change| match change {
+                ChangeAccess::PutVerifier { user, verifier } => {
+                    format!("set {} of {user}", verifier.hash.mechanism())
+                }
+                ChangeAccess::RemoveVerifier { user, hash } => {
+                    format!("remove {} of {user}", hash.mechanism())
+                }
+                ChangeAccess::AddAcls(_) | ChangeAccess::DeleteAcls(_) => "acls".to_owned(),
+            });
+            ("alter_passwords", names("password", all))
+        }
+    })
+}
+
+fn of_acl(acl: &Acl) -> String {
+    let Acl {
+        resource,
+        pattern,
+        name,
+        principal,
+        host,
+        operation,
+        effect,
+    } = acl;
+    let (effect, operation) = (effect.name(), operation.name());
+    let (resource, pattern) = (resource.name(), pattern.name());
+    format!("{effect} {principal} {operation} {resource} {name} ({pattern}) from {host}")
 }
 
 /// The settings' names: what they are set to may be nobody's business.
@@ -161,6 +205,10 @@ fn failure(outcome: &Outcome) -> Option<String> {
         Outcome::Managed(Managed::Elected(all)) => {
             let mut each = all.iter().map(|(_, _, result)| result);
             each.find_map(refusal_of)
+        }
+        Outcome::AccessChanged(all) => {
+            let failed = all.iter().find_map(|one| one.as_ref().err());
+            failed.map(ToString::to_string)
         }
         _ => None,
     }

@@ -85,6 +85,7 @@ impl KafkaSession {
         reason = "what TLS told belongs to the session"
     )]
     pub fn sharing(connection: Connection, config: KafkaConfig, shared: &Shared) -> Self {
+        let login = Login::new(&connection, config, shared);
         Self {
             client: Client {
                 fetches: Arc::new(Fetches::new(Arc::clone(&shared.fetches))),
@@ -93,6 +94,9 @@ impl KafkaSession {
                 max_fetch_bytes: config.max_fetch_bytes,
                 host: format!("/{}", connection.peer.ip()),
                 connection: connection.number,
+                access: shared.access.clone(),
+                principal: login.principal().clone(),
+                address: connection.peer.ip().to_canonical(),
                 id: StrBytes::default(),
             },
             inbox: Inbox::default(),
@@ -100,12 +104,7 @@ impl KafkaSession {
             asked: VecDeque::new(),
             fetching: None,
             share: Share::new(Arc::clone(&shared.answers)),
-            login: Login::new(
-                &connection,
-                shared.access.clone(),
-                Arc::clone(&shared.entropy),
-                config.session_lifetime_ms,
-            ),
+            login,
             allowed: DecisionCache::default(),
             names: TopicsOf(Arc::clone(&shared.names)),
             held: BTreeMap::new(),
@@ -278,6 +277,7 @@ impl KafkaSession {
     }
 
     fn logged_in(&mut self, reply: Result<Reply, MapError>, frame_bytes: usize) {
+        self.client.principal = self.login.principal().clone();
         match reply {
             Ok(reply) => self.reply(reply, frame_bytes),
             Err(error) => self.refuse(error.into()),

@@ -15,15 +15,20 @@ use kafka_protocol::{
     },
     protocol::StrBytes,
 };
-use weir_access::{AuthError, PendingCheck, Principal, User};
+use weir_access::{PendingCheck, Principal, User};
 use weir_broker::{
-    access::{AccessView, Ear, EnterRefused, Seat, UserGone},
+    access::{AccessView, Ear, Seat, UserGone},
     audit::AuditEvent,
 };
 use weir_door::{Connection, Entropy, Millis, Waker, Work, limits::FAILED_LOGIN_DELAY_MS};
 
-use super::sasl::{Attempt, Mechanism, Progress};
+pub use super::login_error::LoginError;
+use super::{
+    sasl::{Attempt, Mechanism, Progress},
+    shared::Shared,
+};
 use crate::{
+    KafkaConfig,
     codec::{
         frame::FrameLimits,
         header::{Head, Incoming},
@@ -39,43 +44,6 @@ pub const MAX_LOGIN_MS: u64 = 10_000;
 pub const MIN_LOGIN_INTERVAL_MS: u64 = 1_000;
 /// How long a login holds, in ms; 0: as long as the connection does.
 pub const SESSION_LIFETIME_MS: u64 = 0;
-
-/// Why a connection ends that has not logged in.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum LoginError {
-    /// It asks for something.
-    #[error("{0:?} before a login")]
-    Required(Api),
-    /// It takes too long.
-    #[error("no login in {} s", MAX_LOGIN_MS / 1000)]
-    TimedOut,
-    /// Its login was to last for some time, which is over.
-    #[error("{0:?} after the login's time")]
-    Expired(Api),
-    /// It wants what is not offered.
-    #[error("no such SASL mechanism is offered")]
-    Mechanism,
-    /// It sends a token before it has named its mechanism.
-    #[error("a token without a mechanism")]
-    State,
-    /// It is not who it says it is.
-    #[error("{}: {error}", mechanism.name())]
-    Failed {
-        /// How it tried.
-        mechanism: Mechanism,
-        /// What was wrong.
-        error: AuthError,
-    },
-    /// It may not come in now.
-    #[error(transparent)]
-    Refused(#[from] EnterRefused),
-    /// It was somebody who is no more.
-    #[error(transparent)]
-    Gone(UserGone),
-    /// It would be somebody else from now on.
-    #[error("another user or mechanism than before")]
-    Changed,
-}
 
 /// What goes back, and why the connection ends after that.
 #[derive(Debug)]
@@ -118,7 +86,12 @@ pub struct Login {
     /// Nobody on the way hears what the client sends.
     is_private: bool,
     lifetime_ms: u64,
+    /// By SASL.
     principal: Principal,
+    /// By its certificate.
+    certificate: Principal,
+    /// It is served without a login until there is a user.
+    may_be_anonymous: bool,
     /// Its place among its user's connections.
     seat: Option<Seat>,
     /// Set when the user is gone.
@@ -146,21 +119,23 @@ impl fmt::Debug for Login {
 
 impl Login {
     /// Of a connection that was just taken.
-    pub fn new(
-        connection: &Connection,
-        access: AccessView,
-        entropy: Arc<dyn Entropy>,
-        lifetime_ms: u64,
-    ) -> Self {
+    pub fn new(connection: &Connection, config: KafkaConfig, shared: &Shared) -> Self {
         let host = connection.peer.ip().to_canonical();
+        let identity = connection.tls.as_ref();
+        let identity = identity.and_then(|tls| tls.identity.as_ref());
+        let named = identity.and_then(|it| shared.principals.name(&it.subject.kafka()));
         Self {
-            access,
-            entropy,
+            access: shared.access.clone(),
+            entropy: Arc::clone(&shared.entropy),
             peer: connection.peer,
             host,
             is_private: connection.tls.is_some() || host.is_loopback(),
-            lifetime_ms,
+            lifetime_ms: config.session_lifetime_ms,
             principal: Principal::Anonymous,
+            certificate: named
+                .and_then(|name| Principal::vouched(&name))
+                .unwrap_or_default(),
+            may_be_anonymous: config.allows_anonymous || host.is_loopback() || identity.is_some(),
             seat: None,
             gone: Arc::default(),
             wake: None,
@@ -176,9 +151,12 @@ impl Login {
         }
     }
 
-    /// Who it is.
+    /// Who it is: by SASL, or else by its certificate.
     pub fn principal(&self) -> &Principal {
-        &self.principal
+        match &self.principal {
+            Principal::Anonymous => &self.certificate,
+            Principal::User(_) | Principal::Vouched(_) => &self.principal,
+        }
     }
 
     /// Where it is, and by which port.
@@ -198,7 +176,8 @@ impl Login {
 
     /// Nothing but a login is served.
     pub fn is_required(&self) -> bool {
-        self.principal == Principal::Anonymous && !self.access.is_open()
+        let is_served = self.access.is_open() && self.may_be_anonymous;
+        *self.principal() == Principal::Anonymous && !is_served
     }
 
     /// How large the next frame may be.
@@ -251,6 +230,7 @@ impl Login {
     pub fn admit(&self, now: Millis, api: Api) -> Result<(), LoginError> {
         match api {
             Api::ApiVersions | Api::SaslHandshake | Api::SaslAuthenticate => Ok(()),
+            _ if self.is_required() && self.access.is_open() => Err(LoginError::NoUsers(api)),
             _ if self.is_required() => Err(LoginError::Required(api)),
             _ if self.expires.is_some_and(|expires| expires <= now) => {
                 Err(LoginError::Expired(api))

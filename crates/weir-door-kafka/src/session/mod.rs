@@ -7,6 +7,7 @@ pub mod connection;
 pub mod fetch_cache;
 pub mod fetch_session;
 pub mod login;
+pub mod login_error;
 pub mod queue;
 pub mod sasl;
 pub mod share_holds;

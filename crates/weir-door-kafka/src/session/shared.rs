@@ -4,6 +4,7 @@ use std::{fmt, sync::Arc};
 
 use weir_broker::access::{AccessView, TopicNames};
 use weir_door::Entropy;
+use weir_tls::PrincipalRules;
 
 use super::{answer_budget::AnswerBudget, fetch_cache::FetchCache};
 
@@ -19,6 +20,8 @@ pub struct Shared {
     pub names: Arc<dyn TopicNames>,
     /// Makes the nonces of logins.
     pub entropy: Arc<dyn Entropy>,
+    /// Whom certificates of clients name.
+    pub principals: Arc<PrincipalRules>,
 }
 
 impl Shared {
@@ -30,6 +33,7 @@ impl Shared {
             access,
             names,
             entropy,
+            principals: Arc::default(),
         }
     }
 }

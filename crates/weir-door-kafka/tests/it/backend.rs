@@ -135,6 +135,7 @@ impl Scripted {
             request @ (Request::Share(_) | Request::ShareAdmin(_)) => {
                 crate::share_samples::outcome(&request, None)
             }
+            Request::ChangeAccess(changes) => crate::access_samples::outcome(&changes, None),
             Request::Queue(_) => unreachable!("Kafka has no queues"),
         }
     }
@@ -144,8 +145,7 @@ impl Scripted {
         let groups = asked.into_iter().map(|group| {
             let partitions = group.partitions.unwrap_or_default().into_iter();
             let offsets = partitions.map(|(topic, index)| FetchedOffset {
-                is_unknown: false,
-                is_unstable: false,
+                error: None,
                 index,
                 offset: state
                     .offsets

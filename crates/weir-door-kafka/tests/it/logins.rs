@@ -1,6 +1,6 @@
 //! Logins: what is served before them, what they say, and how they end.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::{BufMut, Bytes, BytesMut};
@@ -29,9 +29,9 @@ use crate::{
     wire::{NOW, decoded, sent, session_from, session_with},
 };
 
-const FAR: [u8; 4] = [192, 0, 2, 7];
+pub(crate) const FAR: [u8; 4] = [192, 0, 2, 7];
 
-fn line(api: Api) -> Served {
+pub(crate) fn line(api: Api) -> Served {
     SERVED.into_iter().find(|line| line.api == api).unwrap()
 }
 
@@ -136,7 +136,7 @@ fn is_served(session: &mut KafkaSession, now: Millis) -> bool {
     !sent(session).is_empty()
 }
 
-fn reason(session: &KafkaSession) -> String {
+pub(crate) fn reason(session: &KafkaSession) -> String {
     session
         .close_reason()
         .map(ToString::to_string)
@@ -165,14 +165,41 @@ fn nothing_but_a_login_is_served_before_it_once_there_has_been_a_user() {
 
 #[test]
 fn everybody_is_served_until_there_is_a_user_and_nobody_from_then_on() {
+    let allowed = KafkaConfig {
+        allows_anonymous: true,
+        ..KafkaConfig::default()
+    };
+    let near: IpAddr = [127, 0, 0, 1].into();
+    for (host, config) in [(near, KafkaConfig::default()), (FAR.into(), allowed)] {
+        let view = AccessView::open();
+        let mut session = session_from(host, view.clone(), config);
+        assert!(is_served(&mut session, NOW));
+        assert_eq!(session.poll_timeout(), None);
+        view.replace(with_users());
+        assert!(!is_served(&mut session, NOW));
+        // It still has an answer to come: the end follows that.
+        assert!(!session.wants_read());
+    }
+}
+
+#[test]
+fn before_there_is_a_user_other_machines_are_refused_with_what_to_do() {
     let view = AccessView::open();
     let mut session = session_from(FAR.into(), view.clone(), KafkaConfig::default());
-    assert!(is_served(&mut session, NOW));
-    assert_eq!(session.poll_timeout(), None);
-    view.replace(with_users());
+    session.receive(NOW, frame(line(Api::ApiVersions), 3, 1));
+    assert!(!sent(&mut session).is_empty());
     assert!(!is_served(&mut session, NOW));
-    // It still has an answer to come: the end follows that.
-    assert!(!session.wants_read());
+    let told = reason(&session);
+    assert!(
+        told.contains("weir user add") && told.contains("allow-anonymous"),
+        "{told}"
+    );
+    // Those that wait log in once there is one.
+    let mut waiting = session_from(FAR.into(), view.clone(), KafkaConfig::default());
+    assert!(waiting.poll_timeout().is_some());
+    view.replace(with_users());
+    let response = handshake(&mut waiting, NOW, 1, "SCRAM-SHA-256");
+    assert_eq!(response.error_code, 0);
 }
 
 #[test]
@@ -244,9 +271,9 @@ fn a_connection_ends_when_its_user_is_gone_and_one_too_many_is_refused() {
     view.replace(access.clone());
     let open = || session_with(view.clone());
     let mut session = open();
-    let woken = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let wakes = std::sync::Arc::clone(&woken);
-    session.wake_by(std::sync::Arc::new(move || {
+    let woken = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let wakes = Arc::clone(&woken);
+    session.wake_by(Arc::new(move || {
         wakes.store(true, std::sync::atomic::Ordering::Relaxed);
     }));
     assert_eq!(log_in(&mut session, NOW, "tim").error_code, 0);

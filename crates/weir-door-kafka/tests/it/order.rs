@@ -246,7 +246,7 @@ fn what_is_not_served_closes_after_the_answers_before_it() {
     for (key, version, expected) in [
         (0_i16, 2_i16, "peer: version 2 of api key 0 is not served"),
         (1, 19, "peer: version 19 of api key 1 is not served"),
-        (29, 0, "peer: api key 29 is not served"),
+        (38, 0, "peer: api key 38 is not served"),
         (-1, 0, "peer: api key -1 is not served"),
     ] {
         let mut wire = heartbeat(1).to_vec();

@@ -8,7 +8,9 @@ use weir_broker::api::{
 };
 use weir_model::{ErrorKind, Offset, ProducerId, TopicId, TopicName};
 
-use crate::{admin_samples, group_samples, samples::TOPIC_ID, share_samples, transactions};
+use crate::{
+    access_samples, admin_samples, group_samples, samples::TOPIC_ID, share_samples, transactions,
+};
 
 /// `kind` says no.
 // Table: one arm per request.
@@ -106,8 +108,7 @@ pub(crate) fn outcome(request: &Request, kind: Option<ErrorKind>) -> Outcome {
                 let all = vec![(topic.clone(), 0), (topic, 1)];
                 let asked = group.partitions.clone().unwrap_or(all).into_iter();
                 let offsets = asked.map(|(topic, index)| FetchedOffset {
-                    is_unknown: false,
-                    is_unstable: false,
+                    error: None,
                     topic,
                     index,
                     offset: Some(8),
@@ -135,6 +136,7 @@ pub(crate) fn outcome(request: &Request, kind: Option<ErrorKind>) -> Outcome {
         | Request::DescribeTransactions(_)
         | Request::ListTransactions(_) => transactions::outcome(request, kind),
         Request::Share(_) | Request::ShareAdmin(_) => share_samples::outcome(request, kind),
+        Request::ChangeAccess(changes) => access_samples::outcome(changes, kind),
         Request::Queue(_) => unreachable!("Kafka has no queues"),
     }
 }

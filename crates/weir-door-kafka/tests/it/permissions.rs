@@ -85,10 +85,15 @@ fn needs(api: Api, version: i16) -> Needs {
             vec![(AlterConfigs, TOPIC)]
         }
         Api::ListConfigResources => vec![(DescribeConfigs, CLUSTER)],
-        Api::DescribeQuorum | Api::DescribeLogDirs | Api::ListPartitionReassignments => {
-            vec![(Describe, CLUSTER)]
-        }
-        Api::ElectLeaders
+        Api::DescribeQuorum
+        | Api::DescribeLogDirs
+        | Api::ListPartitionReassignments
+        | Api::DescribeAcls
+        | Api::DescribeUserScramCredentials => vec![(Describe, CLUSTER)],
+        Api::CreateAcls
+        | Api::DeleteAcls
+        | Api::AlterUserScramCredentials
+        | Api::ElectLeaders
         | Api::AlterPartitionReassignments
         | Api::UnregisterBroker
         | Api::UpdateFeatures
@@ -106,10 +111,15 @@ fn code(resource: ResourceType) -> i16 {
 }
 
 fn acl(operation: Operation, resource: ResourceType) -> Acl {
+    acl_on(operation, resource, "*")
+}
+
+/// Allows `tim` that.
+pub(crate) fn acl_on(operation: Operation, resource: ResourceType, name: &str) -> Acl {
     Acl {
         resource,
         pattern: PatternType::Literal,
-        name: "*".into(),
+        name: name.into(),
         principal: "tim".into(),
         host: "*".into(),
         operation,
@@ -117,18 +127,23 @@ fn acl(operation: Operation, resource: ResourceType) -> Acl {
     }
 }
 
-fn access(needs: &[(Operation, ResourceType)]) -> Access {
+fn acls(needs: &[(Operation, ResourceType)]) -> Vec<Acl> {
+    let needs = needs.iter();
+    needs
+        .map(|(operation, resource)| acl(*operation, *resource))
+        .collect()
+}
+
+fn access(acls: Vec<Acl>) -> Access {
     let mut access = with_users();
-    let acls = needs
-        .iter()
-        .map(|(operation, resource)| acl(*operation, *resource));
-    access.add_acls(acls.collect()).unwrap();
+    access.add_acls(acls).unwrap();
     access
 }
 
-fn logged_in(needs: &[(Operation, ResourceType)]) -> KafkaSession {
+/// A session of `tim`.
+pub(crate) fn logged_in_with(acls: Vec<Acl>) -> KafkaSession {
     let view = AccessView::open();
-    view.replace(access(needs));
+    view.replace(access(acls));
     let mut session = session_with(view);
     assert_eq!(log_in(&mut session, NOW, "tim").error_code, 0);
     session
@@ -137,7 +152,7 @@ fn logged_in(needs: &[(Operation, ResourceType)]) -> KafkaSession {
 /// The codes of refusals in the answer, and whether the node was asked.
 fn refusals(api: Api, version: i16, needs: &[(Operation, ResourceType)]) -> (Vec<i16>, bool) {
     let line = SERVED.into_iter().find(|line| line.api == api).unwrap();
-    let mut session = logged_in(needs);
+    let mut session = logged_in_with(acls(needs));
     session.receive(NOW, frame(line, version, 9));
     let mut is_asked = false;
     while let Some((ticket, request)) = session.poll_request() {
@@ -207,7 +222,7 @@ fn the_node_is_not_asked_what_nobody_may_ask() {
 #[test]
 fn a_change_of_rules_holds_for_the_next_request_of_an_open_connection() {
     let view = AccessView::open();
-    view.replace(access(&[(Operation::Write, TOPIC)]));
+    view.replace(access(acls(&[(Operation::Write, TOPIC)])));
     let mut session = session_with(view.clone());
     log_in(&mut session, NOW, "tim");
     let line = SERVED
@@ -223,7 +238,7 @@ fn a_change_of_rules_holds_for_the_next_request_of_an_open_connection() {
         })
     };
     assert!(is_asked());
-    let mut denied = access(&[(Operation::Write, TOPIC)]);
+    let mut denied = access(acls(&[(Operation::Write, TOPIC)]));
     let denial = Acl {
         effect: Effect::Deny,
         name: "topic".into(),

@@ -27,7 +27,7 @@ use kafka_protocol::{
 use uuid::Uuid;
 use weir_door_kafka::codec::versions::{Api, SERVED, Served};
 
-use crate::{admin_samples, group_samples, share_samples, transactions};
+use crate::{access_samples, admin_samples, group_samples, share_samples, transactions};
 
 /// The id of the samples' topic.
 pub(crate) const TOPIC_ID: Uuid = Uuid::from_u128(7);
@@ -43,7 +43,12 @@ pub(crate) fn all_versions() -> impl Iterator<Item = (Served, i16)> {
 pub(crate) fn is_answered_here(api: Api) -> bool {
     matches!(
         api,
-        Api::ApiVersions | Api::UpdateFeatures | Api::SaslHandshake | Api::SaslAuthenticate
+        Api::ApiVersions
+            | Api::UpdateFeatures
+            | Api::SaslHandshake
+            | Api::SaslAuthenticate
+            | Api::DescribeAcls
+            | Api::DescribeUserScramCredentials
     )
 }
 
@@ -175,6 +180,14 @@ fn encode_body(api: Api, version: i16, into: &mut BytesMut) {
             request.encode(into, version)
         }
         Api::CreateTopics => create_topics().encode(into, version),
+        Api::DescribeAcls
+        | Api::CreateAcls
+        | Api::DeleteAcls
+        | Api::DescribeUserScramCredentials
+        | Api::AlterUserScramCredentials => {
+            access_samples::encode_body(api, version, into);
+            Ok(())
+        }
         Api::DeleteTopics
         | Api::DeleteRecords
         | Api::DescribeConfigs

@@ -121,6 +121,11 @@ fn without_lags(sent: &Bytes) -> Bytes {
     while let Some(at) = rest.windows(8).position(|bytes| bytes == lag) {
         rest.drain(at..at + 8);
     }
+    // Where a place is not told: no place, no epoch, no lag.
+    let untold = [&[0xff; 8][..], &[0; 4], &[0xff; 8]].concat();
+    while let Some(at) = rest.windows(20).position(|bytes| bytes == untold) {
+        rest.drain(at + 12..at + 20);
+    }
     rest.into()
 }
 

@@ -37,6 +37,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const TEXT: &str = "text/plain; charset=utf-8";
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
+/// What another machine is told in place of metrics.
+const NO_USERS: &str = "There is no user yet: until weir user add has made one, metrics are shown on the \
+                        node's own machine alone. Or set allow-anonymous.";
+
 type Page = (StatusCode, &'static str, Bytes);
 
 /// What requests are answered from.
@@ -85,14 +89,18 @@ async fn plain(stream: TcpStream, peer: SocketAddr, site: Arc<Site>) {
             warn!(door, %peer, "refused: the client speaks TLS, and this port does not");
             return;
         }
-        connection(stream, site).await;
+        let is_here = peer.ip().to_canonical().is_loopback();
+        connection(stream, site, is_here).await;
     }
 }
 
 async fn secure(stream: TcpStream, peer: SocketAddr, tls: &TlsPort, site: Arc<Site>) {
     let door = "admin";
     match tls.accept(stream).await {
-        Ok((stream, _)) => connection(stream, site).await,
+        Ok((stream, session)) => {
+            let is_here = peer.ip().to_canonical().is_loopback();
+            connection(stream, site, is_here || session.identity.is_some()).await;
+        }
         Err(error @ (HandshakeError::Plain | HandshakeError::Crowded)) => {
             warn!(door, %peer, %error, "refused");
         }
@@ -104,13 +112,14 @@ async fn secure(stream: TcpStream, peer: SocketAddr, tls: &TlsPort, site: Arc<Si
     }
 }
 
-async fn connection<S>(stream: S, site: Arc<Site>)
+/// `is_known`: the client is on this machine, or has shown a certificate.
+async fn connection<S>(stream: S, site: Arc<Site>, is_known: bool)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let service = service_fn(move |request: Request<Incoming>| {
         let site = Arc::clone(&site);
-        async move { Ok::<_, Infallible>(answer(&request, &site).await) }
+        async move { Ok::<_, Infallible>(answer(&request, &site, is_known).await) }
     });
     let mut server = http1::Builder::new();
     server
@@ -124,10 +133,10 @@ where
     }
 }
 
-async fn answer(request: &Request<Incoming>, site: &Site) -> Response<Full<Bytes>> {
+async fn answer(request: &Request<Incoming>, site: &Site, is_known: bool) -> Response<Full<Bytes>> {
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     let (status, content, text) = match (is_read, request.uri().path()) {
-        (true, path) => site.page(path).await,
+        (true, path) => site.page(path, is_known).await,
         (false, _) => (
             StatusCode::METHOD_NOT_ALLOWED,
             TEXT,
@@ -143,7 +152,7 @@ async fn answer(request: &Request<Incoming>, site: &Site) -> Response<Full<Bytes
 }
 
 impl Site {
-    async fn page(&self, path: &str) -> Page {
+    async fn page(&self, path: &str, is_known: bool) -> Page {
         let text = |status, text: &str| (status, TEXT, Bytes::from(format!("{text}\n")));
         match path {
             "/healthz" => text(StatusCode::OK, "alive"),
@@ -151,6 +160,9 @@ impl Site {
                 None => text(StatusCode::OK, "ready"),
                 Some(reason) => text(StatusCode::SERVICE_UNAVAILABLE, reason),
             },
+            "/metrics" if !is_known && !self.watched.is_shown_elsewhere() => {
+                text(StatusCode::FORBIDDEN, NO_USERS)
+            }
             "/metrics" => (StatusCode::OK, METRICS, self.metrics().await),
             "/" => text(StatusCode::OK, "/metrics\n/healthz\n/readyz"),
             _ => text(StatusCode::NOT_FOUND, "not found"),

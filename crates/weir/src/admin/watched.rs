@@ -9,7 +9,7 @@ use std::{
 };
 
 use tokio::sync::oneshot;
-use weir_broker::{GroupLag, Observer};
+use weir_broker::{GroupLag, Observer, access::AccessView};
 use weir_door::DoorCounters;
 use weir_tls::ServerTls;
 
@@ -23,6 +23,8 @@ pub(crate) struct Watched {
     /// Of the ports that speak TLS.
     pub(super) tls: Option<Arc<ServerTls>>,
     observer: OnceLock<Observer>,
+    access: OnceLock<AccessView>,
+    allows_anonymous: bool,
     is_serving: AtomicBool,
 }
 
@@ -31,19 +33,30 @@ impl Watched {
     pub(crate) fn new(
         doors: Vec<(&'static str, Arc<DoorCounters>)>,
         tls: Option<Arc<ServerTls>>,
+        allows_anonymous: bool,
     ) -> Arc<Self> {
         Arc::new(Self {
             doors,
             tls,
             observer: OnceLock::new(),
+            access: OnceLock::new(),
+            allows_anonymous,
             is_serving: AtomicBool::new(false),
         })
     }
 
     /// The node runs.
-    pub(crate) fn runs(&self, observer: Observer) {
+    pub(crate) fn runs(&self, observer: Observer, access: AccessView) {
         // There is one node in a process: only the first is ever set.
         let _ = self.observer.set(observer);
+        let _ = self.access.set(access);
+    }
+
+    /// Whether other machines are told more than that the node lives: there has been a user, or they
+    /// may come in without.
+    pub(super) fn is_shown_elsewhere(&self) -> bool {
+        let has_users = |access: &AccessView| access.is_known() && !access.is_open();
+        self.allows_anonymous || self.access.get().is_some_and(has_users)
     }
 
     /// Whether clients are served.

@@ -22,6 +22,7 @@ use crate::{
     data_dir,
     doors::{Doors, spoken},
     ending::{Ending, MAX_NODE_ENDING, MAX_RUNTIME_ENDING},
+    exposure::Exposed,
     logging::{self, Flood, LeftOut},
     membership,
     settings::{Effective, ListenAt, ServeConfig, SettingFlags},
@@ -117,14 +118,10 @@ async fn serve(
     // Heard from the moment on that others may know of the node.
     let mut ending = Ending::listen(arguments.until_stdin_ends, MAX_NODE_ENDING)?;
     let doors = Doors::bind(&config).await?;
-    let kafka = KafkaDoor::new(config.kafka_door, Arc::new(SystemEntropy));
-    let amqp = AmqpDoor::new(config.amqp_door.clone());
+    let (kafka, amqp) = client_doors(&config);
     let (mut doors, counted) = counted(doors, &kafka, &amqp);
-    let certificates = doors.certificates.take();
-    let watched = Watched::new(counted, certificates.as_ref().map(|it| Arc::clone(&it.tls)));
-    if let Some(certificates) = certificates {
-        tokio::spawn(certificates.watch());
-    }
+    let watched = watched(&config, &mut doors, counted);
+    let exposed = Exposed::of(&doors);
     let admins = serve_admins(&config, &mut doors, &watched);
     let machine = Machine::open(
         &config,
@@ -158,13 +155,17 @@ async fn serve(
         .start(&on_failure)
         .context("no threads for the node")?;
     transport.attach(Arc::new(running.node()));
-    watched.runs(running.observer());
     let access = running.node().access().clone();
+    watched.runs(running.observer(), access.clone());
+    let rules = access.clone();
     let clients = Clients {
         kafka: (doors.kafka, kafka.of(access.clone(), running.node())),
         amqp: doors.amqp.map(|listener| (listener, amqp.of(access))),
     };
-    let tell = move || when_ready(&config, &ready);
+    let tell = move || {
+        exposed.tell(&rules, &config, ready.cluster);
+        when_ready(&config, &ready)
+    };
     let whole = live(running, clients, tell, &watched, &mut ending);
     let ended = tokio::select! {
         ended = whole => ended,
@@ -194,6 +195,27 @@ fn counted(
         counted.push((amqp.name(), counters));
     }
     (doors, counted)
+}
+
+/// The doors before there is a node.
+fn client_doors(config: &ServeConfig) -> (KafkaDoor, AmqpDoor) {
+    let kafka = KafkaDoor::new(config.kafka_door, Arc::new(SystemEntropy));
+    let amqp = AmqpDoor::new(config.amqp_door.clone());
+    (kafka.naming(config.principals.clone()), amqp)
+}
+
+/// What the admin port looks at. Certificates are looked at from now on.
+fn watched(
+    config: &ServeConfig,
+    doors: &mut Doors,
+    counted: Vec<(&'static str, Arc<DoorCounters>)>,
+) -> Arc<Watched> {
+    let certificates = doors.certificates.take();
+    let tls = certificates.as_ref().map(|it| Arc::clone(&it.tls));
+    if let Some(certificates) = certificates {
+        tokio::spawn(certificates.watch());
+    }
+    Watched::new(counted, tls, config.allows_anonymous)
 }
 
 /// The node from its start to its orderly end.

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use weir_broker::{NodeConfig, config::DEFAULT_SHARD_COUNT};
 use weir_door_amqp::AmqpConfig;
 use weir_door_kafka::KafkaConfig;
-use weir_tls::{ClientAuth, MinVersion, TlsFiles};
+use weir_tls::{
+    AlternativeNameKind, CertificateLogin, ClientAuth, MinVersion, PrincipalRules, TlsFiles,
+};
 
 use super::{
     Effective, Origin,
@@ -66,6 +68,10 @@ pub(crate) struct ServeConfig {
     pub(crate) connection_idle_ms: u64,
     pub(crate) request_memory_bytes: usize,
     pub(crate) kafka_door: KafkaConfig,
+    /// Whom certificates of Kafka's clients name.
+    pub(crate) principals: PrincipalRules,
+    /// Until there is a user, clients of other machines may do everything as well.
+    pub(crate) allows_anonymous: bool,
     pub(crate) amqp_door: AmqpConfig,
     /// What of the node's own settings is set.
     pub(crate) node: NodeConfig,
@@ -76,6 +82,7 @@ impl ServeConfig {
     pub(crate) fn new(effective: &Effective) -> Result<Self, Usage> {
         let read = Read(effective);
         let shards = effective.entry(&table::SHARDS);
+        let allows_anonymous = read.is_on(&table::ALLOW_ANONYMOUS);
         let config = Self {
             data_dir: read.text(&table::DATA_DIR).into(),
             kafka: read.texts(&table::KAFKA),
@@ -104,11 +111,16 @@ impl ServeConfig {
             request_memory_bytes: read.size(&table::REQUEST_MEMORY_BYTES),
             kafka_door: KafkaConfig {
                 max_fetch_bytes: read.size(&table::FETCH_MAX_BYTES),
+                allows_anonymous,
                 ..KafkaConfig::default()
             },
+            principals: principals(&read)?,
+            allows_anonymous,
             amqp_door: AmqpConfig {
                 version: read.text(&table::AMQP_VERSION),
-                guest_from_anywhere: read.is_on(&table::AMQP_GUEST_FROM_ANYWHERE),
+                guest_from_anywhere: allows_anonymous
+                    || read.is_on(&table::AMQP_GUEST_FROM_ANYWHERE),
+                certificate_login: certificate_login(&read),
                 passwords_without_tls: read.is_on(&table::AMQP_PASSWORDS_WITHOUT_TLS),
                 consumer_timeout_ms: read.number(&table::AMQP_CONSUMER_TIMEOUT_MS),
             },
@@ -122,6 +134,24 @@ impl ServeConfig {
         }
         Ok(config)
     }
+}
+
+fn principals(read: &Read<'_>) -> Result<PrincipalRules, Usage> {
+    let setting = &table::KAFKA_TLS_PRINCIPAL_RULES;
+    let rules = PrincipalRules::parse(&read.text(setting));
+    rules.map_err(|error| Usage(format!("{}: {error}", setting.name)))
+}
+
+fn certificate_login(read: &Read<'_>) -> CertificateLogin {
+    let kind = match read.text(&table::AMQPS_LOGIN_SAN_TYPE).as_str() {
+        "ip" => AlternativeNameKind::Ip,
+        "email" => AlternativeNameKind::Email,
+        "uri" => AlternativeNameKind::Uri,
+        _ => AlternativeNameKind::Dns,
+    };
+    let index = read.size(&table::AMQPS_LOGIN_SAN_INDEX);
+    let word = read.text(&table::AMQPS_LOGIN_FROM);
+    CertificateLogin::of_word(&word, kind, index).unwrap_or_default()
 }
 
 fn door_tls(read: &Read<'_>) -> Result<DoorTls, Usage> {
@@ -176,6 +206,10 @@ fn without_certificate(read: &Read<'_>) -> Result<DoorTls, Usage> {
         &table::TLS_CLIENT_CA_FILE,
         &table::TLS_CLIENT_AUTH,
         &table::TLS_MIN_VERSION,
+        &table::KAFKA_TLS_PRINCIPAL_RULES,
+        &table::AMQPS_LOGIN_FROM,
+        &table::AMQPS_LOGIN_SAN_TYPE,
+        &table::AMQPS_LOGIN_SAN_INDEX,
     ] {
         let entry = read.0.entry(setting);
         // A file that `weir config` printed says what is the default as well.

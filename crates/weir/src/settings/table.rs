@@ -6,6 +6,7 @@ use weir_broker::NodeConfig;
 use weir_door::limits::{MAX_CONNECTIONS_COUNT, MAX_IDLE, MAX_NODE_REQUEST_BYTES};
 use weir_door_amqp::AmqpConfig;
 use weir_door_kafka::KafkaConfig;
+use weir_tls::CertificateLogin;
 
 use crate::host_port::HostPort;
 
@@ -102,6 +103,52 @@ pub(crate) const AMQP_GUEST_FROM_ANYWHERE: Setting = Setting {
     doc: "Let AMQP's user guest in from other machines too, such as from outside of a container, where \
           you trust the network (RabbitMQ's loopback_users.guest = false).",
     default: || Some("false".to_owned()),
+};
+
+pub(crate) const ALLOW_ANONYMOUS: Setting = Setting {
+    name: "allow-anonymous",
+    kind: Kind::Switch,
+    value_name: "BOOL",
+    doc: "Until there is a user, let clients of other machines in as well, to do everything: where you \
+          trust the network. Without it they are refused until weir user add has made one.",
+    default: || Some("false".to_owned()),
+};
+
+pub(crate) const KAFKA_TLS_PRINCIPAL_RULES: Setting = Setting {
+    name: "kafka-tls-principal-rules",
+    kind: Kind::Text,
+    value_name: "RULES",
+    doc: "Which principal a client's certificate stands for, by its subject: rules of the form \
+          RULE:pattern/replacement/[LU] or DEFAULT, with commas between them, of which the first that fits \
+          counts (Kafka's ssl.principal.mapping.rules).",
+    default: || Some("DEFAULT".to_owned()),
+};
+
+pub(crate) const AMQPS_LOGIN_FROM: Setting = Setting {
+    name: "amqps-login-from",
+    kind: Kind::Choice(&CertificateLogin::WORDS),
+    value_name: "WHERE",
+    doc: "Where a client's certificate says which user it is, who logs in by EXTERNAL (RabbitMQ's \
+          ssl_cert_login_from).",
+    default: || Some("distinguished_name".to_owned()),
+};
+
+pub(crate) const AMQPS_LOGIN_SAN_TYPE: Setting = Setting {
+    name: "amqps-login-san-type",
+    kind: Kind::Choice(&["dns", "ip", "email", "uri"]),
+    value_name: "TYPE",
+    doc: "With amqps-login-from = subject_alternative_name: the names of which kind count (RabbitMQ's \
+          ssl_cert_login_san_type).",
+    default: || Some("dns".to_owned()),
+};
+
+pub(crate) const AMQPS_LOGIN_SAN_INDEX: Setting = Setting {
+    name: "amqps-login-san-index",
+    kind: Kind::Number { min: 0, max: 63 },
+    value_name: "INDEX",
+    doc: "With amqps-login-from = subject_alternative_name: which of them, from 0 (RabbitMQ's \
+          ssl_cert_login_san_index).",
+    default: || Some("0".to_owned()),
 };
 
 pub(crate) const AMQP_PASSWORDS_WITHOUT_TLS: Setting = Setting {
@@ -469,18 +516,23 @@ pub(crate) const CATCH_UP_BYTES_PER_S: Setting = Setting {
 };
 
 /// All of them, in the order in which they are printed.
-pub(crate) const SETTINGS: [&Setting; 43] = [
+pub(crate) const SETTINGS: [&Setting; 48] = [
     &DATA_DIR,
     &KAFKA,
     &KAFKA_ADVERTISE,
     &KAFKA_TLS,
     &KAFKA_TLS_ADVERTISE,
+    &KAFKA_TLS_PRINCIPAL_RULES,
     &AMQP,
     &AMQPS,
     &AMQP_VERSION,
     &AMQP_GUEST_FROM_ANYWHERE,
     &AMQP_PASSWORDS_WITHOUT_TLS,
+    &AMQPS_LOGIN_FROM,
+    &AMQPS_LOGIN_SAN_TYPE,
+    &AMQPS_LOGIN_SAN_INDEX,
     &AMQP_CONSUMER_TIMEOUT_MS,
+    &ALLOW_ANONYMOUS,
     &TLS_CERTIFICATE_FILE,
     &TLS_KEY_FILE,
     &TLS_CERTIFICATE_DIR,

@@ -237,7 +237,7 @@ impl Cluster<'_> {
             let Some(place) = self.place_of(&one) else {
                 return Err(wrong_answer("a member's offsets"));
             };
-            if one.is_unstable {
+            if one.error == Some(ErrorKind::UnstableOffsetCommit) {
                 self.counts.add("offsets_awaited", 1);
                 continue;
             }
