@@ -93,7 +93,7 @@ impl Node {
         let topics = asked.topics.iter().flatten().map(|topic| {
             let description = TopicDescription {
                 name: described(topic),
-                id: TopicId::default(),
+                id: TopicId(Default::default()),
                 partitions: vec![PartitionMetadata {
                     leader: (self.choice() % 2 == 0).then_some(1),
                     leader_epoch: 1,

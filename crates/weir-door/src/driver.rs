@@ -10,7 +10,7 @@ use std::{
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
     sync::{Notify, watch},
     time::{Instant, Sleep, timeout},
 };
@@ -21,7 +21,7 @@ use weir_broker::{
 
 use crate::{
     Claim, ConnectionCounters, Limits, Millis, Session,
-    event::{Event, gather, send},
+    event::{Event, gather, receive, send},
     limits::{
         MAX_LINGER, MAX_READ_BYTES, MAX_REQUESTS_PER_TURN_COUNT, MAX_TRANSMIT_PER_TURN_BYTES,
         MAX_WRITE_CHUNKS_COUNT, MIN_FRAME_BYTES_PER_S, MIN_READ_BYTES, READ_AHEAD_FACTOR,
@@ -229,7 +229,7 @@ impl<S: Session> Driver<S> {
             biased;
             sent = send(writer, slices), if !self.is_sent() => sent,
             () = self.answered.notified() => Event::Turn,
-            count = reader.read_buf(&mut self.buffered), if reading => {
+            count = receive(reader, &mut self.buffered), if reading => {
                 Event::Read(count)
             }
             () = self.claim.grow_to(self.needed_bytes), if claiming => Event::Claimed,
@@ -329,6 +329,11 @@ impl<S: Session> Driver<S> {
     }
 
     fn make_room(&mut self) {
+        if self.buffered.is_empty() && self.read_bytes == MIN_READ_BYTES {
+            // Most connections wait most of the time, and hold nothing for that.
+            self.buffered = BytesMut::new();
+            return;
+        }
         let spare_bytes = self.buffered.capacity() - self.buffered.len();
         if spare_bytes >= self.read_bytes {
             return;

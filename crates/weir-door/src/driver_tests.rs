@@ -63,6 +63,27 @@ async fn requests_reach_the_node_and_answers_the_client() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_connection_that_waits_holds_no_buffer() {
+    let (mut client, server) = duplex(1 << 16);
+    let (backend, mut asked) = Held::pair();
+    let (_stop, stopped) = watch::channel(false);
+    let claim = Budget::new(1 << 30).claim();
+    let mut driver = Driver::new(Toy::default(), backend, claim, Limits::default());
+    let (reader, writer) = tokio::io::split(server);
+    let served = async {
+        client.write_all(&frame("one")).await.unwrap();
+        let (_, reply) = asked.recv().await.unwrap();
+        answer(reply, "an answer");
+        read_frame(&mut client).await
+    };
+    tokio::select! {
+        _ = driver.run(reader, writer, stopped) => panic!("it goes on"),
+        () = async { served.await; tokio::time::sleep(Duration::from_secs(1)).await } => {}
+    }
+    assert_eq!(driver.buffered.capacity(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_large_frame_passes_both_ways() {
     let mut wired = plain();
     let text = "x".repeat(20 << 20);

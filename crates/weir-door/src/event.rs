@@ -2,11 +2,16 @@
 
 use std::{
     collections::VecDeque,
+    future::poll_fn,
     io::{self, IoSlice},
+    pin::Pin,
+    task::{Poll, ready},
 };
 
-use bytes::Bytes;
-use tokio::io::{AsyncWrite, AsyncWriteExt};
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+
+use crate::limits::MIN_READ_BYTES;
 
 /// What has happened.
 pub(crate) enum Event {
@@ -38,4 +43,23 @@ pub(crate) fn gather<'a, 'b>(
         count += 1;
     }
     &into[..count]
+}
+
+/// Reads into the room that was made, or, where none was, what fits on the stack: who waits for
+/// bytes that way holds no memory for them.
+pub(crate) async fn receive<R>(reader: &mut R, into: &mut BytesMut) -> io::Result<usize>
+where
+    R: AsyncRead + Unpin,
+{
+    if into.capacity() > into.len() {
+        return reader.read_buf(into).await;
+    }
+    poll_fn(|context| {
+        let mut room = [0; MIN_READ_BYTES];
+        let mut room = ReadBuf::new(&mut room);
+        ready!(Pin::new(&mut *reader).poll_read(context, &mut room))?;
+        into.extend_from_slice(room.filled());
+        Poll::Ready(Ok(room.filled().len()))
+    })
+    .await
 }

@@ -17,9 +17,10 @@ use std::time::{Duration, Instant};
 /// Of slow readers, at each door.
 const SLOW_COUNT: usize = 200;
 const SLOW: Duration = Duration::from_secs(20);
-const MAX_SLOW_GROWTH_BYTES: u64 = 64 << 20;
 /// Written before they come.
 const STORED_BYTES: usize = 64 << 20;
+/// What is stored may be held once, for all of them, and as much for what each has asked for.
+const MAX_SLOW_GROWTH_BYTES: u64 = 2 * STORED_BYTES as u64;
 /// Answers that each asks for at once.
 const FETCHES_COUNT: usize = 8;
 /// Of stalled consumers, at each door.
