@@ -9,6 +9,15 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// Begin of the groups' names; the process id of their owner follows.
 const PREFIX: &str = "weir-interop-";
 const MOUNTS: &str = "/sys/fs/cgroup";
+/// What a small node may use, files in the page cache counted in.
+pub(crate) const SMALL_BYTES: u64 = 256 << 20;
+/// What a node with so little is told, in bytes.
+const SMALL_SETTINGS: [(&str, u64); 4] = [
+    ("--tail-memory-bytes", 32 << 20),
+    ("--request-memory-bytes", 32 << 20),
+    ("--transient-memory-bytes", 16 << 20),
+    ("--wal-max-bytes", 256 << 20),
+];
 
 /// Which of the kernel's two interfaces is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,13 +37,28 @@ pub(crate) struct MemoryGroup {
 impl MemoryGroup {
     /// Why there can be none here, if so.
     pub(crate) fn obstacle() -> Option<&'static str> {
-        let made = Self::create().and_then(|group| group.set_limit(Some(1 << 30)));
+        let made = Self::small();
         made.is_err()
             .then_some("control groups for memory cannot be made here")
     }
 
+    /// An empty group for a small node.
+    pub(crate) fn small() -> Result<Self> {
+        let group = Self::create()?;
+        group.set_limit(SMALL_BYTES)?;
+        Ok(group)
+    }
+
+    /// Options of a node that runs in it.
+    pub(crate) fn small_options() -> Vec<String> {
+        let words = SMALL_SETTINGS.into_iter();
+        words
+            .flat_map(|(name, bytes)| [name.to_owned(), bytes.to_string()])
+            .collect()
+    }
+
     /// An empty group without a limit.
-    pub(crate) fn create() -> Result<Self> {
+    fn create() -> Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let (root, interface) = match Path::new(MOUNTS).join("memory") {
             v1 if v1.is_dir() => (v1, Interface::V1),
@@ -64,13 +88,12 @@ impl MemoryGroup {
     }
 
     /// From now on its processes may use so much, files in the page cache counted in.
-    pub(crate) fn set_limit(&self, limit_bytes: Option<u64>) -> Result<()> {
-        let (file, none) = match self.interface {
-            Interface::V1 => ("memory.limit_in_bytes", "-1"),
-            Interface::V2 => ("memory.max", "max"),
+    fn set_limit(&self, limit_bytes: u64) -> Result<()> {
+        let file = match self.interface {
+            Interface::V1 => "memory.limit_in_bytes",
+            Interface::V2 => "memory.max",
         };
-        let words = limit_bytes.map_or_else(|| none.to_owned(), |bytes| bytes.to_string());
-        self.write(file, &words)
+        self.write(file, &limit_bytes.to_string())
     }
 
     /// How many of its processes were killed for wanting more.
@@ -116,7 +139,7 @@ mod tests {
             return;
         }
         let group = MemoryGroup::create().unwrap();
-        group.set_limit(Some(16 << 20)).unwrap();
+        group.set_limit(16 << 20).unwrap();
         let mut greedy = Command::new("dd");
         greedy.args(["if=/dev/zero", "of=/dev/null", "bs=64M", "count=1"]);
         assert!(!group.enter(&greedy).output().unwrap().status.success());

@@ -222,23 +222,34 @@ struct Serving<D> {
 }
 
 impl<D: Door> Serving<D> {
-    async fn run(mut self, taken: Taken) {
+    async fn run(self, taken: Taken) {
         let Taken {
-            mut stream,
+            stream,
             tls,
-            mut connection,
+            connection,
         } = taken;
         let (door, peer) = (self.door.name(), connection.peer);
         if let Err(error) = stream.set_nodelay(true) {
             debug!(door, %peer, %error, "no TCP_NODELAY");
         }
-        let Some(tls) = tls else {
-            let shutdown = self.shutdown.clone();
-            let mut driver = self.driver(connection);
-            let (reader, writer) = stream.split();
-            let ended = driver.run(reader, writer, shutdown).await;
-            return tell(door, peer, driver.session().close_reason(), ended);
-        };
+        // Each apart: a plain connection is not to have room for what TLS needs, nor for both.
+        match tls {
+            None => Box::pin(self.plain(stream, connection)).await,
+            Some(tls) => Box::pin(self.secure(stream, tls, connection)).await,
+        }
+    }
+
+    async fn plain(self, mut stream: TcpStream, connection: Connection) {
+        let (door, peer) = (self.door.name(), connection.peer);
+        let shutdown = self.shutdown.clone();
+        let mut driver = self.driver(connection);
+        let (reader, writer) = stream.split();
+        let ended = driver.run(reader, writer, shutdown).await;
+        tell(door, peer, driver.session().close_reason(), ended);
+    }
+
+    async fn secure(mut self, stream: TcpStream, tls: TlsPort, mut connection: Connection) {
+        let (door, peer) = (self.door.name(), connection.peer);
         let accepted = tokio::select! {
             accepted = tls.accept(stream) => accepted,
             _ = self.shutdown.wait_for(|down| *down) => return,

@@ -28,8 +28,6 @@ const FULL_MS: (u64, u64) = (3_000, 6_000);
 const LONG_MS: (u64, u64) = (1_000, 3_000);
 /// By how much wall clocks are set wrong, in seconds: an hour or a day, forwards or back.
 const OFF_S: [i64; 4] = [3_600, -3_600, 86_400, -86_400];
-/// What a node may use of memory, files in the page cache counted in.
-const MEMORY_LIMIT_BYTES: u64 = 256 << 20;
 /// What a node ends with when its storage is damaged.
 const STORAGE_STATUS: i32 = 3;
 
@@ -67,7 +65,7 @@ pub(crate) enum Fault {
     /// The wall clock of one node, every third time those of all, jumps by an hour or a day,
     /// forwards or back, and later to what it should be.
     ClockJump,
-    /// Every node may use 256 MiB of memory.
+    /// Every node may use 256 MiB of memory, from its start on, and much comes in.
     MemoryLimit,
     /// One bit of a file of one node is turned while it is down.
     BitFlip,
@@ -227,7 +225,7 @@ impl Fault {
                 let off = one_or_all(moments);
                 wounds.set_clocks_off(cluster, &off, moments)?;
             }
-            Self::MemoryLimit => wounds.confine(cluster, &free)?,
+            Self::MemoryLimit => wounds.add(Wound::Confined(free.clone()), &free),
             Self::BitFlip => wounds.flip_a_bit(cluster, any, moments)?,
         }
         Ok(())
@@ -336,15 +334,6 @@ impl Wounds {
         stop::sleep(wall_clock::FELT_AFTER)
     }
 
-    fn confine(&mut self, cluster: &Cluster, nodes: &[usize]) -> Result<()> {
-        self.add(Wound::Confined(nodes.to_vec()), nodes);
-        for index in nodes {
-            let memory = cluster.members[*index].memory()?;
-            memory.set_limit(Some(MEMORY_LIMIT_BYTES))?;
-        }
-        Ok(())
-    }
-
     /// A node is stopped, or killed, and a bit of what it keeps is turned.
     fn flip_a_bit(
         &mut self,
@@ -416,7 +405,6 @@ impl Wound {
                     let memory = cluster.members[index].memory()?;
                     let killed_count = memory.killed_count()?;
                     ensure!(killed_count == 0, "a node was killed for its memory");
-                    memory.set_limit(None)?;
                 }
                 Ok(())
             }

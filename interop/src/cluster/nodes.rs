@@ -47,12 +47,22 @@ pub(crate) struct ServeOptions {
     pub(crate) apart: Apart,
 }
 
+impl ServeOptions {
+    /// With what nodes are told that have little memory.
+    fn with_settings(mut self) -> Self {
+        if self.apart.memory {
+            self.every.extend(MemoryGroup::small_options());
+        }
+        self
+    }
+}
+
 /// What each node has for itself, beside its network and its disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Apart {
     /// A wall clock.
     pub(crate) clock: bool,
-    /// A group of the kernel's that counts its memory.
+    /// Little memory: a group of the kernel's that limits it.
     pub(crate) memory: bool,
 }
 
@@ -124,7 +134,7 @@ impl Cluster {
             binary: binary.to_owned(),
             members: Vec::new(),
             network,
-            serve_options,
+            serve_options: serve_options.with_settings(),
             flips: Tally::default(),
         };
         for index in 0..count {
@@ -148,7 +158,7 @@ impl Cluster {
                     .clock
                     .then(|| WallClock::at(directory.join(format!("{name}.clock"))))
                     .transpose()?,
-                memory: apart.memory.then(MemoryGroup::create).transpose()?,
+                memory: apart.memory.then(MemoryGroup::small).transpose()?,
             };
             let member = Member::new(directory, &name, addresses, image, surroundings);
             cluster.members.push(member);

@@ -24,6 +24,8 @@ const UNSUPPORTED_VERSION: u64 = 35;
 const CROWD_COUNT: usize = 1_000;
 /// Of rows whose payload is large.
 const SMALL_CROWD_COUNT: usize = 100;
+/// How long a Produce request waits for its replicas: longer than any crowd keeps a node busy.
+const PRODUCE_LIMIT_MS: i32 = 20_000;
 const SETUP_LIMIT: Duration = Duration::from_secs(10);
 /// From a frame's begin, behind its size: the correlation id.
 const BODY_AT: usize = 8;
@@ -49,7 +51,7 @@ pub(super) fn produce(batch: &[u8]) -> Vec<u8> {
     let body = Wire::new()
         .i16(-1)
         .i16(-1)
-        .i32(1_000)
+        .i32(PRODUCE_LIMIT_MS)
         .i32(1)
         .string(TOPIC)
         .i32(1)

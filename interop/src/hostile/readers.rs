@@ -6,7 +6,7 @@ use super::row::Door;
 use super::shape::{Place, Told};
 use super::wire::Wire;
 use super::{amqp, kafka};
-use crate::memory_group::MemoryGroup;
+use crate::memory_group::{MemoryGroup, SMALL_BYTES};
 use crate::stop;
 use anyhow::{Context, Result, bail};
 use rustix::net::sockopt::set_socket_recv_buffer_size;
@@ -19,22 +19,15 @@ const SLOW_COUNT: usize = 200;
 const SLOW: Duration = Duration::from_secs(20);
 /// Written before they come.
 const STORED_BYTES: usize = 64 << 20;
-/// What is stored may be held once, for all of them, and as much for what each has asked for.
-const MAX_SLOW_GROWTH_BYTES: u64 = 2 * STORED_BYTES as u64;
+/// What is stored may be held thrice, however many they are: as recent, as read from the disk, and as
+/// answers.
+const MAX_SLOW_GROWTH_BYTES: u64 = 3 * STORED_BYTES as u64;
 /// Answers that each asks for at once.
 const FETCHES_COUNT: usize = 8;
 /// Of stalled consumers, at each door.
 const STALLED_COUNT: usize = 500;
 const QUEUES_COUNT: usize = 50;
 const STALLED: Duration = Duration::from_secs(20);
-const MEMORY_LIMIT_BYTES: u64 = 256 << 20;
-/// What a node with so little memory is told, in bytes.
-const SMALL: [(&str, u64); 4] = [
-    ("--tail-memory-bytes", 32 << 20),
-    ("--request-memory-bytes", 32 << 20),
-    ("--transient-memory-bytes", 16 << 20),
-    ("--wal-max-bytes", 256 << 20),
-];
 const KAFKA_BYTES_PER_S: usize = 40_000_000;
 const AMQP_BYTES_PER_S: usize = 10_000_000;
 /// Of both, at least: less would not be what this is about.
@@ -80,13 +73,7 @@ pub(super) fn run_stalled(place: &Place<'_>) -> Result<Vec<Told>> {
         println!("skipped: stalled consumers: {obstacle}");
         return Ok(Vec::new());
     }
-    let memory = MemoryGroup::create()?;
-    memory.set_limit(Some(MEMORY_LIMIT_BYTES))?;
-    let words = SMALL.into_iter();
-    let options: Vec<_> = words
-        .flat_map(|(name, bytes)| [name.to_owned(), bytes.to_string()])
-        .collect();
-    let mut stand = place.confined(&options, memory)?;
+    let mut stand = place.confined(&MemoryGroup::small_options(), MemoryGroup::small()?)?;
     let (kafka, amqp) = (stand.address(Door::Kafka), stand.address(Door::Amqp));
     let mut producer = Producer::new(kafka)?;
     let mut publisher = Publisher::new(amqp, QUEUES_COUNT)?;
@@ -117,14 +104,9 @@ pub(super) fn run_stalled(place: &Place<'_>) -> Result<Vec<Told>> {
         2 * STALLED_COUNT,
         bytes_per_s / 1_000_000,
         STALLED.as_secs(),
-        MEMORY_LIMIT_BYTES >> 20,
+        SMALL_BYTES >> 20,
     );
-    let mut told = Told::of(
-        "both doors".to_owned(),
-        &figures,
-        meanwhile,
-        MEMORY_LIMIT_BYTES,
-    );
+    let mut told = Told::of("both doors".to_owned(), &figures, meanwhile, SMALL_BYTES);
     if killed_count > 0 {
         told.faults.push("killed for its memory".to_owned());
     }
