@@ -173,16 +173,9 @@ impl<S: Session> Driver<S> {
                 continue;
             }
             self.arm(alarm.as_mut());
-            match self
-                .event(
-                    &mut reader,
-                    &mut writer,
-                    alarm.as_mut(),
-                    &mut shutdown,
-                    more,
-                )
-                .await
-            {
+            let (ring, down) = (alarm.as_mut(), &mut shutdown);
+            let event = self.event(&mut reader, &mut writer, ring, down, more);
+            match event.await {
                 Event::Read(Ok(0)) => self.peer_due = Some(Instant::now() + self.limits.drain),
                 Event::Read(Ok(_)) if self.begins_with_tls() => return Ended::SpeaksTls,
                 Event::Read(Ok(count)) => self.note_read(count),
