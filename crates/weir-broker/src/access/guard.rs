@@ -9,7 +9,7 @@ use core::net::{IpAddr, Ipv4Addr};
 use weir_access::{Caller, DecisionCache, Need, Permission, Principal};
 
 use super::view::AccessView;
-use crate::api::queues::Refused;
+use crate::{api::queues::Refused, audit::AuditEvent};
 
 /// RabbitMQ's rules say nothing of hosts.
 const ANYWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
@@ -65,9 +65,12 @@ impl Guard {
         self.view.check(&mut cache, caller, need).is_allowed()
     }
 
-    /// Who it is; `None`: the cluster itself.
-    pub(crate) fn principal(&self) -> Option<&Principal> {
-        self.user.as_ref()
+    /// Has written down that something in a virtual host was refused, to somebody at `peer`.
+    pub(crate) fn note_refused(&self, peer: &str, vhost: &str, refused: &Refused) {
+        if let Some(principal) = &self.user {
+            let event = AuditEvent::new(principal, peer, "access", &format!("vhost {vhost}"));
+            self.view.note(event.failed(&refused.to_string()));
+        }
     }
 
     fn user_name(&self) -> &str {

@@ -370,7 +370,7 @@ impl Node {
         };
         let permitted = permit_message(topology, session, message);
         if let Err(refused) = &permitted {
-            session.note_refused(self.access(), refused);
+            session.note_refused(refused);
         }
         let done = permitted.and_then(|()| self.route_message(topology, session, message, found));
         if let Err(refused) = done {

@@ -5,10 +5,11 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use weir_access::Principal;
 use weir_model::ErrorKind;
 
-use super::{QueueSession, consume::refuse, replies::is_reply_address, wire::Sessions};
+use super::{
+    QueueSession, consume::refuse, replies::is_reply_address, session::peer_of, wire::Sessions,
+};
 use crate::{
     Node,
     access::{Ear, EnterRefused, Guard, Seat, UserGone, VhostPlace},
@@ -16,7 +17,6 @@ use crate::{
         Outcome,
         queues::{OpenSession, QueueOutcome, QueueRequest, Refused, Tiding},
     },
-    audit::AuditEvent,
     mailbox::{Reply, Sink},
     queue::{CloseIf, SessionKey},
 };
@@ -46,7 +46,7 @@ impl Node {
     pub(super) fn take_queue_request(self: &Arc<Self>, request: QueueRequest, reply: Reply) {
         if let Err(refused) = self.check_permitted(&request) {
             if let Some(session) = session_of(&request) {
-                session.note_refused(self.access(), &refused);
+                session.note_refused(&refused);
             }
             return refuse(reply, refused);
         }
@@ -135,14 +135,14 @@ impl Node {
         };
         let guard = Guard::new(self.access().clone(), &open.user);
         if let Err(refused) = guard.enter(&open.vhost) {
-            self.note_kept_out(&open, &refused);
+            guard.note_refused(peer_of(&open.name), &open.vhost, &refused);
             return refuse(reply, refused);
         }
         let seat = match self.seat(&open, vhost.limits.max_connections, reply.sink()) {
             Ok(seat) => seat,
             Err(refused) => {
                 let refused = Refused::Limit(refused.to_string());
-                self.note_kept_out(&open, &refused);
+                guard.note_refused(peer_of(&open.name), &open.vhost, &refused);
                 return refuse(reply, refused);
             }
         };
@@ -151,13 +151,6 @@ impl Node {
         self.sessions.insert(&session);
         reply.send(Outcome::Queue(QueueOutcome::Opened(Arc::clone(&session))));
         self.sessions.tell_alarm(&session);
-    }
-
-    fn note_kept_out(&self, open: &OpenSession, refused: &Refused) {
-        let principal = Principal::User(open.user.as_str().into());
-        let (peer, _) = open.name.split_once(" -> ").unwrap_or((&open.name, ""));
-        let event = AuditEvent::new(&principal, peer, "access", &format!("vhost {}", open.vhost));
-        self.access().note(event.failed(&refused.to_string()));
     }
 
     /// The session's place among its user's and its virtual host's. None for the cluster itself.

@@ -28,7 +28,7 @@ impl Node {
                 let permitted = session.permit(Permission::Read, What::Queue, record.name.as_str());
                 if let Err(refused) = permitted {
                     tracing::info!(%refused, "a consumer ends");
-                    session.note_refused(self.access(), &refused);
+                    session.note_refused(&refused);
                     self.revoke_consumer(&session, tag);
                 }
             }

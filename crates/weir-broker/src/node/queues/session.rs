@@ -16,7 +16,6 @@ use crate::{
     Node,
     access::{AccessView, ChannelSeat, Guard, Seat, What},
     api::queues::{ConsumerTag, OpenSession, REPLY_QUEUE, Refused},
-    audit::AuditEvent,
     mailbox::Sink,
     queue::{ConsumerKey, SessionKey},
 };
@@ -110,19 +109,19 @@ impl QueueSession {
     }
 
     /// It was not allowed to do something.
-    pub(super) fn note_refused(&self, access: &AccessView, refused: &Refused) {
-        let Some(principal) = self.guard.principal() else {
-            return;
-        };
-        let (peer, _) = self.name.split_once(" -> ").unwrap_or((&self.name, ""));
-        let event = AuditEvent::new(principal, peer, "access", &format!("vhost {}", self.vhost));
-        access.note(event.failed(&refused.to_string()));
+    pub(super) fn note_refused(&self, refused: &Refused) {
+        let peer = peer_of(&self.name);
+        self.guard.note_refused(peer, &self.vhost, refused);
     }
 
     /// A place for one more channel, as long as its user may have one. `None`: it counts for nobody.
     pub fn open_channel(&self) -> Result<Option<ChannelSeat>, Refused> {
         let place = self.seat.as_ref().map(Seat::open_channel).transpose();
-        place.map_err(|refused| Refused::Limit(refused.to_string()))
+        place.map_err(|refused| {
+            let refused = Refused::Limit(refused.to_string());
+            self.note_refused(&refused);
+            refused
+        })
     }
 
     /// A number that the session never uses twice.
@@ -167,6 +166,11 @@ impl Drop for QueueSession {
             node.session_dropped(self);
         }
     }
+}
+
+/// The client's end of a connection that people call so.
+pub(super) fn peer_of(name: &str) -> &str {
+    name.split_once(" -> ").map_or(name, |(peer, _)| peer)
 }
 
 /// The consumer whose address that is.
