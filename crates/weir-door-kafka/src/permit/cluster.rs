@@ -9,15 +9,17 @@ use kafka_protocol::{
         AlterReplicaLogDirsRequest, AlterReplicaLogDirsResponse, AlterUserScramCredentialsRequest,
         AlterUserScramCredentialsResponse, CreateAclsRequest, CreateAclsResponse,
         DeleteAclsRequest, DeleteAclsResponse, DescribeAclsResponse, DescribeLogDirsResponse,
-        DescribeQuorumResponse, DescribeUserScramCredentialsResponse, ElectLeadersResponse,
-        ListConfigResourcesResponse, ListPartitionReassignmentsResponse, UnregisterBrokerResponse,
-        UpdateFeaturesResponse, WriteTxnMarkersRequest, WriteTxnMarkersResponse,
+        DescribeQuorumResponse, DescribeUserScramCredentialsRequest,
+        DescribeUserScramCredentialsResponse, ElectLeadersResponse, ListConfigResourcesResponse,
+        ListPartitionReassignmentsResponse, UnregisterBrokerResponse, UpdateFeaturesResponse,
+        WriteTxnMarkersRequest, WriteTxnMarkersResponse,
         alter_replica_log_dirs_response::{
             AlterReplicaLogDirPartitionResult, AlterReplicaLogDirTopicResult,
         },
         alter_user_scram_credentials_response::AlterUserScramCredentialsResult,
         create_acls_response::AclCreationResult,
         delete_acls_response::DeleteAclsFilterResult,
+        describe_user_scram_credentials_response::DescribeUserScramCredentialsResult,
         write_txn_markers_response::{
             WritableTxnMarkerPartitionResult, WritableTxnMarkerResult, WritableTxnMarkerTopicResult,
         },
@@ -68,9 +70,10 @@ pub fn refusal(incoming: &Incoming, asker: &mut Asker<'_>) -> Result<Option<Byte
     match head.api {
         Api::AlterReplicaLogDirs => of_dirs(head, incoming.body.clone()).map(Some),
         Api::WriteTxnMarkers => of_markers(head, incoming.body.clone()).map(Some),
-        Api::CreateAcls | Api::DeleteAcls | Api::AlterUserScramCredentials => {
-            of_access(head, incoming.body.clone()).map(Some)
-        }
+        Api::CreateAcls
+        | Api::DeleteAcls
+        | Api::DescribeUserScramCredentials
+        | Api::AlterUserScramCredentials => of_access(head, incoming.body.clone()).map(Some),
         _ => Ok(Some(of_whole(head)?)),
     }
 }
@@ -82,11 +85,6 @@ fn of_whole(head: &Head) -> Result<Bytes, EncodeError> {
         }
         Api::DescribeAcls => head.frame(
             &DescribeAclsResponse::default()
-                .with_error_code(CODE)
-                .with_error_message(words()),
-        ),
-        Api::DescribeUserScramCredentials => head.frame(
-            &DescribeUserScramCredentialsResponse::default()
                 .with_error_code(CODE)
                 .with_error_message(words()),
         ),
@@ -150,6 +148,22 @@ fn of_access(head: &Head, body: Bytes) -> Result<Bytes, MapError> {
                     .with_error_message(words())
             });
             head.frame(&DeleteAclsResponse::default().with_filter_results(results.collect()))
+        }
+        // As in Kafka, as a whole and for each user.
+        Api::DescribeUserScramCredentials => {
+            let request: DescribeUserScramCredentialsRequest = dispatch::decode_own(head, body)?;
+            let users = request.users.unwrap_or_default().into_iter();
+            let results = users.map(|user| {
+                DescribeUserScramCredentialsResult::default()
+                    .with_user(user.name)
+                    .with_error_code(CODE)
+                    .with_error_message(words())
+            });
+            let response = DescribeUserScramCredentialsResponse::default()
+                .with_error_code(CODE)
+                .with_error_message(words())
+                .with_results(results.collect());
+            head.frame(&response)
         }
         _ => {
             let request: AlterUserScramCredentialsRequest = dispatch::decode_own(head, body)?;
