@@ -178,14 +178,17 @@ impl Cluster<'_> {
         Err(broken(oracle_name::DEAD_LETTERS, detail))
     }
 
-    /// Whether some leader's clock has shown the end of the message's life since it was sent.
+    /// Whether some leader's clock has shown the end of the message's life since it was sent, or it
+    /// has lived for so long: what a clock that was ahead has stored lives by the time that passes.
     pub(super) fn may_have_expired(&self, book: &super::books::MessageBook) -> bool {
         let Some(ttl_ms) = book.ttl_ms else {
             return false;
         };
-        let end_ms = book.wall.low_ms.saturating_add_unsigned(ttl_ms);
-        let end_ms = end_ms.saturating_add_unsigned(book.delay_ms);
-        ttl_ms == 0 || self.queues.walls.high_since(None, book.sent_ms) >= end_ms
+        let life_ms = ttl_ms.saturating_add(book.delay_ms);
+        let end_ms = book.wall.low_ms.saturating_add_unsigned(life_ms);
+        ttl_ms == 0
+            || self.now_ms.saturating_sub(book.sent_ms) >= life_ms
+            || self.queues.walls.high_since(None, book.sent_ms) >= end_ms
     }
 }
 
