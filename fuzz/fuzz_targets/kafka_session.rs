@@ -146,8 +146,7 @@ impl Node {
                 offset: None,
                 leader_epoch: -1,
                 metadata: String::new(),
-                is_unknown: false,
-                is_unstable: false,
+                error: None,
             });
             let offsets = offsets.collect();
             self.or_error(offsets)
