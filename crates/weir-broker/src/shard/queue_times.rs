@@ -44,7 +44,7 @@ pub(super) struct QueueTimes {
     looks: BTreeMap<PartitionId, Look>,
     /// Nothing is done before, by the clock that never jumps.
     not_before: Millis,
-    /// The wall clock's time when it was looked at last.
+    /// The latest time of the wall clock that something was put off by.
     last: Millis,
     pub(super) lost: LostTimers,
 }
@@ -90,9 +90,13 @@ impl QueueTimes {
         }
     }
 
-    /// When something is due next, by the clock that never jumps.
+    /// When something is due next, by the clock that never jumps. At once where the wall clock was set
+    /// back: what was put off by it waits for a time that it may not reach for days.
     pub(super) fn next_deadline(&self, moment: Moment) -> Option<Millis> {
         let (at, _) = self.order.first()?;
+        if moment.now < self.last {
+            return Some(moment.elapsed());
+        }
         let wait_ms = at.since(moment.now);
         Some(moment.elapsed().plus(wait_ms).max(self.not_before))
     }
@@ -102,6 +106,7 @@ impl Shard {
     /// A queue has changed: when is something to be done for it?
     pub(super) fn look_after(&mut self, id: PartitionId, context: &ShardContext<'_>) {
         let times = &mut self.pump.times;
+        times.last = times.last.max(context.now);
         let queue = self.partitions.get(&id).and_then(|it| it.queue.as_deref());
         let Some(queue) = queue else {
             times.looks.remove(&id);
@@ -147,7 +152,7 @@ impl Shard {
         }
     }
 
-    /// The wall clock was set back: looks were put off until times that it may not reach for days.
+    /// The wall clock was set back.
     fn look_anew(&mut self, context: &ShardContext<'_>) {
         let looks = &mut self.pump.times.looks;
         looks.values_mut().for_each(|look| {
@@ -296,5 +301,23 @@ impl Shard {
         let offset = weir_model::Offset(offset);
         let stable = view.stable(offset.plus(1), offset, offset.plus(1));
         stable.aborted.iter().any(|each| each.producer == producer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_was_set_back_has_everything_looked_at_at_once() {
+        let mut times = QueueTimes::default();
+        times.set(PartitionId(1), Some(Millis(86_400_500)));
+        times.last = Millis(86_400_000);
+        let moment = |now| Moment {
+            now: Millis(now),
+            elapsed_ms: 70,
+        };
+        assert_eq!(times.next_deadline(moment(86_400_100)), Some(Millis(470)));
+        assert_eq!(times.next_deadline(moment(1_000)), Some(Millis(70)));
     }
 }

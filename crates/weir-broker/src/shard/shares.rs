@@ -136,14 +136,14 @@ impl Shard {
         if !self.leads {
             return None;
         }
-        let wait_ms = self.shares.next_end()?.since(moment.now);
+        let wait_ms = self.shares.next_end(moment.now)?.since(moment.now);
         let at = moment.elapsed().plus(wait_ms);
         Some(at.max(self.sharing.not_before))
     }
 
     /// Ends locks that are over.
     pub(super) fn end_locks(&mut self, context: &mut Context<'_, AppliedOutcome>) {
-        let next = self.shares.next_end();
+        let next = self.shares.next_end(context.now);
         let is_due = next.is_some_and(|at| at <= context.now);
         if context.leads && is_due && self.sharing.not_before <= context.elapsed {
             self.sharing.not_before = context.elapsed.plus(REPEAT_MS);

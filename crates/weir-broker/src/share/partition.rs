@@ -13,6 +13,9 @@ const GAP: u8 = 0;
 const RELEASE: u8 = 2;
 const RENEW: u8 = 4;
 
+/// Longest lock that a group's settings allow, in ms.
+const MAX_LOCK_MS: i64 = 60_000;
+
 /// Has what waits until it is tried again; members' numbers never get there.
 pub(super) const WAITING: OwnerId = OwnerId(u64::MAX);
 
@@ -268,6 +271,30 @@ impl SharePartition {
             debug_assert!(released.is_ok(), "an owner holds what is listed as its own");
         }
         !offsets.is_empty()
+    }
+
+    /// How far ahead ends may be: what ends later was begun by a clock that was ahead.
+    pub(super) fn furthest_ms(&self, now: Millis) -> i64 {
+        let wait_ms = self.comes_back.retry_ms.max(self.comes_back.retry_max_ms);
+        now.0.saturating_add(MAX_LOCK_MS.max(wait_ms.into()))
+    }
+
+    /// Locks and waits that a clock made which was ahead end no later than any that begins now.
+    pub(super) fn shorten(&mut self, now: Millis) {
+        let furthest_ms = self.furthest_ms(now);
+        let all = self.ledger.ended(i64::MAX);
+        let far = all.filter(|(_, held)| held.lock.until_ms > Some(furthest_ms));
+        let far: Vec<_> = far
+            .map(|(offset, held)| (offset, held.lock.owner))
+            .collect();
+        for (offset, owner) in far {
+            let lock = Lock {
+                owner,
+                until_ms: Some(furthest_ms),
+            };
+            let renewed = self.ledger.renew(offset, lock);
+            debug_assert!(renewed.is_ok(), "what is locked was seen to be");
+        }
     }
 
     /// Locks and waits that are over at `now` end.
