@@ -98,8 +98,8 @@ fn a_publish_finds_an_exchange_that_was_declared_a_moment_ago_through_another_no
     assert_eq!(there.publish(&mut cluster, vec![one]), [Verdict::Stored]);
 }
 
-#[test]
-fn a_mandatory_publish_finds_a_binding_of_a_moment_ago_through_another_node() {
+/// Publishes to an exchange that both nodes know, and that a moment ago was bound through another one.
+fn publish_to_a_new_binding(is_mandatory: bool) -> Vec<Verdict> {
     let mut cluster = three();
     let mut here = Client::open(&mut cluster, FOUNDER);
     let mut there = Client::open(&mut cluster, OTHER);
@@ -108,8 +108,17 @@ fn a_mandatory_publish_finds_a_binding_of_a_moment_ago_through_another_node() {
     here.declare(&mut cluster, "q");
     cluster.rounds(5);
     make_unheard(&mut cluster, &mut here, "e", "q");
-    let one = mandatory("e", "x");
-    assert_eq!(there.publish(&mut cluster, vec![one]), [Verdict::Stored]);
+    let one = Message {
+        is_mandatory,
+        ..mandatory("e", "x")
+    };
+    there.publish(&mut cluster, vec![one])
+}
+
+#[test]
+fn a_publish_finds_a_binding_of_a_moment_ago_through_another_node() {
+    assert_eq!(publish_to_a_new_binding(true), [Verdict::Stored]);
+    assert_eq!(publish_to_a_new_binding(false), [Verdict::Stored]);
 }
 
 #[test]

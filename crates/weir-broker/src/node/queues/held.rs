@@ -1,6 +1,6 @@
 //! Publishes that wait until this node has applied what was decided before them: they found no
-//! exchange, or asked to be told and found no queue, and what another node was told of may make it
-//! there. What their session publishes meanwhile waits behind them.
+//! exchange or no queue, and what another node was told of may make it there. What their session
+//! publishes meanwhile waits behind them.
 
 use std::{
     collections::VecDeque,
@@ -76,7 +76,7 @@ impl Node {
             session, messages, ..
         } = &unrouted.publish;
         let routed = self.routes(session, messages);
-        if routed.is_certain(messages) || self.leads(GroupId::METADATA) {
+        if routed.is_certain() || self.leads(GroupId::METADATA) {
             self.publish_routed(unrouted, routed);
             return true;
         }
@@ -86,7 +86,7 @@ impl Node {
             let session = Arc::clone(&unrouted.publish.session);
             let mut routed = node.routes(&session, &unrouted.publish.messages);
             if let Err(reason) = current {
-                routed.doubt(reason);
+                routed.doubt(&unrouted.publish.messages, reason);
             }
             node.publish_routed(unrouted, routed);
             let mut held = std::iter::from_fn(|| session.held.next());

@@ -197,20 +197,23 @@ impl Publishing {
 
 impl Routed {
     /// Whether nothing that another node was told of could make a difference.
-    pub(super) fn is_certain(&self, messages: &[Message]) -> bool {
-        let mut fates = self.fates.iter().zip(messages);
-        fates.all(|(fate, message)| match fate {
-            MessageFate::Routed { wanted_count, .. } => *wanted_count > 0 || !message.is_mandatory,
+    pub(super) fn is_certain(&self) -> bool {
+        self.fates.iter().all(|fate| match fate {
+            MessageFate::Routed { wanted_count, .. } => *wanted_count > 0,
             MessageFate::Refused(refused) => !is_absence(refused),
         })
     }
 
-    /// This node does not know whether what it did not find is there.
-    pub(super) fn doubt(&mut self, reason: &Refused) {
-        for fate in &mut self.fates {
+    /// This node does not know whether what it did not find is there. What comes back anyhow may do
+    /// so; what would be dropped is not confirmed.
+    pub(super) fn doubt(&mut self, messages: &[Message], reason: &Refused) {
+        for (fate, message) in self.fates.iter_mut().zip(messages) {
             match fate {
                 MessageFate::Refused(refused) if is_absence(refused) => {
                     **refused = reason.clone();
+                }
+                MessageFate::Routed { wanted_count, .. } if !message.is_mandatory => {
+                    *wanted_count = (*wanted_count).max(1);
                 }
                 MessageFate::Refused(_) | MessageFate::Routed { .. } => {}
             }
