@@ -1,6 +1,6 @@
 //! Bodies that are stored once for many queues: whoever reads sees whole messages.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 use weir_broker::{
@@ -27,6 +27,8 @@ use crate::{
 };
 
 const FOUNDER: NodeId = NodeId(1);
+/// Longest time that reads of the disk are waited for.
+const MAX_DISK_WAIT_MS: u32 = 10_000;
 const QUEUES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 const BODY_BYTES: usize = 64 << 10;
 /// Rounds that take a second.
@@ -138,16 +140,30 @@ fn bytes_of(delivered: &Delivered) -> Bytes {
 }
 
 /// Takes all messages of all queues; gives their bodies by queue.
-fn take_all(client: &mut Client, cluster: &mut Cluster, first_tag: u64) -> Vec<Vec<Bytes>> {
+/// Takes so many messages of each queue, and what comes within a few rounds more. The disk is read by
+/// threads of its own: they are waited for.
+fn take_all(
+    client: &mut Client,
+    cluster: &mut Cluster,
+    first_tag: u64,
+    each_count: usize,
+) -> Vec<Vec<Bytes>> {
     let mut bodies: BTreeMap<u64, Vec<Bytes>> = BTreeMap::new();
     for (tag, queue) in (first_tag..).zip(QUEUES) {
         client.consume(cluster, tag, queue, false);
         bodies.entry(tag).or_default();
     }
-    for _ in 0..20 {
+    let (mut more_rounds, mut waited_ms) = (20, 0);
+    while more_rounds > 0 && waited_ms < MAX_DISK_WAIT_MS {
         for (tag, delivered) in client.messages(cluster) {
             bodies.entry(tag.0).or_default().push(bytes_of(&delivered));
             client.settle(cluster, &delivered, Settlement::Ack);
+        }
+        if bodies.values().all(|of| of.len() >= each_count) {
+            more_rounds -= 1;
+        } else {
+            std::thread::sleep(Duration::from_millis(1));
+            waited_ms += 1;
         }
     }
     bodies.into_values().collect()
@@ -226,7 +242,7 @@ fn each_queue_gets_whole_messages_and_the_disk_has_each_body_once() {
         let bytes = cluster.partition_bytes(0);
         let once = 3 * BODY_BYTES as u64;
         assert!((once..2 * once).contains(&bytes), "{bytes} bytes");
-        assert_eq!(take_all(&mut client, &mut cluster, 1), wanted(&numbers));
+        assert_eq!(take_all(&mut client, &mut cluster, 1, 3), wanted(&numbers));
         cluster.rounds(GRACE_SECONDS * SECOND_ROUNDS);
         cluster.checkpoint();
         cluster.rounds(SECOND_ROUNDS);
@@ -250,7 +266,7 @@ fn messages_keep_their_order_whether_their_bodies_are_shared_or_not() {
     }
     let bodies: Vec<Bytes> = numbers.iter().map(|message| message.body.clone()).collect();
     publish(&mut client, &mut cluster, numbers);
-    for queue in take_all(&mut client, &mut cluster, 1) {
+    for queue in take_all(&mut client, &mut cluster, 1, bodies.len()) {
         assert!(queue == bodies, "another order");
     }
 }
@@ -293,7 +309,10 @@ fn bodies_are_there_after_a_restart_with_and_without_a_checkpoint() {
     assert!(fetch(&mut cluster, FOUNDER, "b", 1) == [body_of(1), body_of(2)]);
     let mut client = Client::open(&mut cluster, FOUNDER);
     publish(&mut client, &mut cluster, vec![fan_out(3)]);
-    assert_eq!(take_all(&mut client, &mut cluster, 1), wanted(&[1, 2, 3]));
+    assert_eq!(
+        take_all(&mut client, &mut cluster, 1, 3),
+        wanted(&[1, 2, 3])
+    );
 }
 
 #[test]
@@ -315,7 +334,10 @@ fn bodies_are_there_when_another_node_leads() {
     cluster.rounds(10 * SECOND_ROUNDS);
     assert_ne!(leader(&at, &cluster), lost);
     publish(&mut client, &mut cluster, vec![fan_out(3)]);
-    assert_eq!(take_all(&mut client, &mut cluster, 1), wanted(&[1, 2, 3]));
+    assert_eq!(
+        take_all(&mut client, &mut cluster, 1, 3),
+        wanted(&[1, 2, 3])
+    );
 }
 
 #[test]

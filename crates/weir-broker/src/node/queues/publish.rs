@@ -9,7 +9,6 @@ use std::{
 use weir_model::{
     GroupId, PartitionId,
     batch_builder::BatchBuilder,
-    fields::FieldTable,
     message::{Hop, MessageForm},
 };
 
@@ -204,8 +203,7 @@ impl Routed {
         })
     }
 
-    /// This node does not know whether what it did not find is there. What comes back anyhow may do
-    /// so; what would be dropped is not confirmed.
+    /// This node does not know whether what it did not find is there: nothing is dropped as if it were not.
     pub(super) fn doubt(&mut self, messages: &[Message], reason: &Refused) {
         for (fate, message) in self.fates.iter_mut().zip(messages) {
             match fate {
@@ -221,8 +219,7 @@ impl Routed {
     }
 
     fn first_refused(&self) -> Option<&Refused> {
-        let mut fates = self.fates.iter();
-        fates.find_map(|fate| match fate {
+        self.fates.iter().find_map(|fate| match fate {
             MessageFate::Refused(refused) => Some(&**refused),
             MessageFate::Routed { .. } => None,
         })
@@ -492,8 +489,7 @@ fn check_size(messages: &[Message], routes: &[Route]) -> Result<(), Refused> {
 
 /// Takes routing keys away that nobody is to see.
 fn hide_copies(message: &mut Message) {
-    let headers: &mut Option<FieldTable> = &mut message.properties.headers;
-    if let Some(table) = headers {
+    if let Some(table) = &mut message.properties.headers {
         table.0.retain(|(name, _)| name.as_str() != BLIND_COPIES);
     }
 }
