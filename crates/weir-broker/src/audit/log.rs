@@ -16,8 +16,13 @@ use super::event::{AuditEvent, SUCCESS};
 const MAX_WAITING_BYTES: usize = 4 << 20;
 /// Failures that are alike within this long are one record, in ms.
 const ALIKE_MS: i64 = 10_000;
-/// Most kinds of failures that are counted at a time. Of others each is a record.
+/// Most kinds of failures that are counted at a time. Others are counted together, by what was tried: whoever
+/// makes names up writes no more than that.
 const MAX_KINDS: usize = 1_000;
+/// Most of these. Past them a failure counts as lost.
+const MAX_OTHER_KINDS: usize = 100;
+/// The result of those that are counted together.
+const MANY: &str = "too many kinds of failures to tell them apart";
 /// Most bytes of events in one batch.
 const MAX_BATCH_BYTES: usize = 256 << 10;
 
@@ -54,6 +59,15 @@ struct Alike {
     count: u64,
 }
 
+/// What became of a failure.
+enum Counted {
+    /// The first of its kind: it is a record.
+    New,
+    /// One more of a kind.
+    Known,
+    NoRoom,
+}
+
 /// An event that waits.
 struct Noted {
     event: AuditEvent,
@@ -78,17 +92,10 @@ impl AuditLog {
         let now_ms = clock.now().0;
         let mut state = self.lock();
         if event.result != SUCCESS && event.detail.is_none() {
-            let key = key_of(&event);
-            if let Some(alike) = state.alike.get_mut(&key) {
-                alike.count += 1;
-                return;
-            }
-            if state.alike.len() < MAX_KINDS {
-                let alike = Alike {
-                    since_ms: now_ms,
-                    count: 0,
-                };
-                state.alike.insert(key, alike);
+            match state.count_alike(key_of(&event), now_ms) {
+                Counted::New => {}
+                Counted::Known => return,
+                Counted::NoRoom => return state.lose(1, now_ms),
             }
         }
         state.push(event, now_ms, 1);
@@ -135,6 +142,32 @@ impl AuditLog {
 }
 
 impl State {
+    fn count_alike(&mut self, key: [String; 5], since_ms: i64) -> Counted {
+        if let Some(alike) = self.alike.get_mut(&key) {
+            alike.count += 1;
+            return Counted::Known;
+        }
+        if self.alike.len() < MAX_KINDS {
+            self.alike.insert(key, Alike { since_ms, count: 0 });
+            return Counted::New;
+        }
+        let [_, _, action, _, _] = key;
+        let others = [
+            String::new(),
+            String::new(),
+            action,
+            String::new(),
+            MANY.to_owned(),
+        ];
+        let is_full = self.alike.len() >= MAX_KINDS + MAX_OTHER_KINDS;
+        if is_full && !self.alike.contains_key(&others) {
+            return Counted::NoRoom;
+        }
+        let alike = self.alike.entry(others);
+        alike.or_insert(Alike { since_ms, count: 0 }).count += 1;
+        Counted::Known
+    }
+
     fn push(&mut self, event: AuditEvent, time_ms: i64, count: u64) {
         let bytes = event.size_bytes();
         if self.waiting_bytes + bytes > MAX_WAITING_BYTES {

@@ -94,19 +94,43 @@ fn what_has_no_room_is_counted_and_that_is_a_record() {
 }
 
 #[test]
-fn kinds_of_failures_have_a_limit_past_which_each_is_a_record() {
-    let (log, _) = begun();
+fn kinds_of_failures_have_a_limit_past_which_they_are_counted_together() {
+    let (log, hand) = begun();
     for number in 0..MAX_KINDS + 5 {
-        log.note(event(&format!("{number}")).failed("no"));
+        let mut failed = event("login").failed("wrong");
+        failed.principal = format!("user {number}");
+        log.note(failed.clone());
+        log.note(failed);
+    }
+    let all = || {
+        let mut all = Vec::new();
+        while let records = taken(&log)
+            && !records.is_empty()
+        {
+            all.extend(records);
+        }
+        all
+    };
+    assert_eq!(all().len(), MAX_KINDS);
+    hand.0.store(11_000, Ordering::Relaxed);
+    let later = all();
+    assert_eq!(later.len(), MAX_KINDS + 1);
+    let together = later.iter().find(|record| record["result"] == MANY);
+    let together = together.unwrap();
+    assert_eq!(
+        (&together["count"], &together["action"]),
+        (&json!(10), &json!("login"))
+    );
+    assert_eq!(log.lost_count(), 0);
+}
+
+#[test]
+fn failures_for_which_not_even_that_has_room_count_as_lost() {
+    let (log, _) = begun();
+    for number in 0..MAX_KINDS + MAX_OTHER_KINDS + 5 {
         log.note(event(&format!("{number}")).failed("no"));
     }
-    let mut count = 0;
-    while let records = taken(&log)
-        && !records.is_empty()
-    {
-        count += records.len();
-    }
-    assert_eq!(count, MAX_KINDS + 10);
+    assert_eq!(log.lost_count(), 5);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use weir_log::Millis;
 use weir_model::{ErrorKind, TopicName, batch_builder::BatchBuilder};
 
-use super::topic::{AUDIT_TOPIC, RETENTION_MS};
+use super::topic::{AUDIT_TOPIC, RETENTION_BYTES, RETENTION_MS};
 use crate::{
     Node,
     api::{NewTopic, TopicRef},
@@ -97,7 +97,13 @@ impl Node {
             name: AUDIT_TOPIC.to_owned(),
             partition_count: Some(1),
             replication_factor: None,
-            configs: vec![("retention.ms".to_owned(), Some(RETENTION_MS.to_owned()))],
+            configs: vec![
+                ("retention.ms".to_owned(), Some(RETENTION_MS.to_owned())),
+                (
+                    "retention.bytes".to_owned(),
+                    Some(RETENTION_BYTES.to_owned()),
+                ),
+            ],
             assignments: None,
         };
         let node = Arc::clone(self);
