@@ -1,5 +1,5 @@
-//! What happens beside a session: what wakes it, and what it wants computed: beside the tasks of connections, few of them at once, so that a crowd that
-//! logs in does not keep the others waiting.
+//! What wakes a session, and what it wants computed: beside the tasks of connections, and little at once, so
+//! that a crowd that logs in does not keep the others waiting.
 
 use std::{
     sync::{

@@ -43,6 +43,9 @@ const fn ms(min: i32, max: i32) -> Kind {
 /// The names of isolation levels.
 const READ_COMMITTED: &str = "read_committed";
 
+/// Longest lock of a record that a share group delivers, in ms.
+pub(crate) const MAX_SHARE_LOCK_MS: i32 = 60_000;
+
 /// Longest wait of a record before another delivery: a day.
 const MAX_RETRY_MS: i32 = 86_400_000;
 
@@ -95,7 +98,7 @@ pub static GROUP_KEYS: [ConfigKey; 15] = [
     ),
     enforced(
         "share.record.lock.duration.ms",
-        ms(15_000, 60_000),
+        ms(15_000, MAX_SHARE_LOCK_MS),
         "30000",
         "How long a delivered record is locked, in ms.",
     ),

@@ -6,15 +6,12 @@ use weir_ledger::{Ledger, Lock, OwnerId, Release};
 use weir_log::Millis;
 
 use super::{Acks, Stretch, Take, Terms};
-use crate::api::share::AcquiredRange;
+use crate::{api::share::AcquiredRange, configs::group::MAX_SHARE_LOCK_MS};
 
 // Kinds of acknowledgements, see [`Acks::kinds`].
 const GAP: u8 = 0;
 const RELEASE: u8 = 2;
 const RENEW: u8 = 4;
-
-/// Longest lock that a group's settings allow, in ms.
-const MAX_LOCK_MS: i64 = 60_000;
 
 /// Has what waits until it is tried again; members' numbers never get there.
 pub(super) const WAITING: OwnerId = OwnerId(u64::MAX);
@@ -276,7 +273,8 @@ impl SharePartition {
     /// How far ahead ends may be: what ends later was begun by a clock that was ahead.
     pub(super) fn furthest_ms(&self, now: Millis) -> i64 {
         let wait_ms = self.comes_back.retry_ms.max(self.comes_back.retry_max_ms);
-        now.0.saturating_add(MAX_LOCK_MS.max(wait_ms.into()))
+        now.0
+            .saturating_add(i64::from(MAX_SHARE_LOCK_MS).max(wait_ms.into()))
     }
 
     /// Locks and waits that a clock made which was ahead end no later than any that begins now.
