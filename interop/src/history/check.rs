@@ -41,7 +41,7 @@ pub(crate) fn check(record: &Record) -> Verdict {
 }
 
 /// Longest time between two acknowledgements on one partition.
-fn longest_pause_ms(times_ns: &[(u32, u64)]) -> u64 {
+pub(crate) fn longest_pause_ms(times_ns: &[(u32, u64)]) -> u64 {
     let neighbours = times_ns.windows(2).filter(|pair| pair[0].0 == pair[1].0);
     let pauses = neighbours.map(|pair| pair[1].1 - pair[0].1);
     pauses.max().unwrap_or(0) / NS_PER_MS

@@ -39,7 +39,7 @@ pub(super) const FINAL_READER: &str = "final";
 /// Where an operation stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// It begins.
     Invoke,
     /// It happened.

@@ -13,7 +13,8 @@ mod transaction;
 mod transaction_tests;
 mod verdict;
 
-pub(crate) use check::check;
+pub(crate) use check::{check, longest_pause_ms};
+pub(crate) use event::Kind;
 pub(crate) use judge::judge;
 pub(crate) use record::Record;
 pub(crate) use verdict::Verdict;

@@ -19,9 +19,8 @@ const SLOW_COUNT: usize = 200;
 const SLOW: Duration = Duration::from_secs(20);
 /// Written before they come.
 const STORED_BYTES: usize = 64 << 20;
-/// What is stored may be held thrice, however many they are: as recent, as read from the disk, and as
-/// answers.
-const MAX_SLOW_GROWTH_BYTES: u64 = 3 * STORED_BYTES as u64;
+/// However many they are, they read the same.
+const MAX_SLOW_GROWTH_BYTES: u64 = STORED_BYTES as u64;
 /// Answers that each asks for at once.
 const FETCHES_COUNT: usize = 8;
 /// Of stalled consumers, at each door.

@@ -26,22 +26,9 @@
 //! The history ends once all faults are healed and all queues are empty. Times are of the machine's
 //! monotonic clock.
 
+use crate::history::Kind;
 use serde::Deserialize;
 use std::borrow::Cow;
-
-/// Where an operation stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Kind {
-    /// It begins.
-    Invoke,
-    /// It happened.
-    Ok,
-    /// It did not happen.
-    Fail,
-    /// It may have happened.
-    Info,
-}
 
 /// What was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

@@ -1,9 +1,10 @@
 //! How the files of a history become a record.
 
-use super::event::{Action, Event, Kind};
+use super::event::{Action, Event};
 use super::record::{
     Death, Delivery, Outcome, Publish, Queue, Record, Session, Settle, Value, Way,
 };
+use crate::history::Kind;
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::HashMap;
 use std::fs::File;

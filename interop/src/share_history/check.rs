@@ -5,6 +5,7 @@
 
 use super::record::{Place, Record, Story};
 use super::verdict::Verdict;
+use crate::history::longest_pause_ms;
 
 /// `share.delivery.count.limit` of the group.
 pub(super) const DELIVERY_LIMIT: u32 = 10;
@@ -81,11 +82,4 @@ fn check_end(verdict: &mut Verdict, place: Place, story: &Story) {
         verdict.resurrected += 1;
         verdict.example(|| format!("resurrected: {place:?}: {first:?}, then {later:?}"));
     }
-}
-
-fn longest_pause_ms(acks_ns: &[u64]) -> u64 {
-    let mut times = acks_ns.to_vec();
-    times.sort_unstable();
-    let pauses = times.windows(2).map(|two| two[1] - two[0]);
-    pauses.max().unwrap_or(0) / 1_000_000
 }

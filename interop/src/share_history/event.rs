@@ -14,22 +14,9 @@
 //! record that was renewed and is handed out again by its client alone is not delivered again. Times
 //! are of the machine's monotonic clock.
 
+use crate::history::Kind;
 use serde::Deserialize;
 use std::borrow::Cow;
-
-/// Where an operation stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Kind {
-    /// It begins.
-    Invoke,
-    /// It happened.
-    Ok,
-    /// It did not happen.
-    Fail,
-    /// It may have happened.
-    Info,
-}
 
 /// What was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

@@ -1,6 +1,7 @@
 //! A history in memory: what was sent, by value, and what became of each place.
 
-use super::event::{Action, Event, How, Kind};
+use super::event::{Action, Event, How};
+use crate::history::Kind;
 use anyhow::{Context, Result};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsStr;
@@ -55,8 +56,8 @@ pub(crate) struct Record {
     pub(super) failed: HashSet<String>,
     /// All places that were delivered.
     pub(super) stories: BTreeMap<Place, Story>,
-    /// Times of acknowledgements.
-    pub(super) acks_ns: Vec<u64>,
+    /// Partition and time of each acknowledgement, sorted.
+    pub(super) acks_ns: Vec<(u32, u64)>,
 }
 
 impl Record {
@@ -72,6 +73,7 @@ impl Record {
                     .with_context(|| path.display().to_string())?;
             }
         }
+        record.acks_ns.sort_unstable();
         Ok(record)
     }
 
@@ -108,7 +110,7 @@ impl Record {
             (Kind::Invoke, _) => drop(self.sent.insert(value.to_owned(), event.key)),
             (Kind::Ok, Some(offset)) => {
                 self.acked.insert((event.key, offset), value.to_owned());
-                self.acks_ns.push(event.time_ns);
+                self.acks_ns.push((event.key, event.time_ns));
             }
             (Kind::Fail, _) => drop(self.failed.insert(value.to_owned())),
             (Kind::Ok, None) | (Kind::Info, _) => {}
