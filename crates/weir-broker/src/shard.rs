@@ -15,6 +15,7 @@ mod gets;
 mod groups;
 mod hold;
 mod lead;
+mod misdated;
 mod outbox;
 mod pump;
 mod queue_times;

@@ -13,6 +13,7 @@
 //! | 9 | wake | |
 //! | 10 | close | deletion; only if unused u8, only if empty u8 |
 //! | 11 | reopen | deletion |
+//! | 12 | waited | u32 count, each offset u64, serial u64 |
 //!
 //! A session is three u64, node, boot and number, and so is a deletion; a consumer is a session and a u64. Numbers are
 //! little-endian. Tags are never used again for something else.
@@ -42,6 +43,7 @@ const HOPPED: u8 = 8;
 const WAKE: u8 = 9;
 const CLOSE: u8 = 10;
 const REOPEN: u8 = 11;
+const WAITED: u8 = 12;
 
 const DELIVERY_BYTES: usize = 8 + 8;
 
@@ -81,6 +83,9 @@ pub(crate) enum QueueCommand {
     Close(CloserKey, CloseIf),
     /// That deletion does not come about after all.
     Reopen(CloserKey),
+    /// Messages have waited for as long as they had to, and by the wall clock they have not: offset and
+    /// serial.
+    Waited(Vec<(u64, u64)>),
 }
 
 /// Why a message is nobody's.
@@ -166,7 +171,8 @@ impl QueueCommand {
             | Self::Hopped(_)
             | Self::Wake
             | Self::Close(..)
-            | Self::Reopen(_) => None,
+            | Self::Reopen(_)
+            | Self::Waited(_) => None,
         }
     }
 
@@ -230,6 +236,10 @@ impl QueueCommand {
                 writer.u8(REOPEN);
                 write_session(writer, &closer.0);
             }
+            Self::Waited(messages) => {
+                writer.u8(WAITED);
+                write_deliveries(writer, messages);
+            }
         }
     }
 
@@ -259,6 +269,7 @@ impl QueueCommand {
                 Self::Close(closer, only)
             }
             REOPEN => Self::Reopen(CloserKey(read_session(reader)?)),
+            WAITED => Self::Waited(read_deliveries(reader)?),
             tag => return Err(reader.unknown_tag("queue command", tag)),
         })
     }
@@ -362,6 +373,7 @@ mod tests {
                 },
             ),
             QueueCommand::Reopen(CloserKey(SESSION)),
+            QueueCommand::Waited(vec![(5, 6)]),
         ]
     }
 

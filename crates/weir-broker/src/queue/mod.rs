@@ -11,6 +11,7 @@ mod closing;
 mod command;
 mod consumers;
 mod dead;
+mod delays;
 pub(crate) mod encoding;
 mod limits;
 pub(crate) mod refused;

@@ -65,6 +65,7 @@ impl Queue {
             .hand_over(offset, owner, Release::Failed, lock)
             .is_ok()
         {
+            self.delays.note(now, offset);
             self.let_be(owner);
         }
     }

@@ -11,8 +11,9 @@
 //! messages have times to live; `u64` bytes that are ready, `u32` sizes, each `u64` offset, `u32`
 //! bytes; `u32` batches that were not taken as a whole, ascending, each `u64` base offset, `u32` the
 //! first record that was refused; `u32` deletions under way, ascending, each a key like a session's,
-//! `i64` until when it closes the queue at the latest, ms since 1970; then what came before: see
-//! [`super::repeats`].
+//! `i64` until when it closes the queue at the latest, ms since 1970; `i64` when the latest of those came
+//! that wait for their time, `u32` messages that do, ascending, each `u64` offset, `i64` when it came, ms
+//! since 1970; then what came before: see [`super::repeats`].
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -27,6 +28,7 @@ use super::{
     closing::CloserKey,
     consumers::{Consumers, Holder, Terms},
     dead::Reason,
+    delays::Delays,
     encoding::{read_session, write_session},
     limits::Sizes,
     repeats::{Hops, MessageIds},
@@ -37,7 +39,7 @@ use crate::{
     encoding::{DecodeError, Reader, Writer},
 };
 
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 const SESSION_BYTES: usize = 3 * 8;
 const HOLDER_MIN_BYTES: usize = 8 + SESSION_BYTES + 1;
 const GET_BYTES: usize = SESSION_BYTES + 8 + 8 + 1 + 8 + 8;
@@ -97,6 +99,7 @@ impl Queue {
             write_session(&mut writer, key);
             writer.i64(until.0);
         }
+        self.delays.write(&mut writer);
         self.hops.write(&mut writer);
         self.ids.write(&mut writer);
         writer.finish()
@@ -127,6 +130,7 @@ impl Queue {
             let closer = CloserKey(read_session(&mut reader)?);
             closers.insert(closer, Millis(reader.i64()?));
         }
+        let delays = Delays::read(&mut reader)?;
         let hops = Hops::read(&mut reader)?;
         let ids = MessageIds::read(&mut reader)?;
         let dead = Reason::ALL.into_iter().flat_map(|reason| {
@@ -135,6 +139,7 @@ impl Queue {
         });
         let queue = Self {
             dead: dead.collect(),
+            delays,
             settings,
             ledger,
             consumers,
@@ -163,6 +168,7 @@ impl Queue {
         let ready_bytes: u64 = ready.map(|(_, bytes)| u64::from(*bytes)).sum();
         self.consumers.is_single_active == self.settings.is_single_active
             && self.sizes.ready_bytes <= ready_bytes
+            && self.dates_what_waits()
     }
 }
 

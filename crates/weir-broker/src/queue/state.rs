@@ -12,6 +12,7 @@ use super::{
     closing::CloserKey,
     consumers::{Consumers, NotAttached},
     dead::{DELAYED, DeadLetter, Reason},
+    delays::Delays,
     limits::Sizes,
     repeats::{Hops, MessageIds},
     sessions::LastGet,
@@ -43,6 +44,7 @@ pub(crate) struct Queue {
     pub(super) refusals: VecDeque<(u64, u32)>,
     /// Dead letters by serial: their offsets. What the ledger says, the other way round.
     pub(super) dead: BTreeMap<u64, u64>,
+    pub(super) delays: Delays,
     pub(super) hops: Hops,
     pub(super) ids: MessageIds,
     /// Some message has a time to live of its own.
@@ -108,6 +110,7 @@ impl Queue {
             sizes: Sizes::default(),
             refusals: VecDeque::new(),
             dead: BTreeMap::new(),
+            delays: Delays::default(),
             hops: Hops::default(),
             ids: MessageIds::default(),
             has_expirations: false,
@@ -148,6 +151,7 @@ impl Queue {
             QueueCommand::Wake => self.wake(now),
             QueueCommand::Close(closer, only) => applied = self.close(now, closer, only),
             QueueCommand::Reopen(closer) => self.reopen(closer),
+            QueueCommand::Waited(messages) => self.waited(&messages),
         }
         self.serve(now, out);
         applied
@@ -333,6 +337,7 @@ impl Queue {
             return;
         };
         if self.ledger.settle(offset, owner).is_ok() {
+            self.delays.forget(offset);
             self.sizes.gone_held(offset);
             self.let_be(owner);
         }
@@ -342,14 +347,15 @@ impl Queue {
     fn wake(&mut self, now: Millis) {
         self.reopen_if_due(now);
         let due: Vec<u64> = self.ledger.ended(now.0).map(|(offset, _)| offset).collect();
-        for offset in due {
-            if self
-                .ledger
-                .release(offset, DELAYED, Release::Untouched)
-                .is_ok()
-            {
-                self.sizes.returned(offset);
-            }
+        due.into_iter().for_each(|offset| self.end_wait(offset));
+    }
+
+    /// The message is ready, if it has waited for its time.
+    pub(super) fn end_wait(&mut self, offset: u64) {
+        let released = self.ledger.release(offset, DELAYED, Release::Untouched);
+        if released.is_ok() {
+            self.delays.forget(offset);
+            self.sizes.returned(offset);
         }
     }
 
@@ -366,6 +372,7 @@ impl Queue {
             undecided.trim(start);
         }
         self.undecided.retain(|_, undecided| !undecided.is_empty());
+        self.delays.trim(start);
         if self.ledger.trim(start) == 0 {
             return;
         }

@@ -17,7 +17,7 @@ use weir_model::{
 };
 use weir_raft::{Context, Moment};
 
-use super::{Shard, ShardCommand, fetched::NotFound};
+use super::{Shard, ShardCommand, fetched::NotFound, misdated::Misdates};
 use crate::{
     outcome::AppliedOutcome,
     queue::{Assignment, Queue, QueueCommand, Removed, unassigned},
@@ -47,6 +47,7 @@ pub(super) struct QueueTimes {
     /// The latest time of the wall clock that something was put off by.
     last: Millis,
     pub(super) lost: LostTimers,
+    pub(super) misdates: Misdates,
 }
 
 /// When the first ready messages of a queue are to be looked at.
@@ -98,7 +99,12 @@ impl QueueTimes {
             return Some(moment.elapsed());
         }
         let wait_ms = at.since(moment.now);
-        Some(moment.elapsed().plus(wait_ms).max(self.not_before))
+        let by_wall = moment.elapsed().plus(wait_ms).max(self.not_before);
+        self.misdates
+            .next_deadline()
+            .into_iter()
+            .chain([by_wall])
+            .min()
     }
 }
 
@@ -112,6 +118,11 @@ impl Shard {
             times.looks.remove(&id);
             return times.set(id, None);
         };
+        if !times.lost.has(id) {
+            times
+                .misdates
+                .look_at(id, queue, context.now, context.elapsed);
+        }
         let mut look_at = None;
         if queue.may_expire() {
             let look = times.looks.entry(id).or_default();
@@ -135,6 +146,7 @@ impl Shard {
         if context.now < last {
             self.look_anew(context);
         }
+        self.end_misdated(context);
         if self.pump.times.not_before > context.elapsed {
             return;
         }
@@ -154,11 +166,13 @@ impl Shard {
 
     /// The wall clock was set back.
     fn look_anew(&mut self, context: &ShardContext<'_>) {
-        let looks = &mut self.pump.times.looks;
-        looks.values_mut().for_each(|look| {
+        let times = &mut self.pump.times;
+        times.misdates.set_back();
+        times.looks.values_mut().for_each(|look| {
             look.at = look.at.map(|at| at.min(context.now));
         });
-        let ids: Vec<PartitionId> = looks.keys().copied().collect();
+        let ids = times.looks.keys().chain(times.at.keys()).copied();
+        let ids: BTreeSet<PartitionId> = ids.collect();
         ids.into_iter().for_each(|id| self.look_after(id, context));
     }
 

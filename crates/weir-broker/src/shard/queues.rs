@@ -33,7 +33,8 @@ impl Shard {
             | QueueCommand::Hopped(_)
             | QueueCommand::Wake
             | QueueCommand::Close(..)
-            | QueueCommand::Reopen(_) => self.partitions.get_mut(&id),
+            | QueueCommand::Reopen(_)
+            | QueueCommand::Waited(_) => self.partitions.get_mut(&id),
         };
         let Some(partition) = found else {
             return QueueApplied::NotAQueue;

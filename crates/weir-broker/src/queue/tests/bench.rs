@@ -80,6 +80,18 @@ pub(super) fn plain(count: usize) -> Bytes {
     batch(&vec![each; count])
 }
 
+/// So many messages, each changed by `mark`.
+pub(super) fn marked(count: usize, mark: impl Fn(usize, &mut MessageForm)) -> Bytes {
+    let mut builder = BatchBuilder::new(0);
+    let mut form = MessageForm::default();
+    for at in 0..count {
+        form.set(&short(""), &short("q"), &BasicProperties::default());
+        mark(at, &mut form);
+        builder.push(&form, b"body", 1_000);
+    }
+    builder.finish(None)
+}
+
 /// Whose the messages are, by consumer or session number, and which.
 pub(super) fn told(assigned: &[Assignment]) -> Vec<(u64, u64)> {
     let told = assigned.iter();

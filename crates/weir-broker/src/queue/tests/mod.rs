@@ -2,6 +2,7 @@
 
 mod bench;
 mod closing;
+mod delays;
 mod limits;
 mod random;
 mod repeats;

@@ -168,7 +168,7 @@ fn detach(
 
 fn step(bench: &mut Bench, clients: &mut Clients, chance: &mut Chance) {
     bench.now = bench.now.plus(chance.below(10));
-    let assigned = match chance.below(14) {
+    let assigned = match chance.below(15) {
         0..=2 => bench.enqueue(&messages(chance)).1,
         3 | 4 => bench.apply(QueueCommand::Attach(chance.attach())).1,
         5 => {
@@ -204,6 +204,11 @@ fn step(bench: &mut Bench, clients: &mut Clients, chance: &mut Chance) {
             clients.done.extend(letters.iter().map(|it| it.offset));
             let hopped = letters.iter().map(|it| (it.offset, it.serial)).collect();
             bench.apply(QueueCommand::Hopped(hopped)).1
+        }
+        13 => {
+            let waiting: Vec<_> = bench.queue.misdated(Millis(i64::MIN)).collect();
+            let waited = waiting.iter().map(|it| (it.offset, it.serial)).take(2);
+            bench.apply(QueueCommand::Waited(waited.collect())).1
         }
         _ => bench.apply(QueueCommand::Wake).1,
     };
