@@ -44,5 +44,17 @@ pub const SALT_BYTES: usize = 16;
 pub const MAX_LOGIN_BYTES: usize = 4 * 1_024;
 /// Longest nonce of a client, in bytes.
 pub const MAX_NONCE_BYTES: usize = 256;
+/// Longest token that says who somebody is, in bytes: it has to fit into what may be sent before a login.
+pub const MAX_TOKEN_BYTES: usize = 12 * 1_024;
+/// Longest message of a login by a token, in bytes: the token, and extensions.
+pub const MAX_BEARER_BYTES: usize = MAX_TOKEN_BYTES + 2 * 1_024;
+/// Longest text of a key set, in bytes.
+pub const MAX_KEY_SET_BYTES: usize = 256 * 1_024;
+/// Most keys of a key set.
+pub const MAX_TOKEN_KEYS: usize = 64;
+/// Longest name of a key, in bytes.
+pub const MAX_KEY_ID_BYTES: usize = 255;
+/// Most keys that one token is checked by: those of one name, or all where it names none.
+pub const MAX_KEY_TRIES: usize = 8;
 /// Answers that a connection remembers.
 pub const CACHED_DECISIONS: usize = 64;

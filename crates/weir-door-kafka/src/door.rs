@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use weir_broker::access::{AccessView, TopicNames};
+use weir_broker::access::{AccessView, TokenView, TopicNames};
 use weir_door::{Connection, Door, Entropy};
 use weir_model::{TopicId, TopicName};
 use weir_tls::PrincipalRules;
@@ -76,6 +76,13 @@ impl KafkaDoor {
     #[must_use]
     pub fn naming(mut self, principals: PrincipalRules) -> Self {
         self.shared.principals = Arc::new(principals);
+        self
+    }
+
+    /// Believes tokens that these keys have signed.
+    #[must_use]
+    pub fn believing(mut self, tokens: TokenView) -> Self {
+        self.shared.tokens = tokens;
         self
     }
 

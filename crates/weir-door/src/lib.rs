@@ -23,5 +23,5 @@ pub use listener::{Listener, ListenerError, serve};
 pub use session::{Bounds, CloseReason, Connection, Door, Session};
 pub use sockets::Sockets;
 pub use tls::{HandshakeError, TlsPort, TlsSession};
-pub use weir_log::clock::{Entropy, Millis};
+pub use weir_log::clock::{Clock, Entropy, Millis};
 pub use work::{Waker, Work};

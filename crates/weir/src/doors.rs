@@ -12,6 +12,7 @@ use crate::{
     exit_code::Usage,
     host_port::HostPort,
     settings::{ListenAt, ServeConfig},
+    token_keys::TokenKeys,
 };
 
 /// As good as for ever.
@@ -33,6 +34,8 @@ pub(crate) struct Doors {
     pub(crate) tls: Option<PeerTls>,
     /// What clients that speak TLS are shown.
     pub(crate) certificates: Option<Certificates>,
+    /// Whose tokens are believed.
+    pub(crate) tokens: Option<TokenKeys>,
 }
 
 impl Doors {
@@ -100,6 +103,7 @@ impl Doors {
             admin_tls: bind_secure(&secure.admin, "admin-tls", port.as_ref()).await?,
             tls,
             certificates,
+            tokens: config.tokens.as_ref().map(TokenKeys::load).transpose()?,
         })
     }
 }

@@ -15,6 +15,7 @@ mod logging;
 mod membership;
 mod moment;
 mod settings;
+mod token_keys;
 mod wiring;
 
 use std::process::ExitCode;

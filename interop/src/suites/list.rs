@@ -336,6 +336,16 @@ pub(super) const SUITES: &[Suite] = &[
         run: |ground| programs::python_with_nodes("scenario_logins.py", ground),
     },
     Suite {
+        name: "tokens",
+        about: "tokens by confluent-kafka, pika and Kafka's own client, on nodes of their own",
+        is_quick: true,
+        needs: &["java", "openssl"],
+        door: Door::Both,
+        checkout: None,
+        serve: &[],
+        run: |ground| programs::python_with_nodes("scenario_tokens.py", ground),
+    },
+    Suite {
         name: "doors",
         about: "pika to confluent-kafka and back: bodies, headers, keys, transactions, replay",
         is_quick: false,

@@ -109,7 +109,7 @@ fn is_printable(byte: u8) -> bool {
 }
 
 /// A name without its escapes: `=2C` is a comma, `=3D` an equals sign.
-fn unescaped(name: &str) -> Parsed<Cow<'_, str>> {
+pub(crate) fn unescaped(name: &str) -> Parsed<Cow<'_, str>> {
     if !name.contains('=') {
         return Ok(Cow::Borrowed(name));
     }

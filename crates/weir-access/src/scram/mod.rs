@@ -10,4 +10,5 @@ mod server;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use message::unescaped;
 pub use server::{Exchange, LoggedIn};

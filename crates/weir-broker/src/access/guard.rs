@@ -39,11 +39,11 @@ pub(crate) enum What {
 }
 
 impl Guard {
-    /// Of a user, or with an empty name of the cluster itself.
-    pub(crate) fn new(view: AccessView, user: &str) -> Self {
+    /// Of somebody, or of the cluster itself.
+    pub(crate) fn new(view: AccessView, user: Option<Principal>) -> Self {
         Self {
             view,
-            user: (!user.is_empty()).then(|| Principal::User(user.into())),
+            user,
             cache: Mutex::default(),
         }
     }

@@ -15,6 +15,7 @@ mod record;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod view;
 
 pub use command::AccessCommand;
@@ -24,4 +25,5 @@ pub use outcome::AccessOutcome;
 pub use presence::{ChannelSeat, Ear, EnterRefused, Seat, UserGone, VhostPlace};
 pub use propose::AccessRefused;
 pub(crate) use tally::Tally;
+pub use tokens::{Believed, TokenView};
 pub use view::AccessView;

@@ -11,7 +11,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use weir_access::Access;
+use weir_access::{Access, Principal};
 use weir_model::NodeId;
 
 use super::tally::Tally;
@@ -100,8 +100,15 @@ struct State {
 
 #[derive(Default)]
 struct OfUser {
-    ears: BTreeMap<u64, Ear>,
+    ears: BTreeMap<u64, Listening>,
     channel_count: u32,
+}
+
+/// A connection that hears that its user is gone.
+struct Listening {
+    /// Somebody else vouches for it: there need not be a user.
+    is_vouched: bool,
+    ear: Ear,
 }
 
 /// A connection's place among its user's. `Drop` gives it back.
@@ -132,11 +139,12 @@ impl fmt::Debug for ChannelSeat {
 }
 
 /// Why the user may not be connected.
-fn gone(access: &Access, user: &Arc<str>) -> Option<UserGone> {
+fn gone(access: &Access, user: &Arc<str>, is_vouched: bool) -> Option<UserGone> {
     if access.is_open() {
         return None;
     }
     match access.user(user) {
+        None if is_vouched => None,
         None => Some(UserGone::Deleted(Arc::clone(user))),
         Some(known) if !known.is_enabled => Some(UserGone::Disabled(Arc::clone(user))),
         Some(_) => None,
@@ -180,18 +188,19 @@ impl Presence {
     pub(super) fn enter(
         self: &Arc<Self>,
         current: &Arc<ArcSwap<Access>>,
-        user: &str,
+        who: &Principal,
         vhost: Option<VhostPlace<'_>>,
         ear: Ear,
     ) -> Result<Seat, EnterRefused> {
+        let is_vouched = matches!(who, Principal::Vouched(_));
         let mut state = self.lock();
         // Behind the lock: who is gone from now on finds the ear.
         let access = current.load();
-        let user: Arc<str> = match access.user(user) {
+        let user: Arc<str> = match access.user(who.name()) {
             Some(known) => Arc::clone(&known.name),
-            None => user.into(),
+            None => who.name().into(),
         };
-        if let Some(gone) = gone(&access, &user) {
+        if let Some(gone) = gone(&access, &user, is_vouched) {
             return Err(gone.into());
         }
         if let Some(place) = vhost
@@ -210,7 +219,7 @@ impl Presence {
         let number = state.next_number;
         state.next_number += 1;
         let of_user = state.users.entry(Arc::clone(&user)).or_default();
-        of_user.ears.insert(number, ear);
+        of_user.ears.insert(number, Listening { is_vouched, ear });
         if let Some(place) = vhost {
             *state.vhosts.entry(place.name.into()).or_default() += 1;
         }
@@ -232,9 +241,9 @@ impl Presence {
         {
             let state = self.lock();
             for (user, of_user) in &state.users {
-                if let Some(gone) = gone(access, user) {
-                    let ears = of_user.ears.values().cloned();
-                    told.extend(ears.map(|ear| (ear, gone.clone())));
+                for Listening { is_vouched, ear } in of_user.ears.values() {
+                    let gone = gone(access, user, *is_vouched);
+                    told.extend(gone.map(|gone| (Arc::clone(ear), gone)));
                 }
             }
         }

@@ -33,7 +33,11 @@ fn deaf() -> Ear {
 }
 
 fn enter(view: &AccessView, user: &str) -> Result<Seat, EnterRefused> {
-    view.enter(user, None, deaf())
+    view.enter(&who(user), None, deaf())
+}
+
+fn who(user: &str) -> Principal {
+    Principal::User(user.into())
 }
 
 #[test]
@@ -78,14 +82,14 @@ fn a_virtual_hosts_connections_are_counted_whoever_has_them() {
         name: "v",
         max_connections: Some(1),
     };
-    let first = view.enter("tim", Some(place), deaf()).unwrap();
-    let refused = view.enter("ann", Some(place), deaf()).unwrap_err();
+    let first = view.enter(&who("tim"), Some(place), deaf()).unwrap();
+    let refused = view.enter(&who("ann"), Some(place), deaf()).unwrap_err();
     assert_eq!(
         refused.to_string(),
         "access to vhost 'v' refused for user 'ann': connection limit (1) is reached"
     );
     drop(first);
-    assert!(view.enter("ann", Some(place), deaf()).is_ok());
+    assert!(view.enter(&who("ann"), Some(place), deaf()).is_ok());
     assert!(view.presence().lock().vhosts.is_empty());
 }
 
@@ -98,7 +102,7 @@ fn what_other_nodes_tell_counts_until_they_are_gone() {
         name: "v",
         max_connections: Some(1),
     };
-    let _in_vhost = there.enter("tim", Some(place), deaf()).unwrap();
+    let _in_vhost = there.enter(&who("tim"), Some(place), deaf()).unwrap();
     let tally = there.tally(|vhost| vhost == "v");
     let mut writer = Writer::new();
     tally.write(&mut writer);
@@ -107,9 +111,9 @@ fn what_other_nodes_tell_counts_until_they_are_gone() {
     assert_eq!(Tally::read(&mut reader).unwrap(), tally);
     here.heard(NodeId(2), Some(tally));
     assert!(enter(&here, "tim").is_err() && enter(&here, "ann").is_ok());
-    assert!(here.enter("ann", Some(place), deaf()).is_err());
+    assert!(here.enter(&who("ann"), Some(place), deaf()).is_err());
     here.heard(NodeId(2), None);
-    assert!(enter(&here, "tim").is_ok() && here.enter("ann", Some(place), deaf()).is_ok());
+    assert!(enter(&here, "tim").is_ok() && here.enter(&who("ann"), Some(place), deaf()).is_ok());
 }
 
 #[test]
@@ -139,8 +143,8 @@ fn connections_hear_that_their_user_is_gone_and_nobody_enters_as_one() {
         ear
     };
     let _seats = (
-        view.enter("tim", None, ear()).unwrap(),
-        view.enter("tim", None, ear()).unwrap(),
+        view.enter(&who("tim"), None, ear()).unwrap(),
+        view.enter(&who("tim"), None, ear()).unwrap(),
         enter(&view, "ann").unwrap(),
     );
     view.show(Some(&users(&["ann", "bob", "carl"], UserLimits::default())));
@@ -152,4 +156,33 @@ fn connections_hear_that_their_user_is_gone_and_nobody_enters_as_one() {
     // Who does not know the users ends nobody's connection.
     view.show(None);
     assert_eq!(told.load(Ordering::Relaxed), 2);
+}
+
+#[test]
+fn whom_somebody_vouches_for_need_not_be_a_user_and_has_no_more_than_one_of_the_name() {
+    let view = with(few(1));
+    let vouched = |name: &str| Principal::vouched(name).unwrap();
+    let told = Arc::new(AtomicUsize::new(0));
+    let ear = || -> Ear {
+        let told = Arc::clone(&told);
+        Arc::new(move |_| {
+            told.fetch_add(1, Ordering::Relaxed);
+        })
+    };
+    let _stranger = view.enter(&vouched("eve"), None, ear()).unwrap();
+    let _tim = view.enter(&vouched("tim"), None, ear()).unwrap();
+    let refused = enter(&view, "tim").unwrap_err();
+    assert!(matches!(refused, EnterRefused::Connections { .. }));
+    let mut access = users(&["tim", "ann"], few(1));
+    access.delete_user("tim").unwrap();
+    view.replace(access);
+    assert_eq!(told.load(Ordering::Relaxed), 0);
+    let mut access = users(&["tim", "eve"], few(1));
+    access.set_enabled("eve", false).unwrap();
+    view.replace(access);
+    assert_eq!(told.load(Ordering::Relaxed), 1);
+    assert!(matches!(
+        view.enter(&vouched("eve"), None, ear()).unwrap_err(),
+        EnterRefused::Gone(UserGone::Disabled(_))
+    ));
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use weir_access::{Access, Caller, Decision, DecisionCache, Need};
+use weir_access::{Access, Caller, Decision, DecisionCache, Need, Principal};
 use weir_model::NodeId;
 
 use super::{
@@ -75,15 +75,15 @@ impl AccessView {
         self.presence.review(&access);
     }
 
-    /// A place for a connection of this user, in this virtual host where it is in one. `ear` hears that the
+    /// A place for a connection of somebody, in this virtual host where it is in one. `ear` hears that the
     /// user is gone.
     pub fn enter(
         &self,
-        user: &str,
+        who: &Principal,
         vhost: Option<VhostPlace<'_>>,
         ear: Ear,
     ) -> Result<Seat, EnterRefused> {
-        self.presence.enter(&self.current, user, vhost, ear)
+        self.presence.enter(&self.current, who, vhost, ear)
     }
 
     /// Has it written to the audit topic, from the first user on.

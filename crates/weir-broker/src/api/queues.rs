@@ -9,6 +9,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use weir_access::Principal;
 use weir_model::{
     ErrorKind, PartitionId,
     fields::{BasicProperties, FieldTable, ShortString},
@@ -153,10 +154,21 @@ pub enum Tiding {
 pub struct OpenSession {
     /// The virtual host.
     pub vhost: String,
-    /// Who it is, for `user-id` and permissions. Empty: the cluster itself, which may do everything.
-    pub user: String,
+    /// Who it is, for permissions and limits. `None`: the cluster itself, which may do everything.
+    pub principal: Option<Principal>,
     /// What people call the connection, such as `127.0.0.1:40000 -> 127.0.0.1:5672`.
     pub name: String,
+}
+
+impl OpenSession {
+    /// By a user.
+    pub fn by_user(vhost: &str, user: &str, name: &str) -> Self {
+        Self {
+            vhost: vhost.to_owned(),
+            principal: Some(Principal::User(user.into())),
+            name: name.to_owned(),
+        }
+    }
 }
 
 /// A session on this node: the owner of exclusive queues, consumers and deliveries.

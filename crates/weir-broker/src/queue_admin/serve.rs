@@ -343,7 +343,7 @@ pub(super) fn with_session(
 ) {
     let open = QueueRequest::Open(OpenSession {
         vhost: vhost.clone(),
-        user: String::new(),
+        principal: None,
         name: "an administrator".to_owned(),
     });
     let asking = Arc::clone(node);

@@ -244,13 +244,7 @@ fn nobody_comes_into_a_virtual_host_without_permissions_there_or_once_disabled()
     let mut cluster = cluster();
     let mut client = Client::open(&mut cluster, FOUNDER);
     create_user(&mut cluster);
-    let open = || {
-        QueueRequest::Open(OpenSession {
-            vhost: "/".to_owned(),
-            user: "guest".to_owned(),
-            name: "another".to_owned(),
-        })
-    };
+    let open = || QueueRequest::Open(OpenSession::by_user("/", "guest", "another"));
     let answer = client.ask(&mut cluster, open());
     let text = "access to vhost '/' refused for user 'guest'";
     let is_refused = |answer: &QueueOutcome, text: &str| match answer {

@@ -16,11 +16,7 @@ use crate::{
 
 fn open_at(cluster: &mut Cluster, at: NodeId, by: &mut Client) -> Result<QueueOutcome, String> {
     assert_eq!(by.node(), at);
-    let open = QueueRequest::Open(OpenSession {
-        vhost: "/".to_owned(),
-        user: "guest".to_owned(),
-        name: "another".to_owned(),
-    });
+    let open = QueueRequest::Open(OpenSession::by_user("/", "guest", "another"));
     match by.ask(cluster, open) {
         QueueOutcome::Refused(refused) => Err(refused.to_string()),
         opened => Ok(opened),

@@ -62,11 +62,7 @@ impl Client {
             session: None,
             told: VecDeque::new(),
         };
-        let open = OpenSession {
-            vhost: "/".to_owned(),
-            user: "guest".to_owned(),
-            name: "test".to_owned(),
-        };
+        let open = OpenSession::by_user("/", "guest", "test");
         match client.ask(cluster, QueueRequest::Open(open)) {
             QueueOutcome::Opened(session) => client.session = Some(session),
             other => panic!("{other:?}"),

@@ -241,7 +241,7 @@ impl AmqpSession {
     fn open(&mut self, vhost: &ShortString) {
         let request = QueueRequest::Open(OpenSession {
             vhost: vhost.as_str().to_owned(),
-            user: self.link.user.as_str().to_owned(),
+            principal: Some(Principal::User(self.link.user.as_str().into())),
             name: format!("{} -> {}", self.connection.peer, self.connection.local),
         });
         self.link.asks.ask((0, 0), request, 0, Then::Opened);

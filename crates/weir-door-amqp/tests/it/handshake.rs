@@ -1,6 +1,7 @@
 //! From the first byte to an open connection, and its end.
 
 use bytes::Bytes;
+use weir_access::Principal;
 use weir_broker::api::queues::{QueueOutcome, QueueRequest, Refused};
 use weir_door::{Door, Millis, Session, limits::FAILED_LOGIN_DELAY_MS};
 use weir_door_amqp::{
@@ -164,7 +165,8 @@ fn a_virtual_host_that_is_none_ends_the_connection() {
     let QueueRequest::Open(open) = request else {
         panic!("{request:?}");
     };
-    assert_eq!((&*open.vhost, &*open.user), ("/", "guest"));
+    let guest = Principal::User("guest".into());
+    assert_eq!((&*open.vhost, open.principal), ("/", Some(guest)));
     assert_eq!(open.name, "127.0.0.1:40000 -> 127.0.0.1:5672");
     let Method::ConnectionClose(close) = client.one() else {
         panic!("no close");

@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use kafka_protocol::{
     messages::{
         SaslAuthenticateRequest, SaslAuthenticateResponse, SaslHandshakeRequest,
@@ -15,15 +15,16 @@ use kafka_protocol::{
     },
     protocol::StrBytes,
 };
-use weir_access::{PendingCheck, Principal, User};
+use weir_access::{PendingCheck, Principal};
 use weir_broker::{
-    access::{AccessView, Ear, Seat, UserGone},
+    access::{AccessView, Believed, Ear, Seat, TokenView, UserGone},
     audit::AuditEvent,
 };
 use weir_door::{Connection, Entropy, Millis, Waker, Work, limits::FAILED_LOGIN_DELAY_MS};
 
-pub use super::login_error::LoginError;
+pub use super::{login_error::LoginError, login_reply::Reply};
 use super::{
+    login_reply::{Form, reply},
     sasl::{Attempt, Mechanism, Progress},
     shared::Shared,
 };
@@ -45,30 +46,6 @@ pub const MIN_LOGIN_INTERVAL_MS: u64 = 1_000;
 /// How long a login holds, in ms; 0: as long as the connection does.
 pub const SESSION_LIFETIME_MS: u64 = 0;
 
-/// What goes back, and why the connection ends after that.
-#[derive(Debug)]
-pub struct Reply {
-    /// The answer; `None`: there is none.
-    pub frame: Option<Bytes>,
-    /// Why nothing follows.
-    pub end: Option<LoginError>,
-}
-
-impl Reply {
-    const NOTHING: Self = Self {
-        frame: None,
-        end: None,
-    };
-}
-
-/// How a token came, and is answered.
-#[derive(Clone, Copy, Debug)]
-enum Form {
-    Request(Head),
-    /// Without a header.
-    Token,
-}
-
 /// A password that is being checked.
 struct Check {
     form: Form,
@@ -80,12 +57,14 @@ struct Check {
 /// A connection's login.
 pub struct Login {
     access: AccessView,
+    tokens: TokenView,
     entropy: Arc<dyn Entropy>,
     peer: SocketAddr,
     host: IpAddr,
     /// Nobody on the way hears what the client sends.
     is_private: bool,
-    lifetime_ms: u64,
+    /// Longest that a login holds; `None`: as long as the connection does.
+    max_session_ms: Option<u64>,
     /// By SASL.
     principal: Principal,
     /// By its certificate.
@@ -107,6 +86,8 @@ pub struct Login {
     is_raw: bool,
     /// When the login has to be done.
     due: Option<Millis>,
+    /// How long the login holds.
+    session_ms: Option<u64>,
     expires: Option<Millis>,
     begun: Option<Millis>,
 }
@@ -126,11 +107,12 @@ impl Login {
         let named = identity.and_then(|it| shared.principals.name(&it.subject.kafka()));
         Self {
             access: shared.access.clone(),
+            tokens: shared.tokens.clone(),
             entropy: Arc::clone(&shared.entropy),
             peer: connection.peer,
             host,
             is_private: connection.tls.is_some() || host.is_loopback(),
-            lifetime_ms: config.session_lifetime_ms,
+            max_session_ms: Some(config.session_lifetime_ms).filter(|ms| *ms > 0),
             principal: Principal::Anonymous,
             certificate: named
                 .and_then(|name| Principal::vouched(&name))
@@ -146,6 +128,7 @@ impl Login {
             late: None,
             is_raw: false,
             due: None,
+            session_ms: None,
             expires: None,
             begun: None,
         }
@@ -256,7 +239,7 @@ impl Login {
         let is_early = self
             .begun
             .is_some_and(|begun| now < begun.plus(MIN_LOGIN_INTERVAL_MS));
-        self.principal != Principal::Anonymous && (self.lifetime_ms == 0 || is_early)
+        self.principal != Principal::Anonymous && (self.expires.is_none() || is_early)
     }
 
     fn handshake(&mut self, now: Millis, head: &Head, name: &str) -> Result<Reply, MapError> {
@@ -265,9 +248,9 @@ impl Login {
             response.error_code = wire_code::ILLEGAL_SASL_STATE;
             return reply(head.frame(&response)?, None);
         }
-        let mut offered = Mechanism::offered(self.is_private);
-        let chosen = offered.find(|mechanism| mechanism.name() == name);
-        let names = Mechanism::offered(self.is_private).map(Mechanism::name);
+        let offered = || Mechanism::offered(self.is_private, self.tokens.is_on());
+        let chosen = offered().find(|mechanism| mechanism.name() == name);
+        let names = offered().map(Mechanism::name);
         response.mechanisms = names.map(StrBytes::from_static_str).collect();
         let Some(chosen) = chosen else {
             response.error_code = wire_code::UNSUPPORTED_SASL_MECHANISM;
@@ -327,15 +310,29 @@ impl Login {
         let (high, low) = (self.entropy.next_u64(), self.entropy.next_u64());
         let nonce = format!("{high:016x}{low:016x}");
         let access = self.access.load();
-        let claimed = attempt.claimed(token).to_owned();
-        let answer = match attempt.token(&access, &nonce, token) {
+        let mut claimed = attempt.claimed(token).to_owned();
+        let is_noted = matches!(attempt, Attempt::Refused(_));
+        let answer = match attempt.token((&access, &self.tokens), &nonce, token) {
             Ok(Progress::Next(attempt, answer)) => {
                 self.attempt = Some(attempt);
                 return self.answer(now, (form, mechanism), Ok(answer));
             }
+            Ok(Progress::Refused(refused, told)) => {
+                let named = refused.name.clone().unwrap_or_default();
+                let error = LoginError::Token(refused.clone());
+                self.note(mechanism, &named, Some(&error));
+                self.attempt = Some(Attempt::Refused(refused));
+                return self.answer(now, (form, mechanism), Ok(told));
+            }
             Ok(Progress::Done(user, answer)) => {
-                let entered = self.enter(now, mechanism, &user);
+                let principal = Principal::User(Arc::clone(&user.name));
+                let entered = self.enter(now, mechanism, (principal, None));
                 entered.map(|()| answer)
+            }
+            Ok(Progress::Vouched(Believed { principal, left_ms })) => {
+                claimed = principal.name().to_owned();
+                let entered = self.enter(now, mechanism, (principal, Some(left_ms)));
+                entered.map(|()| Bytes::new())
             }
             Ok(Progress::Later(pending, work)) => {
                 self.check = Some(Check {
@@ -347,9 +344,11 @@ impl Login {
                 self.work = Some(work);
                 return Ok(Reply::NOTHING);
             }
-            Err(error) => Err(LoginError::Failed { mechanism, error }),
+            Err(error) => Err(error),
         };
-        self.note(mechanism, &claimed, answer.as_ref().err());
+        if !is_noted {
+            self.note(mechanism, &claimed, answer.as_ref().err());
+        }
         self.answer(now, (form, mechanism), answer)
     }
 
@@ -383,20 +382,24 @@ impl Login {
             pending,
         } = check;
         let answer = match pending.finish(&self.access.load()) {
-            Ok(user) => self.enter(now, mechanism, &user).map(|()| Bytes::new()),
+            Ok(user) => {
+                let principal = Principal::User(Arc::clone(&user.name));
+                let entered = self.enter(now, mechanism, (principal, None));
+                entered.map(|()| Bytes::new())
+            }
             Err(error) => Err(LoginError::Failed { mechanism, error }),
         };
         self.note(mechanism, &claimed, answer.as_ref().err());
         self.answer(now, (form, mechanism), answer)
     }
 
+    /// It is this one from now on. `left_ms`: for so long at most.
     fn enter(
         &mut self,
         now: Millis,
         mechanism: Mechanism,
-        user: &Arc<User>,
+        (principal, left_ms): (Principal, Option<u64>),
     ) -> Result<(), LoginError> {
-        let principal = Principal::User(Arc::clone(&user.name));
         if self.principal != Principal::Anonymous && self.principal != principal {
             return Err(LoginError::Changed);
         }
@@ -406,11 +409,13 @@ impl Login {
                 let _ = gone.set(why.clone());
                 wake.iter().for_each(|wake| wake());
             });
-            self.seat = Some(self.access.enter(&user.name, None, ear)?);
+            self.seat = Some(self.access.enter(&principal, None, ear)?);
         }
         self.principal = principal;
         self.mechanism = Some(mechanism);
-        self.expires = (self.lifetime_ms > 0).then(|| now.plus(self.lifetime_ms));
+        let ends = [self.max_session_ms, left_ms].into_iter().flatten();
+        self.session_ms = ends.min();
+        self.expires = self.session_ms.map(|session_ms| now.plus(session_ms));
         Ok(())
     }
 
@@ -423,35 +428,10 @@ impl Login {
     ) -> Result<Reply, MapError> {
         let (answer, end) = match answer {
             Ok(answer) => (Ok(answer), None),
-            Err(error @ LoginError::Refused(_)) => (Err(error.to_string()), Some(error)),
-            Err(error) => (Err(mechanism.refusal()), Some(error)),
+            Err(error) => (Err(error.told(mechanism)), Some(error)),
         };
-        let frame = match (form, answer) {
-            (Form::Token, Ok(answer)) => {
-                let mut frame = BytesMut::with_capacity(4 + answer.len());
-                frame.put_u32(u32::try_from(answer.len()).unwrap_or(0));
-                frame.put_slice(&answer);
-                Some(frame.freeze())
-            }
-            (Form::Token, Err(_)) => None,
-            (Form::Request(head), answer) => {
-                let mut response = SaslAuthenticateResponse::default();
-                match answer {
-                    Ok(answer) => {
-                        response.auth_bytes = answer;
-                        if self.attempt.is_none() {
-                            let lifetime_ms = i64::try_from(self.lifetime_ms).unwrap_or(i64::MAX);
-                            response.session_lifetime_ms = lifetime_ms;
-                        }
-                    }
-                    Err(words) => {
-                        response.error_code = wire_code::SASL_AUTHENTICATION_FAILED;
-                        response.error_message = Some(StrBytes::from_string(words));
-                    }
-                }
-                Some(head.frame(&response)?)
-            }
-        };
+        let is_done = self.attempt.is_none();
+        let frame = form.frame(answer, self.session_ms.filter(|_| is_done))?;
         let reply = Reply { frame, end };
         if reply.end.is_some() {
             self.late = Some((now.plus(FAILED_LOGIN_DELAY_MS), reply));
@@ -470,11 +450,4 @@ impl Login {
     pub fn is_busy(&self) -> bool {
         self.check.is_some() || self.late.is_some()
     }
-}
-
-fn reply(frame: Bytes, end: Option<LoginError>) -> Result<Reply, MapError> {
-    Ok(Reply {
-        frame: Some(frame),
-        end,
-    })
 }

@@ -1,6 +1,6 @@
 //! Why a connection ends for want of a login.
 
-use weir_access::AuthError;
+use weir_access::{AuthError, INVALID_TOKEN, token::TokenRefused};
 use weir_broker::access::{EnterRefused, UserGone};
 
 use super::{login::MAX_LOGIN_MS, sasl::Mechanism};
@@ -37,6 +37,9 @@ pub enum LoginError {
         /// What was wrong.
         error: AuthError,
     },
+    /// Its token is not believed.
+    #[error("OAUTHBEARER: {0}")]
+    Token(TokenRefused),
     /// It may not come in now.
     #[error(transparent)]
     Refused(#[from] EnterRefused),
@@ -46,4 +49,23 @@ pub enum LoginError {
     /// It would be somebody else from now on.
     #[error("another user or mechanism than before")]
     Changed,
+}
+
+impl LoginError {
+    /// What the client hears, in Kafka's words.
+    pub(super) fn told(&self, mechanism: Mechanism) -> String {
+        match self {
+            Self::Refused(refused) => refused.to_string(),
+            Self::Token(_) => INVALID_TOKEN.to_owned(),
+            Self::Required(_)
+            | Self::NoUsers(_)
+            | Self::TimedOut
+            | Self::Expired(_)
+            | Self::Mechanism
+            | Self::State
+            | Self::Failed { .. }
+            | Self::Gone(_)
+            | Self::Changed => mechanism.refusal(),
+        }
+    }
 }

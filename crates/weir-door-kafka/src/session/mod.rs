@@ -8,6 +8,7 @@ pub mod fetch_cache;
 pub mod fetch_session;
 pub mod login;
 pub mod login_error;
+pub(crate) mod login_reply;
 pub mod queue;
 pub mod sasl;
 pub mod share_holds;

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use weir_broker::access::{AccessView, TopicNames};
+use weir_broker::access::{AccessView, TokenView, TopicNames};
 use weir_door::Entropy;
 use weir_tls::PrincipalRules;
 
@@ -22,6 +22,8 @@ pub struct Shared {
     pub entropy: Arc<dyn Entropy>,
     /// Whom certificates of clients name.
     pub principals: Arc<PrincipalRules>,
+    /// Whose tokens are believed.
+    pub tokens: TokenView,
 }
 
 impl Shared {
@@ -34,6 +36,7 @@ impl Shared {
             names,
             entropy,
             principals: Arc::default(),
+            tokens: TokenView::default(),
         }
     }
 }

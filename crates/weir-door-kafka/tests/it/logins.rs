@@ -127,7 +127,7 @@ pub(crate) fn log_in(
     token(session, now, 2, format!("\0{name}\0secret").as_bytes())
 }
 
-fn is_served(session: &mut KafkaSession, now: Millis) -> bool {
+pub(crate) fn is_served(session: &mut KafkaSession, now: Millis) -> bool {
     session.receive(now, frame(line(Api::Metadata), 12, 3));
     let Some((ticket, request)) = session.poll_request() else {
         return false;

@@ -23,5 +23,6 @@ mod rules;
 mod samples;
 mod share;
 mod share_samples;
+mod tokens;
 mod transactions;
 mod wire;

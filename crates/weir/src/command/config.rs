@@ -87,7 +87,7 @@ fn value(setting: &Setting, values: &[String]) -> String {
     match setting.kind {
         Kind::Number { .. } | Kind::Switch => values.concat(),
         Kind::Text | Kind::Choice(_) | Kind::HostPort => quoted(&values.concat()),
-        Kind::HostPorts | Kind::Listen | Kind::ListenOrOff => match values {
+        Kind::Texts | Kind::HostPorts | Kind::Listen | Kind::ListenOrOff => match values {
             [one] => quoted(one),
             several => {
                 let several: Vec<String> = several.iter().map(quoted).collect();

@@ -117,8 +117,8 @@ async fn serve(
 ) -> anyhow::Result<()> {
     // Heard from the moment on that others may know of the node.
     let mut ending = Ending::listen(arguments.until_stdin_ends, MAX_NODE_ENDING)?;
-    let doors = Doors::bind(&config).await?;
-    let (kafka, amqp) = client_doors(&config);
+    let mut doors = Doors::bind(&config).await?;
+    let (kafka, amqp) = client_doors(&config, &mut doors);
     let (mut doors, counted) = counted(doors, &kafka, &amqp);
     let watched = watched(&config, &mut doors, counted);
     let exposed = Exposed::of(&doors);
@@ -197,9 +197,15 @@ fn counted(
     (doors, counted)
 }
 
-/// The doors before there is a node.
-fn client_doors(config: &ServeConfig) -> (KafkaDoor, AmqpDoor) {
+/// The doors before there is a node. Keys of tokens are looked at from now on.
+fn client_doors(config: &ServeConfig, doors: &mut Doors) -> (KafkaDoor, AmqpDoor) {
+    let tokens = doors.tokens.take().map(|keys| {
+        let view = keys.view();
+        tokio::spawn(keys.watch());
+        view
+    });
     let kafka = KafkaDoor::new(config.kafka_door, Arc::new(SystemEntropy));
+    let kafka = kafka.believing(tokens.unwrap_or_default());
     let amqp = AmqpDoor::new(config.amqp_door.clone());
     (kafka.naming(config.principals.clone()), amqp)
 }

@@ -78,7 +78,9 @@ fn values_of(setting: &Setting, value: &DeValue<'_>) -> Result<Vec<String>, Stri
     let wanted = match setting.kind {
         Kind::Number { .. } => "a whole number",
         Kind::Switch => "true or false",
-        Kind::HostPorts | Kind::Listen | Kind::ListenOrOff => "a text, or a list of texts",
+        Kind::Texts | Kind::HostPorts | Kind::Listen | Kind::ListenOrOff => {
+            "a text, or a list of texts"
+        }
         Kind::Text | Kind::Choice(_) | Kind::HostPort => "a text, in quotes",
     };
     let values = match (setting.kind, value) {
@@ -87,7 +89,10 @@ fn values_of(setting: &Setting, value: &DeValue<'_>) -> Result<Vec<String>, Stri
             number.ok().map(|number| vec![number.to_string()])
         }
         (Kind::Switch, DeValue::Boolean(is_on)) => Some(vec![is_on.to_string()]),
-        (Kind::HostPorts | Kind::Listen | Kind::ListenOrOff, DeValue::Array(items)) => {
+        (
+            Kind::Texts | Kind::HostPorts | Kind::Listen | Kind::ListenOrOff,
+            DeValue::Array(items),
+        ) => {
             let text = |item: &DeValue<'_>| item.as_str().map(str::to_owned);
             items.iter().map(|item| text(item.get_ref())).collect()
         }

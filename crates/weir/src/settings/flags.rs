@@ -33,7 +33,9 @@ fn argument(setting: &'static Setting) -> Arg {
             .require_equals(true)
             .default_missing_value("true")
             .action(ArgAction::Set),
-        Kind::HostPorts | Kind::Listen | Kind::ListenOrOff => argument.action(ArgAction::Append),
+        Kind::Texts | Kind::HostPorts | Kind::Listen | Kind::ListenOrOff => {
+            argument.action(ArgAction::Append)
+        }
         Kind::Text | Kind::Choice(_) | Kind::Number { .. } | Kind::HostPort => {
             argument.action(ArgAction::Set)
         }

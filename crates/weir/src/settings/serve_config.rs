@@ -12,6 +12,7 @@ use weir_tls::{
 use super::{
     Effective, Origin,
     table::{self, OFF, Setting},
+    token_config::TokenConfig,
 };
 use crate::{cluster_tls::ClusterTls, exit_code::Usage, host_port::HostPort};
 
@@ -73,6 +74,8 @@ pub(crate) struct ServeConfig {
     /// Until there is a user, clients of other machines may do everything as well.
     pub(crate) allows_anonymous: bool,
     pub(crate) amqp_door: AmqpConfig,
+    /// `None`: no tokens are taken.
+    pub(crate) tokens: Option<TokenConfig>,
     /// What of the node's own settings is set.
     pub(crate) node: NodeConfig,
 }
@@ -124,6 +127,7 @@ impl ServeConfig {
                 passwords_without_tls: read.is_on(&table::AMQP_PASSWORDS_WITHOUT_TLS),
                 consumer_timeout_ms: read.number(&table::AMQP_CONSUMER_TIMEOUT_MS),
             },
+            tokens: TokenConfig::read(&read)?,
             node: node(&read),
         };
         if !config.join.is_empty() && (config.init || !shards.values.is_empty()) {
@@ -240,10 +244,10 @@ fn node(read: &Read<'_>) -> NodeConfig {
 }
 
 /// Values that were checked when they were layered.
-struct Read<'a>(&'a Effective);
+pub(super) struct Read<'a>(pub(super) &'a Effective);
 
 impl Read<'_> {
-    fn texts(&self, setting: &Setting) -> Vec<String> {
+    pub(super) fn texts(&self, setting: &Setting) -> Vec<String> {
         self.0.entry(setting).values.clone()
     }
 
@@ -251,15 +255,19 @@ impl Read<'_> {
         self.0.entry(setting).text().unwrap_or_default()
     }
 
-    fn path(&self, setting: &Setting) -> Option<PathBuf> {
+    pub(super) fn path(&self, setting: &Setting) -> Option<PathBuf> {
         self.0.entry(setting).text().map(PathBuf::from)
+    }
+
+    pub(super) fn optional(&self, setting: &Setting) -> Option<String> {
+        self.0.entry(setting).text()
     }
 
     fn is_on(&self, setting: &Setting) -> bool {
         self.text(setting) == "true"
     }
 
-    fn number(&self, setting: &Setting) -> u64 {
+    pub(super) fn number(&self, setting: &Setting) -> u64 {
         let text = self.text(setting);
         text.parse()
             .expect("numbers have a default and were checked")

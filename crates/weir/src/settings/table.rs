@@ -2,6 +2,7 @@
 //! The table. A setting has one name, and with it one flag (`--data-dir`), one environment
 //! variable (`WEIR_DATA_DIR`) and one key in the file (`data-dir`).
 
+use weir_access::token::TokenRules;
 use weir_broker::NodeConfig;
 use weir_door::limits::{MAX_CONNECTIONS_COUNT, MAX_IDLE, MAX_NODE_REQUEST_BYTES};
 use weir_door_amqp::AmqpConfig;
@@ -15,6 +16,8 @@ use crate::host_port::HostPort;
 pub(crate) enum Kind {
     /// Any text.
     Text,
+    /// Several of them; empty where none is given.
+    Texts,
     /// One of these words.
     Choice(&'static [&'static str]),
     /// `true` or `false`; as a flag without a value: `true`.
@@ -47,8 +50,8 @@ pub(crate) struct Setting {
 
 /// Word in place of addresses: do not listen.
 pub(crate) const OFF: &str = "off";
-/// Most addresses of one listener.
-const MAX_ADDRESS_COUNT: usize = 16;
+/// Most values of one setting, such as addresses of one listener.
+const MAX_VALUE_COUNT: usize = 16;
 
 const fn unset() -> Option<String> {
     None
@@ -255,6 +258,54 @@ pub(crate) const TLS_MIN_VERSION: Setting = Setting {
     value_name: "VERSION",
     doc: "The oldest version of TLS that clients may speak.",
     default: || Some("1.2".to_owned()),
+};
+
+pub(crate) const TOKEN_KEYS: Setting = Setting {
+    name: "token-keys",
+    kind: Kind::Text,
+    value_name: "FILE",
+    doc: "Keys of those whose tokens (JWT) are logins: a JWK set (RFC 7517). The file is looked at every 5 s, \
+          and used anew when it has changed (Kafka's sasl.oauthbearer.jwks.endpoint.url).",
+    default: unset,
+};
+
+pub(crate) const TOKEN_ISSUER: Setting = Setting {
+    name: "token-issuer",
+    kind: Kind::Text,
+    value_name: "ISSUER",
+    doc: "Who has to have made a token: its claim `iss` (Kafka's sasl.oauthbearer.expected.issuer).",
+    default: unset,
+};
+
+pub(crate) const TOKEN_AUDIENCE: Setting = Setting {
+    name: "token-audience",
+    kind: Kind::Texts,
+    value_name: "AUDIENCE",
+    doc: "For whom a token has to be meant: its claim `aud` names one of these, comma-separated. Without it, \
+          tokens for others are believed too (Kafka's sasl.oauthbearer.expected.audience, RabbitMQ's \
+          auth_oauth2.resource_server_id).",
+    default: unset,
+};
+
+pub(crate) const TOKEN_PRINCIPAL_CLAIM: Setting = Setting {
+    name: "token-principal-claim",
+    kind: Kind::Texts,
+    value_name: "CLAIM",
+    doc: "The claims that tell whom a token names, comma-separated: the first that is there counts (Kafka's \
+          sasl.oauthbearer.sub.claim.name, RabbitMQ's auth_oauth2.preferred_username_claims).",
+    default: || Some("sub".to_owned()),
+};
+
+pub(crate) const TOKEN_CLOCK_SKEW_MS: Setting = Setting {
+    name: "token-clock-skew-ms",
+    kind: Kind::Number {
+        min: 0,
+        max: 3_600_000,
+    },
+    value_name: "MS",
+    doc: "By how much the clocks of those who make tokens and of this node may differ, in ms: so much longer \
+          tokens hold, and so much earlier (Kafka's sasl.oauthbearer.clock.skew.seconds).",
+    default: || Some(TokenRules::default().clock_skew_ms.to_string()),
 };
 
 pub(crate) const RACK: Setting = Setting {
@@ -516,7 +567,7 @@ pub(crate) const CATCH_UP_BYTES_PER_S: Setting = Setting {
 };
 
 /// All of them, in the order in which they are printed.
-pub(crate) const SETTINGS: [&Setting; 48] = [
+pub(crate) const SETTINGS: [&Setting; 53] = [
     &DATA_DIR,
     &KAFKA,
     &KAFKA_ADVERTISE,
@@ -539,6 +590,11 @@ pub(crate) const SETTINGS: [&Setting; 48] = [
     &TLS_CLIENT_CA_FILE,
     &TLS_CLIENT_AUTH,
     &TLS_MIN_VERSION,
+    &TOKEN_KEYS,
+    &TOKEN_ISSUER,
+    &TOKEN_AUDIENCE,
+    &TOKEN_PRINCIPAL_CLAIM,
+    &TOKEN_CLOCK_SKEW_MS,
     &RACK,
     &CLUSTER,
     &CLUSTER_ADVERTISE,
@@ -577,7 +633,7 @@ impl Setting {
     /// Whether it may have several values.
     pub(crate) fn is_list(&self) -> bool {
         match self.kind {
-            Kind::HostPorts | Kind::Listen | Kind::ListenOrOff => true,
+            Kind::Texts | Kind::HostPorts | Kind::Listen | Kind::ListenOrOff => true,
             Kind::Text | Kind::Choice(_) | Kind::Switch | Kind::Number { .. } | Kind::HostPort => {
                 false
             }
@@ -596,8 +652,8 @@ impl Setting {
 
     /// Why the values are none of this setting.
     pub(crate) fn check(&self, values: &[String]) -> Result<(), String> {
-        if self.is_list() && values.len() > MAX_ADDRESS_COUNT {
-            return Err(format!("more than {MAX_ADDRESS_COUNT} addresses"));
+        if self.is_list() && values.len() > MAX_VALUE_COUNT {
+            return Err(format!("more than {MAX_VALUE_COUNT} values"));
         }
         let is_listening = matches!(self.kind, Kind::Listen | Kind::ListenOrOff);
         if is_listening && values.is_empty() {
@@ -611,8 +667,8 @@ impl Setting {
 
     fn check_one(&self, value: &str) -> Result<(), String> {
         match self.kind {
-            Kind::Text if value.is_empty() => Err("must not be empty".to_owned()),
-            Kind::Text => Ok(()),
+            Kind::Text | Kind::Texts if value.is_empty() => Err("must not be empty".to_owned()),
+            Kind::Text | Kind::Texts => Ok(()),
             Kind::Choice(words) if words.contains(&value) => Ok(()),
             Kind::Choice(words) => Err(format!("`{value}` is none of {}", words.join(", "))),
             Kind::Switch if matches!(value, "true" | "false") => Ok(()),

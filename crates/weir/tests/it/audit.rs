@@ -11,7 +11,8 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    process::{wait_for, weir},
+    process::{TestDir, wait_for, weir},
+    tokens::{jwt, key_set},
     trio::Node,
 };
 
@@ -62,9 +63,18 @@ impl Wire {
     /// Logs in by PLAIN; the error code.
     fn log_in(&mut self, user: &str, password: &str) -> i16 {
         self.ask((17, 1), &text("PLAIN"));
-        let token = format!("\0{user}\0{password}");
-        let mut body = u32::try_from(token.len()).unwrap().to_be_bytes().to_vec();
-        body.extend(token.as_bytes());
+        self.say(&format!("\0{user}\0{password}"))
+    }
+
+    /// Logs in by a token; the error code at its end.
+    fn log_in_by(&mut self, token: &str) -> i16 {
+        self.ask((17, 1), &text("OAUTHBEARER"));
+        self.say(&format!("n,,\x01auth=Bearer {token}\x01\x01"))
+    }
+
+    fn say(&mut self, message: &str) -> i16 {
+        let mut body = u32::try_from(message.len()).unwrap().to_be_bytes().to_vec();
+        body.extend(message.as_bytes());
         let answer = self.ask((36, 0), &body);
         i16::from_be_bytes([answer[0], answer[1]])
     }
@@ -130,7 +140,11 @@ fn wait_record(node: &Node, what: &str, is_it: impl Fn(&Value) -> bool) -> Value
 
 #[test]
 fn logins_refusals_and_changes_are_written_down_and_secrets_are_nowhere() {
-    let node = Node::start(&["--log", "debug"]);
+    let keys = TestDir::new();
+    let file = keys.path().join("keys.json");
+    std::fs::write(&file, key_set(1)).unwrap();
+    let file = file.display().to_string();
+    let node = Node::start(&["--log", "debug", "--token-keys", &file]);
     let input = format!("{SECRET}\n");
     let mut said = String::new();
     for (name, tag) in [("root", Some("administrator")), ("tim", None)] {
@@ -179,11 +193,39 @@ fn logins_refusals_and_changes_are_written_down_and_secrets_are_nowhere() {
         record["action"] == "delete_topics" && record["resource"] == "topic __audit"
     });
 
-    assert_no_secrets(node, said);
+    let tokens = log_in_by_tokens(&node);
+    assert_no_secrets(node, said, &tokens);
+}
+
+/// Logs in by one that is believed and two that are not.
+fn log_in_by_tokens(node: &Node) -> [String; 3] {
+    let tokens = [
+        jwt(1, "carol", 600),
+        jwt(1, "dave", -600),
+        jwt(2, "eve", 600),
+    ];
+    assert_eq!(Wire::connect(node).log_in_by(&tokens[0]), 0);
+    for refused in &tokens[1..] {
+        let mut wire = Wire::connect(node);
+        assert_eq!(wire.log_in_by(refused), 0);
+        assert_eq!(wire.say("\x01"), 58);
+    }
+    for (name, result) in [
+        ("carol", "success"),
+        ("dave", "OAUTHBEARER: a token that has expired"),
+        ("ANONYMOUS", "OAUTHBEARER: a token with a wrong signature"),
+    ] {
+        wait_record(node, "a login by a token", |record| {
+            let (who, how) = (&record["principal"], &record["resource"]);
+            (who, how, &record["result"])
+                == (&name.into(), &"kafka OAUTHBEARER".into(), &result.into())
+        });
+    }
+    tokens
 }
 
 /// `said` is what the node's answers to people were.
-fn assert_no_secrets(mut node: Node, mut said: String) {
+fn assert_no_secrets(mut node: Node, mut said: String, tokens: &[String]) {
     said += &node.process.stderr().join("\n");
     for record in records(&node) {
         let shown = record.to_string();
@@ -193,15 +235,13 @@ fn assert_no_secrets(mut node: Node, mut said: String) {
         said += &shown;
     }
     node.process.terminate();
-    for secret in [SECRET, WRONG] {
-        assert!(!said.contains(secret), "a password is shown");
+    // A token's signature is what nobody else could make.
+    let signatures = tokens.iter().map(|token| token.rsplit_once('.').unwrap().1);
+    for secret in [SECRET, WRONG].into_iter().chain(signatures) {
+        assert!(!said.contains(secret), "a secret is shown");
         for file in files(node.dir.path()) {
             let bytes = std::fs::read(&file).unwrap();
-            assert!(
-                !holds(&bytes, secret),
-                "a password is in {}",
-                file.display()
-            );
+            assert!(!holds(&bytes, secret), "a secret is in {}", file.display());
         }
     }
     for word in ["stored_key:", "server_key:", "StoredKey"] {

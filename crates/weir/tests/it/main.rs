@@ -11,5 +11,6 @@ mod lifecycle;
 mod process;
 mod settings;
 mod tls;
+mod tokens;
 mod trio;
 mod users;

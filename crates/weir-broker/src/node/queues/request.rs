@@ -133,7 +133,7 @@ impl Node {
         let Some(vhost) = vhost else {
             return refuse(reply, Refused::NoVhost(open.vhost));
         };
-        let guard = Guard::new(self.access().clone(), &open.user);
+        let guard = Guard::new(self.access().clone(), open.principal.clone());
         if let Err(refused) = guard.enter(&open.vhost) {
             guard.note_refused(peer_of(&open.name), &open.vhost, &refused);
             return refuse(reply, refused);
@@ -160,9 +160,9 @@ impl Node {
         max_connections: Option<u32>,
         sink: Sink,
     ) -> Result<Option<Seat>, EnterRefused> {
-        if open.user.is_empty() {
+        let Some(principal) = &open.principal else {
             return Ok(None);
-        }
+        };
         let place = VhostPlace {
             name: &open.vhost,
             max_connections,
@@ -171,7 +171,7 @@ impl Node {
             let told = vec![Tiding::Expelled(gone.to_string())];
             sink.tell(Outcome::Queue(QueueOutcome::Told(told)));
         });
-        self.access().enter(&open.user, Some(place), ear).map(Some)
+        self.access().enter(principal, Some(place), ear).map(Some)
     }
 
     /// Ends a session before its last reference is gone.

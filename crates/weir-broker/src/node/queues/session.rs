@@ -66,7 +66,7 @@ impl QueueSession {
         open: OpenSession,
         (sink, seat): (Sink, Option<Seat>),
     ) -> Arc<Self> {
-        let guard = Guard::new(node.access().clone(), &open.user);
+        let guard = Guard::new(node.access().clone(), open.principal);
         let node = Arc::downgrade(node);
         Arc::new(Self {
             guard,
@@ -97,7 +97,7 @@ impl QueueSession {
             vhost: vhost.to_owned(),
             name: String::new(),
             node: Weak::new(),
-            guard: Guard::new(AccessView::open(), ""),
+            guard: Guard::new(AccessView::open(), None),
             told: Told::new(None),
             lines: Lines::new(key, Weak::new()),
             order: Arc::default(),

@@ -83,11 +83,7 @@ impl Cluster<'_> {
             return;
         }
         let machine = self.queues.rng.pick(&up);
-        let open = OpenSession {
-            vhost: "/".to_owned(),
-            user: "guest".to_owned(),
-            name: format!("client-{client}"),
-        };
+        let open = OpenSession::by_user("/", "guest", &format!("client-{client}"));
         self.queues.clients[client].is_opening = true;
         let request = QueueRequest::Open(open);
         self.ask_machine((client, machine), None, request, QueueWhat::Open);

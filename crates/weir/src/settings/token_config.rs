@@ -1,0 +1,43 @@
+//! Settings of tokens, as values of their types.
+
+use std::path::PathBuf;
+
+use weir_access::token::TokenRules;
+
+use super::{Origin, serve_config::Read, table};
+use crate::exit_code::Usage;
+
+/// Whose tokens a node believes.
+#[derive(Clone, Debug)]
+pub(crate) struct TokenConfig {
+    /// The key set's file.
+    pub(crate) keys: PathBuf,
+    pub(crate) rules: TokenRules,
+}
+
+impl TokenConfig {
+    /// `None`: no tokens are taken.
+    pub(super) fn read(read: &Read<'_>) -> Result<Option<Self>, Usage> {
+        let Some(keys) = read.path(&table::TOKEN_KEYS) else {
+            return without_keys(read);
+        };
+        let rules = TokenRules {
+            issuer: read.optional(&table::TOKEN_ISSUER),
+            audiences: read.texts(&table::TOKEN_AUDIENCE),
+            principal_claims: read.texts(&table::TOKEN_PRINCIPAL_CLAIM),
+            clock_skew_ms: read.number(&table::TOKEN_CLOCK_SKEW_MS),
+        };
+        Ok(Some(Self { keys, rules }))
+    }
+}
+
+/// Nobody may believe that tokens are taken that are not.
+fn without_keys(read: &Read<'_>) -> Result<Option<TokenConfig>, Usage> {
+    for setting in [&table::TOKEN_ISSUER, &table::TOKEN_AUDIENCE] {
+        if read.0.entry(setting).origin != Origin::Default {
+            let (name, needed) = (setting.name, table::TOKEN_KEYS.name);
+            return Err(Usage(format!("{name} needs {needed}")));
+        }
+    }
+    Ok(None)
+}

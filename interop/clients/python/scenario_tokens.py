@@ -1,0 +1,217 @@
+"""The cases of interop/clients/CASES.md with tokens, on nodes of their own: confluent-kafka, Kafka's tools."""
+
+import os
+import subprocess
+import time
+
+import confluent_kafka
+from confluent_kafka import admin
+from own_nodes import DIRECTORY, LIMIT_SECONDS, Node, file
+from report import Skip, eventually, name_of, refused, run
+from tokens import Key, key_set
+
+FIRST, SECOND, STRANGE = Key("first"), Key("second"), Key("strange")
+
+
+def keys_in(name, *keys):
+    """Puts a key set into a file at once, as whoever looks at it wants."""
+    with open(file(name + ".new"), "w") as out:
+        out.write(key_set(*keys))
+    os.rename(file(name + ".new"), file(name))
+    return file(name)
+
+
+WANTED = ["--token-issuer", "https://id.example", "--token-audience", "weir", "--token-clock-skew-ms", "0"]
+NODE = Node("tokens", "--token-keys", keys_in("keys.json", FIRST), *WANTED, has_tls=False)
+NODE.add_user("root", "root-secret", "--tag", "administrator")
+
+
+def by_token(make, node=NODE):
+    """Settings of a client that asks `make` for each token."""
+
+    def callback(_):
+        token, seconds = make()
+        return token, time.time() + seconds
+
+    return {
+        "bootstrap.servers": node.ports["kafka"],
+        "security.protocol": "sasl_plaintext",
+        "sasl.mechanism": "OAUTHBEARER",
+        "oauth_cb": callback,
+    }
+
+
+def admin_of(make, node=NODE):
+    client = admin.AdminClient(by_token(make, node))
+    client.poll(0)
+    return client
+
+
+def topic_for(name):
+    topic = name_of("tokens")
+    NODE.weir("acl", "add", "allow", name, "all", "topic", topic)
+    NODE.weir("acl", "add", "allow", name, "create", "cluster")
+    return topic
+
+
+def stored(producer, topic, count=1):
+    told = []
+    for number in range(count):
+        producer.produce(topic, b"%d" % number, on_delivery=lambda error, _: told.append(error))
+    producer.flush(LIMIT_SECONDS)
+    return len(told) == count and all(error is None for error in told)
+
+
+def come_in():
+    name = name_of("service")
+    topic = topic_for(name)
+    NODE.weir("acl", "add", "allow", name, "all", "group", topic)
+
+    def make():
+        return FIRST.token(name), 600
+
+    producer = confluent_kafka.Producer(by_token(make))
+    eventually(lambda: stored(producer, topic))
+    consumer = confluent_kafka.Consumer({**by_token(make), "group.id": topic, "auto.offset.reset": "earliest"})
+    consumer.subscribe([topic])
+    got = eventually(lambda: consumer.poll(1.0), LIMIT_SECONDS)
+    assert got.value() == b"0", got.error()
+    consumer.close()
+
+
+def named_and_forbidden():
+    client = admin_of(lambda: (FIRST.token("nobody"), 600))
+    assert client.list_topics(timeout=LIMIT_SECONDS).topics == {}
+    futures = client.create_topics([admin.NewTopic(name_of("forbidden"), 1)])
+    refused(lambda: [future.result(LIMIT_SECONDS) for future in futures.values()], "AUTHORIZATION_FAILED")
+
+
+def not_believed():
+    wrong = [
+        STRANGE.token("root"),
+        FIRST.token("root", -60),
+        FIRST.token("root", iss="https://other.example"),
+        FIRST.token("root", aud="another"),
+        FIRST.token("root", nbf=int(time.time()) + 600),
+        FIRST.token("*"),
+    ]
+    for token in wrong:
+        told = []
+        # What the token says to the client is none of its business.
+        settings = {**by_token(lambda: (token, 600)), "error_cb": told.append}
+        client = admin.AdminClient(settings)
+        refused(lambda: client.list_topics(timeout=3), "_TRANSPORT", "_AUTHENTICATION", "_TIMED_OUT")
+        client.poll(1)
+        assert any("invalid_token" in str(error) for error in told), told
+
+
+def renewed():
+    """The same connections serve on, longer than any of its tokens holds."""
+    name, made = name_of("service"), []
+    topic = topic_for(name)
+
+    def make():
+        made.append(time.monotonic())
+        # Asked for again well before it ends: who logs in with one that has half a second left is to do so
+        # once more before that, which is too soon after the last time (Kafka's 1 s).
+        return FIRST.token(name, 7), 5
+
+    lost = []
+    settings = {**by_token(make), "error_cb": lost.append, "message.timeout.ms": 20000}
+    producer = confluent_kafka.Producer(settings)
+    eventually(lambda: stored(producer, topic))
+    lost.clear()
+    end = time.monotonic() + 14
+    while time.monotonic() < end:
+        assert stored(producer, topic)
+        time.sleep(0.3)
+    assert len(made) >= 3, made
+    assert not lost, lost
+
+
+def ended():
+    """Whoever gets no other token is served no longer."""
+    name, made = name_of("service"), []
+    topic = topic_for(name)
+
+    def make():
+        if not made:
+            made.append(FIRST.token(name, 4))
+        return made[0], 600
+
+    lost = []
+    settings = {**by_token(make), "message.timeout.ms": 3000, "error_cb": lost.append}
+    producer = confluent_kafka.Producer(settings)
+    eventually(lambda: stored(producer, topic))
+    time.sleep(5)
+    assert not stored(producer, topic)
+    assert any("invalid_token" in str(error) for error in lost), lost
+
+
+def rotated():
+    name = name_of("service")
+
+    def comes_in(key):
+        try:
+            client = admin_of(lambda: (key.token(name), 600))
+            return client.list_topics(timeout=2) is not None
+        except confluent_kafka.KafkaException:
+            return False
+
+    assert comes_in(FIRST) and not comes_in(SECOND)
+    keys_in("keys.json", FIRST, SECOND)
+    eventually(lambda: comes_in(SECOND))
+    assert comes_in(FIRST)
+    keys_in("keys.json", SECOND)
+    eventually(lambda: not comes_in(FIRST))
+    with open(file("keys.json"), "w") as out:
+        out.write("{")
+    time.sleep(6)
+    assert comes_in(SECOND)
+    keys_in("keys.json", FIRST)
+    eventually(lambda: comes_in(FIRST))
+
+
+def java():
+    """Kafka's own client, which checks what it sends as well."""
+    path = os.environ.get("KAFKA_CLASS_PATH")
+    if not path:
+        raise Skip("Kafka's tools are not there")
+    name = name_of("service")
+    topic = topic_for(name)
+    with open(file("java.token"), "w") as out:
+        out.write(FIRST.token(name, scope="all"))
+    handler = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginCallbackHandler"
+    with open(file("java.properties"), "w") as properties:
+        properties.write("security.protocol=SASL_PLAINTEXT\nsasl.mechanism=OAUTHBEARER\n")
+        properties.write("sasl.jaas.config=org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required;\n")
+        properties.write("sasl.login.callback.handler.class=%s\n" % handler)
+        properties.write("sasl.oauthbearer.token.endpoint.url=file://%s\n" % file("java.token"))
+    options = ["-Xmx256m", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error"]
+    options += ["-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls=file://%s" % file("java.token")]
+    options += ["-Dorg.apache.kafka.sasl.oauthbearer.allowed.files=%s" % file("java.token")]
+    command = ["java", *options, "-cp", path, "org.apache.kafka.tools.TopicCommand"]
+    command += ["--bootstrap-server", NODE.ports["kafka"], "--command-config", file("java.properties")]
+
+    def tool(*words):
+        done = subprocess.run([*command, *words], stdin=subprocess.DEVNULL, capture_output=True, timeout=LIMIT_SECONDS, cwd=DIRECTORY)
+        return done.returncode, done.stdout.decode() + done.stderr.decode()
+
+    code, told = tool("--create", "--topic", topic)
+    assert code == 0 and "Created topic " + topic in told, told
+    with open(file("java.token"), "w") as out:
+        out.write(STRANGE.token(name, scope="all"))
+    code, told = tool("--list")
+    assert code != 0 and "invalid_token" in told, told
+
+
+CASES = [
+    ("tokens-kafka", come_in),
+    ("tokens-kafka-forbidden", named_and_forbidden),
+    ("tokens-kafka-refused", not_believed),
+    ("tokens-kafka-renewed", renewed),
+    ("tokens-kafka-ended", ended),
+    ("tokens-kafka-java", java),
+    ("tokens-new-keys", rotated),
+]
+run(confluent_kafka.__version__, CASES)
