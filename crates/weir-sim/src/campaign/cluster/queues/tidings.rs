@@ -117,15 +117,20 @@ impl Cluster<'_> {
         Ok(())
     }
 
-    /// Not before the clock of some leader of its queue has shown its time since it was sent.
+    /// Not before as much time has passed, or clocks have shown it: that of some leader of its queue may have shown
+    /// its time, or have been set forward by as much.
     fn check_delay(&self, message: u64, delivered: &Delivered) -> Result<(), Broken> {
         let Some(book) = self.queues.books.message(message) else {
             return Ok(());
         };
         let group = self.group_of_partition(delivered.id.partition);
         let due_ms = book.wall.low_ms.saturating_add_unsigned(book.delay_ms);
-        let high_ms = self.queues.walls.high_since(group, book.sent_ms);
-        if book.delay_ms == 0 || high_ms >= due_ms {
+        let walls = &self.queues.walls;
+        let high_ms = walls.high_since(group, book.sent_ms);
+        let low_ms = group.map_or(i64::MAX, |group| walls.low_since(group, book.sent_ms));
+        let has_passed = self.now_ms.saturating_sub(book.sent_ms) >= book.delay_ms;
+        let was_shown = high_ms >= low_ms.saturating_add_unsigned(book.delay_ms);
+        if has_passed || was_shown || high_ms >= due_ms {
             return Ok(());
         }
         let detail = format!(
