@@ -43,12 +43,15 @@ pub enum AccessError {
     /// More than one command may change.
     #[error("more than {MAX_ACLS_AT_ONCE} at once")]
     TooManyAtOnce,
+    /// There are quotas for as many as there may be.
+    #[error("there are quotas for as many entities as there may be")]
+    TooManyQuotas,
     /// What was given is not sound.
     #[error("invalid")]
     Invalid,
 }
 
-const ERRORS: [(AccessError, u8); 8] = [
+const ERRORS: [(AccessError, u8); 9] = [
     (AccessError::NoUser, 1),
     (AccessError::UserExists, 2),
     (AccessError::NoVhost, 3),
@@ -57,6 +60,7 @@ const ERRORS: [(AccessError, u8); 8] = [
     (AccessError::TooManyRules, 6),
     (AccessError::TooManyAtOnce, 7),
     (AccessError::Invalid, 8),
+    (AccessError::TooManyQuotas, 9),
 ];
 
 impl AccessError {

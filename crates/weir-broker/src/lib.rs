@@ -38,6 +38,7 @@ pub mod producer;
 mod purgatory;
 mod queue;
 pub mod queue_admin;
+pub mod quota;
 mod registry;
 mod routing;
 mod seeded;

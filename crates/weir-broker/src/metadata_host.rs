@@ -148,6 +148,7 @@ impl MetadataHost {
         let known = self.state.known();
         let is_known = !known.cluster_id().is_empty();
         self.view.access.show(is_known.then(|| known.access()));
+        self.view.access.quotas().show(known.quotas());
         self.view.revision.fetch_add(1, Ordering::Release);
     }
 

@@ -171,6 +171,7 @@ impl Node {
         of_shards.get_or_init(|| Arc::downgrade(&node));
         node.topology.set_node(&node);
         node.access().audit().begin(node.id(), &node.clock);
+        node.access().quotas().begin(&node.clock);
         node
     }
 

@@ -24,7 +24,7 @@ use clap::{Parser, Subcommand};
 
 use crate::command::{
     acl, binding, cluster, config, consume, exchange, group, policy, produce, queue, quickstart,
-    serve, topic, user, vhost,
+    quota, serve, topic, user, vhost,
 };
 
 #[global_allocator]
@@ -62,6 +62,8 @@ enum Command {
     User(user::UserArguments),
     /// Look at Kafka's ACLs, add and delete them.
     Acl(acl::AclArguments),
+    /// Look at quotas of users and clients, set and delete them.
+    Quota(quota::QuotaArguments),
     /// Send lines from standard input as messages.
     Produce(produce::ProduceArguments),
     /// Print messages.
@@ -94,6 +96,7 @@ fn main() -> ExitCode {
         Command::Policy(arguments) => policy::run(&arguments),
         Command::User(arguments) => user::run(&arguments),
         Command::Acl(arguments) => acl::run(&arguments),
+        Command::Quota(arguments) => quota::run(&arguments),
         Command::Produce(arguments) => produce::run(&arguments),
         Command::Consume(arguments) => consume::run(&arguments),
     };

@@ -326,6 +326,16 @@ pub(super) const SUITES: &[Suite] = &[
         run: |ground| programs::python_with_nodes("scenario_tls.py", ground),
     },
     Suite {
+        name: "quotas",
+        about: "quotas by Kafka's tools and confluent-kafka, on nodes of their own",
+        is_quick: true,
+        needs: &["java"],
+        door: Door::Both,
+        checkout: None,
+        serve: &[],
+        run: |ground| programs::python_with_nodes("scenario_quotas.py", ground),
+    },
+    Suite {
         name: "logins",
         about: "users and rules by confluent-kafka and Kafka's tools, on nodes of their own",
         is_quick: true,

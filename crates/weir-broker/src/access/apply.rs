@@ -6,6 +6,7 @@ use super::{command::AccessCommand, outcome::AccessOutcome};
 use crate::metadata::MetadataState;
 
 impl MetadataState {
+    // Table: one command a row.
     pub(crate) fn change_access(&mut self, command: AccessCommand) -> AccessOutcome {
         let changed = match command {
             AccessCommand::CreateUser { user, seed } => self.access_mut().create_user(user, seed),
@@ -61,6 +62,9 @@ impl MetadataState {
                 .clear_topic_permissions(&user, &vhost, exchange.as_deref()),
             AccessCommand::AddAcls { acls } => self.access_mut().add_acls(acls),
             AccessCommand::DeleteAcls { filters } => return self.delete_acls(&filters),
+            AccessCommand::AlterQuota { entity, changes } => {
+                self.quotas_mut().alter(entity, &changes)
+            }
         };
         match changed {
             Ok(()) => AccessOutcome::Done,

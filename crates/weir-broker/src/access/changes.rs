@@ -38,6 +38,9 @@ impl Node {
             ChangeAccess::RemoveVerifier { user, hash } => {
                 AccessCommand::RemoveVerifier { user, hash }
             }
+            ChangeAccess::AlterQuota { entity, changes } => {
+                AccessCommand::AlterQuota { entity, changes }
+            }
         }
     }
 

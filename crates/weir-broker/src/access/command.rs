@@ -1,5 +1,5 @@
 //! Commands that change users and rules: `u8` tag, then the command's fields in the order of their
-//! declaration; users and ACLs as in `record`. A seed stands as bytes.
+//! declaration; users and ACLs as in `record`, quotas as in `quota/record`. A seed stands as bytes.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,13 @@ use super::record::{
     read_user, read_verifiers, write_acls, write_filter, write_flag, write_hash, write_limits,
     write_seed, write_tags, write_user, write_verifiers,
 };
-use crate::encoding::{DecodeError, Reader, Writer};
+use crate::{
+    encoding::{DecodeError, Reader, Writer},
+    quota::{
+        QuotaChanges, QuotaEntity,
+        record::{read_changes, read_entity, write_changes, write_entity},
+    },
+};
 
 // Tags are never used again for something else.
 const CREATE_USER: u8 = 1;
@@ -29,8 +35,9 @@ const SET_TOPIC_PERMISSIONS: u8 = 10;
 const CLEAR_TOPIC_PERMISSIONS: u8 = 11;
 const ADD_ACLS: u8 = 12;
 const DELETE_ACLS: u8 = 13;
+const ALTER_QUOTA: u8 = 14;
 
-/// A change of users or rules. What is random in it comes from its proposer.
+/// A change of users, rules or quotas. What is random in it comes from its proposer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AccessCommand {
     /// Add a user. From the first one on, nobody may do what no rule allows.
@@ -136,6 +143,13 @@ pub enum AccessCommand {
         /// Which.
         filters: Vec<AclFilter>,
     },
+    /// Set some of an entity's quotas, and take some away: all of it or nothing.
+    AlterQuota {
+        /// Whose.
+        entity: QuotaEntity,
+        /// What they are to be.
+        changes: QuotaChanges,
+    },
 }
 
 impl AccessCommand {
@@ -230,9 +244,15 @@ impl AccessCommand {
                 let filters = filters.iter();
                 filters.for_each(|filter| write_filter(writer, filter));
             }
+            Self::AlterQuota { entity, changes } => {
+                writer.u8(ALTER_QUOTA);
+                write_entity(writer, entity);
+                write_changes(writer, changes);
+            }
         }
     }
 
+    // Table: one command a row.
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let tag = reader.u8()?;
         let mut text = || reader.text().map(str::to_owned);
@@ -300,6 +320,10 @@ impl AccessCommand {
                 }
                 Self::DeleteAcls { filters }
             }
+            ALTER_QUOTA => Self::AlterQuota {
+                entity: read_entity(reader)?,
+                changes: read_changes(reader)?,
+            },
             tag => return Err(reader.unknown_tag("access command", tag)),
         })
     }

@@ -13,6 +13,7 @@ use crate::{
     Applied,
     encoding::{DecodeError, Reader, Writer, trial},
     metadata::{MetadataCommand, MetadataOutcome, MetadataState},
+    quota::{Named, QuotaChanges, QuotaEntity, QuotaKey, QuotaValue},
     routing::RoutingCommand,
 };
 
@@ -143,6 +144,13 @@ fn commands() -> Vec<Command> {
         },
         Command::DeleteUser {
             user: text("carol"),
+        },
+        Command::AlterQuota {
+            entity: QuotaEntity::UserClient(Named::of(Some("alice")), Named::Default),
+            changes: QuotaChanges::from([
+                (QuotaKey::ProducerByteRate, QuotaValue::new(1_024.0)),
+                (QuotaKey::ConsumerByteRate, None),
+            ]),
         },
     ]
 }

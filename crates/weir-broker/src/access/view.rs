@@ -10,7 +10,10 @@ use super::{
     presence::{Ear, EnterRefused, Presence, Seat, VhostPlace},
     tally::Tally,
 };
-use crate::audit::{AuditEvent, AuditLog};
+use crate::{
+    audit::{AuditEvent, AuditLog},
+    quota::QuotaView,
+};
 
 /// Users and rules as this node knows them. A copy costs a reference count and sees what comes later.
 #[derive(Clone, Debug)]
@@ -18,6 +21,7 @@ pub struct AccessView {
     current: Arc<ArcSwap<Access>>,
     presence: Arc<Presence>,
     audit: Arc<AuditLog>,
+    quotas: QuotaView,
 }
 
 impl Default for AccessView {
@@ -26,6 +30,7 @@ impl Default for AccessView {
             current: Arc::new(ArcSwap::from_pointee(Access::unknown())),
             presence: Arc::default(),
             audit: Arc::default(),
+            quotas: QuotaView::default(),
         }
     }
 }
@@ -38,7 +43,13 @@ impl AccessView {
             current: Arc::default(),
             presence: Arc::default(),
             audit: Arc::default(),
+            quotas: QuotaView::default(),
         }
+    }
+
+    /// How much of something they may have.
+    pub fn quotas(&self) -> &QuotaView {
+        &self.quotas
     }
 
     /// As they are now, for as long as the caller keeps them.

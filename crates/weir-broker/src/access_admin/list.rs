@@ -2,8 +2,13 @@
 
 use weir_access::{Access, Hash, acl::AclFilter};
 
-use super::words::{AccessAdminAnswer, AclRow, PermissionRow, TopicPermissionRow, UserRow};
-use crate::queue_admin::PAGE_ROW_COUNT;
+use super::words::{
+    AccessAdminAnswer, AclRow, EntityRow, PermissionRow, QuotaRow, TopicPermissionRow, UserRow,
+};
+use crate::{
+    queue_admin::PAGE_ROW_COUNT,
+    quota::{QuotaEntity, QuotaTable, checked_entity},
+};
 
 pub(super) fn users(access: &Access, after: Option<&str>) -> AccessAdminAnswer {
     let rows = access.users_after(after).take(PAGE_ROW_COUNT);
@@ -81,6 +86,32 @@ pub(super) fn acls(
     });
     let rows = later.take(PAGE_ROW_COUNT).map(|acl| AclRow::of(acl));
     Ok(AccessAdminAnswer::Acls {
+        rows: rows.collect(),
+    })
+}
+
+pub(super) fn entity_of(row: &EntityRow) -> Result<QuotaEntity, String> {
+    let parts = row.iter().map(|(kind, name)| (&**kind, name.as_deref()));
+    checked_entity(parts).map_err(|fault| fault.to_string())
+}
+
+pub(super) fn quotas(
+    quotas: &QuotaTable,
+    after: Option<&EntityRow>,
+) -> Result<AccessAdminAnswer, String> {
+    let after = after.map(entity_of).transpose()?;
+    let later = quotas.all_after(after.as_ref()).take(PAGE_ROW_COUNT);
+    let rows = later.map(|(entity, values)| QuotaRow {
+        entity: entity
+            .parts()
+            .map(|(kind, named)| (kind.name().to_owned(), named.name().map(str::to_owned)))
+            .collect(),
+        values: values
+            .iter()
+            .map(|(key, value)| (key.name().to_owned(), value.get()))
+            .collect(),
+    });
+    Ok(AccessAdminAnswer::Quotas {
         rows: rows.collect(),
     })
 }

@@ -1,4 +1,4 @@
-//! What people and scripts ask of users, permissions and ACLs, at whichever node.
+//! What people and scripts ask of users, permissions, ACLs and quotas, at whichever node.
 
 mod list;
 mod serve;
@@ -6,6 +6,7 @@ mod words;
 
 pub(crate) use serve::{reread_call, serve};
 pub use words::{
-    AccessAdminAnswer, AccessAdminRequest, AclRow, AclWanted, MAX_ACCESS_ADMIN_REQUEST_BYTES,
-    PermissionRow, TopicPermissionRow, UserRow, VerifierRow,
+    AccessAdminAnswer, AccessAdminRequest, AclRow, AclWanted, EntityRow,
+    MAX_ACCESS_ADMIN_REQUEST_BYTES, PermissionRow, QuotaRow, TopicPermissionRow, UserRow,
+    VerifierRow,
 };

@@ -16,6 +16,7 @@ use crate::{
     Node,
     access::{AccessCommand, AccessOutcome},
     peer::Answer,
+    quota::checked_value,
 };
 
 type Done = Box<dyn FnOnce(AccessAdminAnswer) + Send>;
@@ -162,6 +163,18 @@ impl Node {
             Request::DeleteAcls { wanted } => Work::Command(AccessCommand::DeleteAcls {
                 filters: vec![wanted.filter()?],
             }),
+            Request::ListQuotas { after } => Work::Answered(list::quotas(
+                &self.access().quotas().load(),
+                after.as_ref(),
+            )?),
+            Request::AlterQuota { entity, changes } => {
+                let entity = list::entity_of(&entity)?;
+                let checked = changes.iter().map(|(key, value)| {
+                    checked_value(&entity, key, *value).map_err(|fault| fault.to_string())
+                });
+                let changes = checked.collect::<Result<_, _>>()?;
+                Work::Command(AccessCommand::AlterQuota { entity, changes })
+            }
         })
     }
 }

@@ -1,6 +1,8 @@
 //! The words: tag `ACCESS_ADMIN`, then JSON; the answer is JSON alone. Keys are only added, never
 //! renamed: scripts read them. No password is among them: whoever asks makes the verifiers.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use weir_access::{
@@ -85,6 +87,13 @@ pub enum AccessAdminRequest {
     AddAcl { acl: AclRow },
     /// Takes all away that are wanted.
     DeleteAcls { wanted: AclWanted },
+    /// Answered by quotas. `after`: an entity.
+    ListQuotas { after: Option<EntityRow> },
+    /// Sets an entity's quotas, and takes those away that are `null`.
+    AlterQuota {
+        entity: EntityRow,
+        changes: BTreeMap<String, Option<f64>>,
+    },
 }
 
 /// What came of it.
@@ -103,6 +112,9 @@ pub enum AccessAdminAnswer {
     },
     Acls {
         rows: Vec<AclRow>,
+    },
+    Quotas {
+        rows: Vec<QuotaRow>,
     },
     /// It is so.
     Done,
@@ -179,6 +191,17 @@ pub struct AclRow {
     pub resource: String,
     pub pattern: String,
     pub name: String,
+}
+
+/// Whom a quota binds: types of names with names, `null` for the default.
+pub type EntityRow = BTreeMap<String, Option<String>>;
+
+/// An entity's quotas.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the words of the command line")]
+pub struct QuotaRow {
+    pub entity: EntityRow,
+    pub values: BTreeMap<String, f64>,
 }
 
 /// Which ACLs are wanted. `null`: any.

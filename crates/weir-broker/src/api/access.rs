@@ -1,4 +1,4 @@
-//! Changes of users and rules that clients ask for.
+//! Changes of users, rules and quotas that clients ask for.
 
 use std::sync::Arc;
 
@@ -7,9 +7,12 @@ use weir_access::{
     acl::{Acl, AclFilter},
 };
 
-use crate::access::AccessRefused;
+use crate::{
+    access::AccessRefused,
+    quota::{QuotaChanges, QuotaEntity},
+};
 
-/// A change of users or rules.
+/// A change of users, rules or quotas.
 #[derive(Clone, Debug)]
 pub enum ChangeAccess {
     /// Add ACLs, all of them or none.
@@ -29,6 +32,13 @@ pub enum ChangeAccess {
         user: String,
         /// The mechanism.
         hash: Hash,
+    },
+    /// Set some of an entity's quotas, and take some away.
+    AlterQuota {
+        /// Whose.
+        entity: QuotaEntity,
+        /// What they are to be.
+        changes: QuotaChanges,
     },
 }
 

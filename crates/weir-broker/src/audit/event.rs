@@ -71,7 +71,7 @@ impl AuditEvent {
         if let Some(Value::String(word)) = said.remove("request") {
             event.action = word;
         }
-        let named = ["name", "user", "node", "vhost"].into_iter();
+        let named = ["name", "user", "node", "vhost", "entity"].into_iter();
         let mut named = named.filter_map(|key| said.get(key));
         event.resource = match named.next() {
             Some(Value::String(name)) => cut(name),

@@ -1,8 +1,8 @@
-//! The whole state as bytes, version 6: `u8` version, `u64` next serial, `u64` next node id, `i64`
+//! The whole state as bytes, version 7: `u8` version, `u64` next serial, `u64` next node id, `i64`
 //! next producer id, text cluster id, `u32` nodes by id, `u32` topics by serial, each `u64` serial and the fields
 //! of its creating command, `u32` resources in order, each with `u32` count and two texts for each
 //! setting, `u32` placements by group (`placed`), then what routes (`routing/checkpoint`), then
-//! users and rules (`access/checkpoint`).
+//! users and rules (`access/checkpoint`), then quotas (`quota/record`).
 
 use std::sync::Arc;
 
@@ -17,9 +17,10 @@ use super::{
 use crate::access::checkpoint;
 use crate::api::admin::ConfigMap;
 use crate::encoding::{DecodeError, Reader, Writer, fingerprint};
+use crate::quota::record;
 use crate::routing::Routing;
 
-const VERSION: u8 = 6;
+const VERSION: u8 = 7;
 const NODE_MIN_BYTES: usize = 8 + 16 + 4 + 4 + 2 + 1;
 const PLACEMENT_MIN_BYTES: usize = 4 + 4 + 8 + 4;
 const TOPIC_MIN_BYTES: usize = 8 + 4 + 16 + 4 + 2 + 4 + 8;
@@ -56,6 +57,7 @@ impl MetadataState {
         }
         self.topology.routing.write(&mut writer);
         checkpoint::write(&mut writer, &self.topology.access);
+        record::write(&mut writer, &self.topology.quotas);
         writer.finish()
     }
 
@@ -106,6 +108,7 @@ impl MetadataState {
         let has_topic = |serial| state.topology.by_serial(serial).is_some();
         state.topology.routing = Routing::read(&mut reader, has_topic)?;
         state.topology.access = checkpoint::read(&mut reader)?;
+        state.topology.quotas = record::read(&mut reader)?;
         reader.finish()?;
         Ok(state)
     }

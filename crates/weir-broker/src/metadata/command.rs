@@ -93,7 +93,7 @@ pub enum MetadataCommand {
     },
     /// Change exchanges, bindings, queues, or what they are in.
     Routing(RoutingCommand),
-    /// Change users, permissions or ACLs.
+    /// Change users, permissions, ACLs or quotas.
     Access(AccessCommand),
 }
 

@@ -13,7 +13,10 @@ use super::{
     topic_config::TopicConfig,
     topology::Topology,
 };
-use crate::routing::{Routing, record::QueueId};
+use crate::{
+    quota::QuotaTable,
+    routing::{Routing, record::QueueId},
+};
 use weir_raft::Applied;
 
 /// Most nodes of a cluster.
@@ -210,6 +213,10 @@ impl MetadataState {
 
     pub(crate) fn access_mut(&mut self) -> &mut Access {
         &mut self.topology.access
+    }
+
+    pub(crate) fn quotas_mut(&mut self) -> &mut QuotaTable {
+        &mut self.topology.quotas
     }
 
     /// What is known so far, without a copy.

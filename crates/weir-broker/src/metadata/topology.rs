@@ -14,7 +14,7 @@ use crate::api::{
     TopicRef,
     admin::{ConfigMap, ConfigResource},
 };
-use crate::{chunked::Chunked, routing::Routing};
+use crate::{chunked::Chunked, quota::QuotaTable, routing::Routing};
 
 /// One state of the metadata. A clone shares nodes and topics; a change after it copies a few
 /// hundred references.
@@ -33,6 +33,7 @@ pub struct Topology {
     pub(super) placements: Arc<BTreeMap<GroupId, Placement>>,
     pub(super) routing: Routing,
     pub(super) access: Access,
+    pub(super) quotas: QuotaTable,
     /// The next topic's serial number.
     pub(super) next_serial: u64,
 }
@@ -133,6 +134,11 @@ impl Topology {
     /// Users, permissions and ACLs.
     pub(crate) fn access(&self) -> &Access {
         &self.access
+    }
+
+    /// How much of something they may have.
+    pub(crate) fn quotas(&self) -> &QuotaTable {
+        &self.quotas
     }
 
     pub(super) fn add(&mut self, topic: TopicRecord) -> Arc<TopicRecord> {

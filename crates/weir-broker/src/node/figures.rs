@@ -15,6 +15,7 @@ use crate::{
     machine::Machine,
     metadata::{TopicRecord, Topology},
     outcome::AppliedOutcome,
+    quota::QuotaFigures,
     registry::PartitionRegistry,
     view::{in_sync, voters},
 };
@@ -36,6 +37,8 @@ pub struct NodeFigures {
     pub is_full: bool,
     /// Records of the audit topic that were never written.
     pub audit_lost_count: u64,
+    /// How often clients had more than their quotas.
+    pub quotas: Vec<QuotaFigures>,
     /// Whether this node leads the metadata.
     pub is_controller: bool,
     /// Topics of the cluster.
@@ -139,6 +142,7 @@ impl Node {
             is_slow: own.is_slow,
             is_full: own.is_full,
             audit_lost_count: self.access().audit().lost_count(),
+            quotas: self.access().quotas().figures(),
             is_controller: self.leads(GroupId::METADATA),
             topic_count: topology.topic_count() as u64,
             tail_bytes: self.env.store.tail_bytes(),

@@ -103,7 +103,7 @@ struct Writer {
 
 impl Writer {
     fn answer(&mut self, answer: FetchAnswer) -> Result<(), EncodeError> {
-        self.fixed.put_i32(0);
+        self.fixed.put_i32(self.head.throttle_ms);
         if self.head.version >= SESSION_FROM {
             self.fixed.put_i16(answer.error_code);
             self.fixed.put_i32(answer.session_id);

@@ -85,6 +85,21 @@ pub fn frame_bytes(buffered: &[u8], limits: FrameLimits) -> Result<Option<usize>
     Ok(Some(SIZE_BYTES + bytes))
 }
 
+/// Bytes of the whole frames at the start of `buffered`, and of the one after them those that it lacks.
+pub fn whole_frames(buffered: &[u8], limits: FrameLimits) -> (usize, usize) {
+    let mut whole_bytes = 0;
+    loop {
+        let rest = &buffered[whole_bytes..];
+        match frame_bytes(rest, limits) {
+            Ok(Some(total)) if total <= rest.len() => whole_bytes += total,
+            Ok(Some(total)) => return (whole_bytes, total - rest.len()),
+            Ok(None) => return (whole_bytes, 0),
+            // To be seen and refused.
+            Err(_) => return (buffered.len(), 0),
+        }
+    }
+}
+
 /// Bytes that [`frame_bytes`] needs to tell more, of a frame of which it could not.
 pub fn telling_bytes(buffered: &[u8]) -> usize {
     if buffered.len() < SIZE_BYTES {

@@ -20,6 +20,8 @@ pub struct Head {
     pub correlation: i32,
     /// Whether the version is flexible.
     pub flexible: bool,
+    /// For how long the client is held once it is answered, in ms.
+    pub throttle_ms: i32,
 }
 
 /// A decoded header with the body behind it.
@@ -93,6 +95,7 @@ pub fn decode(frame: &Bytes) -> Result<Incoming, HeaderError> {
             version,
             correlation,
             flexible,
+            throttle_ms: 0,
         },
         client_id,
         body,

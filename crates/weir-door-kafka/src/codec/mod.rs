@@ -10,5 +10,6 @@ pub mod shapes;
 pub mod share;
 pub mod share_offsets_response;
 pub mod share_response;
+mod throttle;
 pub mod topic_ids;
 pub mod versions;

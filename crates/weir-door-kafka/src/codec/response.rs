@@ -4,7 +4,12 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::protocol::Encodable;
 
-use super::{frame::SIZE_BYTES, header::Head, versions::Api};
+use super::{
+    frame::SIZE_BYTES,
+    header::Head,
+    throttle::{self, FIELD_BYTES},
+    versions::Api,
+};
 
 /// Room for an answer of usual size, in bytes.
 const USUAL_BYTES: usize = 256;
@@ -31,10 +36,22 @@ impl Head {
     /// an earlier one by nothing but their number.
     pub fn frame_as<M: Encodable>(&self, body: &M, version: i16) -> Result<Bytes, EncodeError> {
         let mut frame = self.begin(USUAL_BYTES);
+        let from = frame.len();
         body.encode(&mut frame, version)
             .map_err(|error| self.misfit(error.to_string()))?;
+        self.tell_throttle(&mut frame[from..]);
         self.close(&mut frame, 0)?;
         Ok(frame.freeze())
+    }
+
+    fn tell_throttle(&self, body: &mut [u8]) {
+        if self.throttle_ms == 0 {
+            return;
+        }
+        let at = throttle::position(self.api, self.version);
+        if let Some(field) = at.and_then(|at| body.get_mut(at..at + FIELD_BYTES)) {
+            field.copy_from_slice(&self.throttle_ms.to_be_bytes());
+        }
     }
 
     /// A frame's start, with room for `room_bytes` and the size left open.

@@ -76,6 +76,8 @@ pub fn of_request(api: Api) -> &'static Shape {
         Api::DescribeAcls => &access::DESCRIBE_ACLS,
         Api::CreateAcls => &access::CREATE_ACLS,
         Api::DeleteAcls => &access::DELETE_ACLS,
+        Api::DescribeClientQuotas => &access::DESCRIBE_QUOTAS,
+        Api::AlterClientQuotas => &access::ALTER_QUOTAS,
         Api::DescribeUserScramCredentials => &access::DESCRIBE_SCRAM_USERS,
         Api::AlterUserScramCredentials => &access::ALTER_SCRAM_USERS,
         Api::DeleteTopics => &admin::DELETE_TOPICS,

@@ -35,7 +35,7 @@ pub fn encode(
 ) -> Result<Bytes, EncodeError> {
     let mut lags = lags.iter().copied();
     let mut frame = head.begin(256);
-    frame.put_i32(response.throttle_time_ms);
+    frame.put_i32(head.throttle_ms);
     put_length(head, &mut frame, response.groups.len())?;
     for group in &response.groups {
         put_group(head, &mut frame, group, &mut lags)?;

@@ -79,7 +79,7 @@ struct Writer {
 
 impl Writer {
     fn answer(&mut self, answer: ShareAnswerBody) -> Result<(), EncodeError> {
-        self.fixed.put_i32(0);
+        self.fixed.put_i32(self.head.throttle_ms);
         self.fixed.put_i16(answer.error_code);
         self.text(answer.message)?;
         if self.is_fetch || self.head.version >= RENEW_FROM {

@@ -83,6 +83,10 @@ pub enum Api {
     ListPartitionReassignments,
     /// Key 47.
     OffsetDelete,
+    /// Key 48.
+    DescribeClientQuotas,
+    /// Key 49.
+    AlterClientQuotas,
     /// Key 50.
     DescribeUserScramCredentials,
     /// Key 51.
@@ -154,7 +158,7 @@ const fn line(api: Api, key: i16, min: i16, max: i16, flexible_from: i16) -> Ser
 }
 
 /// What is served, by key: the versions of Kafka 4.2, where this door can keep their promises.
-pub const SERVED: [Served; 60] = [
+pub const SERVED: [Served; 62] = [
     // librdkafka before 2.11.1 compresses only where Produce 0 is told (KAFKA-18659). Like Kafka
     // 4, 0 to 2 are told and close the connection when they are used.
     Served {
@@ -204,6 +208,8 @@ pub const SERVED: [Served; 60] = [
     line(Api::AlterPartitionReassignments, 45, 0, 1, 0),
     line(Api::ListPartitionReassignments, 46, 0, 0, 0),
     line(Api::OffsetDelete, 47, 0, 0, i16::MAX),
+    line(Api::DescribeClientQuotas, 48, 0, 1, 1),
+    line(Api::AlterClientQuotas, 49, 0, 1, 1),
     line(Api::DescribeUserScramCredentials, 50, 0, 0, 0),
     line(Api::AlterUserScramCredentials, 51, 0, 0, 0),
     line(Api::DescribeQuorum, 55, 0, 2, 0),

@@ -78,6 +78,7 @@ pub fn unknown_version(correlation: i32) -> Result<Bytes, EncodeError> {
         version: 0,
         correlation,
         flexible: false,
+        throttle_ms: 0,
     };
     let own = SERVED.iter().filter(|line| line.api == Api::ApiVersions);
     let response = ApiVersionsResponse::default()

@@ -8,7 +8,7 @@ use super::{
     acls, api_versions, cluster, configs, consumers, elections, fetch, group_admin, groups, kraft,
     leader_epoch, list_offsets, manage, metadata, offsets,
     plan::{AccessPlan, Answer, Client, MapError, Mapped, Plan},
-    produce, producer_id, scram_users, share, share_groups, share_offsets, topic_admin,
+    produce, producer_id, quotas, scram_users, share, share_groups, share_offsets, topic_admin,
     topic_partitions, topics, transaction_admin, transactions,
 };
 use crate::codec::{
@@ -118,6 +118,11 @@ fn map_checked(head: &Head, body: Bytes, client: &Client) -> Result<Mapped, MapE
         Api::DescribeUserScramCredentials => {
             scram_users::describe(head, decode(head, body)?, &client.access.load())
         }
+        Api::DescribeClientQuotas => {
+            let quotas = client.access.quotas().load();
+            quotas::describe(head, &decode(head, body)?, &quotas)
+        }
+        Api::AlterClientQuotas => quotas::map_alter(head, &decode(head, body)?),
         Api::AlterUserScramCredentials => scram_users::map_alter(head, decode(head, body)?, client),
         Api::DescribeCluster => cluster::map_describe(head, &decode(head, body)?),
         Api::DescribeQuorum => cluster::map_quorum(head, &decode(head, body)?),
@@ -196,6 +201,9 @@ pub fn answer(
         }
         Plan::Access(AccessPlan::AlterUsers(asked)) => {
             scram_users::answer_alter(head, asked, expect!(AccessChanged))
+        }
+        Plan::Access(AccessPlan::AlterQuotas(asked)) => {
+            quotas::answer_alter(head, asked, expect!(AccessChanged))
         }
         Plan::Metadata {
             with_operations,

@@ -244,6 +244,26 @@ fn refuse(head: &Head, error_code: i16) -> Result<Mapped, MapError> {
     Ok(Mapped::Answered(Answer::Frame(chunks)))
 }
 
+/// The answer to a client that is held: nothing, and a session that it opens is none (KIP-219).
+pub fn throttled(head: &Head, fetching: &Fetching, client: &Client) -> Result<Answer, MapError> {
+    let session_id = match &fetching.shape {
+        Shape::Whole { session_id, .. } => {
+            if *session_id != 0 {
+                client.fetches.close();
+            }
+            0
+        }
+        Shape::News { session_id, .. } => *session_id,
+    };
+    let answer = FetchAnswer {
+        error_code: wire_code::NONE,
+        session_id,
+        topics: Vec::new(),
+        nodes: Vec::new(),
+    };
+    Ok(Answer::Frame(fetch_response::encode(head, answer)?))
+}
+
 /// Maps the outcome.
 pub fn answer(
     head: &Head,

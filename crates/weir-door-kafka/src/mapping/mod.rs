@@ -21,6 +21,7 @@ pub mod over_tls;
 pub mod plan;
 pub mod produce;
 pub mod producer_id;
+pub mod quotas;
 pub mod scram_users;
 pub mod share;
 pub mod share_groups;

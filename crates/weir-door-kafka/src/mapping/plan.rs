@@ -9,11 +9,12 @@ use weir_access::{AccessError, Caller, Principal};
 use weir_broker::{
     access::{AccessRefused, AccessView},
     api::{Request, admin::Refusal},
+    quota,
 };
 use weir_door::Millis;
 
 use super::{
-    acls, fetch::Fetching, grouped::Grouped, scram_users, share_offsets,
+    acls, fetch::Fetching, grouped::Grouped, quotas, scram_users, share_offsets,
     transaction_admin::AskedMarker, transactions::AskedTransaction,
 };
 use crate::{
@@ -213,7 +214,8 @@ impl From<&AccessRefused> for Refused {
                 let code = match error {
                     AccessError::TooManyUsers
                     | AccessError::TooManyPrincipals
-                    | AccessError::TooManyRules => wire_code::POLICY_VIOLATION,
+                    | AccessError::TooManyRules
+                    | AccessError::TooManyQuotas => wire_code::POLICY_VIOLATION,
                     AccessError::NoUser => wire_code::RESOURCE_NOT_FOUND,
                     AccessError::UserExists
                     | AccessError::NoVhost
@@ -299,6 +301,8 @@ pub enum AccessPlan {
     DeleteAcls(acls::AskedFilters),
     /// AlterUserScramCredentials.
     AlterUsers(Vec<scram_users::AskedUser>),
+    /// AlterClientQuotas.
+    AlterQuotas(Vec<quotas::AskedEntity>),
 }
 
 /// A directory, and what is to be in it.
@@ -341,6 +345,14 @@ pub struct Client {
 }
 
 impl Client {
+    /// Who it is, as quotas know it.
+    pub fn caller(&self) -> quota::Caller<'_> {
+        quota::Caller {
+            user: self.principal.name(),
+            client: &self.id,
+        }
+    }
+
     /// Tells what it may do, as things are now.
     pub fn told<T>(&self, tell: impl FnOnce(&Rights<'_>) -> T) -> T {
         let access = self.access.load();

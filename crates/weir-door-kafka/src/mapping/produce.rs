@@ -161,6 +161,7 @@ pub fn answer(
         (false, _) => {
             let response = ProduceResponse::default()
                 .with_responses(responses)
+                .with_throttle_time_ms(head.throttle_ms)
                 .with_node_endpoints(nodes);
             Ok(Answer::Frame(vec![head.frame(&response)?]))
         }

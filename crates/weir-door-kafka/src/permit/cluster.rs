@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use kafka_protocol::{
     messages::{
-        AddPartitionsToTxnResponse, AlterPartitionReassignmentsResponse,
-        AlterReplicaLogDirsRequest, AlterReplicaLogDirsResponse, AlterUserScramCredentialsRequest,
+        AddPartitionsToTxnResponse, AlterClientQuotasRequest, AlterClientQuotasResponse,
+        AlterPartitionReassignmentsResponse, AlterReplicaLogDirsRequest,
+        AlterReplicaLogDirsResponse, AlterUserScramCredentialsRequest,
         AlterUserScramCredentialsResponse, CreateAclsRequest, CreateAclsResponse,
-        DeleteAclsRequest, DeleteAclsResponse, DescribeAclsResponse, DescribeLogDirsResponse,
-        DescribeQuorumResponse, DescribeUserScramCredentialsRequest,
+        DeleteAclsRequest, DeleteAclsResponse, DescribeAclsResponse, DescribeClientQuotasResponse,
+        DescribeLogDirsResponse, DescribeQuorumResponse, DescribeUserScramCredentialsRequest,
         DescribeUserScramCredentialsResponse, ElectLeadersResponse, ListConfigResourcesResponse,
         ListPartitionReassignmentsResponse, UnregisterBrokerResponse, UpdateFeaturesResponse,
         WriteTxnMarkersRequest, WriteTxnMarkersResponse,
@@ -35,7 +36,11 @@ use crate::{
         response::EncodeError,
         versions::Api,
     },
-    mapping::{dispatch, plan::MapError},
+    mapping::{
+        dispatch,
+        plan::{MapError, Refused},
+        quotas,
+    },
     wire_code::CLUSTER_AUTHORIZATION_FAILED as CODE,
 };
 
@@ -46,7 +51,8 @@ const BROKERS_FROM: i16 = 4;
 pub fn refusal(incoming: &Incoming, asker: &mut Asker<'_>) -> Result<Option<Bytes>, MapError> {
     let head = &incoming.head;
     let wanted: &[Operation] = match head.api {
-        Api::ListConfigResources => &[Operation::DescribeConfigs],
+        Api::ListConfigResources | Api::DescribeClientQuotas => &[Operation::DescribeConfigs],
+        Api::AlterClientQuotas => &[Operation::AlterConfigs],
         Api::DescribeQuorum
         | Api::DescribeLogDirs
         | Api::ListPartitionReassignments
@@ -73,6 +79,7 @@ pub fn refusal(incoming: &Incoming, asker: &mut Asker<'_>) -> Result<Option<Byte
         Api::CreateAcls
         | Api::DeleteAcls
         | Api::DescribeUserScramCredentials
+        | Api::AlterClientQuotas
         | Api::AlterUserScramCredentials => of_access(head, incoming.body.clone()).map(Some),
         _ => Ok(Some(of_whole(head)?)),
     }
@@ -87,6 +94,12 @@ fn of_whole(head: &Head) -> Result<Bytes, EncodeError> {
             &DescribeAclsResponse::default()
                 .with_error_code(CODE)
                 .with_error_message(words()),
+        ),
+        Api::DescribeClientQuotas => head.frame(
+            &DescribeClientQuotasResponse::default()
+                .with_error_code(CODE)
+                .with_error_message(words())
+                .with_entries(None),
         ),
         Api::DescribeQuorum => head.frame(&DescribeQuorumResponse::default().with_error_code(CODE)),
         // Before version 3 there is no code.
@@ -148,6 +161,19 @@ fn of_access(head: &Head, body: Bytes) -> Result<Bytes, MapError> {
                     .with_error_message(words())
             });
             head.frame(&DeleteAclsResponse::default().with_filter_results(results.collect()))
+        }
+        Api::AlterClientQuotas => {
+            let request: AlterClientQuotasRequest = dispatch::decode_own(head, body)?;
+            let entries = request.entries.iter().map(|entry| {
+                quotas::answered(
+                    &entry.entity,
+                    Some(Refused {
+                        code: CODE,
+                        message: words(),
+                    }),
+                )
+            });
+            head.frame(&AlterClientQuotasResponse::default().with_entries(entries.collect()))
         }
         // As in Kafka, as a whole and for each user.
         Api::DescribeUserScramCredentials => {

@@ -11,6 +11,7 @@ use weir_broker::{
         admin::{AlterConfigs, ConfigOp, ConfigResource, Manage, Managed, Refusal},
     },
     audit::AuditEvent,
+    quota::{QuotaChanges, QuotaEntity},
 };
 use weir_model::ErrorKind;
 
@@ -134,11 +135,32 @@ fn of_access(changes: &[ChangeAccess]) -> Option<(&'static str, String)> {
                 ChangeAccess::RemoveVerifier { user, hash } => {
                     format!("remove {} of {user}", hash.mechanism())
                 }
-                ChangeAccess::AddAcls(_) | ChangeAccess::DeleteAcls(_) => "acls".to_owned(),
+                ChangeAccess::AddAcls(_)
+                | ChangeAccess::DeleteAcls(_)
+                | ChangeAccess::AlterQuota { .. } => "other".to_owned(),
             });
             ("alter_passwords", names("password", all))
         }
+        ChangeAccess::AlterQuota { .. } => {
+            let all = changes.iter().map(|change| match change {
+                ChangeAccess::AlterQuota { entity, changes } => of_quota(entity, changes),
+                ChangeAccess::AddAcls(_)
+                | ChangeAccess::DeleteAcls(_)
+                | ChangeAccess::PutVerifier { .. }
+                | ChangeAccess::RemoveVerifier { .. } => "other".to_owned(),
+            });
+            ("alter_quotas", names("quota", all))
+        }
     })
+}
+
+fn of_quota(entity: &QuotaEntity, changes: &QuotaChanges) -> String {
+    let changes = changes.iter().map(|(key, value)| match value {
+        Some(value) => format!("{} {}", key.name(), value.get()),
+        None => format!("no {}", key.name()),
+    });
+    let changes: Vec<_> = changes.collect();
+    format!("of {entity}: {}", changes.join(", "))
 }
 
 fn of_acl(acl: &Acl) -> String {

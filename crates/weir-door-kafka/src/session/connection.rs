@@ -12,6 +12,7 @@ use weir_access::{Caller, DecisionCache};
 use weir_broker::{
     Ticket,
     api::{Outcome, Request},
+    quota::QuotaKey,
 };
 use weir_door::{
     Bounds, CloseReason, Connection, Millis, Session, Waker, Work,
@@ -22,20 +23,21 @@ use super::{
     answer_budget::{Share, limits_of},
     audited::{Change, Noter},
     fetch_cache::Fetches,
-    login::{Login, Reply},
+    login::Login,
     queue::Queue,
     shared::TopicsOf,
+    throttle::Throttle,
 };
 use crate::{
     KafkaConfig,
     codec::{
-        frame::frame_bytes,
+        frame::whole_frames,
         header::{self, Head, HeaderError, Incoming},
         inbox::Inbox,
         versions::{Api, SERVED},
     },
     mapping::{
-        api_versions, dispatch, over_tls,
+        api_versions, dispatch, fetch, over_tls,
         plan::{Answer, Client, MapError, Mapped, Plan},
     },
     permit::{
@@ -45,6 +47,8 @@ use crate::{
         request::{self, Permit},
     },
 };
+
+mod logging_in;
 
 pub use super::{close::KafkaClose, shared::Shared};
 
@@ -63,6 +67,7 @@ pub struct KafkaSession {
     /// answers of many at once would be held in memory until it is their turn.
     fetching: Option<(Ticket, usize)>,
     share: Share,
+    throttle: Throttle,
     login: Login,
     allowed: DecisionCache,
     names: TopicsOf,
@@ -104,6 +109,7 @@ impl KafkaSession {
             asked: VecDeque::new(),
             fetching: None,
             share: Share::new(Arc::clone(&shared.answers)),
+            throttle: Throttle::new(shared.access.quotas()),
             login,
             allowed: DecisionCache::default(),
             names: TopicsOf(Arc::clone(&shared.names)),
@@ -133,6 +139,7 @@ impl KafkaSession {
         self.closed.is_none()
             && !self.refused
             && !self.login.is_busy()
+            && !self.throttle.is_holding()
             && self.queue.count() < MAX_IN_FLIGHT_COUNT
             && self.queue.held_bytes() < MAX_IN_FLIGHT_BYTES
             && self.unsent_bytes < MAX_UNSENT_BYTES
@@ -177,6 +184,7 @@ impl KafkaSession {
             // A copy: a slice would keep its receive buffer for the connection's life.
             let id = incoming.client_id.as_deref().unwrap_or_default();
             self.client.id = StrBytes::from_string(id.to_owned());
+            self.throttle.forget();
         }
         let head = incoming.head;
         if let Err(error) = self.login.admit(self.client.now, head.api) {
@@ -194,6 +202,16 @@ impl KafkaSession {
             }
             Some((Err(error), _)) => return self.refuse(error.into()),
         }
+        if head.api == Api::Produce {
+            let (now, caller) = (self.client.now, self.client.caller());
+            let key = QuotaKey::ProducerByteRate;
+            self.throttle.count(now, key, caller, frame_bytes);
+        }
+        self.map(incoming, frame_bytes);
+    }
+
+    fn map(&mut self, incoming: Incoming, frame_bytes: usize) {
+        let head = incoming.head;
         match dispatch::map(incoming, &self.client) {
             Ok((mapped, elements_count)) => {
                 // A fetch session reads what no request names any more.
@@ -239,7 +257,17 @@ impl KafkaSession {
     }
 
     /// Lets the node be asked what the client may ask.
-    fn submit(&mut self, head: Head, mut asked: Request, plan: Plan, held_bytes: usize) {
+    fn submit(&mut self, mut head: Head, mut asked: Request, plan: Plan, held_bytes: usize) {
+        let now = self.client.now;
+        if !self.throttle.admits(now, self.client.caller(), &mut asked)
+            && let Plan::Fetch(fetching) = &plan
+        {
+            head.throttle_ms = self.throttle.left_ms(now);
+            return match fetch::throttled(&head, fetching, &self.client) {
+                Ok(answer) => self.queue.push_answer(answer, held_bytes),
+                Err(error) => self.refuse(error.into()),
+            };
+        }
         let permit = self.ask(|asker| request::permit(&mut asked, &plan, asker));
         let ticket = self.queue.wait(head, plan, held_bytes);
         if let Some(change) = Change::of(&asked) {
@@ -265,33 +293,11 @@ impl KafkaSession {
     }
 
     fn answer(&mut self, ticket: Ticket, outcome: Outcome) {
-        self.queue.complete(ticket, |head, plan| {
+        let throttle_ms = self.throttle.left_ms(self.client.now);
+        self.queue.complete(ticket, |mut head, plan| {
+            head.throttle_ms = throttle_ms;
             dispatch::answer(&head, plan, outcome, &self.client).map_err(KafkaClose::from)
         });
-    }
-
-    fn login(&mut self, incoming: Incoming, frame_bytes: usize) {
-        self.allowed.clear();
-        let reply = self.login.request(self.client.now, incoming);
-        self.logged_in(reply, frame_bytes);
-    }
-
-    fn logged_in(&mut self, reply: Result<Reply, MapError>, frame_bytes: usize) {
-        self.client.principal = self.login.principal().clone();
-        match reply {
-            Ok(reply) => self.reply(reply, frame_bytes),
-            Err(error) => self.refuse(error.into()),
-        }
-    }
-
-    fn reply(&mut self, reply: Reply, frame_bytes: usize) {
-        if let Some(frame) = reply.frame {
-            self.queue
-                .push_answer(Answer::Frame(vec![frame]), frame_bytes);
-        }
-        if let Some(error) = reply.end {
-            self.refuse(error.into());
-        }
     }
 
     /// Ends the connection after the answers to what came before.
@@ -335,32 +341,10 @@ impl KafkaSession {
 
 impl Session for KafkaSession {
     fn bounds(&self, buffered: &[u8]) -> Bounds {
-        let limits = self.login.frame_limits();
-        let mut whole_bytes = 0;
-        loop {
-            let rest = &buffered[whole_bytes..];
-            match frame_bytes(rest, limits) {
-                Ok(Some(total)) if total <= rest.len() => whole_bytes += total,
-                Ok(Some(total)) => {
-                    return Bounds {
-                        whole_bytes,
-                        missing_bytes: total - rest.len(),
-                    };
-                }
-                Ok(None) => {
-                    return Bounds {
-                        whole_bytes,
-                        missing_bytes: 0,
-                    };
-                }
-                // To be seen and refused.
-                Err(_) => {
-                    return Bounds {
-                        whole_bytes: buffered.len(),
-                        missing_bytes: 0,
-                    };
-                }
-            }
+        let (whole_bytes, missing_bytes) = whole_frames(buffered, self.login.frame_limits());
+        Bounds {
+            whole_bytes,
+            missing_bytes,
         }
     }
 
@@ -411,6 +395,7 @@ impl Session for KafkaSession {
         if self.fetching.is_some_and(|(fetch, _)| fetch == ticket) {
             self.fetching = None;
         }
+        self.throttle.given(now, self.client.caller(), &outcome);
         if let Some(change) = self.changes.remove(&ticket.0) {
             self.noter().changed(&change, &outcome);
         }
@@ -458,7 +443,8 @@ impl Session for KafkaSession {
 
     fn poll_timeout(&self) -> Option<Millis> {
         let is_open = self.closed.is_none() && !self.refused;
-        is_open.then(|| self.login.poll_timeout()).flatten()
+        let due = [self.login.poll_timeout(), self.throttle.due()];
+        is_open.then(|| due.into_iter().flatten().min()).flatten()
     }
 
     fn handle_timeout(&mut self, now: Millis) {
@@ -470,6 +456,10 @@ impl Session for KafkaSession {
             self.advance();
         } else if let Err(error) = self.login.handle_timeout(now) {
             self.refuse(error.into());
+            self.advance();
+        }
+        if self.throttle.is_holding() {
+            self.throttle.look(now, self.client.caller());
             self.advance();
         }
     }

@@ -13,3 +13,4 @@ pub mod queue;
 pub mod sasl;
 pub mod share_holds;
 pub mod shared;
+mod throttle;

@@ -3,11 +3,14 @@
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::{
     messages::{
-        AlterUserScramCredentialsRequest, CreateAclsRequest, DeleteAclsRequest,
-        DescribeAclsRequest, DescribeUserScramCredentialsRequest,
+        AlterClientQuotasRequest, AlterUserScramCredentialsRequest, CreateAclsRequest,
+        DeleteAclsRequest, DescribeAclsRequest, DescribeClientQuotasRequest,
+        DescribeUserScramCredentialsRequest,
+        alter_client_quotas_request::{EntityData, EntryData, OpData},
         alter_user_scram_credentials_request::{ScramCredentialDeletion, ScramCredentialUpsertion},
         create_acls_request::AclCreation,
         delete_acls_request::DeleteAclsFilter,
+        describe_client_quotas_request::ComponentData,
         describe_user_scram_credentials_request::UserName,
     },
     protocol::Encodable,
@@ -67,6 +70,35 @@ pub(crate) fn deletion() -> ScramCredentialDeletion {
         .with_mechanism(2)
 }
 
+/// Sets a user's quota, or takes it away.
+pub(crate) fn quota(
+    user: Option<&'static str>,
+    key: &'static str,
+    value: Option<f64>,
+) -> EntryData {
+    let part = EntityData::default()
+        .with_entity_type(text("user"))
+        .with_entity_name(user.map(text));
+    let op = OpData::default()
+        .with_key(text(key))
+        .with_value(value.unwrap_or(0.0))
+        .with_remove(value.is_none());
+    EntryData::default()
+        .with_entity(vec![part])
+        .with_ops(vec![op])
+}
+
+pub(crate) fn component(
+    kind: &'static str,
+    match_type: i8,
+    name: Option<&'static str>,
+) -> ComponentData {
+    ComponentData::default()
+        .with_entity_type(text(kind))
+        .with_match_type(match_type)
+        .with_match(name.map(text))
+}
+
 pub(crate) fn encode_body(api: Api, version: i16, into: &mut BytesMut) {
     let encoded = match api {
         Api::DescribeAcls => DescribeAclsRequest::default()
@@ -93,6 +125,16 @@ pub(crate) fn encode_body(api: Api, version: i16, into: &mut BytesMut) {
         Api::AlterUserScramCredentials => AlterUserScramCredentialsRequest::default()
             .with_deletions(vec![deletion()])
             .with_upsertions(vec![upsertion()])
+            .encode(into, version),
+        Api::DescribeClientQuotas => DescribeClientQuotasRequest::default()
+            .with_components(vec![component("user", 0, Some("tim"))])
+            .with_strict(true)
+            .encode(into, version),
+        Api::AlterClientQuotas => AlterClientQuotasRequest::default()
+            .with_entries(vec![
+                quota(Some("tim"), "producer_byte_rate", Some(1024.0)),
+                quota(None, "cats", None),
+            ])
             .encode(into, version),
         _ => panic!("{api:?} asks nothing about users and rules"),
     };

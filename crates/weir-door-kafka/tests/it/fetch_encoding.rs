@@ -79,6 +79,7 @@ fn head(version: i16) -> Head {
         version,
         correlation: 6,
         flexible: by_key(1).unwrap().is_flexible(version),
+        throttle_ms: 0,
     }
 }
 

@@ -84,7 +84,10 @@ fn needs(api: Api, version: i16) -> Needs {
         Api::AlterConfigs | Api::IncrementalAlterConfigs => {
             vec![(AlterConfigs, TOPIC)]
         }
-        Api::ListConfigResources => vec![(DescribeConfigs, CLUSTER)],
+        Api::ListConfigResources | Api::DescribeClientQuotas => {
+            vec![(DescribeConfigs, CLUSTER)]
+        }
+        Api::AlterClientQuotas => vec![(AlterConfigs, CLUSTER)],
         Api::DescribeQuorum
         | Api::DescribeLogDirs
         | Api::ListPartitionReassignments

@@ -48,6 +48,7 @@ pub(crate) fn is_answered_here(api: Api) -> bool {
             | Api::SaslHandshake
             | Api::SaslAuthenticate
             | Api::DescribeAcls
+            | Api::DescribeClientQuotas
             | Api::DescribeUserScramCredentials
     )
 }
@@ -183,6 +184,8 @@ fn encode_body(api: Api, version: i16, into: &mut BytesMut) {
         Api::DescribeAcls
         | Api::CreateAcls
         | Api::DeleteAcls
+        | Api::DescribeClientQuotas
+        | Api::AlterClientQuotas
         | Api::DescribeUserScramCredentials
         | Api::AlterUserScramCredentials => {
             access_samples::encode_body(api, version, into);

@@ -2,7 +2,9 @@
 //! are kept, so that dashboards for Kafka show this broker too; what they have no name for begins
 //! with `weir_`.
 
-use weir_broker::{GroupLag, NodeFigures, Observer, TopicFigures};
+use std::time::Duration;
+
+use weir_broker::{GroupLag, NodeFigures, Observer, TopicFigures, quota::QuotaFigures};
 use weir_door::DoorFigures;
 use weir_log::partition::TrafficFigures;
 use weir_tls::server::TlsFigures;
@@ -81,6 +83,8 @@ metrics! {
     DISK_SLOW Gauge "weir_disk_slow" "1 where commits take so long that the node hands its leaderships over."
     DISK_FULL Gauge "weir_disk_full" "1 where the disk has no room, so that publishers wait at all nodes."
     AUDIT_LOST Counter "weir_audit_lost_total" "Records of the audit topic for which there was no room, or that could not be written."
+    THROTTLED Counter "weir_quota_throttled_total" "How often a client had more than its quota, by quota."
+    THROTTLED_SECONDS Counter "weir_quota_throttled_seconds_total" "For how long clients were held for that, in seconds, all together, by quota."
     COMMIT_SECONDS Histogram "weir_wal_commit_duration_seconds" "How long commits took, from the first byte written to the end of the fdatasync."
     WAL_COMMITS Counter "weir_wal_commits_total" "Commits: frames written to the write-ahead log."
     WAL_WRITTEN Counter "weir_wal_written_bytes_total" "Bytes written to the write-ahead log, padding included."
@@ -215,6 +219,19 @@ fn node(page: &mut Page, figures: &NodeFigures) {
         (&TRANSIENT_UNFLUSHED, figures.transient_unflushed_bytes),
     ] {
         page.single(metric, value);
+    }
+    quotas(page, &figures.quotas);
+}
+
+fn quotas(page: &mut Page, figures: &[QuotaFigures]) {
+    page.family(&THROTTLED);
+    for quota in figures {
+        page.series(&THROTTLED, &[("quota", quota.key.name())], quota.count);
+    }
+    page.family(&THROTTLED_SECONDS);
+    for quota in figures {
+        let seconds = Duration::from_millis(quota.total_ms).as_secs_f64();
+        page.series(&THROTTLED_SECONDS, &[("quota", quota.key.name())], seconds);
     }
 }
 

@@ -1,4 +1,4 @@
-//! What `weir user` and `weir acl` have in common: how they ask, and how they answer.
+//! What `weir user`, `weir acl` and `weir quota` have in common: how they ask, and how they answer.
 
 use clap::Args;
 use serde::Serialize;

@@ -17,6 +17,7 @@ pub(crate) mod progress;
 pub(crate) mod queue;
 mod queueing;
 pub(crate) mod quickstart;
+pub(crate) mod quota;
 pub(crate) mod serve;
 pub(crate) mod table;
 pub(crate) mod topic;

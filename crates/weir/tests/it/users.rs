@@ -119,3 +119,39 @@ fn users_acls_are_made_found_and_deleted() {
     let deleted = must(&node, &["acl", "delete", "--principal", "alice"], "");
     assert_eq!(deleted, "acls deleted: 1\n");
 }
+
+#[test]
+fn quotas_are_set_changed_kept_and_deleted() {
+    let mut node = Node::start(&[]);
+    let both = ["--user", "tim", "--client", "<default>"];
+    let of =
+        |verb: &'static str, words: &[&'static str]| [&["quota", verb][..], &both, words].concat();
+    let rates = ["producer_byte_rate=1024", "consumer_byte_rate=2048"];
+    must(&node, &of("set", &rates), "");
+    must(&node, &of("set", &["producer_byte_rate=4096"]), "");
+    must(&node, &["quota", "set", "--user", "tim", rates[0]], "");
+    node.process.kill();
+    node.restart();
+    let quotas = rows(&node, &["quota", "list"]);
+    assert_eq!(quotas.as_array().unwrap().len(), 2);
+    let found = rows(&node, &["quota", "list", "--client", "<default>"]);
+    let entity = serde_json::json!({ "user": "tim", "client-id": null });
+    let values = serde_json::json!({ "producer_byte_rate": 4096.0, "consumer_byte_rate": 2048.0 });
+    assert_eq!(
+        (&found[0]["entity"], &found[0]["values"]),
+        (&entity, &values)
+    );
+    must(&node, &of("delete", &["producer_byte_rate"]), "");
+    let table = must(&node, &["quota", "list"], "");
+    assert!(table.contains("consumer_byte_rate=2048"), "{table}");
+    must(&node, &of("delete", &[]), "");
+    assert_eq!(rows(&node, &["quota", "list"]).as_array().unwrap().len(), 1);
+    for (words, reason) in [
+        (&of("set", &["producer_byte_rate=0"])[..], "greater than 0"),
+        (&of("set", &["cats=1"]), "Invalid configuration key cats"),
+        (&of("set", &["fast"]), "KEY=NUMBER"),
+        (&["quota", "delete"], "whom"),
+    ] {
+        refused(&node, words, reason);
+    }
+}
