@@ -116,6 +116,8 @@ pub(super) struct Heard<'a> {
     /// `None`: it was asked for on demand.
     pub(super) tag: Option<u64>,
     pub(super) no_ack: bool,
+    /// Its consumer is ending, and gives back what it has.
+    pub(super) returns: bool,
     /// Sessions that are over and may have held messages of that queue.
     pub(super) ended_count: usize,
     pub(super) delivered: &'a Delivered,
@@ -217,7 +219,10 @@ impl Books {
             }
             if earlier.serial > id.serial {
                 let detail = format!("{spot:?}: message {message}: {id:?} behind {earlier:?}");
-                self.bereft.entry(heard.session).or_insert(detail);
+                // What the end of its consumer gives back may be somebody's before its client hears of it.
+                if !heard.returns {
+                    self.bereft.entry(heard.session).or_insert(detail);
+                }
                 break;
             }
             was_given = true;

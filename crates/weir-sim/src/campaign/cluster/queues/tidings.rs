@@ -94,6 +94,7 @@ impl Cluster<'_> {
             session,
             tag,
             no_ack,
+            returns,
             ended_count: self.ended_count(spot),
             delivered,
         };
