@@ -8,6 +8,7 @@ use crate::{
     principal::{EVERYONE, Principal},
     rules::Rules,
     store::Access,
+    token::Grants,
 };
 
 /// Who asks, and from where.
@@ -17,6 +18,8 @@ pub struct Caller<'a> {
     pub principal: &'a Principal,
     /// From where.
     pub host: IpAddr,
+    /// What the token allows by which it came in.
+    pub grants: Option<&'a Grants>,
 }
 
 /// What somebody wants to do, and with what.
@@ -107,6 +110,9 @@ impl Access {
                 None => false,
             },
         };
+        if caller.grants.is_some_and(|grants| grants.allow(need)) {
+            return Decision::Allowed;
+        }
         let name = caller.principal.name();
         Decision::of(match need {
             Need::Acl { .. } | Need::AnyOf { .. } if is_administrator => true,
@@ -145,6 +151,10 @@ impl Access {
                 exchange,
                 key,
             } => self.rules_of_user(caller, |rules| {
+                // What its grants let it use does not follow from that.
+                if caller.grants.is_some() && !rules.permissions.contains_key(vhost) {
+                    return false;
+                }
                 let granted = rules.topics.get(vhost).and_then(|all| all.get(exchange));
                 // Where nothing is said of the exchange, its own permissions are enough.
                 granted.is_none_or(|granted| granted.allow(permission, key))

@@ -56,5 +56,7 @@ pub const MAX_TOKEN_KEYS: usize = 64;
 pub const MAX_KEY_ID_BYTES: usize = 255;
 /// Most keys that one token is checked by: those of one name, or all where it names none.
 pub const MAX_KEY_TRIES: usize = 8;
+/// Most scopes of a token from which permissions follow.
+pub const MAX_GRANTS: usize = 256;
 /// Answers that a connection remembers.
 pub const CACHED_DECISIONS: usize = 64;

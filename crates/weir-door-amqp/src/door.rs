@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use weir_broker::access::AccessView;
+use weir_broker::access::{AccessView, TokenView};
 use weir_door::{Connection, Door};
 use weir_tls::CertificateLogin;
 
@@ -57,6 +57,7 @@ impl AmqpConfig {
 pub struct AmqpDoor {
     config: Arc<AmqpConfig>,
     access: AccessView,
+    tokens: TokenView,
 }
 
 impl AmqpDoor {
@@ -65,7 +66,14 @@ impl AmqpDoor {
         Self {
             config: Arc::new(config),
             access: AccessView::default(),
+            tokens: TokenView::default(),
         }
+    }
+
+    /// Believes tokens that these keys have signed, in place of passwords.
+    #[must_use]
+    pub fn believing(self, tokens: TokenView) -> Self {
+        Self { tokens, ..self }
     }
 
     /// The door of a node with these users.
@@ -88,6 +96,7 @@ impl Door for AmqpDoor {
     }
 
     fn open(&self, connection: Connection) -> AmqpSession {
-        AmqpSession::new(connection, Arc::clone(&self.config), self.access.clone())
+        let known = (self.access.clone(), self.tokens.clone());
+        AmqpSession::new(connection, Arc::clone(&self.config), known)
     }
 }

@@ -1,10 +1,11 @@
-"""The cases of interop/clients/CASES.md with tokens, on nodes of their own: confluent-kafka, Kafka's tools."""
+"""The cases of interop/clients/CASES.md with tokens, on nodes of their own: confluent-kafka, Kafka's tools, pika."""
 
 import os
 import subprocess
 import time
 
 import confluent_kafka
+import pika
 from confluent_kafka import admin
 from own_nodes import DIRECTORY, LIMIT_SECONDS, Node, file
 from report import Skip, eventually, name_of, refused, run
@@ -21,7 +22,7 @@ def keys_in(name, *keys):
     return file(name)
 
 
-WANTED = ["--token-issuer", "https://id.example", "--token-audience", "weir", "--token-clock-skew-ms", "0"]
+WANTED = ["--token-issuer", "https://id.example", "--token-audience", "weir", "--token-clock-skew-ms", "0", "--token-scope-prefix", "weir."]
 NODE = Node("tokens", "--token-keys", keys_in("keys.json", FIRST), *WANTED, has_tls=False)
 NODE.add_user("root", "root-secret", "--tag", "administrator")
 
@@ -205,6 +206,104 @@ def java():
     assert code != 0 and "invalid_token" in told, told
 
 
+SCOPES = "openid weir.configure:*/%s weir.read:*/%s weir.write:*/*"
+
+
+def amqp_by(token, user="whoever", node=NODE):
+    host, port = node.ports["amqp"].rsplit(":", 1)
+    credentials = pika.PlainCredentials(user, token)
+    return pika.BlockingConnection(pika.ConnectionParameters(host, int(port), credentials=credentials, socket_timeout=10))
+
+
+def sent_and_got(channel, queue, body):
+    channel.queue_declare(queue, durable=True)
+    channel.confirm_delivery()
+    channel.basic_publish("", queue, body)
+    got = eventually(lambda: channel.basic_get(queue, auto_ack=True)[2])
+    assert got == body, got
+
+
+def pika_scopes():
+    """What its scopes allow, and nothing else; the name beside a token says nothing."""
+    queue, other = name_of("tokens"), name_of("other")
+    with amqp_by(FIRST.token("service", scope=SCOPES % (queue, queue)), user="root") as connection:
+        sent_and_got(connection.channel(), queue, b"by scopes")
+        channel = connection.channel()
+        refused(lambda: channel.queue_declare(other), "ACCESS_REFUSED", "refused for user 'service'")
+        channel = connection.channel()
+        as_root = pika.BasicProperties(user_id="root")
+        channel.confirm_delivery()
+        refused(lambda: channel.basic_publish("", queue, b"", as_root), "user_id property set to 'root'")
+    topics = "weir.write:*/amq.topic/eu.* weir.read:*/x"
+    with amqp_by(FIRST.token("service", scope=topics)) as connection:
+        channel = connection.channel()
+        channel.confirm_delivery()
+        channel.basic_publish("amq.topic", "eu.orders", b"")
+        refused(lambda: channel.basic_publish("amq.topic", "us.orders", b""), "write access to topic 'us.orders'")
+    refused(lambda: amqp_by(FIRST.token("service", scope="openid")), "access to vhost '/' refused for user 'service'")
+
+
+def pika_rules():
+    """A user's permissions count for whom a token names as well."""
+    name, queue = name_of("service"), name_of("tokens")
+    NODE.weir("user", "add", name, "--no-password")
+    refused(lambda: amqp_by(FIRST.token(name)), "access to vhost '/' refused")
+    NODE.weir("user", "grant", name, "--configure", ".*", "--write", ".*", "--read", ".*")
+    with amqp_by(FIRST.token(name)) as connection:
+        sent_and_got(connection.channel(), queue, b"by rules")
+        NODE.weir("user", "disable", name)
+        refused(lambda: eventually(lambda: connection.process_data_events(0.2)), "was disabled")
+    refused(lambda: amqp_by(FIRST.token(name)), "ACCESS_REFUSED", "ProbableAuthentication")
+
+
+def pika_not_believed():
+    scope = "weir.read:*/* weir.write:*/*"
+    for wrong in [
+        STRANGE.token("service", scope=scope),
+        FIRST.token("service", -60, scope=scope),
+        FIRST.token("service", aud="another", scope=scope),
+        FIRST.token("service", scope=scope)[:-2],
+    ]:
+        refused(lambda: amqp_by(wrong), "ACCESS_REFUSED", "ProbableAuthentication")
+
+
+def pika_renewed():
+    """One connection goes on past the end of its first token, with what the next one allows."""
+    queue, other = name_of("tokens"), name_of("other")
+
+    def token(name, seconds=5):
+        return FIRST.token("service", seconds, scope=SCOPES % (name, name))
+
+    with amqp_by(token(queue)) as connection:
+        channel, end = connection.channel(), time.monotonic() + 12
+        cancelled = []
+        channel.queue_declare(queue)
+        channel.basic_consume(queue, lambda *_: None)
+        channel.add_on_cancel_callback(cancelled.append)
+        while time.monotonic() < end:
+            connection.process_data_events(1)
+            connection.update_secret(token(queue), "it ends soon")
+            channel.basic_publish("", queue, b"x")
+        assert not cancelled
+        connection.update_secret(token(other, 600), "another task")
+        eventually(lambda: connection.process_data_events(0.2) or cancelled)
+        channel.queue_declare(other)
+        refused(lambda: channel.queue_declare(name_of("third")), "ACCESS_REFUSED")
+    for wrong in [FIRST.token("another", scope=SCOPES % ("*", "*")), STRANGE.token("service"), "secret"]:
+        connection = amqp_by(token(queue, 600))
+        refused(lambda: connection.update_secret(wrong, "wrong"), "530", "New secret was refused by one of the backends")
+        assert connection.is_closed
+
+
+def pika_ended():
+    queue = name_of("tokens")
+    connection = amqp_by(FIRST.token("service", 4, scope=SCOPES % (queue, queue)))
+    channel = connection.channel()
+    channel.queue_declare(queue)
+    refused(lambda: eventually(lambda: connection.process_data_events(0.2)), "320", "credential expired")
+    assert connection.is_closed
+
+
 CASES = [
     ("tokens-kafka", come_in),
     ("tokens-kafka-forbidden", named_and_forbidden),
@@ -212,6 +311,11 @@ CASES = [
     ("tokens-kafka-renewed", renewed),
     ("tokens-kafka-ended", ended),
     ("tokens-kafka-java", java),
+    ("tokens-pika-scopes", pika_scopes),
+    ("tokens-pika-rules", pika_rules),
+    ("tokens-pika-refused", pika_not_believed),
+    ("tokens-pika-renewed", pika_renewed),
+    ("tokens-pika-ended", pika_ended),
     ("tokens-new-keys", rotated),
 ]
 run(confluent_kafka.__version__, CASES)

@@ -2,8 +2,16 @@
 
 use std::sync::Arc;
 
-use super::{algorithm::Algorithm, claims::Claims, key_set::KeySet, signed::SignedToken};
-use crate::{limit::MAX_TOKEN_BYTES, principal::Principal};
+use super::{
+    algorithm::Algorithm, claims::Claims, grants::Grants, key_set::KeySet, signed::SignedToken,
+};
+use crate::{
+    limit::{MAX_GRANTS, MAX_TOKEN_BYTES},
+    principal::Principal,
+};
+
+/// The claim that has scopes (RFC 8693).
+const SCOPE: &str = "scope";
 
 /// What tokens have to say, besides being signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +22,8 @@ pub struct TokenRules {
     pub audiences: Vec<String>,
     /// The claims that tell whom they name: the first that is there counts.
     pub principal_claims: Vec<String>,
+    /// What scopes begin with from which RabbitMQ's permissions follow; `None`: none follow.
+    pub scope_prefix: Option<String>,
     /// By how much the clocks of those who make them and of this node may differ, in ms.
     pub clock_skew_ms: u64,
 }
@@ -24,6 +34,7 @@ impl Default for TokenRules {
             issuer: None,
             audiences: Vec::new(),
             principal_claims: vec!["sub".to_owned()],
+            scope_prefix: None,
             clock_skew_ms: 30_000,
         }
     }
@@ -68,6 +79,9 @@ pub enum TokenError {
     /// It is meant for somebody else.
     #[error("a token for another audience")]
     Audience,
+    /// It has more scopes from which something follows than there may be.
+    #[error("a token with more than {MAX_GRANTS} scopes")]
+    TooManyScopes,
 }
 
 /// A token that is not believed.
@@ -93,6 +107,8 @@ pub struct Token {
     pub principal: Principal,
     /// Until when it is believed, in ms since 1970: its own end, and as much as clocks may differ.
     pub holds_until_ms: i64,
+    /// What its scopes allow, beside what rules do.
+    pub grants: Grants,
 }
 
 /// Believes a token that one of the keys has signed, and that says what the rules want, at this time.
@@ -115,16 +131,25 @@ pub fn check_token(
     let named = names.find_map(|claim| claims.text(claim));
     let principal = named.and_then(Principal::vouched);
     let principal = principal.ok_or(TokenError::Nobody)?;
-    match check_claims(&claims, rules, now_ms) {
-        Ok(holds_until_ms) => Ok(Token {
+    let holds = check_claims(&claims, rules, now_ms);
+    match holds.and_then(|holds_until_ms| Ok((holds_until_ms, grants_of(&claims, rules)?))) {
+        Ok((holds_until_ms, grants)) => Ok(Token {
             principal,
             holds_until_ms,
+            grants,
         }),
         Err(error) => Err(TokenRefused {
             error,
             name: Some(principal.name().into()),
         }),
     }
+}
+
+fn grants_of(claims: &Claims<'_>, rules: &TokenRules) -> Result<Grants, TokenError> {
+    let Some(prefix) = &rules.scope_prefix else {
+        return Ok(Grants::default());
+    };
+    Grants::of(claims.texts(SCOPE), prefix).ok_or(TokenError::TooManyScopes)
 }
 
 /// Until when it holds.

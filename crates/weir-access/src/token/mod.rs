@@ -4,11 +4,13 @@
 mod algorithm;
 mod check;
 mod claims;
+mod grants;
 mod key_set;
 mod signed;
 #[cfg(test)]
 mod tests;
 
 pub use check::{Token, TokenError, TokenRefused, TokenRules, check_token};
+pub use grants::Grants;
 pub use key_set::{KeySet, KeySetError};
 pub use signed::is_token;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use core::net::{IpAddr, Ipv4Addr};
-use weir_access::{Caller, DecisionCache, Need, Permission, Principal};
+use weir_access::{Caller, DecisionCache, Need, Permission, Principal, token::Grants};
 
 use super::view::AccessView;
 use crate::{api::queues::Refused, audit::AuditEvent};
@@ -22,7 +22,14 @@ pub(crate) struct Guard {
     /// `None`: the cluster itself, which may do everything.
     user: Option<Principal>,
     /// A mutex: taken by one session's requests alone.
-    cache: Mutex<DecisionCache>,
+    held: Mutex<Held>,
+}
+
+#[derive(Default)]
+struct Held {
+    cache: DecisionCache,
+    /// What its token allows.
+    grants: Option<Grants>,
 }
 
 impl fmt::Debug for Guard {
@@ -39,13 +46,21 @@ pub(crate) enum What {
 }
 
 impl Guard {
-    /// Of somebody, or of the cluster itself.
-    pub(crate) fn new(view: AccessView, user: Option<Principal>) -> Self {
+    /// Of somebody, with what a token allows, or of the cluster itself.
+    pub(crate) fn new(view: AccessView, user: Option<Principal>, grants: Option<Grants>) -> Self {
+        let cache = DecisionCache::default();
         Self {
             view,
             user,
-            cache: Mutex::default(),
+            held: Mutex::new(Held { cache, grants }),
         }
+    }
+
+    /// Another token of the same name allows this from now on.
+    pub(crate) fn regrant(&self, grants: Grants) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.cache.clear();
+        held.grants = Some(grants);
     }
 
     /// Everything is allowed, whatever the rules are.
@@ -57,12 +72,14 @@ impl Guard {
         let Some(principal) = &self.user else {
             return true;
         };
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let Held { cache, grants } = &mut *held;
         let caller = Caller {
             principal,
             host: ANYWHERE,
+            grants: grants.as_ref(),
         };
-        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        self.view.check(&mut cache, caller, need).is_allowed()
+        self.view.check(cache, caller, need).is_allowed()
     }
 
     /// Has written down that something in a virtual host was refused, to somebody at `peer`.

@@ -259,6 +259,7 @@ fn a_view_knows_nothing_at_first_and_then_what_is_shown() {
     let caller = Caller {
         principal: &principal,
         host: core::net::Ipv4Addr::LOCALHOST.into(),
+        grants: None,
     };
     let need = Need::Named {
         permission: Permission::Read,

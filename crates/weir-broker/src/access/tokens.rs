@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use arc_swap::ArcSwap;
 use weir_access::{
     Principal,
-    token::{KeySet, TokenError, TokenRefused, TokenRules, check_token},
+    token::{Grants, KeySet, TokenError, TokenRefused, TokenRules, check_token},
 };
 use weir_log::Clock;
 
@@ -30,6 +30,8 @@ pub struct Believed {
     pub principal: Principal,
     /// For how long from now, in ms; never 0.
     pub left_ms: u64,
+    /// What the token's scopes allow, beside what rules do.
+    pub grants: Grants,
 }
 
 impl fmt::Debug for TokenView {
@@ -79,6 +81,7 @@ impl TokenView {
         let left_ms = token.holds_until_ms.saturating_sub(now_ms);
         Ok(Believed {
             principal: token.principal,
+            grants: token.grants,
             left_ms: u64::try_from(left_ms).unwrap_or(0).max(1),
         })
     }

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use weir_access::Principal;
+use weir_access::{Principal, token::Grants};
 use weir_model::{
     ErrorKind, PartitionId,
     fields::{BasicProperties, FieldTable, ShortString},
@@ -156,6 +156,8 @@ pub struct OpenSession {
     pub vhost: String,
     /// Who it is, for permissions and limits. `None`: the cluster itself, which may do everything.
     pub principal: Option<Principal>,
+    /// What its token allows, beside what rules do; `None`: it has come in otherwise.
+    pub grants: Option<Grants>,
     /// What people call the connection, such as `127.0.0.1:40000 -> 127.0.0.1:5672`.
     pub name: String,
 }
@@ -166,6 +168,7 @@ impl OpenSession {
         Self {
             vhost: vhost.to_owned(),
             principal: Some(Principal::User(user.into())),
+            grants: None,
             name: name.to_owned(),
         }
     }

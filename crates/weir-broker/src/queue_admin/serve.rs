@@ -344,6 +344,7 @@ pub(super) fn with_session(
     let open = QueueRequest::Open(OpenSession {
         vhost: vhost.clone(),
         principal: None,
+        grants: None,
         name: "an administrator".to_owned(),
     });
     let asking = Arc::clone(node);

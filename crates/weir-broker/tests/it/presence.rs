@@ -1,6 +1,6 @@
 //! How many connections and channels there may be, and connections whose user may not have them any more.
 
-use weir_access::UserLimits;
+use weir_access::{Principal, UserLimits, token::Grants};
 use weir_broker::{
     access::AccessCommand,
     api::queues::{OpenSession, QueueOutcome, QueueRequest, Tiding},
@@ -119,4 +119,44 @@ fn a_consumer_ends_where_its_user_may_not_read_the_queue_any_more() {
     assert!(matches!(told[..], [Tiding::Cancelled(_)]), "{told:?}");
     grant(&mut cluster, [".*"; 3]);
     client.consume(&mut cluster, 2, "q", true);
+}
+
+#[test]
+fn whom_a_token_names_may_do_what_its_scopes_say_and_what_those_of_the_next_one_say_after_it() {
+    let mut cluster = cluster();
+    create_user(&mut cluster);
+    let grants = |scopes: &str| Grants::of([scopes].into_iter(), "").unwrap();
+    let open = OpenSession {
+        principal: Principal::vouched("service"),
+        grants: Some(grants("configure:*/q read:*/q write:*/*")),
+        ..OpenSession::by_user("/", "service", "test")
+    };
+    let mut client = Client::open_as(&mut cluster, FOUNDER, open);
+    client.declare(&mut cluster, "q");
+    let declare = client.declaration("another");
+    let answer = client.ask(&mut cluster, declare);
+    let QueueOutcome::Refused(refused) = answer else {
+        panic!("{answer:?}");
+    };
+    let text = "configure access to queue 'another' in vhost '/' refused for user 'service'";
+    assert_eq!(refused.to_string(), text);
+    let asked = consume(client.session(), short("q"));
+    let answer = client.ask(&mut cluster, asked);
+    assert!(matches!(answer, QueueOutcome::Done), "{answer:?}");
+    let session = client.session();
+    assert_eq!(
+        session.regrant(grants("read:*/q configure:*/another")),
+        Ok(())
+    );
+    client.declare(&mut cluster, "another");
+    client.hear_all();
+    assert!(client.told.is_empty());
+    assert_eq!(session.regrant(grants("read:*/another")), Ok(()));
+    cluster.rounds(5);
+    client.hear_all();
+    let told: Vec<_> = client.told.drain(..).collect();
+    assert!(matches!(told[..], [Tiding::Cancelled(_)]), "{told:?}");
+    let refused = session.regrant(grants("read:shop/q")).unwrap_err();
+    let text = "access to vhost '/' refused for user 'service'";
+    assert_eq!(refused.to_string(), text);
 }

@@ -55,6 +55,10 @@ pub(crate) fn body(delivered: &Delivered) -> String {
 
 impl Client {
     pub(crate) fn open(cluster: &mut Cluster, at: NodeId) -> Self {
+        Self::open_as(cluster, at, OpenSession::by_user("/", "guest", "test"))
+    }
+
+    pub(crate) fn open_as(cluster: &mut Cluster, at: NodeId, open: OpenSession) -> Self {
         let mut client = Self {
             at,
             mailbox: Mailbox::new(Box::new(|| {})),
@@ -62,7 +66,6 @@ impl Client {
             session: None,
             told: VecDeque::new(),
         };
-        let open = OpenSession::by_user("/", "guest", "test");
         match client.ask(cluster, QueueRequest::Open(open)) {
             QueueOutcome::Opened(session) => client.session = Some(session),
             other => panic!("{other:?}"),

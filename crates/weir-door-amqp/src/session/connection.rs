@@ -1,12 +1,12 @@
 //! The session: frames in, requests to the node, answers and deliveries out.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use tracing::debug;
 use weir_broker::{
     Ticket,
-    access::AccessView,
+    access::{AccessView, TokenView},
     api::{Outcome, Request, queues::QueueRequest},
 };
 use weir_door::{
@@ -20,7 +20,8 @@ use super::{
     asks::{Asks, Then},
     channel::{Channel, Link},
     channels::Slot,
-    handshake::{Check, MAX_HANDSHAKE_MS},
+    credential::Credential,
+    handshake::{Check, MAX_HANDSHAKE_MS, Unstarted},
     heartbeat::{Beat, Heartbeat},
     inbox::Inbox,
     outbox::Outbox,
@@ -77,15 +78,6 @@ pub(super) enum Stage {
     Silent,
 }
 
-/// Work that nobody has begun.
-pub(super) struct Unstarted(pub(super) Work);
-
-impl fmt::Debug for Unstarted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Unstarted")
-    }
-}
-
 /// One connection of an AMQP client.
 #[derive(Debug)]
 pub struct AmqpSession {
@@ -95,6 +87,7 @@ pub struct AmqpSession {
     pub(super) connection: Connection,
     /// Whom its certificate names.
     pub(super) certificate: Option<String>,
+    pub(super) credential: Credential,
     pub(super) stage: Stage,
     /// When the stage has lasted too long.
     pub(super) due: Option<Millis>,
@@ -116,7 +109,11 @@ pub struct AmqpSession {
 
 impl AmqpSession {
     /// A session for a connection that was just taken.
-    pub fn new(connection: Connection, config: Arc<AmqpConfig>, access: AccessView) -> Self {
+    pub fn new(
+        connection: Connection,
+        config: Arc<AmqpConfig>,
+        (access, tokens): (AccessView, TokenView),
+    ) -> Self {
         let number = connection.number;
         let timeout_ms = config.consumer_timeout_ms;
         let consumer_timeout_ms = Some(timeout_ms).filter(|timeout_ms| *timeout_ms > 0);
@@ -126,6 +123,7 @@ impl AmqpSession {
             access,
             connection,
             certificate,
+            credential: Credential::believing(tokens),
             stage: Stage::Header,
             due: None,
             has_begun: false,
@@ -440,7 +438,8 @@ impl Session for AmqpSession {
         if !self.has_begun {
             return Some(Millis(0));
         }
-        let due = [self.due, self.heartbeat.due(), self.look_due()];
+        let (beat, look) = (self.heartbeat.due(), self.look_due());
+        let due = [self.due, beat, look, self.token_due()];
         due.into_iter().flatten().min()
     }
 
@@ -460,6 +459,7 @@ impl Session for AmqpSession {
             }
         }
         if self.closed.is_none() {
+            self.end_with_token();
             self.look_for_timeouts();
             self.beat();
         }

@@ -1,17 +1,19 @@
 //! From the first byte to an open connection, and the connection's own methods after that.
 
+use std::fmt;
+
 use bytes::Bytes;
 use weir_access::{AuthError, PendingCheck, Principal};
 use weir_broker::{
     api::queues::{OpenSession, QueueOutcome, QueueRequest},
     audit::AuditEvent,
 };
-use weir_door::{CloseReason, limits::FAILED_LOGIN_DELAY_MS};
+use weir_door::{CloseReason, Work, limits::FAILED_LOGIN_DELAY_MS};
 use weir_model::fields::ShortString;
 
 use super::{
     asks::Then,
-    connection::{AmqpClose, AmqpSession, Stage, Unstarted},
+    connection::{AmqpClose, AmqpSession, Stage},
     heartbeat::Heartbeat,
     outbox::word,
     properties::{self, Capabilities},
@@ -35,6 +37,15 @@ pub(super) const MAX_HANDSHAKE_MS: u64 = 10_000;
 const REFUSAL_MS: u64 = 500;
 /// AMQP 0-9 as clients of its first edition say it.
 const HEADER_0_9: [u8; 8] = *b"AMQP\x01\x01\x00\x09";
+
+/// Work that nobody has begun.
+pub(super) struct Unstarted(pub(super) Work);
+
+impl fmt::Debug for Unstarted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Unstarted")
+    }
+}
 
 /// A password that is being checked.
 #[derive(Debug)]
@@ -91,12 +102,7 @@ impl AmqpSession {
                 self.leave();
                 Ok(())
             }
-            (Stage::Running, Method::ConnectionUpdateSecret(_)) => {
-                // Nothing of what a user may do here depends on its secret.
-                let answer = method::ConnectionUpdateSecretOk {};
-                self.link.outbox.method(0, &answer.into());
-                Ok(())
-            }
+            (Stage::Running, Method::ConnectionUpdateSecret(update)) => self.update_secret(&update),
             (_, method) => {
                 let text = format!("{} is not expected here", method.name());
                 Err(Failure::new(ReplyCode::CommandInvalid, text))
@@ -115,6 +121,7 @@ impl AmqpSession {
             certificate: self.certificate.as_deref(),
             peer: self.connection.peer.ip(),
             is_anywhere: self.config.guest_from_anywhere,
+            takes_tokens: self.credential.takes_tokens(),
             is_private: self.connection.tls.is_some() || self.config.passwords_without_tls,
         };
         let access = self.access.load();
@@ -138,6 +145,7 @@ impl AmqpSession {
                 self.work = Some(Unstarted(work));
                 self.stage = Stage::Checking;
             }
+            Some(Claimed::Vouched(token)) => self.log_in_by_token(mechanism, &token),
             None => {
                 let named = self.certificate.as_deref();
                 let claimed = named.filter(|_| mechanism == "EXTERNAL");
@@ -149,7 +157,7 @@ impl AmqpSession {
         Ok(())
     }
 
-    fn note_login(&self, mechanism: &str, user: &str, failed: Option<&str>) {
+    pub(super) fn note_login(&self, mechanism: &str, user: &str, failed: Option<&str>) {
         let principal = match user {
             "" => Principal::Anonymous,
             user => Principal::User(user.into()),
@@ -181,7 +189,7 @@ impl AmqpSession {
         }
     }
 
-    fn propose_limits(&mut self, user: ShortString) {
+    pub(super) fn propose_limits(&mut self, user: ShortString) {
         self.link.user = user;
         let tune = method::ConnectionTune {
             channel_max: MAX_CHANNEL,
@@ -193,7 +201,7 @@ impl AmqpSession {
     }
 
     /// Who may not come in waits, and then hears so where it understands it.
-    fn refuse_login(&mut self, mechanism: &str) {
+    pub(super) fn refuse_login(&mut self, mechanism: &str) {
         let text = format!(
             "Login was refused using authentication mechanism {mechanism}. For details see the broker logfile."
         );
@@ -239,9 +247,11 @@ impl AmqpSession {
     }
 
     fn open(&mut self, vhost: &ShortString) {
+        let (principal, grants) = self.credential.claim(&self.link.user);
         let request = QueueRequest::Open(OpenSession {
             vhost: vhost.as_str().to_owned(),
-            principal: Some(Principal::User(self.link.user.as_str().into())),
+            principal: Some(principal),
+            grants,
             name: format!("{} -> {}", self.connection.peer, self.connection.local),
         });
         self.link.asks.ask((0, 0), request, 0, Then::Opened);

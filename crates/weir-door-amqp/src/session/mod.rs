@@ -9,6 +9,7 @@ mod channels;
 mod checks;
 pub mod connection;
 mod consumers;
+mod credential;
 mod declare;
 mod delivery;
 mod handshake;

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use bytes::Bytes;
-use weir_access::Access;
+use weir_access::{Access, token::is_token};
 use weir_model::fields::{FieldTable, FieldValue, Reader, ShortString, Writer};
 
 /// Mechanisms that are offered, the preferred one first.
@@ -29,6 +29,8 @@ pub(super) struct Origin<'a> {
     pub peer: IpAddr,
     /// `guest` need not come from this machine.
     pub is_anywhere: bool,
+    /// A password that is a token is looked at as one.
+    pub takes_tokens: bool,
     /// Passwords may come from other machines: nobody reads them on their way, or nobody minds.
     pub is_private: bool,
 }
@@ -40,6 +42,8 @@ pub(super) enum Claimed {
     In(ShortString),
     /// It does, where this is its password.
     Checked { user: String, password: Password },
+    /// It does, where this token is believed.
+    Vouched(Password),
 }
 
 /// A password, which nothing prints.
@@ -78,6 +82,9 @@ pub(super) fn authenticate(
         };
         let user = std::str::from_utf8(&given.user).ok()?;
         let password = std::str::from_utf8(&given.password).ok()?;
+        if from.takes_tokens && is_token(password) {
+            return Some(Claimed::Vouched(Password(password.to_owned())));
+        }
         return Some(Claimed::Checked {
             user: user.to_owned(),
             password: Password(password.to_owned()),
@@ -154,6 +161,7 @@ mod tests {
             certificate: None,
             peer,
             is_anywhere: false,
+            takes_tokens: false,
             is_private: false,
         };
         let response = Bytes::from_static(response);
@@ -178,6 +186,7 @@ mod tests {
             certificate: None,
             peer: [192, 0, 2, 1].into(),
             is_anywhere: true,
+            takes_tokens: false,
             is_private: false,
         };
         let is_let_in = |response| {
@@ -216,6 +225,7 @@ mod tests {
             certificate: None,
             peer: here(),
             is_anywhere: true,
+            takes_tokens: false,
             is_private: false,
         };
         let amqplain = b"\x05LOGINS\x00\x00\x00\x05alice\x08PASSWORDS\x00\x00\x00\x06secret";
@@ -235,7 +245,7 @@ mod tests {
                     found.ok().map(|user| user.name.to_string())
                 }
                 Some(Claimed::In(user)) => panic!("{user} needs no password"),
-                None => None,
+                Some(Claimed::Vouched(_)) | None => None,
             };
             assert_eq!(found.as_deref(), user, "{response:?}");
         }
@@ -259,13 +269,14 @@ mod tests {
             certificate,
             peer: [192, 0, 2, 1].into(),
             is_anywhere: false,
+            takes_tokens: false,
             is_private: false,
         };
         let found = |access: &Access, certificate| {
             let found = authenticate(access, "EXTERNAL", &Bytes::new(), from(certificate));
             found.map(|claimed| match claimed {
                 Claimed::In(user) => user.as_str().to_owned(),
-                Claimed::Checked { .. } => panic!("there is no password"),
+                Claimed::Checked { .. } | Claimed::Vouched(_) => panic!("there is no password"),
             })
         };
         assert_eq!(

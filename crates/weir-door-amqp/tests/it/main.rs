@@ -13,4 +13,5 @@ mod order;
 mod publishing;
 mod random;
 mod timeouts;
+mod tokens;
 mod transactions;

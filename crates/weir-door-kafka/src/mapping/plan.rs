@@ -361,6 +361,7 @@ impl Client {
             caller: Caller {
                 principal: &self.principal,
                 host: self.address,
+                grants: None,
             },
         })
     }

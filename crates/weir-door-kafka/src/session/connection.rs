@@ -238,6 +238,7 @@ impl KafkaSession {
                 caller: Caller {
                     principal: self.login.principal(),
                     host: self.login.host(),
+                    grants: None,
                 },
                 cache: &mut self.allowed,
                 names: &*self.names.0,

@@ -329,7 +329,10 @@ impl Login {
                 let entered = self.enter(now, mechanism, (principal, None));
                 entered.map(|()| answer)
             }
-            Ok(Progress::Vouched(Believed { principal, left_ms })) => {
+            Ok(Progress::Vouched(believed)) => {
+                let Believed {
+                    principal, left_ms, ..
+                } = believed;
                 claimed = principal.name().to_owned();
                 let entered = self.enter(now, mechanism, (principal, Some(left_ms)));
                 entered.map(|()| Bytes::new())

@@ -205,8 +205,9 @@ fn client_doors(config: &ServeConfig, doors: &mut Doors) -> (KafkaDoor, AmqpDoor
         view
     });
     let kafka = KafkaDoor::new(config.kafka_door, Arc::new(SystemEntropy));
-    let kafka = kafka.believing(tokens.unwrap_or_default());
-    let amqp = AmqpDoor::new(config.amqp_door.clone());
+    let tokens = tokens.unwrap_or_default();
+    let kafka = kafka.believing(tokens.clone());
+    let amqp = AmqpDoor::new(config.amqp_door.clone()).believing(tokens);
     (kafka.naming(config.principals.clone()), amqp)
 }
 

@@ -296,6 +296,15 @@ pub(crate) const TOKEN_PRINCIPAL_CLAIM: Setting = Setting {
     default: || Some("sub".to_owned()),
 };
 
+pub(crate) const TOKEN_SCOPE_PREFIX: Setting = Setting {
+    name: "token-scope-prefix",
+    kind: Kind::Text,
+    value_name: "PREFIX",
+    doc: "A token's scopes that begin so are RabbitMQ's permissions, such as `rabbitmq.` of \
+          rabbitmq.read:*/orders-*. Unset: nothing follows from scopes (RabbitMQ's auth_oauth2.scope_prefix).",
+    default: unset,
+};
+
 pub(crate) const TOKEN_CLOCK_SKEW_MS: Setting = Setting {
     name: "token-clock-skew-ms",
     kind: Kind::Number {
@@ -567,7 +576,7 @@ pub(crate) const CATCH_UP_BYTES_PER_S: Setting = Setting {
 };
 
 /// All of them, in the order in which they are printed.
-pub(crate) const SETTINGS: [&Setting; 53] = [
+pub(crate) const SETTINGS: [&Setting; 54] = [
     &DATA_DIR,
     &KAFKA,
     &KAFKA_ADVERTISE,
@@ -594,6 +603,7 @@ pub(crate) const SETTINGS: [&Setting; 53] = [
     &TOKEN_ISSUER,
     &TOKEN_AUDIENCE,
     &TOKEN_PRINCIPAL_CLAIM,
+    &TOKEN_SCOPE_PREFIX,
     &TOKEN_CLOCK_SKEW_MS,
     &RACK,
     &CLUSTER,

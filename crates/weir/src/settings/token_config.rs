@@ -25,6 +25,7 @@ impl TokenConfig {
             issuer: read.optional(&table::TOKEN_ISSUER),
             audiences: read.texts(&table::TOKEN_AUDIENCE),
             principal_claims: read.texts(&table::TOKEN_PRINCIPAL_CLAIM),
+            scope_prefix: read.optional(&table::TOKEN_SCOPE_PREFIX),
             clock_skew_ms: read.number(&table::TOKEN_CLOCK_SKEW_MS),
         };
         Ok(Some(Self { keys, rules }))
@@ -33,7 +34,11 @@ impl TokenConfig {
 
 /// Nobody may believe that tokens are taken that are not.
 fn without_keys(read: &Read<'_>) -> Result<Option<TokenConfig>, Usage> {
-    for setting in [&table::TOKEN_ISSUER, &table::TOKEN_AUDIENCE] {
+    for setting in [
+        &table::TOKEN_ISSUER,
+        &table::TOKEN_AUDIENCE,
+        &table::TOKEN_SCOPE_PREFIX,
+    ] {
         if read.0.entry(setting).origin != Origin::Default {
             let (name, needed) = (setting.name, table::TOKEN_KEYS.name);
             return Err(Usage(format!("{name} needs {needed}")));

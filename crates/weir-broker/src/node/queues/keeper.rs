@@ -48,7 +48,7 @@ impl QueueKeeper {
         node.sessions.set_alarm(alarm);
         let rules = node.access().generation();
         if std::mem::replace(&mut self.reviewed, rules) != rules && node.access().is_known() {
-            node.review_consumers();
+            node.review_consumers(|_| true);
         }
         self.look_for_lost_nodes(node, now);
         self.compare_settings(node);

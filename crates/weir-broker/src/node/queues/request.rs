@@ -133,7 +133,11 @@ impl Node {
         let Some(vhost) = vhost else {
             return refuse(reply, Refused::NoVhost(open.vhost));
         };
-        let guard = Guard::new(self.access().clone(), open.principal.clone());
+        let guard = Guard::new(
+            self.access().clone(),
+            open.principal.clone(),
+            open.grants.clone(),
+        );
         if let Err(refused) = guard.enter(&open.vhost) {
             guard.note_refused(peer_of(&open.name), &open.vhost, &refused);
             return refuse(reply, refused);

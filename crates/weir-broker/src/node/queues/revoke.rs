@@ -10,19 +10,20 @@ use crate::{
     Node,
     access::What,
     api::queues::{ConsumerTag, Held},
-    queue::ConsumerKey,
+    queue::{ConsumerKey, SessionKey},
 };
 
 impl Node {
-    /// Ends the consumers of this node that may not be any more.
-    pub(super) fn review_consumers(self: &Arc<Self>) {
+    /// Ends the consumers of this node that may not be any more, where they are those of sessions that are meant.
+    pub(super) fn review_consumers(self: &Arc<Self>, is_meant: impl Fn(SessionKey) -> bool) {
         let topology = self.topology.load_full();
         for queue in self.watchers.queues() {
             let Some(record) = topology.routing().queue_by_id(queue) else {
                 continue;
             };
             for ConsumerKey { session, tag } in self.watchers.of(queue) {
-                let Some(session) = self.sessions.get(session) else {
+                let session = is_meant(session).then(|| self.sessions.get(session));
+                let Some(session) = session.flatten() else {
                     continue;
                 };
                 let permitted = session.permit(Permission::Read, What::Queue, record.name.as_str());

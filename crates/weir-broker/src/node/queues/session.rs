@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use weir_access::Permission;
+use weir_access::{Permission, token::Grants};
 use weir_model::{NodeId, fields::ShortString};
 
 use super::{held::Held, lines::Lines, order::Order, stream::Streams, told::Told};
@@ -66,7 +66,7 @@ impl QueueSession {
         open: OpenSession,
         (sink, seat): (Sink, Option<Seat>),
     ) -> Arc<Self> {
-        let guard = Guard::new(node.access().clone(), open.principal);
+        let guard = Guard::new(node.access().clone(), open.principal, open.grants);
         let node = Arc::downgrade(node);
         Arc::new(Self {
             guard,
@@ -97,7 +97,7 @@ impl QueueSession {
             vhost: vhost.to_owned(),
             name: String::new(),
             node: Weak::new(),
-            guard: Guard::new(AccessView::open(), None),
+            guard: Guard::new(AccessView::open(), None, None),
             told: Told::new(None),
             lines: Lines::new(key, Weak::new()),
             order: Arc::default(),
@@ -112,6 +112,18 @@ impl QueueSession {
     pub(super) fn note_refused(&self, refused: &Refused) {
         let peer = peer_of(&self.name);
         self.guard.note_refused(peer, &self.vhost, refused);
+    }
+
+    /// Goes by another token of the same name: this is what it allows. Consumers that may not be any more end;
+    /// refused where it may not be in its virtual host.
+    pub fn regrant(&self, grants: Grants) -> Result<(), Refused> {
+        self.guard.regrant(grants);
+        if let Some(node) = self.node.upgrade() {
+            node.review_consumers(|session| session == self.key);
+        }
+        self.guard.enter(&self.vhost).inspect_err(|refused| {
+            self.note_refused(refused);
+        })
     }
 
     /// A place for one more channel, as long as its user may have one. `None`: it counts for nobody.
