@@ -5,7 +5,6 @@ use crate::{
     MAX_RULES_PER_PRINCIPAL, MAX_TAGS, Need, Permission, Permissions, Principal, Seed, User,
     Verifier,
     acl::{Acl, AclFilter, Effect, Operation, PatternType, ResourceType},
-    token::Grants,
 };
 
 fn with_users(names: &[&str]) -> Access {
@@ -489,50 +488,4 @@ fn whom_a_certificate_names_need_not_be_a_user_and_may_do_what_rules_for_the_nam
     for nobody in ["", "*", "ANONYMOUS", &"a".repeat(256)] {
         assert_eq!(Principal::vouched(nobody), None);
     }
-}
-
-#[test]
-fn what_a_token_grants_counts_beside_the_rules_and_not_against_acls_nor_for_one_who_is_disabled() {
-    let mut access = with_users(&["tim"]);
-    let of_all = Permissions::new(".*", ".*", ".*");
-    access.set_permissions("tim", "/", Some(of_all)).unwrap();
-    let scopes = "read:shop/orders write:shop/events/eu.*";
-    let grants = Grants::of([scopes].into_iter(), "").unwrap();
-    let tim = Principal::Vouched("tim".into());
-    let may = |access: &Access, need| {
-        let caller = Caller {
-            principal: &tim,
-            host: [10, 0, 0, 1].into(),
-            grants: Some(&grants),
-        };
-        access.check(caller, need).is_allowed()
-    };
-    let named = |permission, vhost, name| Need::Named {
-        permission,
-        vhost,
-        name,
-    };
-    let key = |vhost, exchange, key| Need::RoutingKey {
-        permission: Permission::Write,
-        vhost,
-        exchange,
-        key,
-    };
-    assert!(may(&access, Need::Vhost { vhost: "shop" }));
-    assert!(may(&access, Need::Vhost { vhost: "/" }));
-    assert!(may(&access, named(Permission::Read, "shop", "orders")));
-    assert!(!may(&access, named(Permission::Write, "shop", "orders")));
-    assert!(may(&access, named(Permission::Write, "/", "orders")));
-    assert!(may(&access, key("shop", "events", "eu.a")));
-    assert!(!may(&access, key("shop", "events", "us.a")));
-    // Where rules let it in, theirs count.
-    assert!(may(&access, key("/", "events", "us.a")));
-    let acl = Need::Acl {
-        operation: Operation::Read,
-        resource: ResourceType::Topic,
-        name: "orders",
-    };
-    assert!(!may(&access, acl));
-    access.set_enabled("tim", false).unwrap();
-    assert!(!may(&access, Need::Vhost { vhost: "shop" }));
 }

@@ -103,7 +103,10 @@ impl Doors {
             admin_tls: bind_secure(&secure.admin, "admin-tls", port.as_ref()).await?,
             tls,
             certificates,
-            tokens: config.tokens.as_ref().map(TokenKeys::load).transpose()?,
+            tokens: match &config.tokens {
+                Some(tokens) => Some(TokenKeys::load(tokens).await?),
+                None => None,
+            },
         })
     }
 }

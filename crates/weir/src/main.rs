@@ -11,6 +11,7 @@ mod ending;
 mod exit_code;
 mod exposure;
 mod host_port;
+mod key_url;
 mod logging;
 mod membership;
 mod moment;

@@ -1,13 +1,16 @@
 """The cases of interop/clients/CASES.md with tokens, on nodes of their own: confluent-kafka, Kafka's tools, pika."""
 
+import http.server
 import os
+import ssl
 import subprocess
+import threading
 import time
 
 import confluent_kafka
 import pika
 from confluent_kafka import admin
-from own_nodes import DIRECTORY, LIMIT_SECONDS, Node, file
+from own_nodes import DIRECTORY, LIMIT_SECONDS, Node, authority, file, issue
 from report import Skip, eventually, name_of, refused, run
 from tokens import Key, key_set
 
@@ -173,6 +176,74 @@ def rotated():
     eventually(lambda: comes_in(FIRST))
 
 
+class Provider:
+    """An identity provider's keys, over HTTPS."""
+
+    def __init__(self, port=0):
+        self.keys, self.asked = key_set(FIRST), 0
+        provider = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                provider.asked += 1
+                body = provider.keys.encode()
+                self.send_response(200 if self.path == "/jwks?v=1" else 404)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("localhost", port), Handler)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(file("provider.pem"), file("provider.key"))
+        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def port(self):
+        return self.server.server_address[1]
+
+    def stop(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def from_url():
+    """Keys by HTTPS: asked for again when a token names another one, and kept while nobody answers."""
+    authority("provider-ca")
+    issue("provider", "provider-ca")
+    provider = Provider()
+    port, name = provider.port(), name_of("service")
+    where = "https://localhost:%d/jwks?v=1" % port
+    node = Node("urls", "--token-keys", where, "--token-keys-ca-file", file("provider-ca.pem"), *WANTED, has_tls=False)
+    node.add_user("root", "root-secret", "--tag", "administrator")
+
+    def comes_in(key):
+        try:
+            client = admin_of(lambda: (key.token(name), 600), node)
+            return client.list_topics(timeout=2) is not None
+        except confluent_kafka.KafkaException:
+            return False
+
+    assert comes_in(FIRST) and not comes_in(SECOND)
+    provider.keys = key_set(SECOND)
+    eventually(lambda: comes_in(SECOND), 30)
+    assert not comes_in(FIRST)
+    # However often it is tried, the provider is not.
+    asked, began = provider.asked, time.monotonic()
+    for _ in range(5):
+        assert not comes_in(STRANGE)
+    assert provider.asked - asked <= 1 + (time.monotonic() - began) / 10, provider.asked
+    provider.stop()
+    time.sleep(11)
+    assert not comes_in(STRANGE) and comes_in(SECOND)
+    provider = Provider(port)
+    provider.keys = key_set(STRANGE)
+    eventually(lambda: comes_in(STRANGE), 30)
+    provider.stop()
+
+
 def java():
     """Kafka's own client, which checks what it sends as well."""
     path = os.environ.get("KAFKA_CLASS_PATH")
@@ -317,5 +388,6 @@ CASES = [
     ("tokens-pika-renewed", pika_renewed),
     ("tokens-pika-ended", pika_ended),
     ("tokens-new-keys", rotated),
+    ("tokens-url", from_url),
 ]
 run(confluent_kafka.__version__, CASES)

@@ -142,6 +142,10 @@ fn decoded(text: &str) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        Access, Caller, Permissions, Principal, Seed, User,
+        acl::{Operation, ResourceType},
+    };
 
     fn grants(scopes: &str) -> Grants {
         Grants::of([scopes].into_iter(), "weir.").unwrap()
@@ -217,5 +221,53 @@ mod tests {
             assert_eq!(found.is_some(), is_taken);
         }
         assert!(grants("openid profile").is_empty());
+    }
+
+    #[test]
+    fn what_a_token_grants_counts_beside_the_rules_and_not_against_acls_nor_for_one_who_is_disabled()
+     {
+        let mut access = Access::default();
+        access.create_user(User::new("tim"), Seed([1; 32])).unwrap();
+        let of_all = Permissions::new(".*", ".*", ".*");
+        access.set_permissions("tim", "/", Some(of_all)).unwrap();
+        let scopes = "read:shop/orders write:shop/events/eu.*";
+        let grants = Grants::of([scopes].into_iter(), "").unwrap();
+        let tim = Principal::Vouched("tim".into());
+        let may = |access: &Access, need| {
+            let caller = Caller {
+                principal: &tim,
+                host: [10, 0, 0, 1].into(),
+                grants: Some(&grants),
+            };
+            access.check(caller, need).is_allowed()
+        };
+        let named = |permission, vhost, name| Need::Named {
+            permission,
+            vhost,
+            name,
+        };
+        let key = |vhost, exchange, key| Need::RoutingKey {
+            permission: Permission::Write,
+            vhost,
+            exchange,
+            key,
+        };
+        assert!(may(&access, Need::Vhost { vhost: "shop" }));
+        assert!(may(&access, Need::Vhost { vhost: "/" }));
+        assert!(may(&access, named(Permission::Read, "shop", "orders")));
+        assert!(!may(&access, named(Permission::Write, "shop", "orders")));
+        assert!(may(&access, named(Permission::Write, "/", "orders")));
+        assert!(may(&access, key("shop", "events", "eu.a")));
+        assert!(!may(&access, key("shop", "events", "us.a")));
+        // Where rules let it in, theirs count.
+        assert!(may(&access, key("/", "events", "us.a")));
+        let acl = Need::Acl {
+            operation: Operation::Read,
+            resource: ResourceType::Topic,
+            name: "orders",
+        };
+        assert!(!may(&access, acl));
+        access.set_enabled("tim", false).unwrap();
+        assert!(!may(&access, Need::Vhost { vhost: "shop" }));
     }
 }

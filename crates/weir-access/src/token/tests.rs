@@ -31,6 +31,13 @@ fn jwk(id: &str, key: &Ed25519KeyPair) -> Value {
     json!({ "kty": "OKP", "crv": "Ed25519", "kid": id, "x": text(key.public_key()) })
 }
 
+/// Of a key in DER: both numbers stand at its end.
+fn rsa_jwk(public: &[u8]) -> Value {
+    let (rest, e) = public.split_at(public.len() - 3);
+    let n = &rest[rest.len() - 2 - 256..rest.len() - 2];
+    json!({ "kty": "RSA", "n": text(n), "e": text(e) })
+}
+
 fn set(keys: &[Value]) -> KeySet {
     KeySet::parse(json!({ "keys": keys }).to_string().as_bytes()).unwrap()
 }
@@ -81,11 +88,7 @@ fn a_token_that_a_known_key_has_signed_names_somebody_until_its_end() {
 fn every_kind_of_signature_is_believed_by_a_key_of_its_kind_alone() {
     let random = SystemRandom::new();
     let rsa = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
-    // In DER: both numbers at the end, the modulus with a zero before it.
-    let public = rsa.public_key().as_ref();
-    let (rest, e) = public.split_at(public.len() - 3);
-    let n = &rest[rest.len() - 2 - 256..rest.len() - 2];
-    let rsa_key = json!({ "kty": "RSA", "n": text(n), "e": text(e) });
+    let rsa_key = rsa_jwk(rsa.public_key().as_ref());
     let curve = |algorithm: &'static EcdsaSigningAlgorithm, name| {
         let pair = EcdsaKeyPair::generate(algorithm).unwrap();
         let point = pair.public_key().as_ref().to_vec();
@@ -131,7 +134,11 @@ fn every_kind_of_signature_is_believed_by_a_key_of_its_kind_alone() {
     for (algorithm, right, sign) in &cases {
         let token = signed(&json!({ "alg": algorithm }), &claims, sign);
         for key in keys {
-            let found = error(&token, &set(&[key.clone()]), &TokenRules::default());
+            let found = error(
+                &token,
+                &set(std::slice::from_ref(key)),
+                &TokenRules::default(),
+            );
             let expected = (key != *right).then_some(TokenError::UnknownKey);
             assert_eq!(found, expected, "{algorithm} by {key}");
         }

@@ -57,6 +57,12 @@ impl TokenView {
         self.0.is_some()
     }
 
+    /// There are no keys yet: nobody is believed.
+    pub fn is_empty(&self) -> bool {
+        let inner = self.0.as_ref();
+        inner.is_none_or(|inner| inner.keys.load().is_empty())
+    }
+
     /// Goes by these keys from now on.
     pub fn replace(&self, keys: KeySet) {
         if let Some(inner) = &self.0 {

@@ -263,10 +263,32 @@ pub(crate) const TLS_MIN_VERSION: Setting = Setting {
 pub(crate) const TOKEN_KEYS: Setting = Setting {
     name: "token-keys",
     kind: Kind::Text,
-    value_name: "FILE",
-    doc: "Keys of those whose tokens (JWT) are logins: a JWK set (RFC 7517). The file is looked at every 5 s, \
-          and used anew when it has changed (Kafka's sasl.oauthbearer.jwks.endpoint.url).",
+    value_name: "FILE|URL",
+    doc: "Keys of those whose tokens (JWT) are logins: a JWK set (RFC 7517), in a file or at a URL of http or \
+          https. A file is looked at every 5 s; for a URL see token-keys-refresh-ms. Keys stay in use where no \
+          others can be had (Kafka's sasl.oauthbearer.jwks.endpoint.url, RabbitMQ's auth_oauth2.jwks_uri).",
     default: unset,
+};
+
+pub(crate) const TOKEN_KEYS_CA_FILE: Setting = Setting {
+    name: "token-keys-ca-file",
+    kind: Kind::Text,
+    value_name: "FILE",
+    doc: "Certificates of the authorities that are believed where token-keys is reached by https (PEM).",
+    default: || Some("/etc/ssl/certs/ca-certificates.crt".to_owned()),
+};
+
+pub(crate) const TOKEN_KEYS_REFRESH_MS: Setting = Setting {
+    name: "token-keys-refresh-ms",
+    kind: Kind::Number {
+        min: 1_000,
+        max: 24 * 3_600_000,
+    },
+    value_name: "MS",
+    doc: "How long the keys of a URL are used before it is asked again, in ms. It is asked sooner, after 10 s at \
+          least, when a token names a key that is not known or it did not answer (Kafka's \
+          sasl.oauthbearer.jwks.endpoint.refresh.ms).",
+    default: || Some("3600000".to_owned()),
 };
 
 pub(crate) const TOKEN_ISSUER: Setting = Setting {
@@ -576,7 +598,7 @@ pub(crate) const CATCH_UP_BYTES_PER_S: Setting = Setting {
 };
 
 /// All of them, in the order in which they are printed.
-pub(crate) const SETTINGS: [&Setting; 54] = [
+pub(crate) const SETTINGS: [&Setting; 56] = [
     &DATA_DIR,
     &KAFKA,
     &KAFKA_ADVERTISE,
@@ -600,6 +622,8 @@ pub(crate) const SETTINGS: [&Setting; 54] = [
     &TLS_CLIENT_AUTH,
     &TLS_MIN_VERSION,
     &TOKEN_KEYS,
+    &TOKEN_KEYS_CA_FILE,
+    &TOKEN_KEYS_REFRESH_MS,
     &TOKEN_ISSUER,
     &TOKEN_AUDIENCE,
     &TOKEN_PRINCIPAL_CLAIM,

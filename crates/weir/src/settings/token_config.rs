@@ -1,6 +1,6 @@
 //! Settings of tokens, as values of their types.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use weir_access::token::TokenRules;
 
@@ -10,15 +10,19 @@ use crate::exit_code::Usage;
 /// Whose tokens a node believes.
 #[derive(Clone, Debug)]
 pub(crate) struct TokenConfig {
-    /// The key set's file.
-    pub(crate) keys: PathBuf,
+    /// The key set's file, or its URL.
+    pub(crate) keys: String,
+    /// Whose certificates are believed where that is reached over TLS.
+    pub(crate) authorities: PathBuf,
+    /// How long keys of a URL are used before it is asked again.
+    pub(crate) refresh: Duration,
     pub(crate) rules: TokenRules,
 }
 
 impl TokenConfig {
     /// `None`: no tokens are taken.
     pub(super) fn read(read: &Read<'_>) -> Result<Option<Self>, Usage> {
-        let Some(keys) = read.path(&table::TOKEN_KEYS) else {
+        let Some(keys) = read.optional(&table::TOKEN_KEYS) else {
             return without_keys(read);
         };
         let rules = TokenRules {
@@ -28,7 +32,12 @@ impl TokenConfig {
             scope_prefix: read.optional(&table::TOKEN_SCOPE_PREFIX),
             clock_skew_ms: read.number(&table::TOKEN_CLOCK_SKEW_MS),
         };
-        Ok(Some(Self { keys, rules }))
+        Ok(Some(Self {
+            keys,
+            authorities: read.path(&table::TOKEN_KEYS_CA_FILE).unwrap_or_default(),
+            refresh: Duration::from_millis(read.number(&table::TOKEN_KEYS_REFRESH_MS)),
+            rules,
+        }))
     }
 }
 
