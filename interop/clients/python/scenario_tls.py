@@ -136,6 +136,14 @@ def certificate_principal():
     assert produced("alice", name_of("other")) == "TOPIC_AUTHORIZATION_FAILED"
     assert produced("bob", topic) == "TOPIC_AUTHORIZATION_FAILED"
     assert produced(None, topic) == "_MSG_TIMED_OUT"
+    # Records lie in the node's files as they are.
+    login = b'"principal":"alice","resource":"kafka certificate","result":"success"'
+
+    def written():
+        paths = [os.path.join(directory, name) for directory, _, names in os.walk(file("named")) for name in names]
+        return any(login in open(path, "rb").read() for path in paths)
+
+    eventually(written)
 
 
 def pika_external():

@@ -71,8 +71,8 @@ pub struct Login {
     certificate: Principal,
     /// It is served without a login until there is a user.
     may_be_anonymous: bool,
-    /// Its place among its user's connections.
-    seat: Option<Seat>,
+    /// Its place among those of the same name, and who has it.
+    seat: Option<(Principal, Seat)>,
     /// Set when the user is gone.
     gone: Arc<OnceLock<UserGone>>,
     wake: Option<Waker>,
@@ -210,7 +210,7 @@ impl Login {
     }
 
     /// Whether this request is served now.
-    pub fn admit(&self, now: Millis, api: Api) -> Result<(), LoginError> {
+    pub fn admit(&mut self, now: Millis, api: Api) -> Result<(), LoginError> {
         match api {
             Api::ApiVersions | Api::SaslHandshake | Api::SaslAuthenticate => Ok(()),
             _ if self.is_required() && self.access.is_open() => Err(LoginError::NoUsers(api)),
@@ -218,8 +218,36 @@ impl Login {
             _ if self.expires.is_some_and(|expires| expires <= now) => {
                 Err(LoginError::Expired(api))
             }
-            _ => Ok(()),
+            _ => self.arrive(),
         }
+    }
+
+    /// Whoever has not logged in acts by its certificate, from its first request on once there has been a user.
+    fn arrive(&mut self) -> Result<(), LoginError> {
+        let is_certified =
+            self.principal == Principal::Anonymous && self.certificate != Principal::Anonymous;
+        if !is_certified || self.seat.is_some() || self.access.is_open() {
+            return Ok(());
+        }
+        let who = self.certificate.clone();
+        let taken = self.take_seat(&who);
+        self.note("certificate", who.name(), taken.as_ref().err());
+        taken
+    }
+
+    /// A place for a connection of this one, in place of what it had as another one.
+    fn take_seat(&mut self, who: &Principal) -> Result<(), LoginError> {
+        if self.seat.as_ref().is_some_and(|(has, _)| has == who) {
+            return Ok(());
+        }
+        self.seat = None;
+        let (gone, wake) = (Arc::clone(&self.gone), self.wake.clone());
+        let ear: Ear = Arc::new(move |why: &UserGone| {
+            let _ = gone.set(why.clone());
+            wake.iter().for_each(|wake| wake());
+        });
+        self.seat = Some((who.clone(), self.access.enter(who, None, ear)?));
+        Ok(())
     }
 
     /// Answers a request of the login, or will: see [`Self::is_busy`].
@@ -320,7 +348,7 @@ impl Login {
             Ok(Progress::Refused(refused, told)) => {
                 let named = refused.name.clone().unwrap_or_default();
                 let error = LoginError::Token(refused.clone());
-                self.note(mechanism, &named, Some(&error));
+                self.note(mechanism.name(), &named, Some(&error));
                 self.attempt = Some(Attempt::Refused(refused));
                 return self.answer(now, (form, mechanism), Ok(told));
             }
@@ -350,17 +378,17 @@ impl Login {
             Err(error) => Err(error),
         };
         if !is_noted {
-            self.note(mechanism, &claimed, answer.as_ref().err());
+            self.note(mechanism.name(), &claimed, answer.as_ref().err());
         }
         self.answer(now, (form, mechanism), answer)
     }
 
-    fn note(&self, mechanism: Mechanism, claimed: &str, failed: Option<&LoginError>) {
+    fn note(&self, how: &str, claimed: &str, failed: Option<&LoginError>) {
         let principal = match claimed {
             "" => Principal::Anonymous,
             user => Principal::User(user.into()),
         };
-        let resource = format!("kafka {}", mechanism.name());
+        let resource = format!("kafka {how}");
         let event = AuditEvent::new(&principal, &self.peer.to_string(), "login", &resource);
         self.access.note(match failed {
             Some(error) => event.failed(&error.to_string()),
@@ -392,7 +420,7 @@ impl Login {
             }
             Err(error) => Err(LoginError::Failed { mechanism, error }),
         };
-        self.note(mechanism, &claimed, answer.as_ref().err());
+        self.note(mechanism.name(), &claimed, answer.as_ref().err());
         self.answer(now, (form, mechanism), answer)
     }
 
@@ -406,14 +434,7 @@ impl Login {
         if self.principal != Principal::Anonymous && self.principal != principal {
             return Err(LoginError::Changed);
         }
-        if self.seat.is_none() {
-            let (gone, wake) = (Arc::clone(&self.gone), self.wake.clone());
-            let ear: Ear = Arc::new(move |why: &UserGone| {
-                let _ = gone.set(why.clone());
-                wake.iter().for_each(|wake| wake());
-            });
-            self.seat = Some(self.access.enter(&principal, None, ear)?);
-        }
+        self.take_seat(&principal)?;
         self.principal = principal;
         self.mechanism = Some(mechanism);
         let ends = [self.max_session_ms, left_ms].into_iter().flatten();

@@ -2,7 +2,10 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use weir_access::acl::{Acl, Operation, ResourceType};
+use weir_access::{
+    UserLimits,
+    acl::{Acl, Operation, ResourceType},
+};
 use weir_broker::access::AccessView;
 use weir_door::{Connection, Session, TlsSession};
 use weir_door_kafka::{KafkaConfig, KafkaSession, codec::versions::Api};
@@ -108,4 +111,37 @@ fn a_user_that_is_disabled_does_nothing_by_its_certificate_either() {
     view.replace(access);
     let mut session = certified(view, "RULE:^CN=(.*)$/$1/", "tim");
     assert!(!may_act(&mut session));
+}
+
+#[test]
+fn whom_a_certificate_names_has_a_place_as_others_and_loses_it_to_a_login() {
+    let view = AccessView::open();
+    let mut access = with_users();
+    let limits = UserLimits {
+        max_connections: Some(1),
+        max_channels: None,
+    };
+    access.set_limits("tim", limits).unwrap();
+    let acl = acl_on(Operation::Read, ResourceType::Group, "*");
+    access.add_acls(vec![acl]).unwrap();
+    view.replace(access.clone());
+    let open = || certified(view.clone(), "RULE:^CN=(.*)$/$1/", "tim");
+    let mut first = open();
+    // Who says nothing has none.
+    let _silent = open();
+    assert!(may_act(&mut first) && may_act(&mut first));
+    let mut second = open();
+    assert!(!may_act(&mut second));
+    assert!(reason(&second).contains("user connection limit (1) is reached"));
+    // As somebody else it has another one.
+    assert_eq!(log_in(&mut first, NOW, "root").error_code, 0);
+    let mut third = open();
+    assert!(may_act(&mut third));
+    // And where it is disabled it ends.
+    access.set_enabled("tim", false).unwrap();
+    view.replace(access);
+    assert!(third.poll_timeout().is_some_and(|due| due <= NOW));
+    third.handle_timeout(NOW);
+    assert!(reason(&third).contains("user 'tim' was disabled"));
+    assert!(may_act(&mut first));
 }
