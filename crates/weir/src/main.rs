@@ -25,7 +25,7 @@ use clap::{Parser, Subcommand};
 
 use crate::command::{
     acl, binding, cluster, config, consume, exchange, group, policy, produce, queue, quickstart,
-    quota, serve, topic, user, vhost,
+    quota, serve, token, topic, user, vhost,
 };
 
 #[global_allocator]
@@ -65,6 +65,8 @@ enum Command {
     Acl(acl::AclArguments),
     /// Look at quotas of users and clients, set and delete them.
     Quota(quota::QuotaArguments),
+    /// Look at tokens, and whether a node believes them.
+    Token(token::TokenArguments),
     /// Send lines from standard input as messages.
     Produce(produce::ProduceArguments),
     /// Print messages.
@@ -98,6 +100,7 @@ fn main() -> ExitCode {
         Command::User(arguments) => user::run(&arguments),
         Command::Acl(arguments) => acl::run(&arguments),
         Command::Quota(arguments) => quota::run(&arguments),
+        Command::Token(arguments) => token::run(&arguments),
         Command::Produce(arguments) => produce::run(&arguments),
         Command::Consume(arguments) => consume::run(&arguments),
     };

@@ -126,25 +126,12 @@ impl TokenKeys {
 
     /// The keys before stay in use where there are no others.
     async fn look(&mut self) -> Result<(), TokenKeysError> {
-        let place = || self.place.clone();
-        let found = match &self.source {
-            Source::File(file) => read(file).await.map_err(|source| {
-                let place = place();
-                TokenKeysError::Unreadable { place, source }
-            }),
-            Source::Url(url) => url.get().await.map_err(|source| {
-                let place = place();
-                TokenKeysError::Fetch { place, source }
-            }),
-        };
+        let found = self.source.get(&self.place).await;
         let found = found.inspect_err(|_| self.seen = None)?;
         let is_new = self.seen.as_ref() != Some(&found);
-        let parsed = KeySet::parse(&found);
+        let parsed = parse(&self.place, &found);
         self.seen = Some(found);
-        let keys = parsed.map_err(|source| {
-            let place = self.place.clone();
-            TokenKeysError::Set { place, source }
-        })?;
+        let keys = parsed?;
         if is_new {
             let (count, passed_over) = (keys.len(), keys.passed_over_count());
             info!(
@@ -172,6 +159,34 @@ impl Source {
         }
         Ok(Self::Url(url))
     }
+
+    /// What is there now.
+    async fn get(&self, place: &str) -> Result<Bytes, TokenKeysError> {
+        let place = || place.to_owned();
+        match self {
+            Self::File(file) => read(file).await.map_err(|source| {
+                let place = place();
+                TokenKeysError::Unreadable { place, source }
+            }),
+            Self::Url(url) => url.get().await.map_err(|source| {
+                let place = place();
+                TokenKeysError::Fetch { place, source }
+            }),
+        }
+    }
+}
+
+/// The keys as they are now.
+pub(crate) async fn now(config: &TokenConfig) -> Result<KeySet, TokenKeysError> {
+    let found = Source::of(config)?.get(&config.keys).await?;
+    parse(&config.keys, &found)
+}
+
+fn parse(place: &str, text: &[u8]) -> Result<KeySet, TokenKeysError> {
+    KeySet::parse(text).map_err(|source| {
+        let place = place.to_owned();
+        TokenKeysError::Set { place, source }
+    })
 }
 
 /// A file's bytes, and one more than a key set may have where it is longer.

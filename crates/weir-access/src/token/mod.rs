@@ -13,4 +13,4 @@ mod tests;
 pub use check::{Token, TokenError, TokenRefused, TokenRules, check_token};
 pub use grants::Grants;
 pub use key_set::{KeySet, KeySetError};
-pub use signed::is_token;
+pub use signed::{Unverified, is_token};

@@ -20,6 +20,7 @@ pub(crate) mod quickstart;
 pub(crate) mod quota;
 pub(crate) mod serve;
 pub(crate) mod table;
+pub(crate) mod token;
 pub(crate) mod topic;
 pub(crate) mod user;
 pub(crate) mod vhost;
