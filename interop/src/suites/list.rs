@@ -166,6 +166,16 @@ pub(super) const SUITES: &[Suite] = &[
         run: |ground| programs::java("Share", ground),
     },
     Suite {
+        name: "confluent-share",
+        about: "share groups with librdkafka's share consumer: acknowledgements, locks, limits, isolation",
+        is_quick: false,
+        needs: &[],
+        door: Door::Kafka,
+        checkout: None,
+        serve: &[],
+        run: |ground| programs::python("scenario_share.py", ground),
+    },
+    Suite {
         name: "pika",
         about: "our cases of AMQP with pika",
         is_quick: true,
