@@ -9,6 +9,9 @@ use weir_access::{
 };
 use weir_log::Clock;
 
+/// Longest time that a token is believed for without another one, in ms: a year. Clients count with it.
+const MAX_LEFT_MS: u64 = 365 * 24 * 3_600_000;
+
 /// Hears that a token names a key that is not known. Called on any thread, and must not block.
 type Missing = Box<dyn Fn() + Send + Sync>;
 
@@ -28,7 +31,7 @@ struct Inner {
 pub struct Believed {
     /// Who.
     pub principal: Principal,
-    /// For how long from now, in ms; never 0.
+    /// For how long from now, in ms; never 0, nor more than a year.
     pub left_ms: u64,
     /// What the token's scopes allow, beside what rules do.
     pub grants: Grants,
@@ -88,7 +91,7 @@ impl TokenView {
         Ok(Believed {
             principal: token.principal,
             grants: token.grants,
-            left_ms: u64::try_from(left_ms).unwrap_or(0).max(1),
+            left_ms: u64::try_from(left_ms).unwrap_or(0).clamp(1, MAX_LEFT_MS),
         })
     }
 }

@@ -144,6 +144,10 @@ fn a_token_logs_in_whom_it_names_who_need_not_be_a_user() {
     assert_eq!(response.session_lifetime_ms, 60_000);
     assert!(response.auth_bytes.is_empty());
     assert!(is_served(&mut session, NOW) && may_act(&mut session, NOW));
+    // For ever is a year.
+    let mut session = self::session();
+    let response = by_token(&mut session, NOW, &jwt("alice", i64::MAX));
+    assert_eq!(response.session_lifetime_ms, 365 * 24 * 3_600_000);
     // Known, and may do nothing.
     let mut session = self::session();
     let response = by_token(&mut session, NOW, &jwt("bob", WALL_S + 60));

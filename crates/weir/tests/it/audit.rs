@@ -89,6 +89,41 @@ impl Wire {
     }
 }
 
+/// Logs in at the AMQP door with a token as the password; the method that follows.
+fn amqp_log_in_by(node: &Node, token: &str) -> [u8; 4] {
+    let mut stream = TcpStream::connect(&node.amqp).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(60)))
+        .unwrap();
+    let mut next = |said: &[u8]| {
+        stream.write_all(said).unwrap();
+        let mut head = [0; 7];
+        stream.read_exact(&mut head).unwrap();
+        let length = u32::from_be_bytes(head[3..].try_into().unwrap());
+        let mut rest = vec![0; length as usize + 1];
+        stream.read_exact(&mut rest).unwrap();
+        <[u8; 4]>::try_from(&rest[..4]).unwrap()
+    };
+    next(b"AMQP\0\0\x09\x01");
+    // start-ok, of a client that understands why it is refused.
+    let long = |bytes: &[u8]| {
+        let length = u32::try_from(bytes.len()).unwrap();
+        [&length.to_be_bytes()[..], bytes].concat()
+    };
+    let capabilities = long(b"\x1cauthentication_failure_closet\x01");
+    let properties = [&b"\x0ccapabilitiesF"[..], &capabilities].concat();
+    let response = format!("\0whoever\0{token}");
+    let parts = [
+        &[0, 10, 0, 11][..],
+        &long(&properties),
+        b"\x05PLAIN",
+        &long(response.as_bytes()),
+        b"\x05en_US",
+    ];
+    let frame = [&[1, 0, 0][..], &long(&parts.concat()), &[0xce]].concat();
+    next(&frame)
+}
+
 fn text(text: &str) -> Vec<u8> {
     let mut bytes = u16::try_from(text.len()).unwrap().to_be_bytes().to_vec();
     bytes.extend(text.as_bytes());
@@ -209,6 +244,22 @@ fn log_in_by_tokens(node: &Node) -> [String; 3] {
         let mut wire = Wire::connect(node);
         assert_eq!(wire.log_in_by(refused), 0);
         assert_eq!(wire.say("\x01"), 58);
+    }
+    const TUNE: [u8; 4] = [0, 10, 0, 30];
+    const CLOSE: [u8; 4] = [0, 10, 0, 50];
+    for (token, then) in tokens.iter().zip([TUNE, CLOSE, CLOSE]) {
+        assert_eq!(amqp_log_in_by(node, token), then);
+    }
+    for (name, result) in [("carol", "success"), ("dave", "a token that has expired")] {
+        wait_record(
+            node,
+            "a login by a token in place of a password",
+            |record| {
+                let (who, how) = (&record["principal"], &record["resource"]);
+                (who, how, &record["result"])
+                    == (&name.into(), &"amqp PLAIN token".into(), &result.into())
+            },
+        );
     }
     for (name, result) in [
         ("carol", "success"),

@@ -16,6 +16,7 @@ pub(crate) struct Node {
     pub(crate) kafka: String,
     pub(crate) cluster: String,
     pub(crate) admin: String,
+    pub(crate) amqp: String,
     options: Vec<String>,
 }
 
@@ -25,7 +26,7 @@ impl Node {
         let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
         let dir = TestDir::new();
         let (process, ready) = launch(dir.path(), FREE, FREE, &options);
-        let [kafka, cluster, admin, id] = ready;
+        let [kafka, cluster, admin, amqp, id] = ready;
         Self {
             dir,
             process,
@@ -33,6 +34,7 @@ impl Node {
             kafka,
             cluster,
             admin,
+            amqp,
             options,
         }
     }
@@ -50,9 +52,9 @@ impl Node {
 
     fn restart_on(&mut self, kafka: &str, cluster: &str) {
         let (process, ready) = launch(self.dir.path(), kafka, cluster, &self.options);
-        let [kafka, cluster, admin, id] = ready;
+        let [kafka, cluster, admin, amqp, id] = ready;
         assert_eq!(id, self.id.to_string(), "another node");
-        (self.process, self.admin) = (process, admin);
+        (self.process, self.admin, self.amqp) = (process, admin, amqp);
         (self.kafka, self.cluster) = (kafka, cluster);
     }
 
@@ -100,7 +102,7 @@ impl Node {
     }
 }
 
-fn launch(dir: &Path, kafka: &str, cluster: &str, options: &[String]) -> (Process, [String; 4]) {
+fn launch(dir: &Path, kafka: &str, cluster: &str, options: &[String]) -> (Process, [String; 5]) {
     let mut command = command_on("serve", dir, kafka, cluster);
     let mut process = Process::spawn(command.args(options).env("WEIR_LOG", "info"));
     let lines = process.read_to("node");
@@ -108,7 +110,7 @@ fn launch(dir: &Path, kafka: &str, cluster: &str, options: &[String]) -> (Proces
         let line = lines.iter().find(|line| line.starts_with(name)).unwrap();
         line.split_whitespace().last().unwrap().to_owned()
     };
-    let words = ["kafka", "cluster", "admin", "node"].map(word);
+    let words = ["kafka", "cluster", "admin", "amqp", "node"].map(word);
     (process, words)
 }
 
