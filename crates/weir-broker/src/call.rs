@@ -5,7 +5,9 @@ use std::sync::Arc;
 use bytes::{Buf, Bytes};
 use weir_model::NodeId;
 
-use crate::{Node, access_admin, catch_up, forward, node, peer::Answer, queue_admin, steward};
+use crate::{
+    Node, access_admin, catch_up, forward, node, peer::Answer, queue_admin, steward, topic_admin,
+};
 
 // Tags are never used again for something else.
 /// Batches of a partition: [`catch_up`].
@@ -28,6 +30,8 @@ pub(crate) const QUEUE_ADMIN: u8 = 8;
 pub(crate) const SHARE: u8 = 10;
 /// A person's request about users, permissions and ACLs: [`access_admin`].
 pub(crate) const ACCESS_ADMIN: u8 = 9;
+/// A person's request for a partition's leader or a group's coordinator: [`topic_admin`].
+pub(crate) const TOPIC_ADMIN: u8 = 11;
 
 impl Node {
     /// Answers another node's call; what is not understood has no answer. `from` is 0 where the
@@ -43,6 +47,7 @@ impl Node {
             TRANSACTION => node::transaction_calls::serve(self, from, &request, answer),
             QUEUE_ADMIN => queue_admin::serve(self, &request, answer),
             ACCESS_ADMIN => access_admin::serve(self, &request, answer),
+            TOPIC_ADMIN => topic_admin::serve(self, &request, answer),
             SHARE => node::share::serve(self, from, &request, answer),
             QUEUE => node::queues::serve(self, from, &request, answer),
             tag => tracing::warn!(%from, tag, "a call that this version does not know"),

@@ -7,7 +7,7 @@ use crate::{
     access_admin,
     call::{
         ACCESS_ADMIN, ADMIN, JOIN, METADATA, QUEUE, QUEUE_ADMIN, READ_BATCHES, SHARE, STEP,
-        TRANSACTION,
+        TOPIC_ADMIN, TRANSACTION,
     },
     catch_up,
     encoding::{Reader, Writer},
@@ -22,13 +22,13 @@ use crate::{
     queue_admin,
     shard::{ShardBody, ShardCommand},
     share::ShareTable,
-    steward,
+    steward, topic_admin,
     transaction::{PendingOffsets, TransactionTable, TransactionView},
     view,
 };
 
 /// Tags of calls that are JSON.
-pub const JSON_CALLS: [u8; 3] = [ADMIN, QUEUE_ADMIN, ACCESS_ADMIN];
+pub const JSON_CALLS: [u8; 4] = [ADMIN, QUEUE_ADMIN, ACCESS_ADMIN, TOPIC_ADMIN];
 
 /// A call between nodes, its tag included.
 pub fn call(bytes: &[u8]) -> Option<Bytes> {
@@ -42,6 +42,7 @@ pub fn call(bytes: &[u8]) -> Option<Bytes> {
         QUEUE => node::queues::reread_call(body),
         QUEUE_ADMIN => queue_admin::reread_call(body),
         ACCESS_ADMIN => access_admin::reread_call(body),
+        TOPIC_ADMIN => topic_admin::reread_call(body),
         SHARE => node::share::reread_call(body),
         _ => None,
     }

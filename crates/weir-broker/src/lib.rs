@@ -39,12 +39,14 @@ mod purgatory;
 mod queue;
 pub mod queue_admin;
 pub mod quota;
+mod refusal;
 mod registry;
 mod routing;
 mod seeded;
 mod shard;
 mod share;
 pub mod steward;
+pub mod topic_admin;
 pub mod transaction;
 pub mod view;
 
@@ -60,6 +62,7 @@ pub use node::{
     Node,
     figures::{GroupLag, NodeFigures, TopicFigures},
 };
+pub use refusal::{Refusal, RefusalKind};
 #[cfg(feature = "seeded-bugs")]
 pub use seeded::SeededBug;
 pub use weir_raft::{Applied, NoPeers};

@@ -36,7 +36,7 @@ pub use self::{
     requests::AdminDone,
 };
 use self::{plan::Limits, retire::Retiring, slow_disk::SlowDisk, step::Order};
-use crate::{Node, call, node::queues::QueueKeeper, peer::Answer};
+use crate::{Node, audit::Requester, call, node::queues::QueueKeeper, peer::Answer};
 
 /// Time between two looks at this node's disk, in ms.
 const TURN_INTERVAL_MS: u64 = 100;
@@ -253,7 +253,12 @@ pub(crate) fn serve(node: &Arc<Node>, from: NodeId, tag: u8, request: &Bytes, an
         return match AdminRequest::decode(request) {
             Ok(request) => {
                 let done = Box::new(|answered: AdminAnswer| answer(answered.encode()));
-                requests::serve(node, from, request, done);
+                let person = Requester::default();
+                let by = match from {
+                    Some(_) => requests::By::Node,
+                    None => requests::By::Person(&person),
+                };
+                requests::serve(node, by, request, done);
             }
             Err(error) => answer(
                 AdminAnswer::Refused {

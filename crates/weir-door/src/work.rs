@@ -34,6 +34,19 @@ static PLACES: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
     Arc::new(Semaphore::new((cores / CORES_PER_WORK).max(1)))
 });
 
+/// Has something computed beside the tasks of connections, in its turn; `None`: it panicked. What has begun is
+/// done to its end, also where nobody waits for it any more.
+pub async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let place = Arc::clone(&PLACES).acquire_owned().await;
+    let place = place.expect("the semaphore of work is never closed");
+    let ran = tokio::task::spawn_blocking(move || {
+        let found = work();
+        drop(place);
+        found
+    });
+    ran.await.ok()
+}
+
 /// One connection's work: one at a time, and dropped with the connection unless it has begun.
 #[derive(Debug, Default)]
 pub(crate) struct Working(Option<Running>);
@@ -76,14 +89,7 @@ impl Working {
         let is_done = Arc::new(AtomicBool::new(false));
         let (done, wake) = (Arc::clone(&is_done), Arc::clone(wake));
         let task = tokio::spawn(async move {
-            let place = Arc::clone(&PLACES).acquire_owned().await;
-            let place = place.expect("the semaphore of work is never closed");
-            // What has begun keeps its place, also where nobody waits for it any more.
-            let ran = tokio::task::spawn_blocking(move || {
-                work();
-                drop(place);
-            });
-            let _ = ran.await;
+            let _ = beside(work).await;
             done.store(true, Ordering::Release);
             wake.notify_one();
         });

@@ -10,9 +10,10 @@ use crate::{
     quota::{QuotaEntity, QuotaTable, checked_entity},
 };
 
-pub(super) fn users(access: &Access, after: Option<&str>) -> AccessAdminAnswer {
-    let rows = access.users_after(after).take(PAGE_ROW_COUNT);
-    let rows = rows.map(|user| {
+pub(super) fn users(access: &Access, after: Option<&str>, only: Option<&str>) -> AccessAdminAnswer {
+    let rows = access.users_after(after);
+    let rows = rows.filter(|user| only.is_none_or(|only| *user.name == *only));
+    let rows = rows.take(PAGE_ROW_COUNT).map(|user| {
         let has = |hash: &Hash| user.verifier(*hash).is_some();
         let hashes = Hash::ALL.into_iter().filter(has);
         UserRow {
@@ -29,9 +30,15 @@ pub(super) fn users(access: &Access, after: Option<&str>) -> AccessAdminAnswer {
     }
 }
 
-pub(super) fn permissions(access: &Access, after: Option<(String, String)>) -> AccessAdminAnswer {
+pub(super) fn permissions(
+    access: &Access,
+    after: Option<(String, String)>,
+    only: Option<&str>,
+) -> AccessAdminAnswer {
     let after = after.unwrap_or_default();
-    let all = access.all_rules().flat_map(|(user, rules)| {
+    let all = access.all_rules();
+    let all = all.filter(|(user, _)| only.is_none_or(|only| ***user == *only));
+    let all = all.flat_map(|(user, rules)| {
         let of_user = rules.permissions();
         of_user.map(move |(vhost, granted)| (&**user, vhost, granted))
     });
@@ -53,8 +60,11 @@ pub(super) fn permissions(access: &Access, after: Option<(String, String)>) -> A
 pub(super) fn topic_permissions(
     access: &Access,
     after: Option<&(String, String, String)>,
+    only: Option<&str>,
 ) -> AccessAdminAnswer {
-    let all = access.all_rules().flat_map(|(user, rules)| {
+    let all = access.all_rules();
+    let all = all.filter(|(user, _)| only.is_none_or(|only| ***user == *only));
+    let all = all.flat_map(|(user, rules)| {
         let of_user = rules.topic_permissions();
         of_user.map(move |(vhost, exchange, granted)| ((&**user, vhost, exchange), granted))
     });

@@ -14,9 +14,11 @@ use super::{
 };
 use crate::{
     Node,
-    access::{AccessCommand, AccessOutcome},
+    access::{AccessCommand, AccessOutcome, AccessRefused},
+    audit::Requester,
     peer::Answer,
     quota::checked_value,
+    refusal::Refusal,
 };
 
 type Done = Box<dyn FnOnce(AccessAdminAnswer) + Send>;
@@ -25,8 +27,8 @@ type Done = Box<dyn FnOnce(AccessAdminAnswer) + Send>;
 pub(crate) fn serve(node: &Arc<Node>, request: &Bytes, answer: Answer) {
     let done: Done = Box::new(move |said| answer(said.encode()));
     match AccessAdminRequest::decode(request) {
-        Ok(request) => node.access_admin(request, done),
-        Err(error) => done(AccessAdminAnswer::refused(&error)),
+        Ok(request) => node.access_admin(&Requester::default(), request, done),
+        Err(error) => done(AccessAdminAnswer::refused(error)),
     }
 }
 
@@ -43,25 +45,35 @@ enum Work {
 }
 
 impl Node {
-    /// Does what a person or a script asks for, from this node.
-    pub fn access_admin(self: &Arc<Self>, request: AccessAdminRequest, done: Done) {
-        let done = self.noted(&request, AccessAdminAnswer::refusal, done);
+    /// Does what a person or a script asks for, from this node. Whether they may is looked at before.
+    pub fn access_admin(
+        self: &Arc<Self>,
+        by: &Requester,
+        request: AccessAdminRequest,
+        done: Box<dyn FnOnce(AccessAdminAnswer) + Send>,
+    ) {
+        let done = self.noted(by, &request, AccessAdminAnswer::refusal, done);
         match self.access_work(request) {
             Ok(Work::Command(command)) => carry_out(self, command, 0, done),
             Ok(Work::Answered(answer)) => done(answer),
-            Err(why) => done(AccessAdminAnswer::refused(&why)),
+            Err(why) => done(AccessAdminAnswer::refused(why)),
         }
     }
 
     // Table: one request a row.
-    fn access_work(&self, request: AccessAdminRequest) -> Result<Work, String> {
+    fn access_work(&self, request: AccessAdminRequest) -> Result<Work, Refusal> {
         use AccessAdminRequest as Request;
         let access = self.access().load();
         Ok(match request {
-            Request::ListUsers { after } => Work::Answered(list::users(&access, after.as_deref())),
-            Request::ListPermissions { after } => Work::Answered(list::permissions(&access, after)),
-            Request::ListTopicPermissions { after } => {
-                Work::Answered(list::topic_permissions(&access, after.as_ref()))
+            Request::ListUsers { after, only } => {
+                Work::Answered(list::users(&access, after.as_deref(), only.as_deref()))
+            }
+            Request::ListPermissions { after, only } => {
+                Work::Answered(list::permissions(&access, after, only.as_deref()))
+            }
+            Request::ListTopicPermissions { after, only } => {
+                let only = only.as_deref();
+                Work::Answered(list::topic_permissions(&access, after.as_ref(), only))
             }
             Request::ListAcls { wanted, after } => {
                 Work::Answered(list::acls(&access, &wanted.filter()?, after)?)
@@ -179,10 +191,10 @@ impl Node {
     }
 }
 
-fn known(access: &Access, name: &str) -> Result<(), String> {
+fn known(access: &Access, name: &str) -> Result<(), Refusal> {
     match access.user(name) {
         Some(_) => Ok(()),
-        None => Err(AccessError::NoUser.to_string()),
+        None => Err(AccessRefused::Refused(AccessError::NoUser).into()),
     }
 }
 
@@ -202,6 +214,6 @@ fn carry_out(node: &Arc<Node>, command: AccessCommand, gone_count: u64, done: Do
             }
         }
         Ok(AccessOutcome::Done | AccessOutcome::Refused(_)) => done(AccessAdminAnswer::Done),
-        Err(refused) => done(AccessAdminAnswer::refused(&refused)),
+        Err(refused) => done(AccessAdminAnswer::refused(refused)),
     });
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use weir_access::{
     Hash, Verifier,
@@ -13,22 +14,28 @@ use weir_access::{
 use crate::{
     call::ACCESS_ADMIN,
     json_call::{self, AdminError},
+    refusal::Refusal,
 };
 
 /// Longest request that is read, in bytes.
 pub const MAX_ACCESS_ADMIN_REQUEST_BYTES: usize = 64 << 10;
 
 /// What is asked.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "request", rename_all = "snake_case", deny_unknown_fields)]
 #[expect(missing_docs, reason = "the fields are the words of the command line")]
 pub enum AccessAdminRequest {
-    /// Answered by users.
-    ListUsers { after: Option<String> },
+    /// Answered by users, or by the one that is named.
+    ListUsers {
+        after: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        only: Option<String>,
+    },
     /// Makes one.
     CreateUser {
         name: String,
         verifiers: Vec<VerifierRow>,
+        #[serde(default)]
         tags: Vec<String>,
     },
     /// Sets what checks a password.
@@ -48,8 +55,13 @@ pub enum AccessAdminRequest {
         max_connections: Option<u32>,
         max_channels: Option<u32>,
     },
-    /// Answered by permissions. `after`: user and virtual host.
-    ListPermissions { after: Option<(String, String)> },
+    /// Answered by permissions, of all users or of the one that is named. `after`: user and virtual
+    /// host.
+    ListPermissions {
+        after: Option<(String, String)>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        only: Option<String>,
+    },
     /// Sets permissions.
     Grant {
         user: String,
@@ -60,9 +72,11 @@ pub enum AccessAdminRequest {
     },
     /// Takes permissions away.
     Revoke { user: String, vhost: String },
-    /// Answered by permissions for routing keys. `after`: user, virtual host and exchange.
+    /// Answered by permissions for routing keys, likewise. `after`: user, virtual host and exchange.
     ListTopicPermissions {
         after: Option<(String, String, String)>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        only: Option<String>,
     },
     /// Sets permissions for routing keys.
     GrantTopic {
@@ -123,13 +137,11 @@ pub enum AccessAdminAnswer {
         acls: u64,
     },
     /// It is not so.
-    Refused {
-        reason: String,
-    },
+    Refused(Refusal),
 }
 
 /// What checks a password by one mechanism.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[expect(missing_docs, reason = "the words of RFC 5802")]
 pub struct VerifierRow {
     pub mechanism: String,
@@ -146,7 +158,7 @@ impl std::fmt::Debug for VerifierRow {
 }
 
 /// A user.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[expect(missing_docs, reason = "the words of the command line")]
 pub struct UserRow {
     pub name: String,
@@ -159,7 +171,7 @@ pub struct UserRow {
 }
 
 /// A user's permissions in a virtual host.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[expect(missing_docs, reason = "the words of the command line")]
 pub struct PermissionRow {
     pub user: String,
@@ -170,7 +182,7 @@ pub struct PermissionRow {
 }
 
 /// A user's permissions for an exchange's routing keys.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[expect(missing_docs, reason = "the words of the command line")]
 pub struct TopicPermissionRow {
     pub user: String,
@@ -181,7 +193,7 @@ pub struct TopicPermissionRow {
 }
 
 /// An ACL.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[expect(missing_docs, reason = "the words of the command line")]
 pub struct AclRow {
     pub principal: String,
@@ -197,7 +209,7 @@ pub struct AclRow {
 pub type EntityRow = BTreeMap<String, Option<String>>;
 
 /// An entity's quotas.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[expect(missing_docs, reason = "the words of the command line")]
 pub struct QuotaRow {
     pub entity: EntityRow,
@@ -205,7 +217,7 @@ pub struct QuotaRow {
 }
 
 /// Which ACLs are wanted. `null`: any.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[expect(missing_docs, reason = "the words of the command line")]
 pub struct AclWanted {
     pub principal: Option<String>,
@@ -320,7 +332,7 @@ impl AccessAdminAnswer {
     /// Why nothing was done.
     pub(crate) fn refusal(&self) -> Option<&str> {
         match self {
-            Self::Refused { reason } => Some(reason),
+            Self::Refused(refusal) => Some(&refusal.reason),
             _ => None,
         }
     }
@@ -334,10 +346,8 @@ impl AccessAdminAnswer {
         json_call::to_answer(self)
     }
 
-    pub(crate) fn refused(reason: &dyn ToString) -> Self {
-        Self::Refused {
-            reason: reason.to_string(),
-        }
+    pub(crate) fn refused(why: impl Into<Refusal>) -> Self {
+        Self::Refused(why.into())
     }
 }
 

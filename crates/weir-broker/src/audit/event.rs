@@ -5,6 +5,8 @@ use serde_json::Value;
 use weir_access::Principal;
 use weir_model::NodeId;
 
+use super::requester::Requester;
+
 /// Longest text of an event, in bytes: names may be as long as a client likes.
 const MAX_TEXT_BYTES: usize = 512;
 /// Longest detail of an event, written, in bytes.
@@ -54,11 +56,14 @@ impl AuditEvent {
         self
     }
 
-    /// A request of an operator's: its word is the action, what it says but secrets the detail.
-    pub(crate) fn requested(request: &impl Serialize) -> Self {
+    /// A request of a person's: its word is the action, what it says but secrets the detail.
+    pub(crate) fn requested(by: &Requester, request: &impl Serialize) -> Self {
         let mut event = Self {
-            principal: OPERATOR.to_owned(),
-            peer: String::new(),
+            principal: match by.name() {
+                "" => OPERATOR.to_owned(),
+                name => cut(name),
+            },
+            peer: cut(by.peer()),
             action: String::new(),
             resource: String::new(),
             result: SUCCESS.to_owned(),
@@ -129,10 +134,12 @@ mod tests {
 
     #[test]
     fn a_request_is_told_without_what_checks_passwords() {
-        let event = AuditEvent::requested(&Request::SetPassword {
+        let request = Request::SetPassword {
             name: "alice".to_owned(),
             verifiers: vec!["stored key".to_owned()],
-        });
+        };
+        let event = AuditEvent::requested(&Requester::default(), &request);
+        assert_eq!(event.principal, OPERATOR);
         assert_eq!(event.action, "set_password");
         assert_eq!(event.resource, "alice");
         assert_eq!(event.detail, Some(serde_json::json!({ "name": "alice" })));

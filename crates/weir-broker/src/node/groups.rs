@@ -38,7 +38,7 @@ fn refusal(leader: Option<NodeId>, own: NodeId, is_cut_off: impl Fn() -> bool) -
 
 impl Node {
     /// The shard that coordinates a group: the same for every node and for ever.
-    pub(super) fn coordinating_shard(&self, group: &str) -> GroupId {
+    pub(crate) fn coordinating_shard(&self, group: &str) -> GroupId {
         // FNV-1a: fixed by its constants, unlike the standard library's hasher.
         let hash = group.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)

@@ -10,7 +10,7 @@ use crate::{
         Outcome, TopicRef,
         admin::{CreatePartitions, Manage, Managed, MorePartitions, Refusal},
     },
-    audit::is_internal,
+    audit::{Requester, is_internal},
     gather::Gather,
     mailbox::Reply,
     metadata::{
@@ -74,7 +74,11 @@ impl Node {
                 },
             );
         });
-        self.admin(AdminRequest::Remove { node: id }, done);
+        self.admin(
+            &Requester::default(),
+            AdminRequest::Remove { node: id },
+            done,
+        );
     }
 
     fn delete_topics(self: &Arc<Self>, topics: Vec<TopicRef>, reply: Reply) {

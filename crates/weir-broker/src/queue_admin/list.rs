@@ -11,12 +11,13 @@ use super::{
     json,
     serve::Done,
     words::{
-        BindingRow, ExchangeRow, PAGE_ROW_COUNT, PolicyRow, QueueAdminAnswer, QueueFiguresRow,
-        QueueRow, VhostRow,
+        BindingRow, ExchangeRow, PAGE_ROW_COUNT, PolicyRow, QueueAdminAnswer, QueueAdminRequest,
+        QueueFiguresRow, QueueRow, VhostRow,
     },
 };
 use crate::{
     Node,
+    api::queues::Refused,
     node::queues::FoundQueue,
     routing::{
         Routing, equivalence,
@@ -25,15 +26,31 @@ use crate::{
     },
 };
 
-fn vhost_of<'a>(routing: &'a Routing, name: &str) -> Result<&'a Arc<VhostRecord>, String> {
+fn vhost_of<'a>(routing: &'a Routing, name: &str) -> Result<&'a Arc<VhostRecord>, Refused> {
     let found = routing.vhost(name);
-    found.ok_or_else(|| format!("vhost '{name}' not found"))
+    found.ok_or_else(|| Refused::NoVhost(name.to_owned()))
 }
 
-pub(super) fn vhosts(node: &Node, after: Option<&str>) -> QueueAdminAnswer {
+/// Which rows are wanted.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Wanted {
+    /// Those whose name is later.
+    pub(super) after: Option<String>,
+    /// The one of this name.
+    pub(super) only: Option<String>,
+}
+
+impl Wanted {
+    fn has(&self, name: &str) -> bool {
+        self.after.as_deref().is_none_or(|after| name > after)
+            && self.only.as_deref().is_none_or(|only| name == only)
+    }
+}
+
+pub(super) fn vhosts(node: &Node, wanted: &Wanted) -> QueueAdminAnswer {
     let topology = node.topology.load_full();
     let rows = topology.routing().vhosts();
-    let rows = rows.filter(|vhost| after.is_none_or(|after| vhost.name.as_str() > after));
+    let rows = rows.filter(|vhost| wanted.has(&vhost.name));
     let rows = rows.take(PAGE_ROW_COUNT).map(|vhost| VhostRow {
         name: vhost.name.clone(),
         description: vhost.description.clone(),
@@ -49,15 +66,12 @@ pub(super) fn vhosts(node: &Node, after: Option<&str>) -> QueueAdminAnswer {
 pub(super) fn exchanges(
     node: &Node,
     vhost: &str,
-    after: Option<&str>,
-) -> Result<QueueAdminAnswer, String> {
+    wanted: &Wanted,
+) -> Result<QueueAdminAnswer, Refused> {
     let topology = node.topology.load_full();
     let routing = topology.routing();
     let rows = routing.exchanges_of(vhost_of(routing, vhost)?.id);
-    let rows = rows.filter(|exchange| {
-        let name = exchange.record.name.as_str();
-        after.is_none_or(|after| name > after)
-    });
+    let rows = rows.filter(|exchange| wanted.has(exchange.record.name.as_str()));
     let rows = rows.take(PAGE_ROW_COUNT);
     Ok(QueueAdminAnswer::Exchanges {
         rows: rows
@@ -87,7 +101,7 @@ pub(super) fn bindings(
     node: &Node,
     vhost: &str,
     after: Option<u64>,
-) -> Result<QueueAdminAnswer, String> {
+) -> Result<QueueAdminAnswer, Refused> {
     let topology = node.topology.load_full();
     let routing = topology.routing();
     let vhost = vhost_of(routing, vhost)?;
@@ -125,15 +139,14 @@ pub(super) fn policies(
     node: &Node,
     vhost: &str,
     is_operator: bool,
-    after: Option<&str>,
-) -> Result<QueueAdminAnswer, String> {
+    wanted: &Wanted,
+) -> Result<QueueAdminAnswer, Refused> {
     let topology = node.topology.load_full();
     let routing = topology.routing();
     let vhost = vhost_of(routing, vhost)?;
     let policies = routing.policies_of(vhost.id).map(|policy| &policy.record);
-    let rows = policies.filter(|policy| {
-        policy.is_operator == is_operator && after.is_none_or(|after| policy.name.as_str() > after)
-    });
+    let rows =
+        policies.filter(|policy| policy.is_operator == is_operator && wanted.has(&policy.name));
     let rows = rows.take(PAGE_ROW_COUNT).map(|policy| PolicyRow {
         name: policy.name.clone(),
         pattern: policy.pattern.clone(),
@@ -168,15 +181,22 @@ impl Page {
 }
 
 /// A page of queues, with what their leaders say of them.
-pub(super) fn queues(node: &Arc<Node>, vhost: &str, after: Option<String>, done: Done) {
+pub(super) fn queues(node: &Arc<Node>, vhost: &str, wanted: &Wanted, done: Done) {
     let topology = node.topology.load_full();
     let routing = topology.routing();
     let vhost = match vhost_of(routing, vhost) {
         Ok(vhost) => vhost,
-        Err(why) => return done(QueueAdminAnswer::refused(&why)),
+        Err(why) => return done(QueueAdminAnswer::refused(why)),
     };
-    let after = after.and_then(|after| ShortString::new(&after));
-    let queues = routing.queues_after(vhost.id, after.unwrap_or_default());
+    let short = |name: &Option<String>| name.as_deref().and_then(ShortString::new);
+    let after = short(&wanted.after).unwrap_or_default();
+    let queues: Box<dyn Iterator<Item = _>> = match &wanted.only {
+        None => Box::new(routing.queues_after(vhost.id, after)),
+        Some(_) => {
+            let only = short(&wanted.only).and_then(|name| routing.queue(vhost.id, &name));
+            Box::new(only.into_iter())
+        }
+    };
     let found = queues.take(PAGE_ROW_COUNT).filter_map(|queue| {
         Some(FoundQueue {
             queue: Arc::clone(queue),
@@ -224,5 +244,43 @@ fn queue_row(routing: &Routing, FoundQueue { queue, topic }: &FoundQueue) -> Que
         topic: topic.name.as_str().to_owned(),
         partitions: u32::try_from(topic.partitions.len()).unwrap_or(u32::MAX),
         figures: None,
+    }
+}
+
+impl Node {
+    /// Whether what the request would make is there already, as far as this node knows.
+    pub fn is_declared(&self, request: &QueueAdminRequest) -> bool {
+        use QueueAdminRequest as Request;
+        let topology = self.topology.load();
+        let routing = topology.routing();
+        match request {
+            Request::DeclareVhost { name, .. } => routing.vhost(name).is_some(),
+            Request::DeclareExchange { vhost, name, .. } => {
+                let found = routing.vhost(vhost).and_then(|vhost| {
+                    let name = ShortString::new(name)?;
+                    routing.exchange(vhost.id, &name)
+                });
+                found.is_some()
+            }
+            Request::DeclareQueue { vhost, name, .. } => {
+                let found = routing.vhost(vhost).and_then(|vhost| {
+                    let name = ShortString::new(name)?;
+                    routing.queue(vhost.id, &name)
+                });
+                found.is_some()
+            }
+            Request::DeclarePolicy {
+                vhost,
+                operator,
+                name,
+                ..
+            } => routing.vhost(vhost).is_some_and(|vhost| {
+                let mut policies = routing.policies_of(vhost.id);
+                policies.any(|policy| {
+                    policy.record.is_operator == *operator && policy.record.name == *name
+                })
+            }),
+            _ => false,
+        }
     }
 }

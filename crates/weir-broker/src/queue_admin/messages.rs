@@ -10,13 +10,13 @@ use weir_model::{
 
 use super::{
     json,
-    serve::{Done, ask, with_session},
+    serve::{Done, ask},
     words::{MessageRow, QueueAdminAnswer},
 };
 use crate::{
     Node,
     api::queues::{
-        Delivered, DeliveryId, Message, Publish, QueueOutcome, QueueRequest, QueueSession,
+        Delivered, DeliveryId, Message, Publish, QueueOutcome, QueueRequest, QueueSession, Refused,
         Settlement, Verdict,
     },
 };
@@ -67,8 +67,14 @@ impl Taking {
 }
 
 /// Shows messages that are ready, and gives them back.
-pub(super) fn peek(node: &Arc<Node>, vhost: String, queue: ShortString, count: u32, done: Done) {
-    with_session(node, vhost, move |node, opened| match opened {
+pub(super) fn peek(
+    node: &Arc<Node>,
+    opened: Result<Arc<QueueSession>, Refused>,
+    queue: ShortString,
+    count: u32,
+    done: Done,
+) {
+    match opened {
         Ok(session) => {
             let taking = Taking {
                 session,
@@ -77,8 +83,8 @@ pub(super) fn peek(node: &Arc<Node>, vhost: String, queue: ShortString, count: u
             };
             look(node, taking, Vec::new(), done);
         }
-        Err(refused) => done(QueueAdminAnswer::refused(&refused)),
-    });
+        Err(refused) => done(QueueAdminAnswer::refused(refused)),
+    }
 }
 
 fn look(node: &Arc<Node>, mut taking: Taking, mut seen: Vec<Delivered>, done: Done) {
@@ -94,7 +100,7 @@ fn look(node: &Arc<Node>, mut taking: Taking, mut seen: Vec<Delivered>, done: Do
         }
         QueueOutcome::Got(None) => give_back(&again, &taking, &seen, done),
         QueueOutcome::Refused(refused) => {
-            let done: Done = Box::new(move |_| done(QueueAdminAnswer::refused(&refused)));
+            let done: Done = Box::new(move |_| done(QueueAdminAnswer::refused(refused)));
             give_back(&again, &taking, &seen, done);
         }
         QueueOutcome::Done
@@ -102,7 +108,7 @@ fn look(node: &Arc<Node>, mut taking: Taking, mut seen: Vec<Delivered>, done: Do
         | QueueOutcome::Counted(_)
         | QueueOutcome::Published(_)
         | QueueOutcome::Opened(_)
-        | QueueOutcome::Told(_) => done(QueueAdminAnswer::refused(&"another answer")),
+        | QueueOutcome::Told(_) => done(QueueAdminAnswer::refused("another answer".to_owned())),
     });
 }
 
@@ -162,32 +168,30 @@ fn properties(read: &BasicProperties) -> Map<String, Value> {
 /// Moves messages that are ready to another queue.
 pub(super) fn move_some(
     node: &Arc<Node>,
-    vhost: String,
+    opened: Result<Arc<QueueSession>, Refused>,
     (source, destination): (ShortString, ShortString),
     count: u32,
     done: Done,
 ) {
-    with_session(node, vhost, move |node, opened| {
-        let session = match opened {
-            Ok(session) => session,
-            Err(refused) => return done(QueueAdminAnswer::refused(&refused)),
-        };
-        if let Err(refused) = node.find_queue(&session.vhost, session.key, &destination) {
-            return done(QueueAdminAnswer::refused(&refused));
-        }
-        let taking = Taking {
-            session,
-            queue: source,
-            left_count: count.min(MAX_MESSAGES_COUNT),
-        };
-        let moving = Moving {
-            taking,
-            destination,
-            moved_count: 0,
-            done,
-        };
-        moving.next(node);
-    });
+    let session = match opened {
+        Ok(session) => session,
+        Err(refused) => return done(QueueAdminAnswer::refused(refused)),
+    };
+    if let Err(refused) = node.find_queue(&session.vhost, session.key, &destination) {
+        return done(QueueAdminAnswer::refused(refused));
+    }
+    let taking = Taking {
+        session,
+        queue: source,
+        left_count: count.min(MAX_MESSAGES_COUNT),
+    };
+    let moving = Moving {
+        taking,
+        destination,
+        moved_count: 0,
+        done,
+    };
+    moving.next(node);
 }
 
 /// Messages on their way from one queue to another.
@@ -224,7 +228,7 @@ impl Moving {
                 moving.store(&again, &delivered);
             }
             QueueOutcome::Refused(refused) if moved_count == 0 => {
-                done(QueueAdminAnswer::refused(&refused));
+                done(QueueAdminAnswer::refused(refused));
             }
             QueueOutcome::Got(None)
             | QueueOutcome::Refused(_)
@@ -289,7 +293,7 @@ impl Moving {
     fn stop(self, node: &Arc<Node>, id: DeliveryId, why: &'static str) {
         let Self { taking, done, .. } = self;
         taking.settle(node, vec![(id, Settlement::Requeue)], move || {
-            done(QueueAdminAnswer::refused(&why));
+            done(QueueAdminAnswer::refused(why.to_owned()));
         });
     }
 }

@@ -7,7 +7,9 @@ use serde_json::{Map, Value};
 use weir_model::fields::ShortString;
 
 use super::{
-    json, list, messages,
+    json,
+    list::{self, Wanted},
+    messages,
     words::{QueueAdminAnswer, QueueAdminRequest},
 };
 use crate::{
@@ -19,8 +21,10 @@ use crate::{
             QueueRequest, QueueSession, Refused,
         },
     },
+    audit::Requester,
     mailbox::{Mailbox, Reply, Ticket},
     peer::Answer,
+    refusal::Refusal,
     routing::{
         RoutingCommand, RoutingOutcome,
         policy::{ApplyTo, PolicyRecord},
@@ -38,8 +42,8 @@ type Heard = Box<dyn FnOnce(QueueOutcome) + Send>;
 pub(crate) fn serve(node: &Arc<Node>, request: &Bytes, answer: Answer) {
     let done: Done = Box::new(move |said| answer(said.encode()));
     match QueueAdminRequest::decode(request) {
-        Ok(request) => node.queue_admin(request, done),
-        Err(error) => done(QueueAdminAnswer::refused(&error)),
+        Ok(request) => node.queue_admin(&Requester::default(), request, done),
+        Err(error) => done(QueueAdminAnswer::refused(error)),
     }
 }
 
@@ -58,26 +62,28 @@ enum Work {
     ),
     Command(RoutingCommand),
     Answered(QueueAdminAnswer),
-    ListQueues(String, Option<String>),
+    ListQueues(String, Wanted),
     Peek(String, ShortString, u32),
     Move(String, ShortString, ShortString, u32),
 }
 
 impl Node {
-    /// Does what a person or a script asks for, from this node.
+    /// Does what a person or a script asks for, from this node. Exchanges, bindings, queues and their
+    /// messages are what the requester's permissions allow; whether they may do the rest is looked at before.
     pub fn queue_admin(
         self: &Arc<Self>,
+        by: &Requester,
         request: QueueAdminRequest,
         done: Box<dyn FnOnce(QueueAdminAnswer) + Send>,
     ) {
-        let done = self.noted(&request, QueueAdminAnswer::refusal, done);
+        let done = self.noted(by, &request, QueueAdminAnswer::refusal, done);
         let work = self.admin_work(request);
-        let work = work.unwrap_or_else(|why| Work::Answered(QueueAdminAnswer::refused(&why)));
+        let work = work.unwrap_or_else(|why| Work::Answered(QueueAdminAnswer::refused(why)));
         match work {
-            Work::Session(vhost, make) => with_session(self, vhost, move |node, opened| {
+            Work::Session(vhost, make) => with_session(self, by, vhost, move |node, opened| {
                 let session = match opened {
                     Ok(session) => session,
-                    Err(refused) => return done(QueueAdminAnswer::refused(&refused)),
+                    Err(refused) => return done(QueueAdminAnswer::refused(refused)),
                 };
                 let request = make(Arc::clone(&session));
                 // The session lives until it has been answered.
@@ -88,21 +94,29 @@ impl Node {
             }),
             Work::Command(command) => carry_out(self, command, done),
             Work::Answered(answer) => done(answer),
-            Work::ListQueues(vhost, after) => list::queues(self, &vhost, after, done),
-            Work::Peek(vhost, name, count) => messages::peek(self, vhost, name, count, done),
+            Work::ListQueues(vhost, wanted) => list::queues(self, &vhost, &wanted, done),
+            Work::Peek(vhost, name, count) => {
+                with_session(self, by, vhost, move |node, opened| {
+                    messages::peek(node, opened, name, count, done);
+                });
+            }
             Work::Move(vhost, source, destination, count) => {
-                messages::move_some(self, vhost, (source, destination), count, done);
+                with_session(self, by, vhost, move |node, opened| {
+                    messages::move_some(node, opened, (source, destination), count, done);
+                });
             }
         }
     }
 
     // Table: one request a row.
-    fn admin_work(&self, request: QueueAdminRequest) -> Result<Work, String> {
+    fn admin_work(&self, request: QueueAdminRequest) -> Result<Work, Refusal> {
         use QueueAdminRequest as Request;
         Ok(match request {
-            Request::ListVhosts { after } => Work::Answered(list::vhosts(self, after.as_deref())),
-            Request::ListExchanges { vhost, after } => {
-                Work::Answered(list::exchanges(self, &vhost, after.as_deref())?)
+            Request::ListVhosts { after, only } => {
+                Work::Answered(list::vhosts(self, &Wanted { after, only }))
+            }
+            Request::ListExchanges { vhost, after, only } => {
+                Work::Answered(list::exchanges(self, &vhost, &Wanted { after, only })?)
             }
             Request::ListBindings { vhost, after } => {
                 Work::Answered(list::bindings(self, &vhost, after)?)
@@ -111,8 +125,14 @@ impl Node {
                 vhost,
                 operator,
                 after,
-            } => Work::Answered(list::policies(self, &vhost, operator, after.as_deref())?),
-            Request::ListQueues { vhost, after } => Work::ListQueues(vhost, after),
+                only,
+            } => {
+                let wanted = Wanted { after, only };
+                Work::Answered(list::policies(self, &vhost, operator, &wanted)?)
+            }
+            Request::ListQueues { vhost, after, only } => {
+                Work::ListQueues(vhost, Wanted { after, only })
+            }
             Request::Peek { vhost, name, count } => Work::Peek(vhost, short(&name)?, count),
             Request::MoveMessages {
                 vhost,
@@ -313,7 +333,7 @@ fn carry_out(node: &Arc<Node>, command: RoutingCommand, done: Done) {
     node.propose_routing(command.clone(), move |outcome| match outcome {
         Ok(RoutingOutcome::Removed { has_more: true, .. }) => carry_out(&again, command, done),
         Ok(RoutingOutcome::Refused(refused)) | Err(refused) => {
-            done(QueueAdminAnswer::refused(&refused));
+            done(QueueAdminAnswer::refused(refused));
         }
         Ok(
             RoutingOutcome::Done
@@ -327,28 +347,32 @@ fn answer_of(outcome: QueueOutcome) -> QueueAdminAnswer {
     match outcome {
         QueueOutcome::Done | QueueOutcome::Declared(_) => QueueAdminAnswer::Done,
         QueueOutcome::Counted(messages) => QueueAdminAnswer::Counted { messages },
-        QueueOutcome::Refused(refused) => QueueAdminAnswer::refused(&refused),
+        QueueOutcome::Refused(refused) => QueueAdminAnswer::refused(refused),
         QueueOutcome::Opened(_)
         | QueueOutcome::Published(_)
         | QueueOutcome::Got(_)
-        | QueueOutcome::Told(_) => QueueAdminAnswer::refused(&"another answer"),
+        | QueueOutcome::Told(_) => QueueAdminAnswer::refused("another answer".to_owned()),
     }
 }
 
-/// Calls `then` with a session of its own.
-pub(super) fn with_session(
+/// Calls `then` with a session of its own, which may do what the requester may.
+fn with_session(
     node: &Arc<Node>,
+    by: &Requester,
     vhost: String,
     then: impl FnOnce(&Arc<Node>, Result<Arc<QueueSession>, Refused>) + Send + 'static,
 ) {
-    let open = QueueRequest::Open(OpenSession {
+    let open = OpenSession {
         vhost: vhost.clone(),
-        principal: None,
-        grants: None,
-        name: "an administrator".to_owned(),
-    });
+        principal: by.principal().cloned(),
+        grants: by.grants().cloned(),
+        name: match by.peer() {
+            "" => "an administrator".to_owned(),
+            peer => peer.to_owned(),
+        },
+    };
     let asking = Arc::clone(node);
-    ask(node, open, move |outcome| match outcome {
+    let heard = move |outcome| match outcome {
         QueueOutcome::Opened(session) => then(&asking, Ok(session)),
         QueueOutcome::Refused(refused) => then(&asking, Err(refused)),
         QueueOutcome::Done
@@ -357,7 +381,8 @@ pub(super) fn with_session(
         | QueueOutcome::Published(_)
         | QueueOutcome::Got(_)
         | QueueOutcome::Told(_) => then(&asking, Err(Refused::NoVhost(vhost))),
-    });
+    };
+    node.open_session(open, false, reply_to(heard));
 }
 
 /// Asks this node itself.
@@ -366,6 +391,11 @@ pub(super) fn ask(
     request: QueueRequest,
     heard: impl FnOnce(QueueOutcome) + Send + 'static,
 ) {
+    node.queue_request(request, reply_to(heard));
+}
+
+/// Has `heard` called with the first thing that is told.
+fn reply_to(heard: impl FnOnce(QueueOutcome) + Send + 'static) -> Reply {
     let heard: Mutex<Option<Heard>> = Mutex::new(Some(Box::new(heard)));
     let own: Arc<OnceLock<Weak<Mailbox>>> = Arc::default();
     let of_wake = Arc::clone(&own);
@@ -383,5 +413,5 @@ pub(super) fn ask(
         }
     }));
     own.get_or_init(|| Arc::downgrade(&mailbox));
-    node.queue_request(request, Reply::new(mailbox, Ticket(0)));
+    Reply::new(mailbox, Ticket(0))
 }

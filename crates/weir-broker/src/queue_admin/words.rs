@@ -2,12 +2,14 @@
 //! renamed: scripts read them.
 
 use bytes::Bytes;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
     call::QUEUE_ADMIN,
     json_call::{self, AdminError},
+    refusal::Refusal,
 };
 
 /// Longest request that is read, in bytes.
@@ -16,18 +18,23 @@ pub const MAX_QUEUE_ADMIN_REQUEST_BYTES: usize = 64 << 10;
 pub const PAGE_ROW_COUNT: usize = 200;
 
 /// What is asked.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "request", rename_all = "snake_case", deny_unknown_fields)]
 #[expect(
     missing_docs,
     reason = "the fields are the words of the models of AMQP 0-9-1"
 )]
 pub enum QueueAdminRequest {
-    /// Answered by virtual hosts.
-    ListVhosts { after: Option<String> },
+    /// Answered by virtual hosts, or by the one that is named; so are the other lists.
+    ListVhosts {
+        after: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        only: Option<String>,
+    },
     /// Makes one, or changes what is said of it.
     DeclareVhost {
         name: String,
+        #[serde(default)]
         description: String,
         default_queue_type: Option<String>,
     },
@@ -43,21 +50,28 @@ pub enum QueueAdminRequest {
     ListExchanges {
         vhost: String,
         after: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        only: Option<String>,
     },
     /// Makes one, where it is not there.
     DeclareExchange {
         vhost: String,
         name: String,
         kind: String,
+        #[serde(default = "yes")]
         durable: bool,
+        #[serde(default)]
         auto_delete: bool,
+        #[serde(default)]
         internal: bool,
+        #[serde(default)]
         arguments: Map<String, Value>,
     },
     /// Takes one away, where it is there.
     DeleteExchange {
         vhost: String,
         name: String,
+        #[serde(default)]
         if_unused: bool,
     },
     /// Answered by bindings. `after`: the serial of one.
@@ -67,29 +81,40 @@ pub enum QueueAdminRequest {
         vhost: String,
         source: String,
         destination: String,
+        #[serde(default)]
         to_exchange: bool,
+        #[serde(default)]
         routing_key: String,
+        #[serde(default)]
         arguments: Map<String, Value>,
+        #[serde(default)]
         remove: bool,
     },
     /// Answered by queues.
     ListQueues {
         vhost: String,
         after: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        only: Option<String>,
     },
     /// Makes one, where it is not there.
     DeclareQueue {
         vhost: String,
         name: String,
+        #[serde(default = "yes")]
         durable: bool,
+        #[serde(default)]
         auto_delete: bool,
+        #[serde(default)]
         arguments: Map<String, Value>,
     },
     /// Takes one away, where it is there.
     DeleteQueue {
         vhost: String,
         name: String,
+        #[serde(default)]
         if_unused: bool,
+        #[serde(default)]
         if_empty: bool,
     },
     /// Removes what is ready.
@@ -113,6 +138,8 @@ pub enum QueueAdminRequest {
         vhost: String,
         operator: bool,
         after: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        only: Option<String>,
     },
     /// Sets one.
     DeclarePolicy {
@@ -120,7 +147,9 @@ pub enum QueueAdminRequest {
         operator: bool,
         name: String,
         pattern: String,
+        #[serde(default = "all")]
         apply_to: String,
+        #[serde(default)]
         priority: i32,
         definition: Map<String, Value>,
     },
@@ -130,6 +159,14 @@ pub enum QueueAdminRequest {
         operator: bool,
         name: String,
     },
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn all() -> String {
+    "all".to_owned()
 }
 
 /// What came of it.
@@ -162,13 +199,11 @@ pub enum QueueAdminAnswer {
         messages: u64,
     },
     /// It is not so.
-    Refused {
-        reason: String,
-    },
+    Refused(Refusal),
 }
 
 /// A virtual host.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[expect(missing_docs, reason = "the words of the command line")]
 pub struct VhostRow {
     pub name: String,
@@ -181,7 +216,7 @@ pub struct VhostRow {
 }
 
 /// An exchange.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[expect(missing_docs, reason = "the words of the command line")]
 pub struct ExchangeRow {
     pub name: String,
@@ -196,7 +231,7 @@ pub struct ExchangeRow {
 }
 
 /// A binding.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[expect(missing_docs, reason = "the words of the command line")]
 pub struct BindingRow {
     pub serial: u64,
@@ -208,7 +243,7 @@ pub struct BindingRow {
 }
 
 /// A queue.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[expect(missing_docs, reason = "the words of the command line")]
 pub struct QueueRow {
     pub name: String,
@@ -227,7 +262,7 @@ pub struct QueueRow {
 }
 
 /// What a queue holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct QueueFiguresRow {
     /// Messages that are ready.
     pub ready: u64,
@@ -240,7 +275,7 @@ pub struct QueueFiguresRow {
 }
 
 /// A message.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[expect(missing_docs, reason = "the words of the command line")]
 pub struct MessageRow {
     pub exchange: String,
@@ -257,7 +292,7 @@ pub struct MessageRow {
 }
 
 /// A policy.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[expect(missing_docs, reason = "the words of the command line")]
 pub struct PolicyRow {
     pub name: String,
@@ -284,7 +319,7 @@ impl QueueAdminAnswer {
     /// Why nothing was done.
     pub(crate) fn refusal(&self) -> Option<&str> {
         match self {
-            Self::Refused { reason } => Some(reason),
+            Self::Refused(refusal) => Some(&refusal.reason),
             _ => None,
         }
     }
@@ -298,10 +333,8 @@ impl QueueAdminAnswer {
         json_call::to_answer(self)
     }
 
-    pub(crate) fn refused(reason: &dyn ToString) -> Self {
-        Self::Refused {
-            reason: reason.to_string(),
-        }
+    pub(crate) fn refused(why: impl Into<Refusal>) -> Self {
+        Self::Refused(why.into())
     }
 }
 
@@ -316,6 +349,7 @@ mod tests {
                 QueueAdminRequest::ListQueues {
                     vhost: "/".to_owned(),
                     after: None,
+                    only: None,
                 },
                 r#"{"request":"list_queues","vhost":"/","after":null}"#,
             ),

@@ -2,6 +2,7 @@
 //! JSON alone. Keys are only added, never renamed: scripts read them.
 
 use bytes::Bytes;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -13,7 +14,7 @@ use crate::{
 pub const MAX_ADMIN_REQUEST_BYTES: usize = 4 << 10;
 
 /// A request about the cluster.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "request", rename_all = "snake_case", deny_unknown_fields)]
 pub enum AdminRequest {
     /// What the node that is asked knows of the cluster.
@@ -45,7 +46,7 @@ pub enum AdminRequest {
 }
 
 /// What came of a request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub enum AdminAnswer {
     /// To [`AdminRequest::Status`].
@@ -78,7 +79,7 @@ impl AdminAnswer {
 }
 
 /// The cluster as one node knows it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ClusterStatus {
     /// The cluster's id, as Kafka clients see it.
     pub cluster_id: String,
@@ -93,7 +94,7 @@ pub struct ClusterStatus {
 }
 
 /// A node's state, as people set it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NodeStanding {
     /// It carries its share.
@@ -103,7 +104,7 @@ pub enum NodeStanding {
 }
 
 /// One node.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NodeStatus {
     /// The node.
     pub id: u64,
@@ -130,7 +131,7 @@ pub struct NodeStatus {
 }
 
 /// One group.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GroupRow {
     /// The group.
     pub id: u32,
@@ -151,7 +152,7 @@ pub struct GroupRow {
 }
 
 /// A replica that follows, as its leader knows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FollowerRow {
     /// Where it is.
     pub node: u64,

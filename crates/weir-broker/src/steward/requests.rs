@@ -13,7 +13,7 @@ use super::{
     status,
     step::{self, Order},
 };
-use crate::{Node, peer::CallFailed};
+use crate::{Node, audit::Requester, peer::CallFailed};
 
 const NOBODY_LEADS: &str = "no node leads the metadata group, or none that can be reached: it needs \
                             a majority of its nodes up";
@@ -41,24 +41,26 @@ enum Decision {
 
 impl Node {
     /// Answers a person's request about the cluster, from this node or through it.
-    pub fn admin(self: &Arc<Self>, request: AdminRequest, done: AdminDone) {
-        serve(self, None, request, done);
+    pub fn admin(self: &Arc<Self>, by: &Requester, request: AdminRequest, done: AdminDone) {
+        serve(self, By::Person(by), request, done);
     }
 }
 
-/// `from`: the node that asks, where it is not a person.
-pub(super) fn serve(
-    node: &Arc<Node>,
-    from: Option<NodeId>,
-    request: AdminRequest,
-    done: AdminDone,
-) {
+/// Who asks.
+#[derive(Clone, Copy)]
+pub(super) enum By<'a> {
+    Person(&'a Requester),
+    /// A node that passes a request on, and has noted it.
+    Node,
+}
+
+pub(super) fn serve(node: &Arc<Node>, by: By<'_>, request: AdminRequest, done: AdminDone) {
     if request == AdminRequest::Status {
         return done(AdminAnswer::Status(status::of(node)));
     }
-    let done = match from {
-        Some(_) => done,
-        None => node.noted(&request, AdminAnswer::refusal, done),
+    let (done, is_first) = match by {
+        By::Node => (done, false),
+        By::Person(by) => (node.noted(by, &request, AdminAnswer::refusal, done), true),
     };
     let facts = cluster::facts(node);
     let leader = facts.group(GroupId::METADATA).map(|group| group.leader);
@@ -67,7 +69,7 @@ pub(super) fn serve(
             let decision = decide(&facts, &request);
             carry_out(node, &facts, decision, done);
         }
-        Some(leader) if from.is_none() => {
+        Some(leader) if is_first => {
             let heard = move |answer| done(forwarded(leader, answer));
             node.peers.call(leader, request.to_call(), Box::new(heard));
         }

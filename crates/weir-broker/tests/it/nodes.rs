@@ -10,7 +10,9 @@ use std::{
 };
 
 use weir_broker::{
-    Engine, Identity, Node, NodeConfig, Observer, join,
+    Engine, Identity, Node, NodeConfig, Observer,
+    audit::Requester,
+    join,
     steward::{AdminAnswer, AdminRequest, ClusterStatus},
 };
 use weir_log::{
@@ -248,7 +250,7 @@ impl Cluster {
         let heard = Arc::new(Mutex::new(None));
         let hears = Arc::clone(&heard);
         let done = Box::new(move |answer| *hears.lock().unwrap() = Some(answer));
-        self.nodes[&NodeId(node)].admin(request, done);
+        self.nodes[&NodeId(node)].admin(&Requester::default(), request, done);
         for _ in 0..MAX_ROUND_COUNT {
             if let Some(answer) = heard.lock().unwrap().take() {
                 return answer;
@@ -298,6 +300,7 @@ pub(crate) fn status_of(node: &Arc<Node>) -> ClusterStatus {
     let heard = Arc::new(Mutex::new(None));
     let hears = Arc::clone(&heard);
     node.admin(
+        &Requester::default(),
         AdminRequest::Status,
         Box::new(move |answer| *hears.lock().unwrap() = Some(answer)),
     );

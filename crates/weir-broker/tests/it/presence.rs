@@ -4,6 +4,7 @@ use weir_access::{Principal, UserLimits, token::Grants};
 use weir_broker::{
     access::AccessCommand,
     api::queues::{OpenSession, QueueOutcome, QueueRequest, Tiding},
+    audit::Requester,
     queue_admin::{QueueAdminAnswer, QueueAdminRequest},
 };
 use weir_model::NodeId;
@@ -70,7 +71,7 @@ fn a_virtual_host_has_no_more_connections_and_queues_than_it_may() {
     let answer = std::sync::Arc::new(std::sync::Mutex::new(None));
     let told = std::sync::Arc::clone(&answer);
     let done = Box::new(move |answer| *told.lock().unwrap() = Some(answer));
-    cluster.nodes[&FOUNDER].queue_admin(request, done);
+    cluster.nodes[&FOUNDER].queue_admin(&Requester::default(), request, done);
     cluster.until("the limits are set", |_| answer.lock().unwrap().is_some());
     assert_eq!(*answer.lock().unwrap(), Some(QueueAdminAnswer::Done));
     let refused = open_at(&mut cluster, FOUNDER, &mut client).unwrap_err();

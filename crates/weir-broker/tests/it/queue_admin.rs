@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Map, Value, json};
 use weir_broker::{
     api::queues::Verdict,
+    audit::Requester,
     queue_admin::{QueueAdminAnswer, QueueAdminRequest, QueueRow},
 };
 use weir_model::NodeId;
@@ -21,7 +22,7 @@ fn ask(cluster: &mut Cluster, at: NodeId, request: QueueAdminRequest) -> QueueAd
     let heard = Arc::new(Mutex::new(None));
     let said = Arc::clone(&heard);
     let done = move |answer| *said.lock().unwrap() = Some(answer);
-    cluster.nodes[&at].queue_admin(request, Box::new(done));
+    cluster.nodes[&at].queue_admin(&Requester::default(), request, Box::new(done));
     for _ in 0..500 {
         cluster.round();
         if let Some(answer) = heard.lock().unwrap().take() {
@@ -68,6 +69,7 @@ fn queues(cluster: &mut Cluster) -> Vec<QueueRow> {
     let list = QueueAdminRequest::ListQueues {
         vhost: slash(),
         after: None,
+        only: None,
     };
     match ask(cluster, OTHER, list) {
         QueueAdminAnswer::Queues { rows } => rows,
@@ -208,6 +210,7 @@ fn virtual_hosts_keep_their_queues_apart() {
     let list = QueueAdminRequest::ListQueues {
         vhost: "v".to_owned(),
         after: None,
+        only: None,
     };
     let QueueAdminAnswer::Queues { rows } = ask(&mut cluster, OTHER, list.clone()) else {
         panic!("no rows");

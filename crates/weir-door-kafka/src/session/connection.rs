@@ -12,6 +12,7 @@ use weir_access::{Caller, DecisionCache};
 use weir_broker::{
     Ticket,
     api::{Outcome, Request},
+    audit::Change,
     quota::QuotaKey,
 };
 use weir_door::{
@@ -21,7 +22,7 @@ use weir_door::{
 
 use super::{
     answer_budget::{Share, limits_of},
-    audited::{Change, Noter},
+    audited::Noter,
     fetch_cache::Fetches,
     login::Login,
     queue::Queue,

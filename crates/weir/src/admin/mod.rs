@@ -6,5 +6,5 @@ mod page;
 mod process;
 mod watched;
 
-pub(crate) use http::serve;
+pub(crate) use http::Site;
 pub(crate) use watched::Watched;

@@ -19,8 +19,8 @@ impl AccessingArguments {
         let answer = self
             .node
             .call(request.to_call(), AccessAdminAnswer::decode)?;
-        if let AccessAdminAnswer::Refused { reason } = answer {
-            return Err(Refused(reason).into());
+        if let AccessAdminAnswer::Refused(refusal) = answer {
+            return Err(Refused(refusal.reason).into());
         }
         Ok(answer)
     }

@@ -36,7 +36,8 @@ pub(crate) fn run(arguments: &ConfigArguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn as_json(effective: &Effective) -> serde_json::Value {
+/// All settings in force, for scripts.
+pub(crate) fn as_json(effective: &Effective) -> serde_json::Value {
     let entries = effective.entries.iter().map(|entry| {
         json!({
             "name": entry.setting.name,

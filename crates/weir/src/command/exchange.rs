@@ -95,6 +95,7 @@ fn list(queueing: &QueueingArguments) -> anyhow::Result<()> {
         |after| QueueAdminRequest::ListExchanges {
             vhost: queueing.vhost.clone(),
             after,
+            only: None,
         },
         |answer| {
             let QueueAdminAnswer::Exchanges { rows } = answer else {

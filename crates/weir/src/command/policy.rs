@@ -92,6 +92,7 @@ fn list(queueing: &QueueingArguments, operator: bool) -> anyhow::Result<()> {
             vhost: queueing.vhost.clone(),
             operator,
             after,
+            only: None,
         },
         |answer| {
             let QueueAdminAnswer::Policies { rows } = answer else {

@@ -142,6 +142,7 @@ fn list(queueing: &QueueingArguments) -> anyhow::Result<()> {
         |after| QueueAdminRequest::ListQueues {
             vhost: queueing.vhost.clone(),
             after,
+            only: None,
         },
         |answer| {
             let QueueAdminAnswer::Queues { rows } = answer else {

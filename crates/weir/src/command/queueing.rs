@@ -24,8 +24,8 @@ impl QueueingArguments {
         let answer = self
             .node
             .call(request.to_call(), QueueAdminAnswer::decode)?;
-        if let QueueAdminAnswer::Refused { reason } = answer {
-            return Err(Refused(reason).into());
+        if let QueueAdminAnswer::Refused(refusal) = answer {
+            return Err(Refused(refusal.reason).into());
         }
         Ok(answer)
     }

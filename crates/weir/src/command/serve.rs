@@ -9,16 +9,20 @@ use tokio::{
     task::JoinSet,
 };
 use tracing::{info, warn};
-use weir_broker::{NodeFailed, OnFailure, Running, api::Backend, peer::PeerPort};
+use weir_broker::{
+    NodeFailed, OnFailure, Running, access::TokenView, api::Backend, peer::PeerPort,
+};
 use weir_door::{Door as _, DoorCounters, Listener, Sockets, TlsPort, sockets::LOCALHOST};
 use weir_door_amqp::AmqpDoor;
+use weir_door_http::{HttpConfig, HttpDoor};
 use weir_door_kafka::KafkaDoor;
 use weir_log::disk::SystemEntropy;
 use weir_model::NodeId;
 use weir_peer::{PeerConfig, PeerTransport};
 
 use crate::{
-    admin::{self, Watched},
+    admin::{Site, Watched},
+    command::config::as_json,
     data_dir,
     doors::{Doors, spoken},
     ending::{Ending, MAX_NODE_ENDING, MAX_RUNTIME_ENDING},
@@ -104,7 +108,8 @@ pub(crate) fn run(arguments: &ServeArguments, when_ready: WhenReady) -> anyhow::
     let _lock = data_dir::lock(&config.data_dir)?;
     let runtime = tokio::runtime::Runtime::new().context("no threads for connections")?;
     runtime.spawn(tell_left_out(flood));
-    let served = runtime.block_on(serve(arguments, config, when_ready));
+    let settings = as_json(&effective);
+    let served = runtime.block_on(serve(arguments, (config, settings), when_ready));
     // Threads that still wait for something have nothing left to do.
     runtime.shutdown_timeout(MAX_RUNTIME_ENDING);
     served
@@ -112,22 +117,21 @@ pub(crate) fn run(arguments: &ServeArguments, when_ready: WhenReady) -> anyhow::
 
 async fn serve(
     arguments: &ServeArguments,
-    config: ServeConfig,
+    (config, settings): (ServeConfig, serde_json::Value),
     when_ready: WhenReady,
 ) -> anyhow::Result<()> {
     // Heard from the moment on that others may know of the node.
     let mut ending = Ending::listen(arguments.until_stdin_ends, MAX_NODE_ENDING)?;
     let mut doors = Doors::bind(&config).await?;
-    let (kafka, amqp) = client_doors(&config, &mut doors);
+    let tokens = believed(&mut doors);
+    let (kafka, amqp) = client_doors(&config, &tokens);
     let (mut doors, counted) = counted(doors, &kafka, &amqp);
     let watched = watched(&config, &mut doors, counted);
     let exposed = Exposed::of(&doors);
-    let admins = serve_admins(&config, &mut doors, &watched);
-    let machine = Machine::open(
-        &config,
-        &doors.kafka_advertised,
-        doors.kafka_tls_advertised.as_ref(),
-    )?;
+    let http = http_door(&config, (settings, tokens), &watched);
+    let admins = serve_admins(&config, &mut doors, &http);
+    let (told, told_tls) = (&doors.kafka_advertised, doors.kafka_tls_advertised.as_ref());
+    let machine = Machine::open(&config, told, told_tls)?;
     let identity = tokio::select! {
         settled = membership::settle(&config, &machine, &doors) => settled?,
         () = ending.asked() => return Ok(()),
@@ -157,6 +161,7 @@ async fn serve(
     transport.attach(Arc::new(running.node()));
     let access = running.node().access().clone();
     watched.runs(running.observer(), access.clone());
+    http.runs(running.node());
     let rules = access.clone();
     let clients = Clients {
         kafka: (doors.kafka, kafka.of(access.clone(), running.node())),
@@ -197,18 +202,37 @@ fn counted(
     (doors, counted)
 }
 
-/// The doors before there is a node. Keys of tokens are looked at from now on.
-fn client_doors(config: &ServeConfig, doors: &mut Doors) -> (KafkaDoor, AmqpDoor) {
+/// The doors before there is a node.
+fn client_doors(config: &ServeConfig, tokens: &TokenView) -> (KafkaDoor, AmqpDoor) {
+    let kafka = KafkaDoor::new(config.kafka_door, Arc::new(SystemEntropy));
+    let kafka = kafka.believing(tokens.clone());
+    let amqp = AmqpDoor::new(config.amqp_door.clone()).believing(tokens.clone());
+    (kafka.naming(config.principals.clone()), amqp)
+}
+
+/// By which tokens are believed. Their keys are looked at from now on.
+fn believed(doors: &mut Doors) -> TokenView {
     let tokens = doors.tokens.take().map(|keys| {
         let view = keys.view();
         tokio::spawn(keys.watch());
         view
     });
-    let kafka = KafkaDoor::new(config.kafka_door, Arc::new(SystemEntropy));
-    let tokens = tokens.unwrap_or_default();
-    let kafka = kafka.believing(tokens.clone());
-    let amqp = AmqpDoor::new(config.amqp_door.clone()).believing(tokens);
-    (kafka.naming(config.principals.clone()), amqp)
+    tokens.unwrap_or_default()
+}
+
+/// The door of the admin ports.
+fn http_door(
+    config: &ServeConfig,
+    (settings, tokens): (serde_json::Value, TokenView),
+    watched: &Arc<Watched>,
+) -> Arc<HttpDoor> {
+    let shown = HttpConfig {
+        allows_anonymous: config.allows_anonymous,
+        principals: config.principals.clone(),
+        tokens,
+        settings,
+    };
+    HttpDoor::new(Site::new(Arc::clone(watched)), shown)
 }
 
 /// What the admin port looks at. Certificates are looked at from now on.
@@ -251,17 +275,13 @@ async fn live(
 }
 
 /// Both admin ports; gives their addresses, the plain one's first.
-fn serve_admins(
-    config: &ServeConfig,
-    doors: &mut Doors,
-    watched: &Arc<Watched>,
-) -> [Vec<String>; 2] {
+fn serve_admins(config: &ServeConfig, doors: &mut Doors, http: &Arc<HttpDoor>) -> [Vec<String>; 2] {
     let plain = doors.admin.take().map(|sockets| (sockets, None));
     let secure = doors.admin_tls.take();
     let secure = secure.map(|(sockets, port)| (sockets, Some(port)));
     [
-        serve_admin(&config.admin, plain, watched),
-        serve_admin(&config.door_tls.admin, secure, watched),
+        serve_admin(&config.admin, plain, http),
+        serve_admin(&config.door_tls.admin, secure, http),
     ]
 }
 
@@ -269,13 +289,13 @@ fn serve_admins(
 fn serve_admin(
     at: &ListenAt,
     port: Option<(Sockets, Option<TlsPort>)>,
-    watched: &Arc<Watched>,
+    http: &Arc<HttpDoor>,
 ) -> Vec<String> {
     let Some((sockets, tls)) = port else {
         return Vec::new();
     };
     let addresses = sockets.addresses();
-    tokio::spawn(admin::serve(sockets, tls, Arc::clone(watched)));
+    tokio::spawn(weir_door_http::serve(sockets, tls, Arc::clone(http)));
     told_of(at, &addresses)
 }
 

@@ -248,7 +248,7 @@ impl GrantArguments {
 
 fn list(accessing: &AccessingArguments) -> anyhow::Result<()> {
     let rows: Vec<UserRow> = accessing.pages(
-        |after| AccessAdminRequest::ListUsers { after },
+        |after| AccessAdminRequest::ListUsers { after, only: None },
         |answer| {
             let AccessAdminAnswer::Users { rows } = answer else {
                 return None;
@@ -286,8 +286,11 @@ fn or_dash(words: &[String]) -> String {
 }
 
 fn permissions(accessing: &AccessingArguments, name: Option<&str>) -> anyhow::Result<()> {
-    let mut rows: Vec<PermissionRow> = accessing.pages(
-        |after| AccessAdminRequest::ListPermissions { after },
+    let rows: Vec<PermissionRow> = accessing.pages(
+        |after| AccessAdminRequest::ListPermissions {
+            after,
+            only: name.map(str::to_owned),
+        },
         |answer| {
             let AccessAdminAnswer::Permissions { rows } = answer else {
                 return None;
@@ -296,8 +299,11 @@ fn permissions(accessing: &AccessingArguments, name: Option<&str>) -> anyhow::Re
         },
         |row| (row.user.clone(), row.vhost.clone()),
     )?;
-    let mut topics: Vec<TopicPermissionRow> = accessing.pages(
-        |after| AccessAdminRequest::ListTopicPermissions { after },
+    let topics: Vec<TopicPermissionRow> = accessing.pages(
+        |after| AccessAdminRequest::ListTopicPermissions {
+            after,
+            only: name.map(str::to_owned),
+        },
         |answer| {
             let AccessAdminAnswer::TopicPermissions { rows } = answer else {
                 return None;
@@ -306,8 +312,6 @@ fn permissions(accessing: &AccessingArguments, name: Option<&str>) -> anyhow::Re
         },
         |row| (row.user.clone(), row.vhost.clone(), row.exchange.clone()),
     )?;
-    rows.retain(|row| name.is_none_or(|name| row.user == name));
-    topics.retain(|row| name.is_none_or(|name| row.user == name));
     let mut table = Table::new(&["USER", "VHOST", "KEYS OF", "CONFIGURE", "WRITE", "READ"]);
     for row in &rows {
         let texts = [&row.user, &row.vhost, "-", &row.configure, &row.write];

@@ -92,7 +92,7 @@ pub(crate) fn run(arguments: &VhostArguments) -> anyhow::Result<()> {
 
 fn list(queueing: &QueueingArguments) -> anyhow::Result<()> {
     let rows: Vec<VhostRow> = queueing.pages(
-        |after| QueueAdminRequest::ListVhosts { after },
+        |after| QueueAdminRequest::ListVhosts { after, only: None },
         |answer| {
             let QueueAdminAnswer::Vhosts { rows } = answer else {
                 return None;

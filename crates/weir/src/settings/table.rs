@@ -430,7 +430,7 @@ pub(crate) const ADMIN: Setting = Setting {
     name: "admin",
     kind: Kind::ListenOrOff,
     value_name: "HOST:PORT",
-    doc: "Addresses of the admin port: /metrics, /healthz, /readyz over HTTP, to whoever connects. \
+    doc: "Addresses of the admin port: /metrics, /healthz, /readyz over HTTP, to whoever connects, and the admin API below /api/v1. \
           `off`: none. Where this is not set and port 9644 is taken, a free port is.",
     default: || Some("localhost:9644".to_owned()),
 };

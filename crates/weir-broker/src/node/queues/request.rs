@@ -5,6 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
+use weir_access::Principal;
 use weir_model::ErrorKind;
 
 use super::{
@@ -51,7 +52,7 @@ impl Node {
             return refuse(reply, refused);
         }
         match request {
-            QueueRequest::Open(open) => self.open_session(open, reply),
+            QueueRequest::Open(open) => self.open_session(open, true, reply),
             QueueRequest::End { session } => self.end_session(&session, Some(reply)),
             QueueRequest::Publish(publish) => self.publish(publish, reply),
             QueueRequest::CheckPublish { session, messages } => {
@@ -109,22 +110,28 @@ impl Node {
         }
     }
 
-    fn open_session(self: &Arc<Self>, open: OpenSession, reply: Reply) {
+    /// `is_counted`: it has a place among its user's and its virtual host's, as connections do.
+    pub(crate) fn open_session(
+        self: &Arc<Self>,
+        open: OpenSession,
+        is_counted: bool,
+        reply: Reply,
+    ) {
         let node = Arc::clone(self);
         self.when_run_has_begun(Box::new(move || {
             if node.access().is_known() {
-                return node.begin_session(open, reply);
+                return node.begin_session(open, is_counted, reply);
             }
             // It has begun for group 0, of which this node may not have heard anything yet.
             let asked = Arc::clone(&node);
             asked.when_current(Box::new(move |current| match current {
-                Ok(()) => node.begin_session(open, reply),
+                Ok(()) => node.begin_session(open, is_counted, reply),
                 Err(refused) => refuse(reply, refused.clone()),
             }));
         }));
     }
 
-    fn begin_session(self: &Arc<Self>, open: OpenSession, reply: Reply) {
+    fn begin_session(self: &Arc<Self>, open: OpenSession, is_counted: bool, reply: Reply) {
         if !self.access().is_known() {
             // Not a refusal of the user's, of whom nothing is known: the client may try again.
             return refuse(reply, Refused::Failed(ErrorKind::CoordinatorLoading));
@@ -142,7 +149,10 @@ impl Node {
             guard.note_refused(peer_of(&open.name), &open.vhost, &refused);
             return refuse(reply, refused);
         }
-        let seat = match self.seat(&open, vhost.limits.max_connections, reply.sink()) {
+        let max_connections = vhost.limits.max_connections;
+        let who = open.principal.as_ref().filter(|_| is_counted);
+        let seat = who.map(|who| self.seat(&open, max_connections, reply.sink(), who));
+        let seat = match seat.transpose() {
             Ok(seat) => seat,
             Err(refused) => {
                 let refused = Refused::Limit(refused.to_string());
@@ -157,16 +167,14 @@ impl Node {
         self.sessions.tell_alarm(&session);
     }
 
-    /// The session's place among its user's and its virtual host's. None for the cluster itself.
+    /// The session's place among its user's and its virtual host's.
     fn seat(
         &self,
         open: &OpenSession,
         max_connections: Option<u32>,
         sink: Sink,
-    ) -> Result<Option<Seat>, EnterRefused> {
-        let Some(principal) = &open.principal else {
-            return Ok(None);
-        };
+        who: &Principal,
+    ) -> Result<Seat, EnterRefused> {
         let place = VhostPlace {
             name: &open.vhost,
             max_connections,
@@ -175,7 +183,7 @@ impl Node {
             let told = vec![Tiding::Expelled(gone.to_string())];
             sink.tell(Outcome::Queue(QueueOutcome::Told(told)));
         });
-        self.access().enter(principal, Some(place), ear).map(Some)
+        self.access().enter(who, Some(place), ear)
     }
 
     /// Ends a session before its last reference is gone.
