@@ -48,7 +48,47 @@ fn row(name: &'static str, payload: Vec<u8>, due: Due) -> Row {
 pub(super) fn rows() -> Vec<Row> {
     let mut rows = heads();
     rows.extend(bodies());
+    rows.extend(of_api());
     rows
+}
+
+/// The admin API: refused before or after it is read, and never carried out.
+fn of_api() -> Vec<Row> {
+    let put = |path: &str, body: &str| {
+        let length = body.len();
+        format!(
+            "PUT /api/v1{path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+             Content-Length: {length}\r\n\r\n{body}"
+        )
+    };
+    let deep = format!("{{\"a\":{}", "[".repeat(60_000));
+    let long = format!("{{\"kind\":\"{}\"}}", "x".repeat(1 << 20));
+    let login = |name: &str, credentials: &str| {
+        format!(
+            "GET /api/v1/{name} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Basic {credentials}\r\n\r\n"
+        )
+    };
+    [
+        ("API: no JSON", put("/topics/t", "{")),
+        ("API: JSON nested 60,000 deep", put("/topics/t", &deep)),
+        ("API: body of 1 MiB", put("/vhosts/%2F/exchanges/e", &long)),
+        ("API: unknown field", put("/topics/t", "{\"x\":1}")),
+        ("API: escapes that are none", put("/topics/%zz%ff", "{}")),
+        ("API: dots and slashes", put("/topics/..%2f..%2fetc", "{}")),
+        ("API: path of 4,000 parts", put(&"/a".repeat(4_000), "{}")),
+        ("API: wrong password", login("topics", "YTpi")),
+        (
+            "API: login that is none",
+            login("topics", &"A".repeat(8_000)),
+        ),
+        (
+            "API: cursor that is none",
+            login("topics?after=%00", "YTpi"),
+        ),
+    ]
+    .into_iter()
+    .map(|(name, request)| row(name, request.into_bytes(), refused()))
+    .collect()
 }
 
 fn heads() -> Vec<Row> {

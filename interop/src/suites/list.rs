@@ -366,6 +366,16 @@ pub(super) const SUITES: &[Suite] = &[
         run: |ground| programs::python_with_nodes("scenario_tokens.py", ground),
     },
     Suite {
+        name: "http",
+        about: "the admin API with requests, httpx, curl and schemathesis, on nodes of their own",
+        is_quick: true,
+        needs: &["curl", "openssl"],
+        door: Door::Both,
+        checkout: None,
+        serve: &[],
+        run: |ground| programs::python_with_nodes("scenario_http.py", ground),
+    },
+    Suite {
         name: "doors",
         about: "pika to confluent-kafka and back: bodies, headers, keys, transactions, replay",
         is_quick: false,
