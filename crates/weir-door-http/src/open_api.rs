@@ -154,8 +154,10 @@ fn operation(route: &Route, words: &Words, generator: &mut SchemaGenerator) -> V
         Body::Of(schema) => Some(schema(generator).to_value()),
     };
     if let Some(schema) = schema {
-        let needs = schema["required"].as_array();
-        let is_required = schema.get("$ref").is_some() || needs.is_some_and(|all| !all.is_empty());
+        let named = schema["$ref"].as_str().and_then(|at| at.rsplit('/').next());
+        let named = named.and_then(|name| generator.definitions().get(name));
+        let needs = named.unwrap_or(&schema)["required"].as_array();
+        let is_required = needs.is_some_and(|all| !all.is_empty());
         operation["requestBody"] = json!({
             "required": is_required || route.verb == Verb::Post,
             "content": { "application/json": { "schema": schema } },
