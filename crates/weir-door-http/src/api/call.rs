@@ -133,7 +133,7 @@ impl Call {
     /// Most rows that are wanted.
     pub(crate) fn limit(&self) -> usize {
         let limit = self.query.get("limit").and_then(Value::as_u64);
-        let limit = limit.unwrap_or(u64::from(MAX_PAGE_ROW_COUNT));
+        let limit = limit.unwrap_or_else(|| u64::from(MAX_PAGE_ROW_COUNT));
         usize::try_from(limit).unwrap_or(usize::MAX)
     }
 
