@@ -23,6 +23,7 @@ mod queue_uses;
 mod queues;
 mod session_watch;
 mod share_groups;
+mod share_letters;
 mod shares;
 mod sharing;
 mod sweep;

@@ -6,7 +6,7 @@ use crate::{
     Offset, ProducerId,
     batch::{HEADER_BYTES, MAGIC, PATCHED_BYTES, mend_crc, patched_head, set_with_references},
     message::MessageForm,
-    record::write_record_with,
+    record::{Header, write_record_with},
     reference::BodyReference,
 };
 
@@ -85,6 +85,19 @@ impl BatchBuilder {
     ) -> u32 {
         let (delta_ms, at) = self.next(timestamp_ms);
         write_record_with(delta_ms, at, key, value, &[], &mut self.bytes);
+        at
+    }
+
+    /// Appends a record with headers. Gives its place in the batch.
+    pub fn push_with_headers(
+        &mut self,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: &[Header<'_>],
+        timestamp_ms: i64,
+    ) -> u32 {
+        let (delta_ms, at) = self.next(timestamp_ms);
+        write_record_with(delta_ms, at, key, value, headers, &mut self.bytes);
         at
     }
 

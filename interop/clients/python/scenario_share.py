@@ -5,7 +5,7 @@ import collections
 import time
 
 import confluent_kafka
-from confluent_kafka import AcknowledgeType, KafkaException, Producer, ShareConsumer
+from confluent_kafka import AcknowledgeType, Consumer, KafkaException, Producer, ShareConsumer
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
 from report import BOOTSTRAP, eventually, name_of, refused, run
 
@@ -212,6 +212,94 @@ def isolation():
         nothing(one)
 
 
+def dead_letters():
+    """Rejected and failed ones are copied to the group's topic, which says whence and why (KIP-1191)."""
+    dead = name_of("dlq.share")
+    config = {"errors.deadletterqueue.group.enable": "true"}
+    admin.create_topics([NewTopic(dead, 2, -1, config=config)])[dead].result(LIMIT_SECONDS)
+    name = group(
+        3,
+        errors_deadletterqueue_topic_name=dead,
+        errors_deadletterqueue_copy_record_enable="true",
+        share_delivery_count_limit=2,
+    )
+    ways = {b"good": AcknowledgeType.ACCEPT, b"bad": AcknowledgeType.REJECT, b"worse": AcknowledgeType.RELEASE}
+    producer = Producer({"bootstrap.servers": BOOTSTRAP})
+    for partition in range(3):
+        for value in ways:
+            producer.produce(name, value, b"key", partition, headers=[("own", b"1")])
+    assert producer.flush(LIMIT_SECONDS) == 0
+    with consumer(name, "explicit") as one:
+        reader = Consumer({"bootstrap.servers": BOOTSTRAP, "group.id": dead, "auto.offset.reset": "earliest"})
+        reader.subscribe([dead])
+        letters = []
+
+        def all_dead():
+            for message in one.poll(0.3):
+                one.acknowledge(message, ways[message.value()])
+            one.commit_sync(20.0)
+            letter = reader.poll(0.2)
+            if letter is not None and letter.error() is None:
+                letters.append(letter)
+            return len(letters) == 6
+
+        eventually(all_dead, LIMIT_SECONDS, 0)
+        assert reader.poll(2.0) is None
+        reader.close()
+    told = set()
+    for letter in letters:
+        headers = {key: value.decode() for key, value in letter.headers()}
+        assert letter.key() == b"key"
+        assert headers.pop("__dlq.errors.topic") == name and headers.pop("__dlq.errors.group") == name
+        partition = int(headers.pop("__dlq.errors.partition"))
+        assert letter.partition() == partition % 2
+        told.add((letter.value(), partition, *sorted(headers.items())))
+    wanted = set()
+    for partition in range(3):
+        for value, offset, count, why in (
+            (b"bad", "1", "1", "Offset rejected by client."),
+            (b"worse", "2", "2", "Offset delivery count exceeded the threshold."),
+        ):
+            headers = {
+                "__dlq.errors.offset": offset,
+                "__dlq.errors.delivery.count": count,
+                "__dlq.errors.message": why,
+            }
+            wanted.add((value, partition, *sorted(headers.items())))
+    assert told == wanted, told
+    with consumer(name) as late:
+        nothing(late)
+
+
+def dead_letters_wait():
+    """Without a topic that takes them they are kept, and come when there is one."""
+    dead = name_of("dlq.share")
+    name = group(errors_deadletterqueue_topic_name=dead)
+    send(name, [b"bad"])
+    with consumer(name, "explicit") as one:
+        for message in some(one):
+            one.acknowledge(message, AcknowledgeType.REJECT)
+        committed(one)
+    admin.create_topics([NewTopic(dead, 1, -1)])[dead].result(LIMIT_SECONDS)
+    reader = Consumer({"bootstrap.servers": BOOTSTRAP, "group.id": dead, "auto.offset.reset": "earliest"})
+    reader.subscribe([dead])
+    assert reader.poll(7.0) is None
+    entry = ConfigEntry("errors.deadletterqueue.group.enable", "true", incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, dead, incremental_configs=[entry])
+    for future in admin.incremental_alter_configs([resource]).values():
+        future.result(LIMIT_SECONDS)
+    # A message without a value is false.
+    letters = eventually(lambda: [it for it in [reader.poll(1.0)] if it is not None], LIMIT_SECONDS)
+    assert letters[0].value() is None and dict(letters[0].headers())["__dlq.errors.offset"] == b"0"
+    reader.close()
+
+
+def dead_letters_elsewhere():
+    """A name that might be anybody's topic is no place for dead letters."""
+    for wrong in "orders", "dlq./", "__audit":
+        refused(lambda: group(errors_deadletterqueue_topic_name=wrong), "INVALID_CONFIG")
+
+
 def latest():
     """What was there before the group is not its own, as by default."""
     name = group(share_auto_offset_reset="latest")
@@ -278,6 +366,9 @@ run(
         ("share-close-returns", close_returns),
         ("share-callback", told_by_callback),
         ("share-isolation", isolation),
+        ("share-dead-letters", dead_letters),
+        ("share-dead-letters-wait", dead_letters_wait),
+        ("share-dead-letters-elsewhere", dead_letters_elsewhere),
         ("share-latest", latest),
         ("share-members", members_share),
         ("share-unknown-topic", unknown_topic),

@@ -70,7 +70,7 @@ impl Node {
         };
         let node = Arc::clone(self);
         let done = move |stored: Result<(), ErrorKind>| node.audit_written(count, stored);
-        self.append_audit((place.1, place.0), batch, done);
+        self.append_records((place.1, place.0), batch, done);
     }
 
     fn audit_written(&self, count: u64, stored: Result<(), ErrorKind>) {

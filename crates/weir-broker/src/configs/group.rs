@@ -40,6 +40,8 @@ const fn ms(min: i32, max: i32) -> Kind {
     Kind::Int { min, max }
 }
 
+const COPIES_DEAD: &str = "errors.deadletterqueue.copy.record.enable";
+
 /// The names of isolation levels.
 const READ_COMMITTED: &str = "read_committed";
 
@@ -50,7 +52,7 @@ pub(crate) const MAX_SHARE_LOCK_MS: i32 = 60_000;
 const MAX_RETRY_MS: i32 = 86_400_000;
 
 /// All of them, by name, with the ranges of Kafka's `group.*.min/max` defaults.
-pub static GROUP_KEYS: [ConfigKey; 15] = [
+pub static GROUP_KEYS: [ConfigKey; 17] = [
     enforced(
         "consumer.heartbeat.interval.ms",
         ms(5_000, 15_000),
@@ -62,6 +64,18 @@ pub static GROUP_KEYS: [ConfigKey; 15] = [
         ms(45_000, 60_000),
         "45000",
         "A member without a heartbeat for this long is removed, in ms.",
+    ),
+    enforced(
+        COPIES_DEAD,
+        Kind::Boolean,
+        "false",
+        "Whether a share group's dead letters have the records' keys and values, and not only where they lie.",
+    ),
+    enforced(
+        "errors.deadletterqueue.topic.name",
+        Kind::DeadLetterTopic,
+        "",
+        "The topic for a share group's dead letters: records that were rejected or came back too often.",
     ),
     enforced(
         "share.auto.offset.reset",
@@ -174,6 +188,10 @@ pub struct ShareSettings {
     pub retry_max_ms: u32,
     /// `share.partition.max.record.locks`.
     pub max_locks: u32,
+    /// `errors.deadletterqueue.topic.name` is set.
+    pub has_dead_letters: bool,
+    /// `errors.deadletterqueue.copy.record.enable`.
+    pub copies_dead: bool,
     /// `share.isolation.level`.
     pub committed_only: bool,
     /// `share.renew.acknowledge.enable`.
@@ -203,6 +221,8 @@ impl GroupSettings {
                 retry_ms: number("share.retry.delay.ms", 0),
                 retry_max_ms: number("share.retry.delay.max.ms", 0),
                 max_locks: number("share.partition.max.record.locks", 2_000),
+                has_dead_letters: dead_letter_topic(configs).is_some(),
+                copies_dead: text(COPIES_DEAD).is_some_and(|it| it.eq_ignore_ascii_case("true")),
                 committed_only: text("share.isolation.level") == Some(READ_COMMITTED),
                 may_renew: text("share.renew.acknowledge.enable")
                     .is_none_or(|value| value.eq_ignore_ascii_case("true")),
@@ -212,6 +232,12 @@ impl GroupSettings {
             },
         }
     }
+}
+
+/// Where a share group's dead letters go, if anywhere.
+pub fn dead_letter_topic(configs: &ConfigMap) -> Option<&str> {
+    let name = configs.get("errors.deadletterqueue.topic.name")?.trim();
+    (!name.is_empty()).then_some(name)
 }
 
 /// The key called `name`.

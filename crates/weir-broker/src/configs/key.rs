@@ -1,5 +1,9 @@
 //! What is known of a setting.
 
+/// How names of topics for dead letters begin (Kafka's `errors.deadletterqueue.topic.name.prefix`): whoever may set
+/// a group up may not have others' topics written to.
+pub const DEAD_LETTER_PREFIX: &str = "dlq.";
+
 /// What a value looks like, as Kafka's `ConfigDef` has it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
@@ -9,6 +13,8 @@ pub enum Kind {
     Text,
     /// Where a group begins: [`super::reset::OffsetReset`].
     OffsetReset,
+    /// Where dead letters go: a topic whose name begins with [`DEAD_LETTER_PREFIX`], or nowhere.
+    DeadLetterTopic,
     /// One of these texts.
     Choice(&'static [&'static str]),
     /// Texts with commas between them, none twice; where some are given, each one of these.

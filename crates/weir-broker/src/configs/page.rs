@@ -4,7 +4,7 @@ use super::{
     broker::{BROKER_KEYS, dynamic_key},
     client_metrics::CLIENT_METRICS_KEYS,
     group::GROUP_KEYS,
-    key::{ConfigKey, Effect, Kind},
+    key::{ConfigKey, DEAD_LETTER_PREFIX, Effect, Kind},
     topic::TOPIC_KEYS,
 };
 
@@ -15,6 +15,7 @@ fn value(kind: Kind) -> String {
     match kind {
         Kind::Boolean => "true, false".to_owned(),
         Kind::Text => "text".to_owned(),
+        Kind::DeadLetterTopic => format!("empty, or a topic's name behind `{DEAD_LETTER_PREFIX}`"),
         Kind::OffsetReset => "earliest, latest or by_duration:DURATION".to_owned(),
         Kind::Choice(words) => words.join(", "),
         Kind::List([]) => "list".to_owned(),

@@ -40,7 +40,7 @@ const fn int(min: i32, max: i32) -> Kind {
 }
 
 /// All of them, by name.
-pub static TOPIC_KEYS: [ConfigKey; 33] = [
+pub static TOPIC_KEYS: [ConfigKey; 34] = [
     key(
         "cleanup.policy",
         Kind::List(&["compact", "delete"]),
@@ -88,6 +88,14 @@ pub static TOPIC_KEYS: [ConfigKey; 33] = [
         "log.cleaner.delete.retention.ms",
         Effect::Enforced,
         "How long a tombstone of a compacted topic stays, in ms.",
+    ),
+    key(
+        "errors.deadletterqueue.group.enable",
+        Kind::Boolean,
+        "false",
+        "",
+        Effect::Enforced,
+        "Whether share groups may have their dead letters written to the topic.",
     ),
     key(
         "file.delete.delay.ms",

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use weir_model::TopicName;
+
 use super::{
-    key::{ConfigKey, Effect, Kind},
+    key::{ConfigKey, DEAD_LETTER_PREFIX, Effect, Kind},
     reset::OffsetReset,
 };
 
@@ -41,6 +43,14 @@ impl Kind {
             Self::OffsetReset => OffsetReset::parse(value)
                 .is_none()
                 .then(|| "must be earliest, latest or by_duration:DURATION".to_owned()),
+            Self::DeadLetterTopic => {
+                let is_name =
+                    value.starts_with(DEAD_LETTER_PREFIX) && TopicName::new(value).is_ok();
+                let fits = value.is_empty() || is_name;
+                (!fits).then(|| {
+                    format!("must be the name of a topic, which begins with {DEAD_LETTER_PREFIX}")
+                })
+            }
             Self::Choice(allowed) => (!allowed.contains(&value))
                 .then(|| format!("must be one of: {}", allowed.join(", "))),
             Self::List(allowed) => list_refusal(value, allowed),

@@ -19,6 +19,7 @@ use super::{
     queue_times::QueueTimes,
     queue_uses::QueueUses,
     session_watch::SessionWatch,
+    share_letters::SharePost,
     window::Windows,
 };
 use crate::{
@@ -55,6 +56,7 @@ pub(super) struct Pump {
     pub(super) times: QueueTimes,
     pub(super) watch: SessionWatch,
     pub(super) post: Post,
+    pub(super) share_post: SharePost,
     pub(super) uses: QueueUses,
     is_scheduled: bool,
     /// Tells what was begun under an earlier leadership.
@@ -131,6 +133,7 @@ impl Pump {
             .chain(self.times.next_deadline(at))
             .chain(self.watch.next_deadline())
             .chain(self.post.next_deadline())
+            .chain(self.share_post.next_deadline())
             .min()
     }
 }
@@ -203,6 +206,7 @@ impl Shard {
             self.post_letters(id, context);
             self.watch_use_of(id, context);
         }
+        self.post_letters_of_shares(context);
         self.pump.end_pauses(context.elapsed);
         for key in std::mem::take(&mut self.pump.due) {
             let outbox = self.pump.outboxes.get(&key);

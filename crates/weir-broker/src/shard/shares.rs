@@ -43,12 +43,14 @@ impl Shard {
             ShareCommand::Release { .. }
             | ShareCommand::Expire
             | ShareCommand::Begin { .. }
-            | ShareCommand::Forget { .. } => Vec::new(),
+            | ShareCommand::Forget { .. }
+            | ShareCommand::Copied { .. } => Vec::new(),
         };
         let (partitions, mut stirred) = (&self.partitions, Vec::new());
         let log_start = |id| partitions.get(&id).map_or(0, |partition| partition.start.0);
         let applied = self.shares.apply(at.now, command, log_start, &mut stirred);
         for key in stirred {
+            self.note_share_letters(&key);
             match takes.contains(&key.0) {
                 true => self.sharing.free(&key),
                 false => self.sharing.wake(&key),
@@ -130,6 +132,8 @@ impl Shard {
     /// All who wait look again: they find who leads now.
     pub(super) fn lead_shares(&mut self) {
         self.sharing.dismiss();
+        let dead: Vec<ShareKey> = self.shares.with_dead().cloned().collect();
+        dead.iter().for_each(|key| self.note_share_letters(key));
     }
 
     pub(super) fn next_lock_end(&self, moment: Moment) -> Option<Millis> {

@@ -7,9 +7,10 @@
 //! | 3 | expire | -; the group is empty |
 //! | 4 | begin | `u64` partition, `u64` start, `u8` only where there is none |
 //! | 5 | forget | `u8` 0: all; 1 and `u32` count and `u64` serials of topics |
+//! | 6 | copied | `u64` partition, `u32` count, each `u64` offset and serial |
 //!
 //! Terms: `u32` lock in ms, `u16` delivery limit, `u32` first and `u32` longest wait before another
-//! delivery in ms, `u32` most locks. A part: `u64` partition; `u32`
+//! delivery in ms, `u8` whether dead letters are kept, `u32` most locks. A part: `u64` partition; `u32`
 //! acknowledgements, each `u64` first and last offset and bytes kinds; `u8` whether it takes
 //! records, and then `u64` end, `u32` void and `u32` wanted stretches, each `u64` first and last
 //! offset.
@@ -27,10 +28,12 @@ const RELEASE: u8 = 2;
 const EXPIRE: u8 = 3;
 const BEGIN: u8 = 4;
 const FORGET: u8 = 5;
+const COPIED: u8 = 6;
 const PART_MIN_BYTES: usize = 8 + 4 + 1;
 const ACKS_MIN_BYTES: usize = 8 + 8 + 4;
 const STRETCH_BYTES: usize = 8 + 8;
 const NUMBER_BYTES: usize = 8;
+const RECORD_BYTES: usize = 8 + 8;
 
 /// A change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +60,13 @@ pub(crate) enum ShareCommand {
     Forget {
         group: String,
         topics: Option<BTreeSet<u64>>,
+    },
+    /// Copies of dead letters lie in the group's dead-letter topic, or nobody wants them.
+    Copied {
+        group: String,
+        partition: PartitionId,
+        /// Offset and serial.
+        records: Vec<(u64, u64)>,
     },
 }
 
@@ -111,6 +121,7 @@ pub(super) fn write_comes_back(writer: &mut Writer, comes_back: ComesBack) {
     writer.u16(comes_back.delivery_limit);
     writer.u32(comes_back.retry_ms);
     writer.u32(comes_back.retry_max_ms);
+    writer.u8(u8::from(comes_back.keeps_dead));
 }
 
 pub(super) fn read_comes_back(reader: &mut Reader<'_>) -> Result<ComesBack, DecodeError> {
@@ -118,6 +129,7 @@ pub(super) fn read_comes_back(reader: &mut Reader<'_>) -> Result<ComesBack, Deco
         delivery_limit: reader.u16()?,
         retry_ms: reader.u32()?,
         retry_max_ms: reader.u32()?,
+        keeps_dead: reader.flag()?,
     })
 }
 
@@ -171,6 +183,20 @@ impl ShareCommand {
                     topics.iter().for_each(|serial| writer.u64(*serial));
                 }
             }
+            Self::Copied {
+                group,
+                partition,
+                records,
+            } => {
+                writer.u8(COPIED);
+                writer.text(group);
+                writer.u64(partition.0);
+                writer.count(records.len());
+                for (offset, serial) in records {
+                    writer.u64(*offset);
+                    writer.u64(*serial);
+                }
+            }
         }
     }
 
@@ -210,6 +236,11 @@ impl ShareCommand {
                         Some(topics.into_iter().collect())
                     }
                 },
+            },
+            COPIED => Self::Copied {
+                group,
+                partition: PartitionId(reader.u64()?),
+                records: read_list(reader, RECORD_BYTES, |it| Ok((it.u64()?, it.u64()?)))?,
             },
             tag => return Err(reader.unknown_tag("share command", tag)),
         })
@@ -313,6 +344,7 @@ mod tests {
                         delivery_limit: 5,
                         retry_ms: 7,
                         retry_max_ms: 9,
+                        keeps_dead: true,
                     },
                     max_locks: 2_000,
                 },
@@ -337,6 +369,11 @@ mod tests {
             ShareCommand::Forget {
                 group: group(),
                 topics: None,
+            },
+            ShareCommand::Copied {
+                group: group(),
+                partition: PartitionId(7),
+                records: vec![(3, 11), (5, 12)],
             },
         ]
     }

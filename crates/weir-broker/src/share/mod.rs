@@ -3,6 +3,7 @@
 
 mod choose;
 mod command;
+mod dead;
 mod partition;
 mod snapshot;
 mod table;
@@ -11,6 +12,7 @@ mod tests;
 
 pub(crate) use choose::{Chosen, Limits, Stretch, choose};
 pub(crate) use command::{Acks, ShareCommand, Step, StepPart, Take, Terms};
+pub(crate) use dead::{DeadReason, DeadRecord};
 pub(crate) use partition::{ComesBack, SharePartition};
 pub(crate) use table::{ShareApplied, ShareKey, ShareTable, Stepped};
 

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use weir_ledger::{Ledger, Lock, OwnerId, Release};
 use weir_log::Millis;
 
-use super::{Acks, Stretch, Take, Terms};
+use super::{Acks, DeadReason, Stretch, Take, Terms};
 use crate::{api::share::AcquiredRange, configs::group::MAX_SHARE_LOCK_MS};
 
 // Kinds of acknowledgements, see [`Acks::kinds`].
 const GAP: u8 = 0;
 const RELEASE: u8 = 2;
+const REJECT: u8 = 3;
 const RENEW: u8 = 4;
 
 /// Has what waits until it is tried again; members' numbers never get there.
@@ -36,6 +37,8 @@ pub(crate) struct ComesBack {
     pub(crate) retry_ms: u32,
     /// How long it waits at most, where that is more.
     pub(crate) retry_max_ms: u32,
+    /// What is put away or rejected waits for a copy in the group's dead-letter topic.
+    pub(crate) keeps_dead: bool,
 }
 
 impl ComesBack {
@@ -63,6 +66,7 @@ impl SharePartition {
                 delivery_limit: u16::MAX,
                 retry_ms: 0,
                 retry_max_ms: 0,
+                keeps_dead: false,
             },
         }
     }
@@ -83,7 +87,7 @@ impl SharePartition {
         offset >= self.ledger.end() || self.ledger.is_ready(offset)
     }
 
-    /// How many records members hold.
+    /// How many records are locked: members hold them, or they are dead.
     pub(crate) fn held_count(&self) -> u64 {
         let waiting_count = self.ledger.count_of(WAITING) as u64;
         self.ledger.counts().acquired - waiting_count
@@ -172,6 +176,7 @@ impl SharePartition {
         let ledger = &mut self.ledger;
         let held = match kind {
             RELEASE => return self.give_back(now, owner, offset),
+            REJECT => return self.bury(owner, offset, DeadReason::Rejected),
             RENEW => ledger.renew(
                 offset,
                 Lock {
@@ -179,7 +184,7 @@ impl SharePartition {
                     until_ms: Some(until_ms),
                 },
             ),
-            // Accepted, rejected, or no record.
+            // Accepted, or no record.
             _ => ledger.settle(offset, owner).map(drop),
         };
         debug_assert!(held.is_ok(), "what is acknowledged was seen to be held");
@@ -192,9 +197,10 @@ impl SharePartition {
         let count = held.map_or(0, |held| held.tries.delivery_count);
         let wait_ms = self.comes_back.wait_ms(count);
         let how = Release::Returned;
-        let done = if count >= self.comes_back.delivery_limit.into() {
-            self.ledger.settle(offset, owner).map(drop)
-        } else if wait_ms > 0 {
+        if count >= self.comes_back.delivery_limit.into() {
+            return self.bury(owner, offset, DeadReason::Exceeded);
+        }
+        let done = if wait_ms > 0 {
             let lock = Lock {
                 owner: WAITING,
                 until_ms: Some(now.plus(wait_ms.into()).0),

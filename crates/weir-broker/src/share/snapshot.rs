@@ -1,9 +1,10 @@
 //! What share groups have, as a checkpoint has it.
 //!
-//! Version 1: `u8` version, `u32` share partitions, ascending by partition and group, each `u64`
+//! Version 2: `u8` version, `u32` share partitions, ascending by partition and group, each `u64`
 //! partition, text group, `u16` delivery limit, `u32` first and `u32` longest wait before another
-//! delivery in ms, `u64` number of the next owner, `u32` members that hold something, ascending, each
-//! text id and `u64` owner, bytes ledger. What waits is held by owner 2^64-1.
+//! delivery in ms, `u8` whether dead letters are kept, `u64` number of the next owner, `u32` members that hold something, ascending, each
+//! text id and `u64` owner, bytes ledger. What waits is held by owner
+//! 2^64-1, what was rejected and dead by 2^64-2, what came back too often by 2^64-3.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,8 +19,8 @@ use super::{
 };
 use crate::encoding::{DecodeError, Reader, Writer};
 
-const VERSION: u8 = 1;
-const PARTITION_MIN_BYTES: usize = 8 + 4 + 2 + 4 + 4 + 8 + 4 + 4;
+const VERSION: u8 = 2;
+const PARTITION_MIN_BYTES: usize = 8 + 4 + 2 + 4 + 4 + 1 + 8 + 4 + 4;
 const OWNER_MIN_BYTES: usize = 4 + 8;
 
 impl ShareTable {
@@ -84,15 +85,16 @@ impl SharePartition {
         }
         let ledger = Ledger::decode(reader.bytes()?).map_err(|_| reader.invalid("ledger"))?;
         let held: usize = owners.values().map(|owner| ledger.count_of(*owner)).sum();
-        let waiting = ledger.count_of(WAITING);
-        if (held + waiting) as u64 != ledger.counts().acquired {
-            return Err(reader.invalid("records that nobody holds"));
-        }
-        Ok(Self {
+        let held = held + ledger.count_of(WAITING);
+        let partition = Self {
             ledger,
             owners,
             next_owner,
             comes_back,
-        })
+        };
+        if (held + partition.dead_count()) as u64 != partition.ledger.counts().acquired {
+            return Err(reader.invalid("records that nobody holds"));
+        }
+        Ok(partition)
     }
 }

@@ -74,6 +74,13 @@ impl ShareTable {
         self.partitions.keys().map(|(id, _)| id.topic_serial())
     }
 
+    /// Those in which records wait for their copies.
+    pub(crate) fn with_dead(&self) -> impl Iterator<Item = &ShareKey> {
+        let all = self.partitions.iter();
+        let dead = all.filter(|(_, partition)| partition.dead_count() > 0);
+        dead.map(|(key, _)| key)
+    }
+
     /// What the group has, by partition.
     pub(crate) fn of_group(
         &self,
@@ -160,6 +167,15 @@ impl ShareTable {
                     self.remove(&key);
                     stirred.push(key);
                 }
+            }
+            ShareCommand::Copied {
+                group,
+                partition,
+                records,
+            } => {
+                let key = (partition, group);
+                self.with(&key, |it| it.copied(&records));
+                stirred.push(key);
             }
         }
         ShareApplied::Done

@@ -175,7 +175,7 @@ pub fn source(source: ConfigSource) -> i8 {
 fn type_of(kind: Kind) -> i8 {
     match kind {
         Kind::Boolean => 1,
-        Kind::Text | Kind::OffsetReset | Kind::Choice(_) => 2,
+        Kind::Text | Kind::OffsetReset | Kind::DeadLetterTopic | Kind::Choice(_) => 2,
         Kind::Int { .. } => 3,
         Kind::Short { .. } => 4,
         Kind::Long { .. } => 5,

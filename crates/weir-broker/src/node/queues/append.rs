@@ -92,8 +92,8 @@ impl Node {
         self.peers.call(to, call.encode(), Box::new(answered));
     }
 
-    /// Sends a batch of the audit topic to whoever leads its partition, once.
-    pub(crate) fn append_audit(
+    /// Sends a batch of records that the cluster itself writes to whoever leads the partition, once.
+    pub(crate) fn append_records(
         self: &Arc<Self>,
         route: (GroupId, PartitionId),
         batch: Bytes,

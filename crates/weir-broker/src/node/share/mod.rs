@@ -3,6 +3,7 @@
 mod begin;
 mod calls;
 mod groups;
+mod letters;
 mod offsets;
 mod place;
 mod prepare;
@@ -11,6 +12,7 @@ mod sessions;
 mod task;
 
 pub(crate) use calls::{SharePlace, reread_answer, reread_call, serve};
+pub(crate) use letters::{LetterTo, LetterWay, ShareLetter};
 pub use sessions::ShareHold;
 pub(crate) use sessions::ShareSessions;
 pub(crate) use task::ShareTask;

@@ -171,6 +171,7 @@ fn terms(settings: &ShareSettings) -> Terms {
             delivery_limit: settings.delivery_limit,
             retry_ms: settings.retry_ms,
             retry_max_ms: settings.retry_max_ms,
+            keeps_dead: settings.has_dead_letters,
         },
         max_locks: settings.max_locks,
     }

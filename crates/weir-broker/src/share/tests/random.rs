@@ -18,6 +18,7 @@ const TERMS: Terms = Terms {
         delivery_limit: 4,
         retry_ms: 0,
         retry_max_ms: 0,
+        keeps_dead: false,
     },
     max_locks: 12,
 };

@@ -6,8 +6,8 @@ use weir_model::PartitionId;
 use crate::{
     api::share::AcquiredRange,
     share::{
-        Acks, ComesBack, ShareApplied, ShareCommand, ShareTable, Step, StepPart, Stepped, Stretch,
-        Take, Terms,
+        Acks, ComesBack, DeadReason, DeadRecord, ShareApplied, ShareCommand, ShareTable, Step,
+        StepPart, Stepped, Stretch, Take, Terms,
     },
 };
 
@@ -18,6 +18,7 @@ const TERMS: Terms = Terms {
         delivery_limit: 3,
         retry_ms: 0,
         retry_max_ms: 0,
+        keeps_dead: false,
     },
     max_locks: 20,
 };
@@ -98,6 +99,18 @@ impl World {
     fn is_acknowledged(&mut self, member: &str, first: u64, last: u64, kinds: &[u8]) -> bool {
         let stepped = self.step(member, &[(first, last, kinds)], None);
         stepped.acknowledged.is_ok()
+    }
+
+    fn dead(&self) -> Vec<DeadRecord> {
+        self.table.get(&(ID, "g".to_owned())).unwrap().dead(9)
+    }
+
+    fn copied(&mut self, records: &[(u64, u64)]) {
+        self.apply(ShareCommand::Copied {
+            group: "g".to_owned(),
+            partition: ID,
+            records: records.to_vec(),
+        });
     }
 
     fn start(&self) -> u64 {
@@ -242,6 +255,7 @@ fn a_record_that_comes_back_waits_longer_each_time_and_is_nobodys_meanwhile() {
         delivery_limit: 4,
         retry_ms: 50,
         retry_max_ms: 150,
+        keeps_dead: false,
     };
     assert_eq!(world.take("a", 0, 0), [(0, 0, 1)]);
     for (count, wait_ms) in [(2, 50), (3, 100), (4, 150)] {
@@ -286,4 +300,57 @@ fn a_lock_of_a_clock_that_was_ahead_ends_soon_after_the_clock_is_right() {
     world.now = Millis(61_000);
     world.apply(ShareCommand::Expire);
     assert_eq!(world.take("b", 0, 1), [(0, 1, 2)]);
+}
+
+#[test]
+fn what_is_rejected_or_comes_back_too_often_is_dead_until_its_copy_is_stored() {
+    let mut world = World::begun(0);
+    world.terms.comes_back.keeps_dead = true;
+    world.terms.comes_back.delivery_limit = 2;
+    world.take("a", 0, 2);
+    assert!(world.is_acknowledged("a", 0, 2, &[3, 2, 1]));
+    assert_eq!(world.take("a", 0, 2), [(1, 1, 2)]);
+    assert!(world.is_acknowledged("a", 1, 1, &[2]));
+    let dead = world.dead();
+    let told: Vec<_> = dead
+        .iter()
+        .map(|it| (it.offset, it.delivery_count, it.reason))
+        .collect();
+    let wanted = [(0, 1, DeadReason::Rejected), (1, 2, DeadReason::Exceeded)];
+    assert_eq!(told, wanted);
+    assert_eq!((world.start(), world.take("a", 0, 2)), (0, vec![]));
+    assert!(!world.is_acknowledged("a", 0, 0, &[1]), "it is nobody's");
+    world.copied(&[(0, dead[0].serial + 9)]);
+    assert_eq!(world.dead(), dead, "that was another delivery");
+    world.copied(&[(0, dead[0].serial)]);
+    assert_eq!((world.dead(), world.start()), (vec![dead[1]], 1));
+    world.copied(&[(1, dead[1].serial)]);
+    assert_eq!((world.dead(), world.start()), (vec![], 3));
+}
+
+#[test]
+fn a_lock_that_ends_too_often_makes_a_dead_record_and_the_end_of_the_log_takes_it_along() {
+    let mut world = World::begun(0);
+    world.terms.comes_back.keeps_dead = true;
+    world.terms.comes_back.delivery_limit = 1;
+    world.take("a", 0, 0);
+    world.now = Millis(100);
+    world.apply(ShareCommand::Expire);
+    assert_eq!(world.dead().len(), 1);
+    world.log_start = 1;
+    world.take("a", 1, 1);
+    assert_eq!((world.dead(), world.start()), (vec![], 1));
+}
+
+#[test]
+fn dead_records_are_locked_as_others_are() {
+    let mut world = World::begun(0);
+    world.terms.comes_back.keeps_dead = true;
+    world.terms.max_locks = 2;
+    world.take("a", 0, 1);
+    assert!(world.is_acknowledged("a", 0, 1, &[3]));
+    assert_eq!(world.take("a", 2, 3), []);
+    let first = world.dead()[0];
+    world.copied(&[(first.offset, first.serial)]);
+    assert_eq!(world.take("a", 2, 3), [(2, 2, 1)]);
 }
