@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use weir_broker::access::{AccessView, TopicNames};
+use weir_broker::{
+    access::{AccessView, TopicNames},
+    api::TopicRef,
+};
 use weir_door::{Connection, Entropy, Millis, Session};
 use weir_door_kafka::{KafkaConfig, KafkaSession, session::connection::Shared};
 use weir_model::{TopicId, TopicName};
@@ -27,6 +30,14 @@ impl TopicNames for Fixed {
 
     fn is_known(&self, _name: &TopicName) -> bool {
         false
+    }
+
+    fn partition_count(&self, _topic: &TopicRef) -> usize {
+        1
+    }
+
+    fn default_partition_count(&self) -> usize {
+        1
     }
 }
 

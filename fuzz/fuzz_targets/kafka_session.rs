@@ -47,6 +47,14 @@ impl TopicNames for Fixed {
     fn is_known(&self, name: &TopicName) -> bool {
         name.as_str().len() < 4
     }
+
+    fn partition_count(&self, _topic: &TopicRef) -> usize {
+        1
+    }
+
+    fn default_partition_count(&self) -> usize {
+        1
+    }
 }
 
 /// The node, and what decides how it answers.

@@ -79,6 +79,19 @@ impl<K: Ord + Clone, V: Clone> Chunked<K, V> {
         first.chain(later).map(|(key, value)| (key, value))
     }
 
+    /// Entries from the first on that is not `before`, ascending.
+    pub(crate) fn iter_from(&self, before: impl Fn(&K) -> bool) -> impl Iterator<Item = (&K, &V)> {
+        let chunk_at = self.chunks.partition_point(|chunk| {
+            let last = chunk.last();
+            last.is_some_and(|(key, _)| before(key))
+        });
+        let later = self.chunks[chunk_at..].iter();
+        let later = later.flat_map(|chunk| chunk.iter());
+        later
+            .skip_while(move |(key, _)| before(key))
+            .map(|(key, value)| (key, value))
+    }
+
     /// The entry with so many before it.
     pub(crate) fn nth(&self, mut at: usize) -> Option<(&K, &V)> {
         for chunk in self.chunks.iter() {

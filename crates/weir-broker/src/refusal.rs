@@ -174,7 +174,7 @@ fn kind_of(error: ErrorKind) -> RefusalKind {
         | E::GroupUnauthorized
         | E::ClusterUnauthorized
         | E::TransactionalIdUnauthorized => K::Denied,
-        E::GroupMaxSizeReached => K::Limit,
+        E::GroupMaxSizeReached | E::ThrottlingQuotaExceeded => K::Limit,
         E::InvalidTopic
         | E::InvalidPartitions
         | E::InvalidReplicationFactor

@@ -1,9 +1,10 @@
 //! The door: makes a session for each connection.
 
-use std::sync::Arc;
+use core::net::IpAddr;
+use std::{sync::Arc, time::Duration};
 
 use weir_broker::access::{AccessView, TokenView};
-use weir_door::{Connection, Door};
+use weir_door::{Connection, Door, Entry};
 use weir_tls::CertificateLogin;
 
 use crate::session::{asks::Label, connection::AmqpSession};
@@ -93,6 +94,14 @@ impl Door for AmqpDoor {
     fn request_labels(&self) -> Vec<String> {
         let labels = Label::ALL.iter();
         labels.map(|label| label.name().to_owned()).collect()
+    }
+
+    fn entry(&self, peer: IpAddr) -> Entry {
+        match self.access.quotas().connect(peer) {
+            Some(0) => Entry::Now,
+            Some(wait_ms) => Entry::Late(Duration::from_millis(wait_ms)),
+            None => Entry::Never,
+        }
     }
 
     fn open(&self, connection: Connection) -> AmqpSession {

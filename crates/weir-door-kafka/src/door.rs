@@ -1,9 +1,13 @@
 //! The door: makes a session for each connection.
 
-use std::sync::Arc;
+use core::net::IpAddr;
+use std::{sync::Arc, time::Duration};
 
-use weir_broker::access::{AccessView, TokenView, TopicNames};
-use weir_door::{Connection, Door, Entropy};
+use weir_broker::{
+    access::{AccessView, TokenView, TopicNames},
+    api::TopicRef,
+};
+use weir_door::{Connection, Door, Entropy, Entry};
 use weir_model::{TopicId, TopicName};
 use weir_tls::PrincipalRules;
 
@@ -52,6 +56,14 @@ impl TopicNames for NoTopics {
 
     fn is_known(&self, _name: &TopicName) -> bool {
         false
+    }
+
+    fn partition_count(&self, _topic: &TopicRef) -> usize {
+        0
+    }
+
+    fn default_partition_count(&self) -> usize {
+        1
     }
 }
 
@@ -105,6 +117,14 @@ impl Door for KafkaDoor {
     fn request_labels(&self) -> Vec<String> {
         let served = SERVED.iter();
         served.map(|line| format!("{:?}", line.api)).collect()
+    }
+
+    fn entry(&self, peer: IpAddr) -> Entry {
+        match self.shared.access.quotas().connect(peer) {
+            Some(0) => Entry::Now,
+            Some(wait_ms) => Entry::Late(Duration::from_millis(wait_ms)),
+            None => Entry::Never,
+        }
     }
 
     fn open(&self, connection: Connection) -> KafkaSession {

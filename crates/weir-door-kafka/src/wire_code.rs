@@ -82,6 +82,8 @@ pub const INVALID_REGULAR_EXPRESSION: i16 = 128;
 pub const INVALID_PRODUCER_EPOCH: i16 = 47;
 /// `CONCURRENT_TRANSACTIONS`.
 pub const CONCURRENT_TRANSACTIONS: i16 = 51;
+/// `THROTTLING_QUOTA_EXCEEDED`.
+pub const THROTTLING_QUOTA_EXCEEDED: i16 = 89;
 /// `PRODUCER_FENCED`.
 pub const PRODUCER_FENCED: i16 = 90;
 /// `TRANSACTION_ABORTABLE`.
@@ -209,6 +211,7 @@ pub fn of(kind: ErrorKind, surface: Surface) -> i16 {
         E::TransactionCoordinatorFenced => same(52),
         E::TransactionalIdNotFound => same(105),
         E::TransactionAbortable => same(TRANSACTION_ABORTABLE),
+        E::ThrottlingQuotaExceeded => same(THROTTLING_QUOTA_EXCEEDED),
         E::UnstableOffsetCommit => same(88),
     };
     match surface {

@@ -21,7 +21,7 @@ use weir_broker::{
 
 use crate::{
     Claim, ConnectionCounters, Limits, Millis, Session,
-    event::{Event, gather, receive, send},
+    event::{Event, gather, is_down, receive, send},
     limits::{
         MAX_LINGER, MAX_READ_BYTES, MAX_REQUESTS_PER_TURN_COUNT, MAX_TRANSMIT_PER_TURN_BYTES,
         MAX_WRITE_CHUNKS_COUNT, MIN_FRAME_BYTES_PER_S, MIN_READ_BYTES, READ_AHEAD_FACTOR,
@@ -246,6 +246,7 @@ impl<S: Session> Driver<S> {
     /// Everything that needs no waiting. Returns whether there is more of it.
     fn turn(&mut self) -> bool {
         let now = self.now();
+        let began = self.session.is_timed().then(Instant::now);
         self.mailbox.take(&mut self.arrived);
         if !self.arrived.is_empty() && self.peer_due.is_some() {
             self.peer_due = Some(Instant::now() + self.limits.drain);
@@ -276,6 +277,10 @@ impl<S: Session> Driver<S> {
         self.transmit();
         self.needed_bytes = self.needed_bytes.min(self.claimable_bytes());
         self.claim.shrink_to(self.claimable_bytes());
+        if let Some(began) = began {
+            let busy_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+            self.session.note_busy(now, busy_us);
+        }
         submitted_count == MAX_REQUESTS_PER_TURN_COUNT
     }
 
@@ -481,15 +486,6 @@ impl<S: Session> Driver<S> {
         let (started, wall) = self.started;
         let since_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         wall.plus(since_ms)
-    }
-}
-
-/// Without a lock as long as nothing has changed.
-fn is_down(shutdown: &mut watch::Receiver<bool>) -> bool {
-    match shutdown.has_changed() {
-        Ok(false) => false,
-        Ok(true) => *shutdown.borrow_and_update(),
-        Err(_) => true,
     }
 }
 

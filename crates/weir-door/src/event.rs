@@ -9,7 +9,10 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
+    sync::watch,
+};
 
 use crate::limits::MIN_READ_BYTES;
 
@@ -62,4 +65,13 @@ where
         Poll::Ready(Ok(room.filled().len()))
     })
     .await
+}
+
+/// Without a lock as long as nothing has changed.
+pub(crate) fn is_down(shutdown: &mut watch::Receiver<bool>) -> bool {
+    match shutdown.has_changed() {
+        Ok(false) => false,
+        Ok(true) => *shutdown.borrow_and_update(),
+        Err(_) => true,
+    }
 }

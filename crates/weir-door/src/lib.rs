@@ -20,7 +20,7 @@ pub use budget::{Budget, Claim};
 pub use counters::{ConnectionCounters, DoorCounters, DoorFigures};
 pub use limits::Limits;
 pub use listener::{Listener, ListenerError, serve};
-pub use session::{Bounds, CloseReason, Connection, Door, Session};
+pub use session::{Bounds, CloseReason, Connection, Door, Entry, Session};
 pub use sockets::Sockets;
 pub use tls::{HandshakeError, TlsPort, TlsSession};
 pub use weir_log::clock::{Clock, Entropy, Millis};

@@ -19,8 +19,8 @@ use tracing::{debug, info, warn};
 use weir_broker::api::Backend;
 
 use crate::{
-    Budget, Claim, CloseReason, Connection, ConnectionCounters, Door, DoorCounters, HandshakeError,
-    Limits, Session as _, Sockets, TlsPort,
+    Budget, Claim, CloseReason, Connection, ConnectionCounters, Door, DoorCounters, Entry,
+    HandshakeError, Limits, Session as _, Sockets, TlsPort,
     driver::{Driver, Ended},
     limits::MAX_NODE_REQUEST_BYTES,
 };
@@ -222,13 +222,31 @@ struct Serving<D> {
 }
 
 impl<D: Door> Serving<D> {
-    async fn run(self, taken: Taken) {
+    /// Waits for as long as a connection has to that comes too soon after others.
+    async fn lets_in(&mut self, peer: SocketAddr) -> bool {
+        match self.door.entry(peer.ip().to_canonical()) {
+            Entry::Now => true,
+            Entry::Never => {
+                debug!(door = self.door.name(), %peer, "closed: too many connections a second");
+                false
+            }
+            Entry::Late(wait) => tokio::select! {
+                () = tokio::time::sleep(wait) => true,
+                _ = self.shutdown.wait_for(|down| *down) => false,
+            },
+        }
+    }
+
+    async fn run(mut self, taken: Taken) {
         let Taken {
             stream,
             tls,
             connection,
         } = taken;
         let (door, peer) = (self.door.name(), connection.peer);
+        if !self.lets_in(peer).await {
+            return;
+        }
         if let Err(error) = stream.set_nodelay(true) {
             debug!(door, %peer, %error, "no TCP_NODELAY");
         }

@@ -1,6 +1,10 @@
 //! One connection's protocol without I/O: bytes and outcomes in, requests and bytes out.
 
-use std::{error::Error, net::SocketAddr};
+use std::{
+    error::Error,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use weir_broker::{
@@ -50,6 +54,17 @@ pub struct Connection {
     pub tls: Option<TlsSession>,
 }
 
+/// What becomes of a connection that was just taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// It is served.
+    Now,
+    /// It is served after this long: its peer connects too often.
+    Late(Duration),
+    /// It is closed: it would have to wait for too long.
+    Never,
+}
+
 /// Makes the sessions of one protocol.
 pub trait Door: Send + Sync + 'static {
     /// The protocol's state machine.
@@ -59,6 +74,10 @@ pub trait Door: Send + Sync + 'static {
     /// The kinds of requests whose durations are counted apart, for people.
     fn request_labels(&self) -> Vec<String> {
         vec![self.name().to_owned()]
+    }
+    /// What becomes of a connection from this address. Asked once for each.
+    fn entry(&self, _peer: IpAddr) -> Entry {
+        Entry::Now
     }
     /// A session for a connection that was just taken.
     fn open(&self, connection: Connection) -> Self::Session;
@@ -83,6 +102,14 @@ pub trait Session: Send {
     fn request_label(&self, _ticket: Ticket) -> usize {
         0
     }
+
+    /// Whether [`Session::note_busy`] is wanted.
+    fn is_timed(&self) -> bool {
+        false
+    }
+
+    /// Tells for how long the connection has kept a core busy, in µs, each time that it has.
+    fn note_busy(&mut self, _now: Millis, _busy_us: u64) {}
 
     /// Takes the answer to a request. A ticket that is not awaited is ignored.
     fn complete(&mut self, now: Millis, ticket: Ticket, outcome: Outcome);

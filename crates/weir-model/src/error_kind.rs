@@ -157,6 +157,8 @@ pub enum ErrorKind {
     ClusterUnauthorized,
     /// The client may not do this with the transactional id.
     TransactionalIdUnauthorized,
+    /// The client has done more of it than its quota allows, for now.
+    ThrottlingQuotaExceeded,
 }
 
 impl ErrorKind {
@@ -186,7 +188,8 @@ impl ErrorKind {
             | E::SequenceGap
             | E::ConcurrentTransactions
             | E::UnstableOffsetCommit
-            | E::CoordinatorUnreachable => true,
+            | E::CoordinatorUnreachable
+            | E::ThrottlingQuotaExceeded => true,
             E::TopicExists
             | E::InvalidTopic
             | E::InvalidPartitions
@@ -316,7 +319,8 @@ impl ErrorKind {
             | E::TopicUnauthorized
             | E::GroupUnauthorized
             | E::ClusterUnauthorized
-            | E::TransactionalIdUnauthorized => Blame::Client,
+            | E::TransactionalIdUnauthorized
+            | E::ThrottlingQuotaExceeded => Blame::Client,
         }
     }
 }
@@ -414,6 +418,7 @@ codes! {
     111 GroupUnauthorized,
     112 ClusterUnauthorized,
     113 TransactionalIdUnauthorized,
+    114 ThrottlingQuotaExceeded,
 }
 
 #[cfg(test)]
@@ -423,7 +428,7 @@ mod tests {
     #[test]
     fn every_code_names_one_error_and_no_other() {
         let named: Vec<ErrorKind> = (0..=u16::MAX).filter_map(ErrorKind::from_code).collect();
-        assert_eq!(named.len(), 72);
+        assert_eq!(named.len(), 73);
         for code in 0..=u16::MAX {
             let back = ErrorKind::from_code(code).map(ErrorKind::code);
             assert!(back.is_none_or(|back| back == code), "{code}");

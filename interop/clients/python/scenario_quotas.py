@@ -2,10 +2,14 @@
 
 import json
 import os
+import socket
+import struct
 import subprocess
 import time
+import urllib.request
 
 import confluent_kafka
+import pika
 from confluent_kafka import admin
 from own_nodes import DIRECTORY, LIMIT_SECONDS, Node, file
 from report import Skip, eventually, name_of, run
@@ -20,6 +24,7 @@ for user in ["tim", "eve"]:
     NODE.add_user(user, user + "-secret")
     NODE.weir("acl", "add", "allow", user, "all", "topic", "*")
     NODE.weir("acl", "add", "allow", user, "all", "group", "*")
+    NODE.weir("user", "grant", user, "--configure", ".*", "--write", ".*", "--read", ".*")
 
 
 def login(user, client="quotas"):
@@ -84,6 +89,9 @@ def by_tools():
         assert entity in entities, entities
     must("--alter", *both, "--delete-config", "producer_byte_rate")
     assert listed("--user", "eve", "--client", client)[0]["values"] == {"consumer_byte_rate": 2048.0}
+    must("--alter", "--entity-type", "ips", "--entity-name", "10.0.0.7", "--add-config", "connection_creation_rate=5")
+    assert "connection_creation_rate=5.0" in must("--describe", "--entity-type", "ips", "--entity-name", "10.0.0.7")
+    must("--alter", "--entity-type", "ips", "--entity-name", "10.0.0.7", "--delete-config", "connection_creation_rate")
     for entity in [["--user", "eve", "--client", client], ["--user", "eve"], ["--client", "<default>"]]:
         NODE.weir("quota", "delete", *entity)
     assert listed() == []
@@ -171,10 +179,157 @@ def consumer_held():
     consumer.close()
 
 
+def throttled(key):
+    """How often the node says that somebody had too much of this."""
+    with urllib.request.urlopen("http://%s/metrics" % NODE.ports["admin"], timeout=LIMIT_SECONDS) as page:
+        for line in page.read().decode().splitlines():
+            if line.startswith('weir_quota_throttled_total{quota="%s"}' % key):
+                return float(line.split()[-1])
+    raise AssertionError("no metric of " + key)
+
+
+def mutations():
+    client = name_of("admin")
+    NODE.weir("quota", "set", "--client", client, "controller_mutation_rate=0.5")
+    mine = admin.AdminClient(login("root", client))
+    topics = [admin.NewTopic(name_of("made"), 3) for _ in range(4)]
+    # librdkafka's version of the request does not know the refusal: it is done, and the client is held.
+    done = mine.create_topics(topics)
+    for future in done.values():
+        future.result(LIMIT_SECONDS)
+    assert throttled("controller_mutation_rate") > 0
+    began = time.monotonic()
+    late = mine.create_topics([admin.NewTopic(name_of("made"), 1)])
+    for future in late.values():
+        future.result(LIMIT_SECONDS)
+    assert time.monotonic() - began > 2, "a client that is held came through at once"
+    NODE.weir("quota", "delete", "--client", client)
+
+
+def requests_held():
+    client = name_of("busy")
+    NODE.weir("quota", "set", "--client", client, "request_percentage=1")
+    mine = admin.AdminClient(login("tim", client))
+    eventually(lambda: mine.list_topics(timeout=LIMIT_SECONDS) and throttled("request_percentage") > 0, LIMIT_SECONDS, 0)
+    NODE.weir("quota", "delete", "--client", client)
+
+
+def connections_held():
+    node = Node("connections", has_tls=False)
+    node.weir("quota", "set", "--ip", "127.0.0.1", "connection_creation_rate=1")
+    host, port = node.ports["kafka"].rsplit(":", 1)
+    request = struct.pack(">hhih", 18, 0, 7, -1)
+    peers = [socket.create_connection((host, int(port)), timeout=LIMIT_SECONDS) for _ in range(WINDOW + 2)]
+    for peer in peers:
+        peer.sendall(struct.pack(">i", len(request)) + request)
+    began = time.monotonic()
+    for peer in peers:
+        assert peer.recv(4), "closed"
+    took = time.monotonic() - began
+    assert 1 < took < 20, took
+    more = [socket.create_connection((host, int(port)), timeout=LIMIT_SECONDS) for _ in range(2 * WINDOW)]
+    for peer in more:
+        peer.sendall(struct.pack(">i", len(request)) + request)
+
+    def is_closed(peer):
+        try:
+            return peer.recv(4) == b""
+        except ConnectionError:
+            return True
+
+    # In whichever order they come in.
+    assert any([is_closed(peer) for peer in more]), "whoever would wait too long is closed"
+
+
+def pika_as(user, client):
+    host, port = NODE.ports["amqp"].rsplit(":", 1)
+    credentials = pika.PlainCredentials(user, user + "-secret")
+    named = {"connection_name": client}
+    return pika.BlockingConnection(
+        pika.ConnectionParameters(host, int(port), credentials=credentials, socket_timeout=10, heartbeat=4, client_properties=named)
+    )
+
+
+def amqp_publisher():
+    client, queue = name_of("publisher"), name_of("quotas")
+    NODE.weir("quota", "set", "--user", "tim", "--client", client, "producer_byte_rate=100000")
+    connection = pika_as("tim", client)
+    told = []
+    connection.add_on_connection_blocked_callback(lambda _, frame: told.append(frame.method.reason))
+    connection.add_on_connection_unblocked_callback(lambda *_: told.append(None))
+    channel = connection.channel()
+    channel.queue_declare(queue, durable=True)
+    body = b"x" * 100_000
+    for _ in range(WINDOW + 5):
+        channel.basic_publish("", queue, body)
+    began = time.monotonic()
+    eventually(lambda: connection.process_data_events(0.1) or None in told, LIMIT_SECONDS, 0)
+    assert time.monotonic() - began > 1 and told == ["over its quota", None], told
+    # It has waited for longer than two heartbeats, and is there.
+    for _ in range(8):
+        channel.basic_publish("", queue, body)
+    eventually(lambda: connection.process_data_events(0.1) or told.count(None) == 2, LIMIT_SECONDS, 0)
+    assert channel.queue_declare(queue, passive=True).method.message_count == WINDOW + 13
+    NODE.weir("quota", "delete", "--user", "tim", "--client", client)
+    connection.close()
+    amqp_consumer(queue, body)
+
+
+def amqp_consumer(queue, body):
+    client = name_of("consumer")
+    publisher = pika_as("eve", client)
+    channel = publisher.channel()
+    channel.confirm_delivery()
+    for _ in range(80):
+        channel.basic_publish("", queue, body)
+    publisher.close()
+    NODE.weir("quota", "set", "--user", "eve", "--client", client, "consumer_byte_rate=%d" % RATE)
+    connection = pika_as("eve", client)
+    channel = connection.channel()
+    got = [0]
+
+    def take(channel, method, _, taken):
+        got[0] += len(taken)
+        channel.basic_ack(method.delivery_tag)
+
+    channel.basic_consume(queue, take)
+    # What is allowed at once, and what a session may have on its way.
+    eventually(lambda: connection.process_data_events(0.1) or got[0] >= WINDOW * RATE, LIMIT_SECONDS, 0)
+    before, end = got[0], time.monotonic() + 8
+    while time.monotonic() < end:
+        connection.process_data_events(0.1)
+    used = got[0] - before
+    assert used < 2 * 8 * RATE, used
+    NODE.weir("quota", "delete", "--user", "eve", "--client", client)
+    eventually(lambda: connection.process_data_events(0.1) or got[0] >= 93 * len(body), LIMIT_SECONDS, 0)
+    connection.close()
+
+
+def vhost_held():
+    client, queue = name_of("publisher"), name_of("quotas")
+    NODE.weir("quota", "set", "--vhost", "/", "producer_byte_rate=50000")
+    connection = pika_as("tim", client)
+    told = []
+    connection.add_on_connection_blocked_callback(lambda *_: told.append(1))
+    channel = connection.channel()
+    channel.queue_declare(queue, durable=True)
+    for _ in range(8):
+        channel.basic_publish("", queue, b"x" * 100_000)
+    eventually(lambda: connection.process_data_events(0.1) or told, LIMIT_SECONDS, 0)
+    NODE.weir("quota", "delete", "--vhost", "/")
+    eventually(lambda: connection.process_data_events(0.1) or not connection._impl.is_closed, LIMIT_SECONDS, 0)
+    connection.close()
+
+
 CASES = [
     ("kafka-configs-quotas", by_tools),
     ("kafka-configs-quotas-refused", by_tools_refused),
     ("producer-held", producer_held),
     ("consumer-held", consumer_held),
+    ("mutations-held", mutations),
+    ("requests-held", requests_held),
+    ("connections-held", connections_held),
+    ("pika-blocked", amqp_publisher),
+    ("pika-vhost-blocked", vhost_held),
 ]
 run(confluent_kafka.__version__, CASES)

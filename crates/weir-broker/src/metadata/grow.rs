@@ -37,6 +37,9 @@ impl MetadataState {
         if !is_fit || more.groups.is_empty() {
             return Err(ErrorKind::InvalidPartitions);
         }
+        if !self.topology.has_room(&known.name, more.groups.len()) {
+            return Err(ErrorKind::PolicyViolation);
+        }
         let mut topic = super::TopicRecord::clone(known);
         topic.partitions.extend_from_slice(&more.groups);
         self.topology.carry_more(&more.groups);

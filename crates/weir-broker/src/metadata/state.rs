@@ -128,7 +128,11 @@ impl MetadataState {
         if self.topology.collision(&topic.name).is_some() {
             return Err(ErrorKind::InvalidTopic);
         }
-        self.check_new_topic(topic)
+        let settings = self.check_new_topic(topic)?;
+        match self.topology.has_room(&topic.name, topic.partitions.len()) {
+            true => Ok(settings),
+            false => Err(ErrorKind::PolicyViolation),
+        }
     }
 
     /// Whether there can be one more topic, whatever its name.

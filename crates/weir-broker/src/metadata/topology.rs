@@ -59,6 +59,15 @@ impl Topology {
         self.by_name.values()
     }
 
+    /// Topics whose names are this text or behind it, in ascending order of name.
+    pub(crate) fn topics_from<'a>(
+        &'a self,
+        name: &'a str,
+    ) -> impl Iterator<Item = &'a Arc<TopicRecord>> {
+        let later = self.by_name.iter_from(move |known| known.as_str() < name);
+        later.map(|(_, topic)| topic)
+    }
+
     /// The topic with this name.
     pub fn by_name(&self, name: &TopicName) -> Option<&Arc<TopicRecord>> {
         self.by_name.get(name)

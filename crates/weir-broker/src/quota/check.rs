@@ -1,5 +1,7 @@
 //! What quotas may be: Kafka's own checks, in its words (`ClientQuotaControlManager`).
 
+use core::net::IpAddr;
+
 use super::{
     entity::{EntityType, MAX_NAME_BYTES, Named, QuotaEntity},
     key::{QuotaKey, QuotaValue, Range},
@@ -26,6 +28,9 @@ pub enum QuotaFault {
     /// Names that do not go together.
     #[error("Invalid quota entity combination: {0}")]
     Together(String),
+    /// A text that is no address.
+    #[error("{0} is not a valid IP or resolvable host.")]
+    Address(String),
     /// There is no such key, or not for such an entity.
     #[error("Invalid configuration key {0}")]
     Key(String),
@@ -75,14 +80,35 @@ pub fn checked_entity<'a>(
         [(EntityType::User, user), (EntityType::ClientId, client)] => {
             Ok(QuotaEntity::UserClient(user.clone(), client.clone()))
         }
+        [(EntityType::Ip, Named::Default)] => Ok(QuotaEntity::Ip(Named::Default)),
+        [(EntityType::Ip, Named::Of(address))] => match address.parse::<IpAddr>() {
+            Ok(parsed) => Ok(QuotaEntity::Ip(address_of(parsed))),
+            Err(_) => Err(QuotaFault::Address(address.to_string())),
+        },
+        [(EntityType::Vhost, vhost)] => Ok(QuotaEntity::Vhost(vhost.clone())),
+        [(EntityType::Topic, topic)] => Ok(QuotaEntity::Topic(topic.clone())),
+        [(EntityType::TopicPrefix, prefix)] => Ok(QuotaEntity::TopicPrefix(prefix.clone())),
         _ => Err(QuotaFault::Together(words())),
     }
+}
+
+/// An address's name.
+pub(super) fn address_of(address: IpAddr) -> Named {
+    Named::of(Some(&address.to_canonical().to_string()))
 }
 
 /// The keys that there are for such an entity.
 pub(super) fn keys_of(entity: &QuotaEntity) -> &'static [QuotaKey] {
     match entity {
-        QuotaEntity::User(_) | QuotaEntity::Client(_) | QuotaEntity::UserClient(..) => {
+        QuotaEntity::User(_) | QuotaEntity::Client(_) | QuotaEntity::UserClient(..) => &[
+            QuotaKey::ProducerByteRate,
+            QuotaKey::ConsumerByteRate,
+            QuotaKey::RequestPercentage,
+            QuotaKey::ControllerMutationRate,
+        ],
+        QuotaEntity::Ip(_) => &[QuotaKey::ConnectionCreationRate],
+        QuotaEntity::TopicPrefix(_) => &[QuotaKey::PartitionCount],
+        QuotaEntity::Vhost(_) | QuotaEntity::Topic(_) => {
             &[QuotaKey::ProducerByteRate, QuotaKey::ConsumerByteRate]
         }
     }
@@ -103,7 +129,11 @@ pub fn checked_value(
     match key.range() {
         Range::Long if value >= LONG_END => return Err(QuotaFault::TooHigh(key.name(), "LONG")),
         Range::Long if value % 1.0 > MAX_REMAINDER => return Err(QuotaFault::Fraction(key.name())),
-        Range::Long => {}
+        Range::Int if value > f64::from(i32::MAX) => {
+            return Err(QuotaFault::TooHigh(key.name(), "INT"));
+        }
+        Range::Int if value % 1.0 > MAX_REMAINDER => return Err(QuotaFault::Fraction(key.name())),
+        Range::Long | Range::Int | Range::Double => {}
     }
     Ok((key, Some(sound)))
 }

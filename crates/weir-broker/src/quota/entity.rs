@@ -21,6 +21,14 @@ pub enum EntityType {
     User,
     /// What a client calls itself.
     ClientId,
+    /// An address.
+    Ip,
+    /// A virtual host; Kafka has none.
+    Vhost,
+    /// A topic; Kafka has no quotas of those.
+    Topic,
+    /// How names of topics begin; Kafka has no quotas of those.
+    TopicPrefix,
 }
 
 /// Whom a quota binds.
@@ -32,6 +40,14 @@ pub enum QuotaEntity {
     Client(Named),
     /// A user's clients that call themselves so.
     UserClient(Named, Named),
+    /// Connections from an address, as it is written.
+    Ip(Named),
+    /// Connections in a virtual host, whoever they are.
+    Vhost(Named),
+    /// What all clients together write to a topic and read from it.
+    Topic(Named),
+    /// All topics together whose names begin so; the default: all that there are.
+    TopicPrefix(Named),
 }
 
 impl Named {
@@ -58,13 +74,24 @@ impl Named {
 
 impl EntityType {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::User, Self::ClientId];
+    pub const ALL: [Self; 6] = [
+        Self::User,
+        Self::ClientId,
+        Self::Ip,
+        Self::Vhost,
+        Self::Topic,
+        Self::TopicPrefix,
+    ];
 
     /// Its word.
     pub fn name(self) -> &'static str {
         match self {
             Self::User => "user",
             Self::ClientId => "client-id",
+            Self::Ip => "ip",
+            Self::Vhost => "vhost",
+            Self::Topic => "topic",
+            Self::TopicPrefix => "topic-prefix",
         }
     }
 
@@ -80,6 +107,10 @@ impl QuotaEntity {
         let (first, second) = match self {
             Self::User(user) => ((EntityType::User, user), None),
             Self::Client(client) => ((EntityType::ClientId, client), None),
+            Self::Ip(address) => ((EntityType::Ip, address), None),
+            Self::Vhost(vhost) => ((EntityType::Vhost, vhost), None),
+            Self::Topic(topic) => ((EntityType::Topic, topic), None),
+            Self::TopicPrefix(prefix) => ((EntityType::TopicPrefix, prefix), None),
             Self::UserClient(user, client) => (
                 (EntityType::User, user),
                 Some((EntityType::ClientId, client)),
@@ -93,6 +124,19 @@ impl QuotaEntity {
         self.parts()
             .find(|(of, _)| *of == kind)
             .map(|(_, named)| named)
+    }
+
+    /// One of its kind that stands for all: those that are too many share a meter under it.
+    pub(super) fn any(&self) -> Self {
+        match self {
+            Self::User(_) => Self::User(Named::Default),
+            Self::Client(_) => Self::Client(Named::Default),
+            Self::UserClient(..) => Self::UserClient(Named::Default, Named::Default),
+            Self::Ip(_) => Self::Ip(Named::Default),
+            Self::Vhost(_) => Self::Vhost(Named::Default),
+            Self::Topic(_) => Self::Topic(Named::Default),
+            Self::TopicPrefix(_) => Self::TopicPrefix(Named::Default),
+        }
     }
 
     /// Whether all its names have a length that names may have.

@@ -2,6 +2,15 @@
 
 use std::fmt;
 
+use super::meter::MAX_THROTTLE_MS;
+
+/// A hundredth of a core, in µs a second.
+const US_PER_PERCENT: f64 = 10_000.0;
+/// Longest that a connection is held for what its requests cost, at a time, in ms: one of Kafka's windows.
+const MAX_REQUEST_THROTTLE_MS: u64 = 1_000;
+/// Longest that a connection waits for its turn, in ms; one that would wait longer is closed.
+pub(super) const MAX_CONNECTION_WAIT_MS: u64 = 10_000;
+
 /// What is limited, by Kafka's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum QuotaKey {
@@ -9,6 +18,14 @@ pub enum QuotaKey {
     ProducerByteRate,
     /// Bytes a second that are consumed.
     ConsumerByteRate,
+    /// How much of a core connections keep busy, in percent.
+    RequestPercentage,
+    /// Partitions a second that are made or deleted.
+    ControllerMutationRate,
+    /// Connections a second.
+    ConnectionCreationRate,
+    /// Partitions that there may be.
+    PartitionCount,
 }
 
 /// How much: a number above 0.
@@ -22,19 +39,34 @@ pub struct QuotaValue {
 pub(super) enum Range {
     /// Whole numbers of 63 bits.
     Long,
+    /// Whole numbers of 31 bits.
+    Int,
+    /// All.
+    Double,
 }
 
 impl QuotaKey {
     /// How many there are.
     pub(super) const COUNT: usize = Self::ALL.len();
     /// All of them, in order.
-    pub const ALL: [Self; 2] = [Self::ProducerByteRate, Self::ConsumerByteRate];
+    pub const ALL: [Self; 6] = [
+        Self::ProducerByteRate,
+        Self::ConsumerByteRate,
+        Self::RequestPercentage,
+        Self::ControllerMutationRate,
+        Self::ConnectionCreationRate,
+        Self::PartitionCount,
+    ];
 
     /// Its word.
     pub fn name(self) -> &'static str {
         match self {
             Self::ProducerByteRate => "producer_byte_rate",
             Self::ConsumerByteRate => "consumer_byte_rate",
+            Self::RequestPercentage => "request_percentage",
+            Self::ControllerMutationRate => "controller_mutation_rate",
+            Self::ConnectionCreationRate => "connection_creation_rate",
+            Self::PartitionCount => "partition_count",
         }
     }
 
@@ -48,6 +80,10 @@ impl QuotaKey {
         match self {
             Self::ProducerByteRate => 1,
             Self::ConsumerByteRate => 2,
+            Self::RequestPercentage => 3,
+            Self::ControllerMutationRate => 4,
+            Self::ConnectionCreationRate => 5,
+            Self::PartitionCount => 6,
         }
     }
 
@@ -63,6 +99,33 @@ impl QuotaKey {
     pub(super) fn range(self) -> Range {
         match self {
             Self::ProducerByteRate | Self::ConsumerByteRate => Range::Long,
+            Self::RequestPercentage | Self::ControllerMutationRate => Range::Double,
+            Self::ConnectionCreationRate | Self::PartitionCount => Range::Int,
+        }
+    }
+
+    /// What is counted in a second at most: of a core's time µs.
+    pub(super) fn rate(self, value: QuotaValue) -> f64 {
+        match self {
+            Self::ProducerByteRate
+            | Self::ConsumerByteRate
+            | Self::ControllerMutationRate
+            | Self::ConnectionCreationRate
+            | Self::PartitionCount => value.get(),
+            Self::RequestPercentage => value.get() * US_PER_PERCENT,
+        }
+    }
+
+    /// Longest that a connection is held for it at a time, in ms.
+    pub(super) fn max_held_ms(self) -> u64 {
+        match self {
+            Self::ProducerByteRate | Self::ConsumerByteRate | Self::ControllerMutationRate => {
+                MAX_THROTTLE_MS
+            }
+            Self::RequestPercentage => MAX_REQUEST_THROTTLE_MS,
+            Self::ConnectionCreationRate => MAX_CONNECTION_WAIT_MS,
+            // It is no rate: what is too much is refused.
+            Self::PartitionCount => 0,
         }
     }
 }

@@ -5,8 +5,6 @@
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
-use super::key::QuotaValue;
-
 /// For how long what is not used can be used later, in ms (Kafka's `quota.window.num` - 1 times
 /// `quota.window.size.seconds`).
 const WINDOW_MS: u32 = 10_000;
@@ -29,10 +27,10 @@ pub(super) struct Meter {
 
 impl Meter {
     /// With nothing counted.
-    pub(super) fn new(rate: QuotaValue) -> Self {
+    pub(super) fn new(rate: f64) -> Self {
         Self {
             paid_us: AtomicI64::new(i64::MIN),
-            rate: AtomicU64::new(rate.get().to_bits()),
+            rate: AtomicU64::new(rate.to_bits()),
         }
     }
 
@@ -41,13 +39,13 @@ impl Meter {
     }
 
     /// Goes by another rate from now on, also for what is not paid yet. One at a time.
-    pub(super) fn set_rate(&self, now_us: i64, rate: QuotaValue) {
+    pub(super) fn set_rate(&self, now_us: i64, rate: f64) {
         let before = self.rate();
-        if before.to_bits() == rate.get().to_bits() {
+        if before.to_bits() == rate.to_bits() {
             return;
         }
-        self.rate.store(rate.get().to_bits(), Relaxed);
-        let share = before / rate.get();
+        self.rate.store(rate.to_bits(), Relaxed);
+        let share = before / rate;
         let _ = self.paid_us.fetch_update(Relaxed, Relaxed, |paid_us| {
             let debt_us = paid_us.saturating_sub(now_us);
             (debt_us > 0).then(|| now_us.saturating_add(capped(debt_us as f64 * share)))

@@ -8,6 +8,9 @@ mod entity;
 mod key;
 mod meter;
 mod meters;
+#[cfg(test)]
+mod partition_tests;
+mod partitions;
 pub(crate) mod record;
 mod table;
 #[cfg(test)]

@@ -14,6 +14,10 @@ use crate::encoding::{DecodeError, Reader, Writer};
 const USER: u8 = 1;
 const CLIENT: u8 = 2;
 const USER_CLIENT: u8 = 3;
+const IP: u8 = 4;
+const VHOST: u8 = 5;
+const TOPIC: u8 = 6;
+const TOPIC_PREFIX: u8 = 7;
 
 const ENTITY_MIN_BYTES: usize = 1 + 1 + 4;
 const CHANGE_MIN_BYTES: usize = 1 + 1;
@@ -26,6 +30,10 @@ pub(crate) fn write_entity(writer: &mut Writer, entity: &QuotaEntity) {
         QuotaEntity::User(_) => USER,
         QuotaEntity::Client(_) => CLIENT,
         QuotaEntity::UserClient(..) => USER_CLIENT,
+        QuotaEntity::Ip(_) => IP,
+        QuotaEntity::Vhost(_) => VHOST,
+        QuotaEntity::Topic(_) => TOPIC,
+        QuotaEntity::TopicPrefix(_) => TOPIC_PREFIX,
     });
     for (_, named) in entity.parts() {
         writer.optional_text(named.name());
@@ -39,6 +47,10 @@ pub(crate) fn read_entity(reader: &mut Reader<'_>) -> Decoded<QuotaEntity> {
         USER => QuotaEntity::User(name()?),
         CLIENT => QuotaEntity::Client(name()?),
         USER_CLIENT => QuotaEntity::UserClient(name()?, name()?),
+        IP => QuotaEntity::Ip(name()?),
+        VHOST => QuotaEntity::Vhost(name()?),
+        TOPIC => QuotaEntity::Topic(name()?),
+        TOPIC_PREFIX => QuotaEntity::TopicPrefix(name()?),
         tag => return Err(reader.unknown_tag("quota entity", tag)),
     })
 }

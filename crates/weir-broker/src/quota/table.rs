@@ -26,17 +26,6 @@ pub struct QuotaTable {
     entities: Chunked<QuotaEntity, Arc<QuotaValues>>,
 }
 
-/// Who share what a quota allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sharing {
-    /// A user's clients of one name.
-    UserClient,
-    /// All of a user's clients.
-    User,
-    /// All clients of one name.
-    Client,
-}
-
 impl QuotaTable {
     pub(super) fn of_generation(generation: u64) -> Self {
         Self {
@@ -128,33 +117,76 @@ impl QuotaTable {
         Ok(())
     }
 
-    /// What binds a user's client: of Kafka's eight levels the first that says anything of `key`.
+    /// Whether there are quotas of entities from this one on that are of its kind.
+    fn has_kind(&self, first: &QuotaEntity) -> bool {
+        let next = self.entities.range_from(first).next();
+        next.is_some_and(|(entity, _)| entity.any() == *first)
+    }
+
+    /// Whether any topic is bound.
+    pub(super) fn has_topics(&self) -> bool {
+        self.has_kind(&QuotaEntity::Topic(Named::Default))
+    }
+
+    /// How many partitions topics may have whose names begin as this one does: each prefix, `""` for all topics.
+    pub(super) fn prefixes_of<'a>(
+        &'a self,
+        name: &'a str,
+    ) -> impl Iterator<Item = (&'a str, QuotaValue)> {
+        let any = QuotaEntity::TopicPrefix(Named::Default);
+        let has_any = self.has_kind(&any);
+        let ends = name.char_indices().map(|(at, _)| at).chain([name.len()]);
+        let ends = ends.filter(move |_| has_any);
+        ends.filter_map(|end| {
+            let prefix = &name[..end];
+            let named = Named::of(Some(prefix).filter(|prefix| !prefix.is_empty()));
+            let values = self.of(&QuotaEntity::TopicPrefix(named))?;
+            Some((prefix, *values.get(&QuotaKey::PartitionCount)?))
+        })
+    }
+
+    /// What binds this entity and no other kind: its own, or that of all which have none.
+    pub(super) fn binding_of(&self, key: QuotaKey, entity: &QuotaEntity) -> Option<QuotaValue> {
+        let any = entity.any();
+        if !self.has_kind(&any) {
+            return None;
+        }
+        let levels = [entity, &any];
+        levels
+            .into_iter()
+            .find_map(|entity| self.of(entity)?.get(&key).copied())
+    }
+
+    /// What binds a user's client: of Kafka's eight levels the first that says anything of `key`, and who share what
+    /// it allows.
     pub(super) fn binding(
         &self,
         key: QuotaKey,
         user: &str,
         client: &str,
-    ) -> Option<(QuotaValue, Sharing)> {
+    ) -> Option<(QuotaValue, QuotaEntity)> {
         if self.is_empty() {
             return None;
         }
         let (user, client) = (Named::of(Some(user)), Named::of(Some(client)));
+        let any = Named::Default;
         let both =
             |user: &Named, client: &Named| QuotaEntity::UserClient(user.clone(), client.clone());
-        let any = Named::Default;
+        let (this, of_user) = (both(&user, &client), QuotaEntity::User(user.clone()));
+        let of_client = QuotaEntity::Client(client.clone());
         let levels = [
-            (both(&user, &client), Sharing::UserClient),
-            (both(&user, &any), Sharing::UserClient),
-            (QuotaEntity::User(user), Sharing::User),
-            (both(&any, &client), Sharing::UserClient),
-            (both(&any, &any), Sharing::UserClient),
-            (QuotaEntity::User(any.clone()), Sharing::User),
-            (QuotaEntity::Client(client), Sharing::Client),
-            (QuotaEntity::Client(any), Sharing::Client),
+            (this.clone(), &this),
+            (both(&user, &any), &this),
+            (of_user.clone(), &of_user),
+            (both(&any, &client), &this),
+            (both(&any, &any), &this),
+            (QuotaEntity::User(any.clone()), &of_user),
+            (of_client.clone(), &of_client),
+            (QuotaEntity::Client(any), &of_client),
         ];
-        levels.into_iter().find_map(|(entity, sharing)| {
+        levels.into_iter().find_map(|(entity, sharers)| {
             let value = self.of(&entity)?.get(&key)?;
-            Some((*value, sharing))
+            Some((*value, sharers.clone()))
         })
     }
 }

@@ -1,5 +1,6 @@
 //! What doors see: all quotas, replaced as a whole, and the meters of this node.
 
+use core::net::IpAddr;
 use std::{
     collections::BTreeMap,
     fmt,
@@ -13,7 +14,9 @@ use arc_swap::ArcSwap;
 use weir_log::Clock;
 
 use super::{
-    key::{QuotaKey, QuotaValue},
+    check::address_of,
+    entity::QuotaEntity,
+    key::{MAX_CONNECTION_WAIT_MS, QuotaKey},
     meter::Meter,
     table::QuotaTable,
 };
@@ -43,13 +46,8 @@ struct Meters {
     sweep_count: usize,
 }
 
-/// Who shares a meter.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct MeterName {
-    pub(super) key: QuotaKey,
-    pub(super) user: Option<Arc<str>>,
-    pub(super) client: Option<Arc<str>>,
-}
+/// What a meter counts, and who share it.
+pub(super) type MeterName = (QuotaKey, QuotaEntity);
 
 #[derive(Debug, Default)]
 struct Throttled {
@@ -136,6 +134,41 @@ impl QuotaView {
         self.lock().all.len()
     }
 
+    /// For how long a connection from there has to wait, in ms; `None`: for too long.
+    pub fn connect(&self, address: IpAddr) -> Option<u64> {
+        let key = QuotaKey::ConnectionCreationRate;
+        let Some(now_us) = self.now_us() else {
+            return Some(0);
+        };
+        let entity = QuotaEntity::Ip(address_of(address));
+        if self
+            .shared
+            .current
+            .load()
+            .binding_of(key, &entity)
+            .is_none()
+        {
+            return Some(0);
+        }
+        let mut found = None;
+        self.find(|quotas, finder| {
+            let rate = quotas.binding_of(key, &entity);
+            found = rate.map(|rate| finder.meter((key, entity.clone()), key.rate(rate)));
+        });
+        let Some(meter) = found else {
+            return Some(0);
+        };
+        if meter.debt_ms(now_us) > MAX_CONNECTION_WAIT_MS {
+            self.note(key, 0);
+            return None;
+        }
+        let wait_ms = meter.count(now_us, 1.0);
+        if wait_ms > 0 {
+            self.note(key, wait_ms);
+        }
+        Some(wait_ms)
+    }
+
     /// A connection is held for this, for so long.
     pub(super) fn note(&self, key: QuotaKey, held_ms: u64) {
         let throttled = &self.shared.throttled[key.at()];
@@ -146,6 +179,7 @@ impl QuotaView {
     /// What was too much so far.
     pub fn figures(&self) -> Vec<QuotaFigures> {
         let all = QuotaKey::ALL.into_iter().zip(&self.shared.throttled);
+        let all = all.filter(|(key, _)| key.max_held_ms() > 0);
         let all = all.map(|(key, throttled)| QuotaFigures {
             key,
             count: throttled.count.load(Relaxed),
@@ -163,12 +197,12 @@ pub(super) struct Finder<'a> {
 
 impl Finder<'_> {
     /// The meter of this name, which goes by this rate.
-    pub(super) fn meter(&mut self, mut name: MeterName, rate: QuotaValue) -> Arc<Meter> {
+    pub(super) fn meter(&mut self, mut name: MeterName, rate: f64) -> Arc<Meter> {
         if !self.meters.all.contains_key(&name) && self.meters.all.len() >= self.meters.sweep_count
         {
             self.sweep();
             if self.meters.all.len() >= MAX_METERS_COUNT {
-                (name.user, name.client) = (None, None);
+                name.1 = name.1.any();
             }
         }
         let meter = self.meters.all.entry(name);

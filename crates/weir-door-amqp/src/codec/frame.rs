@@ -110,6 +110,21 @@ pub fn frame_bytes(bytes: &[u8], max_bytes: usize) -> Result<Option<usize>, Fram
     }
 }
 
+/// Bytes of the whole frames at the start of `bytes`, and of the one after them those that it lacks.
+pub fn whole_frames(bytes: &[u8], max_bytes: usize) -> (usize, usize) {
+    let mut whole_bytes = 0;
+    loop {
+        let rest = &bytes[whole_bytes..];
+        match frame_bytes(rest, max_bytes) {
+            Ok(Some(total)) if total <= rest.len() => whole_bytes += total,
+            Ok(Some(total)) => return (whole_bytes, total - rest.len()),
+            Ok(None) => return (whole_bytes, 0),
+            // To be seen and refused.
+            Err(_) => return (bytes.len(), 0),
+        }
+    }
+}
+
 impl Frame {
     /// Takes the frame off the start of `bytes`; `None` where it is not whole.
     pub fn take(bytes: &mut Bytes, max_bytes: usize) -> Result<Option<Self>, FrameError> {

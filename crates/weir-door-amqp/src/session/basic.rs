@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use weir_broker::api::queues::{
-    Consume, ConsumerTag, Delivered, Held, QueueRequest, REPLY_QUEUE, Settlement,
+use weir_broker::{
+    api::queues::{Consume, ConsumerTag, Delivered, Held, QueueRequest, REPLY_QUEUE, Settlement},
+    quota::QuotaKey,
 };
 use weir_model::fields::{FieldTable, ShortString};
 
@@ -345,6 +346,7 @@ impl Channel {
             })
         };
         let is_written = write(&mut link.outbox, self.number, &delivered, queue, method);
+        link.count_sent(QuotaKey::ConsumerByteRate, delivered.record.len());
         let id = delivered.id;
         if !is_written {
             link.give_back(vec![(id, Settlement::Reject)]);

@@ -22,6 +22,7 @@ use super::{
     properties::Capabilities,
     publish::Confirms,
     settle::Unacked,
+    throttle::Throttle,
     transaction::Transaction,
 };
 use crate::{
@@ -36,6 +37,7 @@ pub(super) struct Link {
     pub(super) asks: Asks,
     pub(super) client: Capabilities,
     pub(super) alarm: Alarm,
+    pub(super) throttle: Throttle,
     /// Who it is.
     pub(super) user: ShortString,
     /// The connection's number on this node.

@@ -26,34 +26,20 @@ use super::{
     inbox::Inbox,
     outbox::Outbox,
     properties::Capabilities,
+    throttle::Throttle,
 };
 use crate::{
     AmqpConfig,
-    codec::{Frame, FrameError, FrameKind, Method, PROTOCOL_HEADER_BYTES, frame_bytes, method},
+    codec::{Frame, FrameError, FrameKind, Method, PROTOCOL_HEADER_BYTES, method, whole_frames},
     wire_code::{Failure, ReplyCode},
 };
+
+pub use super::close::AmqpClose;
 
 /// Longest frame before limits are agreed upon, in bytes.
 const MAX_EARLY_FRAME_BYTES: usize = 16 << 10;
 /// A client that was told that its connection ends has this long to agree.
 const MAX_CLOSE_MS: u64 = 10_000;
-/// Why an AMQP connection is closed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum AmqpClose {
-    /// What came first was not AMQP 0-9-1.
-    #[error("another protocol")]
-    Protocol,
-    /// The client was told of this.
-    #[error("{0}")]
-    Failed(Failure),
-    /// It did not become a connection in time.
-    #[error("no handshake in time")]
-    Handshake,
-    /// The client is silent.
-    #[error("missed heartbeats from the client")]
-    Heartbeat,
-}
-
 /// What is expected of the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
@@ -118,6 +104,7 @@ impl AmqpSession {
         let timeout_ms = config.consumer_timeout_ms;
         let consumer_timeout_ms = Some(timeout_ms).filter(|timeout_ms| *timeout_ms > 0);
         let certificate = config.named_by_certificate(&connection);
+        let throttle = Throttle::new(access.quotas());
         Self {
             config,
             access,
@@ -133,6 +120,7 @@ impl AmqpSession {
                 asks: Asks::default(),
                 client: Capabilities::default(),
                 alarm: Alarm::default(),
+                throttle,
                 user: ShortString::default(),
                 number,
                 now: Millis(0),
@@ -173,6 +161,7 @@ impl AmqpSession {
         };
         takes
             && self.closed.is_none()
+            && !self.link.throttle.is_holding()
             && self.link.asks.count() < MAX_IN_FLIGHT_COUNT
             && held_bytes < max_held_bytes
             && self.link.outbox.len() < MAX_UNSENT_BYTES
@@ -352,23 +341,9 @@ impl Session for AmqpSession {
             Stage::Header => PROTOCOL_HEADER_BYTES,
             _ => 0,
         };
-        let mut missing_bytes = 0;
-        loop {
-            let rest = &buffered[whole_bytes..];
-            match frame_bytes(rest, self.frame_max_bytes) {
-                Ok(Some(total)) if total <= rest.len() => whole_bytes += total,
-                Ok(Some(total)) => {
-                    missing_bytes = total - rest.len();
-                    break;
-                }
-                Ok(None) => break,
-                // To be seen and refused.
-                Err(_) => {
-                    whole_bytes = buffered.len();
-                    break;
-                }
-            }
-        }
+        let rest = &buffered[whole_bytes..];
+        let (frame_bytes, missing_bytes) = whole_frames(rest, self.frame_max_bytes);
+        whole_bytes += frame_bytes;
         // What is begun must have room to end.
         let lacking_bytes = self.link.lacking_bytes.saturating_sub(buffered.len());
         Bounds {
@@ -382,6 +357,9 @@ impl Session for AmqpSession {
         self.heartbeat.note_received(now);
         if self.closed.is_some() || self.stage == Stage::Silent {
             return;
+        }
+        if self.stage == Stage::Running {
+            self.link.know_quotas();
         }
         self.inbox.push(bytes);
         self.advance();
@@ -407,6 +385,15 @@ impl Session for AmqpSession {
         self.advance();
     }
 
+    fn is_timed(&self) -> bool {
+        self.link.throttle.is_timed()
+    }
+
+    fn note_busy(&mut self, now: Millis, busy_us: u64) {
+        self.link.now = now;
+        self.link.count_busy(busy_us);
+    }
+
     fn poll_work(&mut self) -> Option<Work> {
         self.work.take().map(|Unstarted(work)| work)
     }
@@ -424,10 +411,13 @@ impl Session for AmqpSession {
         if moved_bytes > 0 {
             self.heartbeat.note_sent(self.link.now);
             let delivered_bytes = self.link.outbox.take_delivered();
-            if let Some(session) = &self.link.asks.session
-                && delivered_bytes > 0
-            {
-                session.note_sent(delivered_bytes);
+            if delivered_bytes > 0 {
+                let room_bytes = self.link.count_delivered(delivered_bytes);
+                if let Some(session) = &self.link.asks.session
+                    && room_bytes > 0
+                {
+                    session.note_sent(room_bytes);
+                }
             }
             self.advance();
         }
@@ -439,7 +429,9 @@ impl Session for AmqpSession {
             return Some(Millis(0));
         }
         let (beat, look) = (self.heartbeat.due(), self.look_due());
-        let due = [self.due, beat, look, self.token_due()];
+        let throttled = self.link.throttle.due();
+        let throttled = throttled.filter(|_| self.stage == Stage::Running);
+        let due = [self.due, beat, look, throttled, self.token_due()];
         due.into_iter().flatten().min()
     }
 
@@ -461,6 +453,10 @@ impl Session for AmqpSession {
         if self.closed.is_none() {
             self.end_with_token();
             self.look_for_timeouts();
+            if self.stage == Stage::Running {
+                self.link.look_at_quotas();
+                self.advance();
+            }
             self.beat();
         }
     }

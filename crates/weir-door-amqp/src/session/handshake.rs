@@ -9,7 +9,7 @@ use weir_broker::{
     audit::AuditEvent,
 };
 use weir_door::{CloseReason, Work, limits::FAILED_LOGIN_DELAY_MS};
-use weir_model::fields::ShortString;
+use weir_model::fields::{FieldValue, ShortString};
 
 use super::{
     asks::Then,
@@ -35,6 +35,8 @@ const HEARTBEAT_S: u16 = 60;
 pub(super) const MAX_HANDSHAKE_MS: u64 = 10_000;
 /// A client that was refused and is not told so waits this long for the end.
 const REFUSAL_MS: u64 = 500;
+/// What clients call themselves.
+const CONNECTION_NAME: &str = "connection_name";
 /// AMQP 0-9 as clients of its first edition say it.
 const HEADER_0_9: [u8; 8] = *b"AMQP\x01\x01\x00\x09";
 
@@ -112,6 +114,9 @@ impl AmqpSession {
 
     fn start(&mut self, start: &method::ConnectionStartOk) -> Result<(), Failure> {
         self.link.client = Capabilities::of_client(&start.client_properties);
+        if let Some(FieldValue::LongString(name)) = start.client_properties.get(CONNECTION_NAME) {
+            self.link.throttle.name_client(name);
+        }
         let mechanism = start.mechanism.as_str();
         if !sasl::is_offered(mechanism, self.certificate.is_some()) {
             let text = format!("unknown authentication mechanism '{mechanism}'");
@@ -247,6 +252,7 @@ impl AmqpSession {
     }
 
     fn open(&mut self, vhost: &ShortString) {
+        self.link.throttle.enter(vhost.as_str());
         let (principal, grants) = self.credential.claim(&self.link.user);
         let request = QueueRequest::Open(OpenSession {
             vhost: vhost.as_str().to_owned(),

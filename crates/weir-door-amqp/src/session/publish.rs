@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use weir_broker::api::queues::{Message, Publish, QueueOutcome, QueueRequest, Refused, Verdict};
+use weir_broker::{
+    api::queues::{Message, Publish, QueueOutcome, QueueRequest, Refused, Verdict},
+    quota::QuotaKey,
+};
 use weir_model::ErrorKind;
 
 use super::{
@@ -99,6 +102,7 @@ impl Channel {
             properties.reply_to = Some(link.session()?.reply_address(consumer));
         }
         let bytes = header_bytes + body.len();
+        link.count_sent(QuotaKey::ProducerByteRate, bytes);
         let message = Message {
             exchange: publish.exchange,
             routing_key: publish.routing_key,

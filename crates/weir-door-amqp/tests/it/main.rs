@@ -11,6 +11,7 @@ mod handshake;
 mod hostile;
 mod order;
 mod publishing;
+mod quotas;
 mod random;
 mod timeouts;
 mod tokens;

@@ -350,6 +350,7 @@ impl Client {
         quota::Caller {
             user: self.principal.name(),
             client: &self.id,
+            vhost: None,
         }
     }
 

@@ -257,7 +257,8 @@ fn fill<T>(answers: &mut Vec<T>, gaps: Gaps, answer: impl Fn(ErrorKind) -> T) {
     insert(answers, gaps.collect());
 }
 
-fn insert<T>(answers: &mut Vec<T>, gaps: Vec<(usize, T)>) {
+/// Puts what is missing into a list, ascending by its place.
+pub fn insert<T>(answers: &mut Vec<T>, gaps: Vec<(usize, T)>) {
     if gaps.is_empty() {
         return;
     }

@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use kafka_protocol::protocol::StrBytes;
 use tracing::debug;
-use weir_access::{Caller, DecisionCache};
+use weir_access::DecisionCache;
 use weir_broker::{
     Ticket,
     api::{Outcome, Request},
@@ -22,7 +22,6 @@ use weir_door::{
 
 use super::{
     answer_budget::{Share, limits_of},
-    audited::Noter,
     fetch_cache::Fetches,
     login::Login,
     queue::Queue,
@@ -33,23 +32,22 @@ use crate::{
     KafkaConfig,
     codec::{
         frame::whole_frames,
-        header::{self, Head, HeaderError, Incoming},
+        header::{self, HeaderError, Incoming},
         inbox::Inbox,
         versions::{Api, SERVED},
     },
     mapping::{
-        api_versions, dispatch, fetch, over_tls,
-        plan::{Answer, Client, MapError, Mapped, Plan},
+        api_versions, dispatch, over_tls,
+        plan::{Answer, Client, MapError, Mapped},
     },
-    permit::{
-        asker::Asker,
-        cluster,
-        held::Held,
-        request::{self, Permit},
-    },
+    permit::{cluster, held::Held},
 };
 
+mod asking;
 mod logging_in;
+mod mutations;
+
+use mutations::TooMany;
 
 pub use super::{close::KafkaClose, shared::Shared};
 
@@ -74,6 +72,8 @@ pub struct KafkaSession {
     names: TopicsOf,
     /// What is to be done to outcomes before they are answers, by ticket.
     held: BTreeMap<u64, Held>,
+    /// Places of requests that quotas did not let the node be asked for, by ticket.
+    too_many: BTreeMap<u64, TooMany>,
     /// Changes without an answer, by ticket.
     changes: BTreeMap<u64, Change>,
     is_over_tls: bool,
@@ -115,6 +115,7 @@ impl KafkaSession {
             allowed: DecisionCache::default(),
             names: TopicsOf(Arc::clone(&shared.names)),
             held: BTreeMap::new(),
+            too_many: BTreeMap::new(),
             changes: BTreeMap::new(),
             is_over_tls: connection.tls.is_some(),
             unsent: VecDeque::new(),
@@ -203,6 +204,7 @@ impl KafkaSession {
             }
             Some((Err(error), _)) => return self.refuse(error.into()),
         }
+        self.throttle.refresh(self.client.caller());
         if head.api == Api::Produce {
             let (now, caller) = (self.client.now, self.client.caller());
             let key = QuotaKey::ProducerByteRate;
@@ -230,68 +232,18 @@ impl KafkaSession {
         }
     }
 
-    /// Asks the ACLs. `None`: there are no users, and everybody may do everything.
-    fn ask<T>(&mut self, question: impl FnOnce(&mut Asker<'_>) -> T) -> Option<(T, Vec<String>)> {
-        let access = self.login.access().load();
-        (!access.is_open()).then(|| {
-            let mut asker = Asker {
-                access: &access,
-                caller: Caller {
-                    principal: self.login.principal(),
-                    host: self.login.host(),
-                    grants: None,
-                },
-                cache: &mut self.allowed,
-                names: &*self.names.0,
-                denied: Vec::new(),
-            };
-            let answer = question(&mut asker);
-            (answer, asker.denied)
-        })
-    }
-
-    fn noter(&self) -> Noter<'_> {
-        Noter {
-            access: self.login.access(),
-            principal: self.login.principal(),
-            peer: self.login.peer(),
+    /// Makes the answer of what the node says.
+    fn finish(&mut self, ticket: Ticket, mut outcome: Outcome) {
+        if let Some(too_many) = self.too_many.remove(&ticket.0) {
+            too_many.apply(&mut outcome);
         }
-    }
-
-    /// Lets the node be asked what the client may ask.
-    fn submit(&mut self, mut head: Head, mut asked: Request, plan: Plan, held_bytes: usize) {
-        let now = self.client.now;
-        if !self.throttle.admits(now, self.client.caller(), &mut asked)
-            && let Plan::Fetch(fetching) = &plan
-        {
-            head.throttle_ms = self.throttle.left_ms(now);
-            return match fetch::throttled(&head, fetching, &self.client) {
-                Ok(answer) => self.queue.push_answer(answer, held_bytes),
-                Err(error) => self.refuse(error.into()),
-            };
+        if let Some(change) = self.changes.remove(&ticket.0) {
+            self.noter().changed(&change, &outcome);
         }
-        let permit = self.ask(|asker| request::permit(&mut asked, &plan, asker));
-        let ticket = self.queue.wait(head, plan, held_bytes);
-        if let Some(change) = Change::of(&asked) {
-            self.changes.insert(ticket.0, change);
+        if let Some(held) = self.held.remove(&ticket.0) {
+            self.ask(|asker| held.apply(&mut outcome, asker));
         }
-        match permit {
-            None => self.asked.push_back((ticket, asked)),
-            Some((Permit::Asked(held), denied)) => {
-                if held.has_refusals() {
-                    self.noter().refused(&denied);
-                }
-                if !held.is_empty() {
-                    self.held.insert(ticket.0, held);
-                }
-                self.asked.push_back((ticket, asked));
-            }
-            Some((Permit::Refused(outcome), denied)) => {
-                self.changes.remove(&ticket.0);
-                self.noter().refused(&denied);
-                self.answer(ticket, outcome);
-            }
-        }
+        self.answer(ticket, outcome);
     }
 
     fn answer(&mut self, ticket: Ticket, outcome: Outcome) {
@@ -373,6 +325,8 @@ impl Session for KafkaSession {
             return None;
         }
         let (ticket, mut request) = self.asked.pop_front()?;
+        let caller = self.client.caller();
+        self.throttle.asks(caller, &request, &*self.names.0);
         if let Some((min_bytes, max_bytes)) = limits_of(&mut request) {
             *max_bytes = self.share.grant((*max_bytes).min(room_bytes));
             *min_bytes = (*min_bytes).min(*max_bytes);
@@ -397,14 +351,9 @@ impl Session for KafkaSession {
         if self.fetching.is_some_and(|(fetch, _)| fetch == ticket) {
             self.fetching = None;
         }
-        self.throttle.given(now, self.client.caller(), &outcome);
-        if let Some(change) = self.changes.remove(&ticket.0) {
-            self.noter().changed(&change, &outcome);
-        }
-        if let Some(held) = self.held.remove(&ticket.0) {
-            self.ask(|asker| held.apply(&mut outcome, asker));
-        }
-        self.answer(ticket, outcome);
+        let caller = self.client.caller();
+        self.throttle.given(now, caller, &outcome, &*self.names.0);
+        self.finish(ticket, outcome);
         self.advance();
         self.count_answers();
     }
@@ -421,6 +370,16 @@ impl Session for KafkaSession {
             self.logged_in(reply, 0);
             self.advance();
         }
+    }
+
+    fn is_timed(&self) -> bool {
+        self.throttle.is_limited(QuotaKey::RequestPercentage)
+    }
+
+    fn note_busy(&mut self, now: Millis, busy_us: u64) {
+        let busy_us = usize::try_from(busy_us).unwrap_or(usize::MAX);
+        let (key, caller) = (QuotaKey::RequestPercentage, self.client.caller());
+        self.throttle.count(now, key, caller, busy_us);
     }
 
     fn poll_transmit(&mut self, into: &mut Vec<Bytes>, max_bytes: usize) -> usize {

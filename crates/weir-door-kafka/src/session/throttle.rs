@@ -1,10 +1,12 @@
 //! A client that has had too much: it is answered, and then nothing more is read of it for a while (KIP-13, KIP-219).
 
 use weir_broker::{
-    api::{Outcome, Request},
+    access::TopicNames,
+    api::{FetchedBatches, Outcome, Request, TopicRef},
     quota::{Caller, ConnectionMeters, QuotaKey, QuotaView},
 };
 use weir_door::Millis;
+use weir_model::{ErrorKind, TopicName};
 
 /// Time between two looks at whether quotas have changed, while the client is held, in ms.
 const LOOK_MS: u64 = 1_000;
@@ -13,14 +15,28 @@ const LOOK_MS: u64 = 1_000;
 #[derive(Debug)]
 pub(super) struct Throttle {
     meters: ConnectionMeters,
+    /// Topics of the fetch that the node works on, by partition; none where no topic is bound.
+    fetched: Vec<Option<TopicName>>,
     /// Until when nothing is read, and when that is looked at again.
     held: Option<(Millis, Millis)>,
+}
+
+fn name_of(topic: &TopicRef, names: &dyn TopicNames) -> Option<TopicName> {
+    match topic {
+        TopicRef::Name(name) => Some(name.clone()),
+        TopicRef::Id(id) => names.name_of(*id),
+    }
+}
+
+fn size_bytes(batches: &Result<FetchedBatches, ErrorKind>) -> usize {
+    batches.as_ref().map_or(0, |batches| batches.size_bytes)
 }
 
 impl Throttle {
     pub(super) fn new(view: &QuotaView) -> Self {
         Self {
             meters: ConnectionMeters::new(view.clone()),
+            fetched: Vec::new(),
             held: None,
         }
     }
@@ -56,6 +72,38 @@ impl Throttle {
         self.hold(now, held_ms);
     }
 
+    /// Takes so many partitions that are to be made or deleted. `false`: there were too many already, and the client
+    /// understands that these are refused.
+    pub(super) fn changes(
+        &mut self,
+        now: Millis,
+        caller: Caller<'_>,
+        count: usize,
+        understands: bool,
+    ) -> bool {
+        let key = QuotaKey::ControllerMutationRate;
+        if !understands {
+            self.count(now, key, caller, count);
+            return true;
+        }
+        let held_ms = self.meters.count(key, caller, 0);
+        self.hold(now, held_ms);
+        if held_ms == 0 {
+            self.meters.add(key, caller, count);
+        }
+        held_ms == 0
+    }
+
+    /// Whether there is a limit to how much of something it may have.
+    pub(super) fn is_limited(&self, key: QuotaKey) -> bool {
+        self.meters.is_limited(key)
+    }
+
+    /// A request has come: its client is bound by the quotas that there are now.
+    pub(super) fn refresh(&mut self, caller: Caller<'_>) {
+        self.meters.refresh(caller);
+    }
+
     /// Lets a request of records ask for no more than what can be given. `false`: too much was given already, and
     /// there is nothing for it now.
     pub(super) fn admits(&mut self, now: Millis, caller: Caller<'_>, asked: &mut Request) -> bool {
@@ -71,22 +119,80 @@ impl Throttle {
         !self.is_holding()
     }
 
+    /// Counts what is written to topics.
+    pub(super) fn written(
+        &mut self,
+        now: Millis,
+        caller: Caller<'_>,
+        asked: &Request,
+        names: &dyn TopicNames,
+    ) {
+        if let Request::Produce(produce) = asked
+            && self.meters.has_topics(caller)
+        {
+            for partition in &produce.partitions {
+                if let Some(topic) = name_of(&partition.topic, names) {
+                    let key = QuotaKey::ProducerByteRate;
+                    self.count_of_topic(now, key, &topic, partition.batch.len());
+                }
+            }
+        }
+    }
+
+    /// The node is asked for records of these topics.
+    pub(super) fn asks(&mut self, caller: Caller<'_>, asked: &Request, names: &dyn TopicNames) {
+        if let Request::Fetch(fetch) = asked {
+            self.fetched.clear();
+            if self.meters.has_topics(caller) {
+                let topics = fetch.partitions.iter();
+                let topics = topics.map(|partition| name_of(&partition.topic, names));
+                self.fetched.extend(topics);
+            }
+        }
+    }
+
     /// Counts the records of an answer.
-    pub(super) fn given(&mut self, now: Millis, caller: Caller<'_>, outcome: &Outcome) {
-        let bytes = match outcome {
+    pub(super) fn given(
+        &mut self,
+        now: Millis,
+        caller: Caller<'_>,
+        outcome: &Outcome,
+        names: &dyn TopicNames,
+    ) {
+        let key = QuotaKey::ConsumerByteRate;
+        let mut all_bytes = 0;
+        match outcome {
             Outcome::Fetch(all) => {
-                let all = all.iter().filter_map(|one| one.batches.as_ref().ok());
-                all.map(|batches| batches.size_bytes).sum()
+                let topics = std::mem::take(&mut self.fetched);
+                for (at, fetched) in all.iter().enumerate() {
+                    let bytes = size_bytes(&fetched.batches);
+                    all_bytes += bytes;
+                    if let Some(Some(topic)) = topics.get(at) {
+                        self.count_of_topic(now, key, topic, bytes);
+                    }
+                }
             }
             Outcome::Share(Ok(answer)) => {
-                let all = answer.partitions.iter();
-                let all = all.filter_map(|one| one.batches.as_ref().ok());
-                all.map(|batches| batches.size_bytes).sum()
+                let has_topics = self.meters.has_topics(caller);
+                for partition in &answer.partitions {
+                    let bytes = size_bytes(&partition.batches);
+                    all_bytes += bytes;
+                    if has_topics && let Some(topic) = names.name_of(partition.topic) {
+                        self.count_of_topic(now, key, &topic, bytes);
+                    }
+                }
             }
-            _ => 0,
-        };
+            _ => {}
+        }
+        if all_bytes > 0 {
+            self.count(now, key, caller, all_bytes);
+        }
+    }
+
+    fn count_of_topic(&mut self, now: Millis, key: QuotaKey, topic: &TopicName, bytes: usize) {
         if bytes > 0 {
-            self.count(now, QuotaKey::ConsumerByteRate, caller, bytes);
+            let held_ms = self.meters.count_of_topic(key, topic, bytes);
+            self.hold(now, held_ms);
         }
     }
 

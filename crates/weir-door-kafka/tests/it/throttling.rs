@@ -168,3 +168,100 @@ fn without_a_quota_nothing_is_held() {
         assert_eq!((told, session.wants_read()), (Some(0), true));
     }
 }
+
+/// The codes of an answer, and for how long its client is held.
+fn codes(line: Served, version: i16, answer: Bytes) -> (Vec<i16>, Option<i32>) {
+    let told = told_ms(line, version, answer.clone());
+    let text = format!("{:?}", decoded(line, version, answer).1);
+    let codes = text.split("error_code: ").skip(1).filter_map(|rest| {
+        let end = rest.find(|c: char| c != '-' && !c.is_ascii_digit())?;
+        rest[..end].parse().ok()
+    });
+    (codes.collect(), told)
+}
+
+#[test]
+fn who_makes_too_many_partitions_is_refused_where_it_understands_that_and_held() {
+    const OVER: i16 = 89;
+    for (api, strict_from) in [
+        (Api::CreateTopics, 6),
+        (Api::DeleteTopics, 5),
+        (Api::CreatePartitions, 3),
+    ] {
+        let line = line(api);
+        for version in line.min..=line.max {
+            let key = QuotaKey::ControllerMutationRate;
+            let mut session = session_with(with_quotas(key, &[(everybody(), 0.05)]));
+            session.receive(NOW, frame(line, version, 1));
+            answer(&mut session);
+            let first = codes(line, version, sent(&mut session)).0;
+            assert_ne!(first.first(), Some(&OVER), "{api:?} {version}");
+            if version < strict_from {
+                assert!(!session.wants_read(), "{api:?} {version} is held");
+                assert!(!first.contains(&OVER), "{api:?} {version}: {first:?}");
+                continue;
+            }
+            if session.wants_read() {
+                session.receive(NOW, frame(line, version, 2));
+            } else {
+                // Its second topic was too much.
+                assert!(first.contains(&OVER), "{api:?} {version}: {first:?}");
+                continue;
+            }
+            assert!(!session.wants_read(), "{api:?} {version} is held");
+            while let Some((ticket, request)) = session.poll_request() {
+                session.complete(NOW, ticket, outcome(&request, None));
+            }
+            let (second, told) = codes(line, version, sent(&mut session));
+            assert!(second.contains(&OVER), "{api:?} {version}: {second:?}");
+            assert_eq!(second.len(), first.len(), "{api:?} {version}");
+            assert!(told > Some(0), "{api:?} {version}: {told:?}");
+        }
+    }
+}
+
+#[test]
+fn who_keeps_a_core_busy_is_held_for_a_second_at_a_time() {
+    let metadata = line(Api::Metadata);
+    let view = with_quotas(QuotaKey::RequestPercentage, &[(everybody(), 1.0)]);
+    let mut session = session_with(view);
+    assert!(!session.is_timed(), "nobody is known to be bound yet");
+    session.receive(NOW, frame(metadata, metadata.max, 1));
+    assert!(session.is_timed());
+    session.note_busy(NOW, 100_000);
+    assert!(session.wants_read(), "it has ten seconds' worth at once");
+    session.note_busy(NOW, 5_000_000);
+    assert!(!session.wants_read());
+    answer(&mut session);
+    let told = told_ms(metadata, metadata.max, sent(&mut session));
+    assert_eq!(told, Some(1_000));
+    session.handle_timeout(Millis(1_000));
+    assert!(session.wants_read());
+    let free = session_with(weir_broker::access::AccessView::open());
+    assert!(!free.is_timed());
+}
+
+#[test]
+fn what_is_written_to_a_topic_and_read_from_it_is_bound_whoever_does_it() {
+    let topic = QuotaEntity::Topic(Named::of(Some("topic")));
+    let other = QuotaEntity::Topic(Named::of(Some("other")));
+    for (key, api) in [
+        (QuotaKey::ProducerByteRate, Api::Produce),
+        (QuotaKey::ConsumerByteRate, Api::Fetch),
+    ] {
+        let line = line(api);
+        for version in line.min..=line.max {
+            let held = |entity: &QuotaEntity| {
+                let view = with_quotas(key, &[(entity.clone(), 0.1)]);
+                let mut session = session_with(view);
+                session.receive(NOW, frame(line, version, 1));
+                answer(&mut session);
+                let told = told_ms(line, version, sent(&mut session));
+                assert_eq!(session.wants_read(), told == Some(0), "{told:?}");
+                told > Some(0)
+            };
+            assert!(held(&topic), "{api:?} {version}");
+            assert!(!held(&other), "{api:?} {version}");
+        }
+    }
+}

@@ -10,7 +10,7 @@ use kafka_protocol::{
 use weir_broker::{
     Ticket,
     access::{AccessView, TopicNames},
-    api::Request,
+    api::{Request, TopicRef},
 };
 use weir_door::{Connection, Entropy, Millis, Session};
 use weir_door_kafka::{
@@ -44,6 +44,14 @@ impl TopicNames for Topics {
 
     fn is_known(&self, name: &TopicName) -> bool {
         name.as_str() == "topic"
+    }
+
+    fn partition_count(&self, _topic: &TopicRef) -> usize {
+        2
+    }
+
+    fn default_partition_count(&self) -> usize {
+        1
     }
 }
 

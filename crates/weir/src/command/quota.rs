@@ -31,7 +31,10 @@ enum Verb {
     Set {
         #[command(flatten)]
         entity: EntityArguments,
-        /// What is limited, and to how much: producer_byte_rate and consumer_byte_rate, in bytes a second.
+        /// What is limited, and to how much: producer_byte_rate and consumer_byte_rate in bytes a second,
+        /// request_percentage of a core, controller_mutation_rate in partitions a second; of --ip
+        /// connection_creation_rate, in connections a second; of --topic-prefix partition_count, the
+        /// partitions that there may be.
         #[arg(value_name = "KEY=NUMBER", required = true)]
         values: Vec<String>,
     },
@@ -54,11 +57,30 @@ struct EntityArguments {
     /// Clients that call themselves so (client.id; of AMQP connection_name).
     #[arg(long, value_name = "NAME")]
     client: Option<String>,
+    /// Connections from an address.
+    #[arg(long, value_name = "ADDRESS")]
+    ip: Option<String>,
+    /// Connections in a virtual host.
+    #[arg(long, value_name = "NAME")]
+    vhost: Option<String>,
+    /// All clients of a topic together.
+    #[arg(long, value_name = "NAME")]
+    topic: Option<String>,
+    /// All topics together whose names begin so; <default>: all that there are.
+    #[arg(long, value_name = "PREFIX")]
+    topic_prefix: Option<String>,
 }
 
 impl EntityArguments {
     fn row(&self) -> EntityRow {
-        let all = [("user", &self.user), ("client-id", &self.client)];
+        let all = [
+            ("user", &self.user),
+            ("client-id", &self.client),
+            ("ip", &self.ip),
+            ("vhost", &self.vhost),
+            ("topic", &self.topic),
+            ("topic-prefix", &self.topic_prefix),
+        ];
         let given = all
             .into_iter()
             .filter_map(|(kind, name)| Some((kind, name.as_ref()?)));
@@ -169,6 +191,10 @@ mod tests {
         let arguments = EntityArguments {
             user: Some("tim".to_owned()),
             client: Some(DEFAULT.to_owned()),
+            ip: None,
+            vhost: None,
+            topic: None,
+            topic_prefix: None,
         };
         let expected = [
             ("user".to_owned(), Some("tim".to_owned())),
@@ -178,6 +204,10 @@ mod tests {
         let nobody = EntityArguments {
             user: None,
             client: None,
+            ip: None,
+            vhost: None,
+            topic: None,
+            topic_prefix: None,
         };
         assert!(nobody.one().is_err());
     }
