@@ -29,6 +29,9 @@ const KEY: &str = "weir-key";
 /// The header with the time before which no queue gives the message to anybody: ms since 1970 in
 /// decimal digits. Any protocol's clients may set it.
 const DELIVER_AT: &str = "weir-deliver-at";
+/// The header with how long the message was to wait for that time, in ms in decimal digits, where it was to
+/// wait for so long and not for a time: clocks may disagree on the time.
+const DELAY: &str = "weir-delay";
 /// Layout of the envelope.
 const VERSION: u8 = 1;
 /// Longest varints of a record, in bytes: of 32 and of 64 bits.
@@ -70,8 +73,8 @@ impl MessageForm {
         for (name, value) in headers {
             match value {
                 FieldValue::LongString(_) | FieldValue::Bytes(_) if name.as_str() == KEY => {}
-                // Nobody but the broker writes an envelope.
-                _ if matches!(name.as_str(), ENVELOPE | HOP) => {}
+                // Nobody but the broker writes these.
+                _ if matches!(name.as_str(), ENVELOPE | HOP | DELAY) => {}
                 value => {
                     self.value.clear();
                     let has_value = text::write(value, &mut self.value);
@@ -85,17 +88,21 @@ impl MessageForm {
             self.put(name, true);
         }
         if let Some(priority) = properties.priority {
-            self.value.clear();
-            text::number(priority, &mut self.value);
-            self.put(foreign::PRIORITY, true);
+            self.put_number(foreign::PRIORITY, priority);
         }
     }
 
-    /// No queue gives the message to anybody before that time, whatever its headers say.
-    pub fn set_deliver_at(&mut self, at_ms: i64) {
+    /// No queue gives the message to anybody for so long from `now_ms` on, whatever its headers say.
+    pub fn set_delay(&mut self, now_ms: i64, delay_ms: u64) {
+        let at_ms = now_ms.saturating_add_unsigned(delay_ms);
+        self.put_number(DELIVER_AT, at_ms);
+        self.put_number(DELAY, delay_ms);
+    }
+
+    fn put_number(&mut self, name: &str, number: impl std::fmt::Display) {
         self.value.clear();
-        text::number(at_ms, &mut self.value);
-        self.put(DELIVER_AT, true);
+        text::number(number, &mut self.value);
+        self.put(name, true);
     }
 
     /// The key of the record that a message with these properties becomes.
@@ -222,10 +229,19 @@ impl<'a> Envelope<'a> {
 /// The time before which no queue gives the record's message to anybody, in ms since 1970; the last
 /// one that is a time where there are several.
 pub fn deliver_at_ms(record: &Record<'_>) -> Option<i64> {
+    last_number(record, DELIVER_AT)
+}
+
+/// For how long the message was to wait for that time, in ms; `None`: it was to wait for the time itself.
+pub fn delay_ms(record: &Record<'_>) -> Option<u64> {
+    last_number(record, DELAY)
+}
+
+fn last_number<T: std::str::FromStr>(record: &Record<'_>, header: &str) -> Option<T> {
     let headers = record.headers();
-    let times = headers.filter(|(name, _)| *name == DELIVER_AT.as_bytes());
-    let times = times.filter_map(|(_, time)| std::str::from_utf8(time?).ok()?.parse().ok());
-    times.last()
+    let found = headers.filter(|(name, _)| *name == header.as_bytes());
+    let found = found.filter_map(|(_, text)| std::str::from_utf8(text?).ok()?.parse().ok());
+    found.last()
 }
 
 fn short(bytes: &[u8]) -> Option<(&str, &[u8])> {

@@ -7,14 +7,14 @@ use weir_log::Millis;
 use weir_model::{
     ProducerId,
     batch::{BatchHeader, Codec, HEADER_BYTES},
-    message::{Envelope, Hop, deliver_at_ms},
+    message::{Envelope, Hop},
     record::Records,
 };
 
 use super::{
     Assignment, LogRange, Overflow, Queue,
     dead::{DELAYED, Reason},
-    delays::due_ms,
+    delays::Due,
 };
 
 /// Most batches that a queue remembers not to have taken as a whole: more than are repeated, which
@@ -67,9 +67,7 @@ struct Look<'a> {
     priority: u8,
     body_bytes: u32,
     ttl_ms: Option<u64>,
-    due_ms: Option<i64>,
-    /// When its node took it, by that node's clock.
-    stamped_ms: i64,
+    due: Option<Due>,
     hop: Option<Hop>,
     /// The message's own name, as a place in the batch.
     id: Option<&'a str>,
@@ -181,22 +179,23 @@ impl Queue {
         if self.settings.max_length_bytes.is_some() {
             self.sizes.arrived(offset, look.body_bytes);
         }
-        let due_ms = look
-            .due_ms
-            .map(|dated_ms| due_ms(now, look.stamped_ms, dated_ms));
-        if let Some(due_ms) = due_ms.filter(|due_ms| *due_ms > now.0) {
-            self.delay(now, offset, due_ms);
+        if let Some(due) = look.due {
+            self.delay(now, offset, due);
         }
     }
 
     /// The message is ready at its time.
-    fn delay(&mut self, now: Millis, offset: u64, due_ms: i64) {
+    fn delay(&mut self, now: Millis, offset: u64, due: Due) {
+        let due_ms = due.at_ms(now);
+        if due_ms <= now.0 {
+            return;
+        }
         let lock = Lock {
             owner: DELAYED,
             until_ms: Some(due_ms),
         };
         if self.ledger.acquire_at(offset, lock).is_some() {
-            self.delays.note(now, offset);
+            self.delays.note(offset, due.waits_from(now));
             self.sizes.taken(offset);
         }
     }
@@ -274,12 +273,7 @@ fn looks<'a>(arrived: &Arrived<'a>) -> impl Iterator<Item = Look<'a>> + use<'a> 
             priority: glance.and_then(|own| own.priority).unwrap_or(0),
             body_bytes: u32::try_from(body_bytes).unwrap_or(u32::MAX),
             ttl_ms: glance.and_then(|own| own.expiration?.parse().ok()),
-            due_ms: record.as_ref().and_then(deliver_at_ms),
-            stamped_ms: record.as_ref().map_or(0, |record| {
-                header
-                    .base_timestamp_ms
-                    .saturating_add(record.timestamp_delta_ms)
-            }),
+            due: record.as_ref().and_then(Due::of),
             hop: record.as_ref().and_then(Hop::of),
             id: glance.and_then(|own| own.message_id),
         }

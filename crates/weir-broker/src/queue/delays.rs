@@ -4,6 +4,10 @@
 use std::collections::BTreeMap;
 
 use weir_log::Millis;
+use weir_model::{
+    message::{delay_ms, deliver_at_ms},
+    record::Record,
+};
 
 use super::{Queue, dead::DELAYED};
 use crate::encoding::{DecodeError, Reader, Writer};
@@ -14,8 +18,11 @@ const MAX_AGE_MS: i64 = 60_000;
 /// A clock is not worth doing anything about that is ahead by less, in ms.
 const MAX_AHEAD_MS: i64 = 1_000;
 
+/// Stands for when a message came that waits for a time: no clock that is wrong changes that.
+const FOR_A_TIME: i64 = i64::MIN;
+
 /// When messages came that wait for their time, by the leader's wall clock.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Delays {
     came_ms: BTreeMap<u64, i64>,
     /// The latest time at which one came.
@@ -31,19 +38,58 @@ pub(crate) struct Misdated {
     pub(crate) wait_ms: u64,
 }
 
-/// When the message is due by the leader's clock, that was stamped and dated by another node's.
-pub(super) fn due_ms(now: Millis, stamped_ms: i64, dated_ms: i64) -> i64 {
-    let age_ms = now.0.saturating_sub(stamped_ms);
-    if (0..=MAX_AGE_MS).contains(&age_ms) {
-        return dated_ms;
+/// Until when a message waits.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Due {
+    /// As it says, in ms since 1970.
+    dated_ms: i64,
+    /// How long it was to wait, in ms; `None`: it was to wait for that time, which is not ours to move.
+    delay_ms: Option<u64>,
+}
+
+impl Due {
+    pub(super) fn of(record: &Record<'_>) -> Option<Self> {
+        let dated_ms = deliver_at_ms(record)?;
+        Some(Self {
+            dated_ms,
+            delay_ms: delay_ms(record),
+        })
     }
-    now.0.saturating_add(dated_ms.saturating_sub(stamped_ms))
+
+    /// By the leader's clock: another node's may have dated it.
+    pub(super) fn at_ms(self, now: Millis) -> i64 {
+        let Some(delay_ms) = self.delay_ms else {
+            return self.dated_ms;
+        };
+        let stamped_ms = self.dated_ms.saturating_sub_unsigned(delay_ms);
+        let age_ms = now.0.saturating_sub(stamped_ms);
+        match (0..=MAX_AGE_MS).contains(&age_ms) {
+            true => self.dated_ms,
+            false => now.plus(delay_ms).0,
+        }
+    }
+
+    /// From when on it waits for a while, if it does.
+    pub(super) fn waits_from(self, now: Millis) -> Option<Millis> {
+        self.delay_ms.map(|_| now)
+    }
+}
+
+impl Default for Delays {
+    fn default() -> Self {
+        Self {
+            came_ms: BTreeMap::new(),
+            latest_ms: FOR_A_TIME,
+        }
+    }
 }
 
 impl Delays {
-    pub(super) fn note(&mut self, now: Millis, offset: u64) {
-        self.came_ms.insert(offset, now.0);
-        self.latest_ms = now.0.max(self.latest_ms);
+    /// The message waits for a while from then on; `None`: for a time.
+    pub(super) fn note(&mut self, offset: u64, from: Option<Millis>) {
+        let came_ms = from.map_or(FOR_A_TIME, |from| from.0);
+        self.came_ms.insert(offset, came_ms);
+        self.latest_ms = came_ms.max(self.latest_ms);
     }
 
     pub(super) fn forget(&mut self, offset: u64) {
@@ -109,9 +155,9 @@ impl Queue {
         waiting.eq(self.delays.came_ms.keys().copied())
     }
 
-    /// Whether the message waits for its time.
-    pub(crate) fn is_waiting(&self, offset: u64) -> bool {
-        self.delays.came_ms.contains_key(&offset)
+    /// Whether the message waits for its time, as it did then.
+    pub(crate) fn is_waiting(&self, offset: u64, serial: u64) -> bool {
+        self.delays.came_ms.contains_key(&offset) && self.is_delivery(offset, serial)
     }
 
     /// They have waited, whatever the wall clock says.

@@ -65,7 +65,7 @@ impl Queue {
             .hand_over(offset, owner, Release::Failed, lock)
             .is_ok()
         {
-            self.delays.note(now, offset);
+            self.delays.note(offset, Some(now));
             self.let_be(owner);
         }
     }

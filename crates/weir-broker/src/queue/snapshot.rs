@@ -13,7 +13,7 @@
 //! first record that was refused; `u32` deletions under way, ascending, each a key like a session's,
 //! `i64` until when it closes the queue at the latest, ms since 1970; `i64` when the latest of those came
 //! that wait for their time, `u32` messages that do, ascending, each `u64` offset, `i64` when it came, ms
-//! since 1970; then what came before: see [`super::repeats`].
+//! since 1970, or -2^63 where it waits for a time; then what came before: see [`super::repeats`].
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

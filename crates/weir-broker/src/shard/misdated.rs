@@ -82,9 +82,10 @@ impl Shard {
         for (id, messages) in self.pump.times.misdates.due(context.elapsed) {
             let queue = self.partitions.get(&id).and_then(|it| it.queue.as_deref());
             let misdates = &mut self.pump.times.misdates;
-            let (waiting, gone): (Vec<_>, Vec<_>) = messages
-                .into_iter()
-                .partition(|(offset, _)| queue.is_some_and(|queue| queue.is_waiting(*offset)));
+            let (waiting, gone): (Vec<_>, Vec<_>) =
+                messages.into_iter().partition(|(offset, serial)| {
+                    queue.is_some_and(|it| it.is_waiting(*offset, *serial))
+                });
             for (offset, _) in gone {
                 misdates.forget(id, offset);
             }

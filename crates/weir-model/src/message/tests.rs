@@ -182,17 +182,21 @@ fn a_record_that_is_cut_anywhere_is_an_error() {
 
 #[test]
 fn the_time_of_delivery_is_what_a_client_says_unless_it_is_set() {
-    let properties = with_headers(vec![(short("weir-deliver-at"), FieldValue::Int64(5_000))]);
+    let properties = with_headers(vec![
+        (short("weir-deliver-at"), FieldValue::Int64(5_000)),
+        (short("weir-delay"), FieldValue::Int64(7)),
+    ]);
     let mut form = MessageForm::default();
     form.set(&short(""), &short("q"), &properties);
     let time_of = |form: &MessageForm| {
         let mut record = Vec::new();
         form.write(b"", 0, 0, &mut record);
-        deliver_at_ms(&Records::new(&record, 1).next().unwrap().unwrap())
+        let record = Records::new(&record, 1).next().unwrap().unwrap();
+        (deliver_at_ms(&record), delay_ms(&record))
     };
-    assert_eq!(time_of(&form), Some(5_000));
-    form.set_deliver_at(1_700_000_000_000);
-    assert_eq!(time_of(&form), Some(1_700_000_000_000));
+    assert_eq!(time_of(&form), (Some(5_000), None));
+    form.set_delay(1_700_000_000_000, 250);
+    assert_eq!(time_of(&form), (Some(1_700_000_000_250), Some(250)));
     form.set(&short(""), &short("q"), &full());
-    assert_eq!(time_of(&form), None);
+    assert_eq!(time_of(&form), (None, None));
 }

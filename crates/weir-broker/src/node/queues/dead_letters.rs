@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use weir_log::Millis;
 use weir_model::{
     PartitionId,
     fields::{FieldTable, FieldValue, ShortString},
@@ -248,9 +247,4 @@ fn read(letter: &Letter, queue: &ShortString) -> Option<Message> {
         properties: properties.ok()?,
         body: stored.body,
     })
-}
-
-/// When a letter is due that waits so many ms.
-pub(super) fn due(now: Millis, wait_ms: u64) -> Option<i64> {
-    (wait_ms > 0).then(|| now.plus(wait_ms).0)
 }

@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use weir_log::Millis;
 use weir_model::{
     GroupId, PartitionId,
     batch_builder::BatchBuilder,
@@ -16,7 +17,6 @@ use super::{
     QueueSession,
     consume::refuse,
     current::is_absence,
-    dead_letters,
     held::Unrouted,
     lane::{Filling, Lane},
     order::Turn,
@@ -48,8 +48,8 @@ pub(super) type Judged = Box<dyn FnOnce(Vec<Verdict>) + Send>;
 /// verdicts are given. What nobody has said is stored counts as rejected.
 pub(super) struct Publishing {
     messages: Vec<Message>,
-    /// Times in ms before which messages are not delivered, of those that wait.
-    deliver_at: BTreeMap<u32, i64>,
+    /// When messages came that wait, and for how long, in ms.
+    delays: BTreeMap<u32, (Millis, u64)>,
     /// One for each message where all are dead letters; else none.
     hops: Vec<Hop>,
     /// Those whose bodies are stored once for several queues.
@@ -86,8 +86,18 @@ pub(super) struct Routed {
     fates: Vec<MessageFate>,
     /// Ascending by message.
     routes: Vec<Route>,
-    deliver_at: BTreeMap<u32, i64>,
+    /// When messages came that wait, and for how long, in ms.
+    delays: BTreeMap<u32, (Millis, u64)>,
     hops: Vec<Hop>,
+}
+
+impl Routed {
+    /// The message waits for so long from `now` on.
+    fn delay(&mut self, at: u32, now: Millis, wait_ms: u64) {
+        if wait_ms > 0 {
+            self.delays.insert(at, (now, wait_ms));
+        }
+    }
 }
 
 /// A dead letter, and the queues that take it.
@@ -110,7 +120,7 @@ impl Publishing {
     fn new(messages: Vec<Message>, routed: Routed, turn: Option<Turn>, judged: Judged) -> Self {
         Self {
             messages,
-            deliver_at: routed.deliver_at,
+            delays: routed.delays,
             hops: routed.hops,
             sharing: Sharing::default(),
             fates: Mutex::new(Fates {
@@ -147,8 +157,8 @@ impl Publishing {
     pub(super) fn give_form(&self, at: u32, form: &mut MessageForm) {
         let message = self.message(at);
         form.set(&message.exchange, &message.routing_key, &message.properties);
-        if let Some(at_ms) = self.deliver_at.get(&at) {
-            form.set_deliver_at(*at_ms);
+        if let Some((now, wait_ms)) = self.delays.get(&at) {
+            form.set_delay(now.0, *wait_ms);
         }
         if let Some(hop) = self.hops.get(index(at)) {
             form.set_hop(hop);
@@ -319,10 +329,7 @@ impl Node {
             let count = routed.routes.len() - before_count;
             let count = u32::try_from(count).expect("queues are far fewer");
             routed.fates.push(MessageFate::routed(count));
-            let deliver_at = dead_letters::due(now, letter.wait_ms);
-            routed
-                .deliver_at
-                .extend(deliver_at.map(|due_ms| (at, due_ms)));
+            routed.delay(at, now, letter.wait_ms);
             routed.hops.push(letter.hop);
             messages.push(letter.message);
         }
@@ -376,10 +383,7 @@ impl Node {
         if let Err(refused) = done {
             return MessageFate::Refused(Box::new(refused));
         }
-        if wait_ms > 0 {
-            let deliver_at = self.clock.now().plus(wait_ms);
-            routed.deliver_at.insert(at, deliver_at.0);
-        }
+        routed.delay(at, self.clock.now(), wait_ms);
         let count = routed.routes.len() - before_count;
         MessageFate::routed(u32::try_from(count).expect("queues are far fewer"))
     }

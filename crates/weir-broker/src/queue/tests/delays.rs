@@ -1,4 +1,5 @@
 use weir_log::Millis;
+use weir_model::{batch_builder::BatchBuilder, record::Header};
 
 use super::bench::{Bench, attach, marked, told};
 use crate::{
@@ -8,9 +9,20 @@ use crate::{
 
 const DAY_MS: i64 = 24 * 3_600_000;
 
-/// Messages that were taken when their node's clock said 1,000.
+/// Messages that were taken when their node's clock said 1,000, and are due then.
 fn due(all_ms: &[i64]) -> bytes::Bytes {
-    marked(all_ms.len(), |at, form| form.set_deliver_at(all_ms[at]))
+    marked(all_ms.len(), |at, form| {
+        form.set_delay(1_000, u64::try_from(all_ms[at] - 1_000).unwrap());
+    })
+}
+
+/// A message whose publisher names its time, stamped at 1,000.
+fn named(at_ms: i64) -> bytes::Bytes {
+    let mut builder = BatchBuilder::new(0);
+    let time = at_ms.to_string();
+    let headers: [Header<'_>; 1] = [(b"weir-deliver-at", Some(time.as_bytes()))];
+    builder.push_with_headers(None, Some(b"body"), &headers, 1_000);
+    builder.finish(None)
 }
 
 #[test]
@@ -51,7 +63,7 @@ fn a_message_is_ready_at_its_time_and_never_early() {
 #[test]
 fn a_purge_leaves_what_waits_for_its_time() {
     let mut bench = Bench::new(QueueSettings::default());
-    bench.enqueue(&due(&[bench.now.0 + 1, 0]));
+    bench.enqueue(&due(&[bench.now.0 + 1, bench.now.0]));
     bench.apply(QueueCommand::Purge);
     assert_eq!(bench.queue.figures().delayed_count, 1);
 }
@@ -91,7 +103,8 @@ fn what_came_while_a_clock_was_ahead_has_waited_when_its_leader_says_so() {
     let stale = (1, wrong[0].serial + 7);
     let waited = vec![stale, (2, wrong[1].serial)];
     assert_eq!(told(&bench.apply(QueueCommand::Waited(waited)).1), [(1, 2)]);
-    assert!(bench.queue.is_waiting(1));
+    assert!(bench.queue.is_waiting(1, wrong[0].serial));
+    assert!(!bench.queue.is_waiting(1, wrong[0].serial + 7));
     bench.now = today.plus(500);
     assert_eq!(told(&bench.apply(QueueCommand::Wake).1), [(1, 0)]);
 }
@@ -112,4 +125,18 @@ fn a_retry_that_waits_is_dated_as_well() {
     let wrong: Vec<_> = bench.queue.misdated(Millis(i64::MIN)).collect();
     assert_eq!(wrong.len(), 1);
     assert!(wrong[0].wait_ms >= 100);
+}
+
+#[test]
+fn a_time_that_a_publisher_names_is_that_time_whatever_clocks_said() {
+    for off_ms in [-DAY_MS, -500, 0, 61_000, DAY_MS] {
+        let mut bench = Bench::new(QueueSettings::default());
+        bench.now = Millis(1_000 + off_ms);
+        let at_ms = bench.now.0 + 2 * DAY_MS;
+        bench.enqueue(&named(at_ms));
+        assert_eq!(bench.queue.next_wake(), Some(Millis(at_ms)), "{off_ms}");
+        bench.now = Millis(bench.now.0 - DAY_MS);
+        assert!(!bench.queue.may_be_misdated(bench.now));
+        assert_eq!(bench.queue.misdated(bench.now).count(), 0);
+    }
 }
