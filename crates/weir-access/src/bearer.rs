@@ -3,9 +3,9 @@
 use std::{borrow::Cow, fmt};
 
 use crate::{
+    gs2::Gs2Header,
     limit::{MAX_BEARER_BYTES, MAX_TOKEN_BYTES},
     plain::AuthError,
-    scram::unescaped,
 };
 
 /// Stands between the parts of a message, and is by itself what a client says that was refused.
@@ -40,21 +40,7 @@ impl<'a> BearerMessage<'a> {
             return Err(AuthError::TooLong);
         }
         let text = std::str::from_utf8(message).map_err(|_| AuthError::Malformed)?;
-        let mut parts = text.splitn(3, ',');
-        let (Some(binding), Some(act_for), Some(rest)) = (parts.next(), parts.next(), parts.next())
-        else {
-            return Err(AuthError::Malformed);
-        };
-        match binding {
-            "n" | "y" => {}
-            other if other.starts_with("p=") => return Err(AuthError::ChannelBinding),
-            _ => return Err(AuthError::Malformed),
-        }
-        let act_for = match act_for.strip_prefix("a=") {
-            Some(name) => unescaped(name)?,
-            None if act_for.is_empty() => Cow::Borrowed(""),
-            None => return Err(AuthError::Malformed),
-        };
+        let Gs2Header { act_for, rest, .. } = Gs2Header::parse(text)?;
         let pairs = rest.strip_prefix(SEPARATOR);
         let pairs = pairs.and_then(|rest| rest.strip_suffix("\x01\x01"));
         let mut token = None;
@@ -73,7 +59,10 @@ impl<'a> BearerMessage<'a> {
         }
         match token.len() > MAX_TOKEN_BYTES {
             true => Err(AuthError::TooLong),
-            false => Ok(Self { act_for, token }),
+            false => Ok(Self {
+                act_for: act_for.unwrap_or_default(),
+                token,
+            }),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The one question: may somebody do that?
 
-use core::net::IpAddr;
+use core::{fmt, net::IpAddr};
 
 use crate::{
     acl::{Acl, Effect, Operation, ResourceType},
@@ -66,6 +66,30 @@ pub enum Need<'a> {
         /// The routing key.
         key: &'a str,
     },
+}
+
+/// For people.
+impl fmt::Display for Need<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Acl {
+                operation,
+                resource,
+                name,
+            } => write!(f, "{operation:?} {resource:?} {name}"),
+            Self::AnyOf {
+                operation,
+                resource,
+            } => write!(f, "{operation:?} any {resource:?}"),
+            Self::Vhost { vhost } => write!(f, "Enter Vhost {vhost}"),
+            Self::Named {
+                permission, name, ..
+            } => write!(f, "{permission:?} {name}"),
+            Self::RoutingKey {
+                permission, key, ..
+            } => write!(f, "{permission:?} key {key}"),
+        }
+    }
 }
 
 /// The answer.

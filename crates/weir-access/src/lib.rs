@@ -11,6 +11,7 @@ pub mod acl;
 mod bearer;
 mod cache;
 mod check;
+mod gs2;
 mod limit;
 mod pattern;
 mod pending;

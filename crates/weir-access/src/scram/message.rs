@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::{
+    gs2::{Gs2Header, unescaped},
     limit::{MAX_LOGIN_BYTES, MAX_NONCE_BYTES},
     plain::AuthError,
 };
@@ -29,17 +30,11 @@ pub(super) struct First<'a> {
 
 impl<'a> First<'a> {
     pub(super) fn parse(text: &'a str) -> Parsed<Self> {
-        let mut parts = text.splitn(3, ',');
-        let (Some(binding), Some(act_for), Some(bare)) = (parts.next(), parts.next(), parts.next())
-        else {
-            return Err(AuthError::Malformed);
-        };
-        match binding {
-            "n" | "y" => {}
-            other if other.starts_with("p=") => return Err(AuthError::ChannelBinding),
-            _ => return Err(AuthError::Malformed),
-        }
-        let header = &text[..text.len() - bare.len()];
+        let Gs2Header {
+            text: header,
+            act_for,
+            rest: bare,
+        } = Gs2Header::parse(text)?;
         let mut attributes = bare.split(',');
         let mut next = || attributes.next().ok_or(AuthError::Malformed);
         let name = next()?;
@@ -53,7 +48,7 @@ impl<'a> First<'a> {
         if user.is_empty() || !is_fit || !attributes.all(is_attribute) {
             return Err(AuthError::Malformed);
         }
-        if !act_for.is_empty() && unescaped(value(act_for, "a=")?)? != user {
+        if act_for.is_some_and(|act_for| act_for != user) {
             return Err(AuthError::Impersonation);
         }
         Ok(Self {
@@ -106,23 +101,4 @@ fn is_attribute(text: &str) -> bool {
 
 fn is_printable(byte: u8) -> bool {
     byte.is_ascii_graphic() && byte != b','
-}
-
-/// A name without its escapes: `=2C` is a comma, `=3D` an equals sign.
-pub(crate) fn unescaped(name: &str) -> Parsed<Cow<'_, str>> {
-    if !name.contains('=') {
-        return Ok(Cow::Borrowed(name));
-    }
-    let mut pieces = name.split('=');
-    let mut out = pieces.next().unwrap_or_default().to_owned();
-    for piece in pieces {
-        let (character, rest) = match (piece.strip_prefix("2C"), piece.strip_prefix("3D")) {
-            (Some(rest), _) => (',', rest),
-            (None, Some(rest)) => ('=', rest),
-            (None, None) => return Err(AuthError::Malformed),
-        };
-        out.push(character);
-        out.push_str(rest);
-    }
-    Ok(Cow::Owned(out))
 }

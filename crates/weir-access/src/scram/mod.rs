@@ -10,5 +10,4 @@ mod server;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use message::unescaped;
 pub use server::{Exchange, LoggedIn};

@@ -112,7 +112,7 @@ impl Asker {
         if self.may(need) {
             return Ok(());
         }
-        let what = told(need);
+        let what = need.to_string();
         let event = AuditEvent::new(&self.principal, &self.peer.to_string(), "access", &what);
         self.access.note(event.failed("refused"));
         let who = self.principal.name();
@@ -150,26 +150,4 @@ fn topics_of(body: &Map<String, Value>) -> Vec<&str> {
     let named = list("topics").filter_map(Value::as_str);
     let places = list("offsets").filter_map(|place| place["topic"].as_str());
     named.chain(places).collect()
-}
-
-/// For people.
-fn told(need: Need<'_>) -> String {
-    match need {
-        Need::Acl {
-            operation,
-            resource,
-            name,
-        } => format!("{operation:?} {resource:?} {name}"),
-        Need::AnyOf {
-            operation,
-            resource,
-        } => format!("{operation:?} any {resource:?}"),
-        Need::Vhost { vhost } => format!("Enter Vhost {vhost}"),
-        Need::Named {
-            permission, name, ..
-        } => format!("{permission:?} {name}"),
-        Need::RoutingKey {
-            permission, key, ..
-        } => format!("{permission:?} key {key}"),
-    }
 }

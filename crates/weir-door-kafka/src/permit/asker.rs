@@ -13,28 +13,6 @@ pub type Verdict = Result<(), ErrorKind>;
 /// Most denials of one request that are told.
 const MAX_DENIED_COUNT: usize = 4;
 
-/// What is wanted, for people.
-fn told(need: Need<'_>) -> String {
-    match need {
-        Need::Acl {
-            operation,
-            resource,
-            name,
-        } => format!("{operation:?} {resource:?} {name}"),
-        Need::AnyOf {
-            operation,
-            resource,
-        } => format!("{operation:?} any {resource:?}"),
-        Need::Vhost { vhost } => format!("Enter Vhost {vhost}"),
-        Need::Named {
-            permission, name, ..
-        } => format!("{permission:?} {name}"),
-        Need::RoutingKey {
-            permission, key, ..
-        } => format!("{permission:?} key {key}"),
-    }
-}
-
 /// One client, and what it may do as things are now.
 pub struct Asker<'a> {
     /// Users and rules.
@@ -56,7 +34,7 @@ impl Asker<'_> {
             return Ok(());
         }
         if self.denied.len() < MAX_DENIED_COUNT {
-            self.denied.push(told(need));
+            self.denied.push(need.to_string());
         }
         Err(or)
     }
