@@ -10,9 +10,6 @@ use crate::{
     },
 };
 
-/// Where the API stands.
-pub const ROOT: &str = "/api/v1";
-
 /// Whether a request means something: `target` is path and query below the API's root.
 pub fn request(method: &str, target: &str, bytes: &[u8]) -> bool {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));

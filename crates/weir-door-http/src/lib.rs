@@ -12,4 +12,4 @@ mod routing;
 mod server;
 mod wire_code;
 
-pub use server::{HttpConfig, HttpDoor, Page, Pages, serve};
+pub use server::{HttpConfig, HttpDoor, NodeSetting, Page, Pages, serve};

@@ -47,7 +47,7 @@ pub(crate) fn document() -> Value {
             "description": "What the command line does, over HTTP.",
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
         },
-        "servers": [{ "url": crate::fuzzing::ROOT }],
+        "servers": [{ "url": path::ROOT }],
         "security": [{ "basic": [] }, { "bearer": [] }, { "certificate": [] }, {}],
         "paths": paths,
         "components": {

@@ -21,7 +21,7 @@ use crate::{
         problem::Problem,
         route::{Act, Body, Gives, Right, Route, Verb},
     },
-    server::SettingRow,
+    server::NodeSetting,
 };
 
 const LOOK: &[Right] = &[Right::Cluster(Operation::Describe)];
@@ -142,7 +142,7 @@ pub(super) const ROUTES: [Route; 10] = [
         rights: &[Right::Cluster(Operation::DescribeConfigs)],
         query: &[],
         body: Body::None,
-        gives: Gives::Rows(schema::<SettingRow>, &["name"]),
+        gives: Gives::Rows(schema::<NodeSetting>, &["name"]),
         act: Act::Own(|call| Box::pin(settings(call))),
     },
 ];

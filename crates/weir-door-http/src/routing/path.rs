@@ -3,6 +3,9 @@
 
 use super::problem::Problem;
 
+/// Where the API stands.
+pub(crate) const ROOT: &str = "/api/v1";
+
 /// Parameters of a path by name, as they are decoded.
 pub(crate) type Parameters = Vec<(&'static str, String)>;
 

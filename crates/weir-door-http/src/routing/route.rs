@@ -87,8 +87,8 @@ pub(crate) struct Word {
     pub(crate) renamed: Option<(&'static str, &'static str)>,
 }
 
-/// What becomes of a request.
-pub(crate) type Future1 = Pin<Box<dyn Future<Output = Result<Answer, Problem>> + Send>>;
+/// What a route is about to answer.
+pub(crate) type Answering = Pin<Box<dyn Future<Output = Result<Answer, Problem>> + Send>>;
 
 /// How a route is carried out.
 #[derive(Clone, Copy, Debug)]
@@ -98,7 +98,7 @@ pub(crate) enum Act {
     /// By a request about users and rules.
     Access(Word),
     /// By itself.
-    Own(fn(Call) -> Future1),
+    Own(fn(Call) -> Answering),
 }
 
 /// A line of the table.

@@ -20,11 +20,11 @@ use crate::{
         asker::Asker,
         call::{Answer, Call},
     },
-    fuzzing::ROOT,
     login::{Client, Who},
     open_api,
     routing::{
         body,
+        path::ROOT,
         problem::{PROBLEM_JSON, Problem},
         query,
         route::{self, Body, Route},

@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use hyper::StatusCode;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio::sync::Semaphore;
 use weir_broker::{Node, access::TokenView};
 use weir_tls::PrincipalRules;
@@ -40,25 +40,24 @@ pub trait Pages: Send + Sync + 'static {
 }
 
 /// A setting that the node was started with.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[schemars(rename = "NodeSetting")]
-pub(crate) struct SettingRow {
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct NodeSetting {
     /// Its name.
-    pub(crate) name: String,
+    pub name: String,
     /// Its value; null: none.
-    pub(crate) value: Option<String>,
+    pub value: Option<String>,
     /// Where that comes from.
-    pub(crate) origin: String,
+    pub origin: String,
     /// The value where nobody says one.
-    pub(crate) default: Option<String>,
+    pub default: Option<String>,
     /// The environment variable that sets it.
-    pub(crate) variable: String,
+    pub variable: String,
     /// What it does.
-    pub(crate) doc: String,
+    pub doc: String,
 }
 
 /// Settings by name.
-pub(crate) type Settings = Arc<[SettingRow]>;
+pub(crate) type Settings = Arc<[NodeSetting]>;
 
 /// What a user may set of the door, and what it shows of that.
 #[derive(Debug, Default)]
@@ -69,9 +68,8 @@ pub struct HttpConfig {
     pub principals: PrincipalRules,
     /// By which tokens are believed.
     pub tokens: TokenView,
-    /// What the node was started with: an array of objects with `name`, `value`, `origin`, `default`, `variable`
-    /// and `doc`.
-    pub settings: serde_json::Value,
+    /// What the node was started with.
+    pub settings: Vec<NodeSetting>,
 }
 
 /// The HTTP door of a node.
@@ -94,8 +92,7 @@ impl fmt::Debug for HttpDoor {
 impl HttpDoor {
     /// Of a node that does not run yet.
     pub fn new(pages: Arc<dyn Pages>, config: HttpConfig) -> Arc<Self> {
-        let mut settings: Vec<SettingRow> =
-            serde_json::from_value(config.settings).unwrap_or_default();
+        let mut settings = config.settings;
         settings.sort_by(|one, other| one.name.cmp(&other.name));
         Arc::new(Self {
             pages,

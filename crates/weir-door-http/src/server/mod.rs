@@ -6,5 +6,5 @@ mod crowd;
 mod door;
 
 pub use connection::serve;
-pub use door::{HttpConfig, HttpDoor, Page, Pages};
-pub(crate) use door::{SettingRow, Settings};
+pub(crate) use door::Settings;
+pub use door::{HttpConfig, HttpDoor, NodeSetting, Page, Pages};

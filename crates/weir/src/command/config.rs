@@ -1,7 +1,8 @@
 //! `weir config`: what a node would run with, as a file that says the same.
 
 use clap::Args;
-use serde_json::json;
+
+use weir_door_http::NodeSetting;
 
 use crate::settings::{
     Effective, Origin, ServeConfig, SettingFlags,
@@ -29,24 +30,22 @@ pub(crate) fn run(arguments: &ConfigArguments) -> anyhow::Result<()> {
         eprintln!("weir: {unknown}");
     }
     if arguments.json {
-        println!("{:#}", as_json(&effective));
+        println!("{:#}", serde_json::to_value(in_force(&effective))?);
     } else {
         print!("{}", as_toml(&effective));
     }
     Ok(())
 }
 
-/// All settings in force, for scripts.
-pub(crate) fn as_json(effective: &Effective) -> serde_json::Value {
-    let entries = effective.entries.iter().map(|entry| {
-        json!({
-            "name": entry.setting.name,
-            "value": entry.text(),
-            "origin": entry.origin.to_string(),
-            "default": (entry.setting.default)(),
-            "variable": entry.setting.variable(),
-            "doc": entry.setting.doc,
-        })
+/// All settings in force, for programs.
+pub(crate) fn in_force(effective: &Effective) -> Vec<NodeSetting> {
+    let entries = effective.entries.iter().map(|entry| NodeSetting {
+        name: entry.setting.name.to_owned(),
+        value: entry.text(),
+        origin: entry.origin.to_string(),
+        default: (entry.setting.default)(),
+        variable: entry.setting.variable(),
+        doc: entry.setting.doc.to_owned(),
     });
     entries.collect()
 }

@@ -14,7 +14,7 @@ use weir_broker::{
 };
 use weir_door::{Door as _, DoorCounters, Listener, Sockets, TlsPort, sockets::LOCALHOST};
 use weir_door_amqp::AmqpDoor;
-use weir_door_http::{HttpConfig, HttpDoor};
+use weir_door_http::{HttpConfig, HttpDoor, NodeSetting};
 use weir_door_kafka::KafkaDoor;
 use weir_log::disk::SystemEntropy;
 use weir_model::NodeId;
@@ -22,7 +22,7 @@ use weir_peer::{PeerConfig, PeerTransport};
 
 use crate::{
     admin::{Site, Watched},
-    command::config::as_json,
+    command::config::in_force,
     data_dir,
     doors::{Doors, spoken},
     ending::{Ending, MAX_NODE_ENDING, MAX_RUNTIME_ENDING},
@@ -108,7 +108,7 @@ pub(crate) fn run(arguments: &ServeArguments, when_ready: WhenReady) -> anyhow::
     let _lock = data_dir::lock(&config.data_dir)?;
     let runtime = tokio::runtime::Runtime::new().context("no threads for connections")?;
     runtime.spawn(tell_left_out(flood));
-    let settings = as_json(&effective);
+    let settings = in_force(&effective);
     let served = runtime.block_on(serve(arguments, (config, settings), when_ready));
     // Threads that still wait for something have nothing left to do.
     runtime.shutdown_timeout(MAX_RUNTIME_ENDING);
@@ -117,7 +117,7 @@ pub(crate) fn run(arguments: &ServeArguments, when_ready: WhenReady) -> anyhow::
 
 async fn serve(
     arguments: &ServeArguments,
-    (config, settings): (ServeConfig, serde_json::Value),
+    (config, settings): (ServeConfig, Vec<NodeSetting>),
     when_ready: WhenReady,
 ) -> anyhow::Result<()> {
     // Heard from the moment on that others may know of the node.
@@ -223,7 +223,7 @@ fn believed(doors: &mut Doors) -> TokenView {
 /// The door of the admin ports.
 fn http_door(
     config: &ServeConfig,
-    (settings, tokens): (serde_json::Value, TokenView),
+    (settings, tokens): (Vec<NodeSetting>, TokenView),
     watched: &Arc<Watched>,
 ) -> Arc<HttpDoor> {
     let shown = HttpConfig {
