@@ -17,6 +17,7 @@ mod hold;
 mod lead;
 mod misdated;
 mod outbox;
+mod post;
 mod pump;
 mod queue_times;
 mod queue_uses;

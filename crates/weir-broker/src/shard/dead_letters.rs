@@ -2,9 +2,6 @@
 //! there is settled here: a leader that is lost in between sends it again, and the other queue
 //! knows it.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use weir_log::Millis;
 use weir_model::PartitionId;
 use weir_raft::{Context, NotCommitted};
 
@@ -24,25 +21,6 @@ const RETRY_MS: u64 = 1_000;
 
 type ShardContext<'a> = Context<'a, AppliedOutcome>;
 
-/// Which queues' letters are under way, or wait.
-#[derive(Default)]
-pub(super) struct Post {
-    under_way: BTreeSet<PartitionId>,
-    paused: BTreeMap<PartitionId, Millis>,
-}
-
-impl Post {
-    /// When letters are to be sent again, by the clock that never jumps.
-    pub(super) fn next_deadline(&self) -> Option<Millis> {
-        self.paused.values().min().copied()
-    }
-
-    fn end_pauses(&mut self, now: Millis) -> Vec<PartitionId> {
-        let over = self.paused.extract_if(.., |_, until| *until <= now);
-        over.map(|(id, _)| id).collect()
-    }
-}
-
 impl Shard {
     /// Sends letters again that did not arrive.
     pub(super) fn post_again(&mut self, context: &mut ShardContext<'_>) {
@@ -53,8 +31,7 @@ impl Shard {
 
     /// Sends the next letters, where there are some and none are under way.
     pub(super) fn post_letters(&mut self, id: PartitionId, context: &mut ShardContext<'_>) {
-        let post = &self.pump.post;
-        if post.under_way.contains(&id) || post.paused.contains_key(&id) {
+        if !self.pump.post.is_free(&id) {
             return;
         }
         let Some(queue) = self.queue(id) else { return };
@@ -76,7 +53,7 @@ impl Shard {
                 }
                 Fetched::Expired | Fetched::Void => void.push((letter.offset, letter.serial)),
                 Fetched::Cold(read) if letters.is_empty() && void.is_empty() => {
-                    self.pump.post.under_way.insert(id);
+                    self.pump.post.begin(&id);
                     return self.read_window(read, move |shard, is_read, context| {
                         shard.posted(id, is_read, context);
                     });
@@ -90,7 +67,7 @@ impl Shard {
                 break;
             }
         }
-        self.pump.post.under_way.insert(id);
+        self.pump.post.begin(&id);
         if letters.is_empty() {
             return self.settle_letters(id, void, true, context);
         }
@@ -160,12 +137,12 @@ impl Shard {
 
     /// A round is over.
     fn posted(&mut self, id: PartitionId, is_all: bool, context: &mut ShardContext<'_>) {
-        self.pump.post.under_way.remove(&id);
+        self.pump.post.end(&id);
         if is_all {
             self.post_letters(id, context);
         } else {
             let until = context.elapsed.plus(RETRY_MS);
-            self.pump.post.paused.insert(id, until);
+            self.pump.post.pause(&id, until);
         }
     }
 }

@@ -13,9 +13,9 @@ use weir_raft::{Context, Input, Moment};
 use super::{
     Shard, ShardCommand,
     body_cache::BodyCache,
-    dead_letters::Post,
     fetched::{Bodiless, Fetched},
     outbox::{Left, Outbox},
+    post::Post,
     queue_times::QueueTimes,
     queue_uses::QueueUses,
     session_watch::SessionWatch,
@@ -55,7 +55,7 @@ pub(super) struct Pump {
     changed: BTreeSet<PartitionId>,
     pub(super) times: QueueTimes,
     pub(super) watch: SessionWatch,
-    pub(super) post: Post,
+    pub(super) post: Post<PartitionId>,
     pub(super) share_post: SharePost,
     pub(super) uses: QueueUses,
     is_scheduled: bool,
@@ -133,7 +133,7 @@ impl Pump {
             .chain(self.times.next_deadline(at))
             .chain(self.watch.next_deadline())
             .chain(self.post.next_deadline())
-            .chain(self.share_post.next_deadline())
+            .chain(self.share_post.post.next_deadline())
             .min()
     }
 }

@@ -1,13 +1,12 @@
 //! Dead letters of share groups, on their way from partitions that this node leads. What has arrived is settled
 //! here: a leader that is lost in between sends it again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use weir_log::Millis;
 use weir_model::ErrorKind;
 use weir_raft::{Context, NotCommitted};
 
-use super::{Shard, ShardCommand, fetched::Fetched, pump::visit_shard};
+use super::{Shard, ShardCommand, fetched::Fetched, post::Post, pump::visit_shard};
 use crate::{
     node::share::{LetterTo, LetterWay, ShareLetter},
     outcome::AppliedOutcome,
@@ -24,19 +23,11 @@ const WAIT_MS: u64 = 5_000;
 
 type ShardContext<'a> = Context<'a, AppliedOutcome>;
 
-/// Which share partitions' letters are under way, or wait.
+/// Whose letters are under way, and who may have others.
 #[derive(Default)]
 pub(super) struct SharePost {
     changed: BTreeSet<ShareKey>,
-    under_way: BTreeSet<ShareKey>,
-    paused: BTreeMap<ShareKey, Millis>,
-}
-
-impl SharePost {
-    /// When letters are to be sent again, by the clock that never jumps.
-    pub(super) fn next_deadline(&self) -> Option<Millis> {
-        self.paused.values().min().copied()
-    }
+    pub(super) post: Post<ShareKey>,
 }
 
 impl Shard {
@@ -52,20 +43,16 @@ impl Shard {
 
     /// Sends letters of share partitions that have changed, and again what did not arrive.
     pub(super) fn post_letters_of_shares(&mut self, context: &mut ShardContext<'_>) {
-        let post = &mut self.pump.share_post;
-        let mut keys = std::mem::take(&mut post.changed);
-        let over = post
-            .paused
-            .extract_if(.., |_, until| *until <= context.elapsed);
-        keys.extend(over.map(|(key, _)| key));
+        let SharePost { changed, post } = &mut self.pump.share_post;
+        let mut keys = std::mem::take(changed);
+        keys.extend(post.end_pauses(context.elapsed));
         for key in keys {
             self.post_letters_of_share(&key, context);
         }
     }
 
     fn post_letters_of_share(&mut self, key: &ShareKey, context: &mut ShardContext<'_>) {
-        let post = &self.pump.share_post;
-        if post.under_way.contains(key) || post.paused.contains_key(key) {
+        if !self.pump.share_post.post.is_free(key) {
             return;
         }
         let partition = self.shares.get(key);
@@ -76,10 +63,10 @@ impl Shard {
         match node.letter_way(key) {
             LetterWay::Later => {
                 let until = context.elapsed.plus(WAIT_MS);
-                self.pump.share_post.paused.insert(key.clone(), until);
+                self.pump.share_post.post.pause(key, until);
             }
             LetterWay::Away => {
-                self.pump.share_post.under_way.insert(key.clone());
+                self.pump.share_post.post.begin(key);
                 self.settle_share_letters(key, &dead, context);
             }
             LetterWay::To(to) => self.send_share_letters(key, &to, &dead, context),
@@ -103,7 +90,7 @@ impl Shard {
                 Fetched::Message(message) => Some(message.record),
                 Fetched::Expired | Fetched::Void => None,
                 Fetched::Cold(read) if letters.is_empty() => {
-                    self.pump.share_post.under_way.insert(key.clone());
+                    self.pump.share_post.post.begin(key);
                     let key = key.clone();
                     return self.read_window(read, move |shard, is_read, context| {
                         shard.share_letters_sent(&key, is_read, context);
@@ -120,7 +107,7 @@ impl Shard {
             });
         }
         let Some(node) = self.node() else { return };
-        self.pump.share_post.under_way.insert(key.clone());
+        self.pump.share_post.post.begin(key);
         let (handle, shard, era) = (self.env.handle.clone(), self.id, self.pump.era());
         let (batch, sent_count) = node.letter_batch(to, &letters);
         let sent = letters[..sent_count].iter().map(|letter| letter.dead);
@@ -173,12 +160,12 @@ impl Shard {
         is_done: bool,
         context: &mut ShardContext<'_>,
     ) {
-        self.pump.share_post.under_way.remove(key);
+        self.pump.share_post.post.end(key);
         if is_done {
             self.post_letters_of_share(key, context);
         } else {
             let until = context.elapsed.plus(RETRY_MS);
-            self.pump.share_post.paused.insert(key.clone(), until);
+            self.pump.share_post.post.pause(key, until);
         }
     }
 }

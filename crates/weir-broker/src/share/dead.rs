@@ -1,7 +1,7 @@
 //! Dead letters of share groups (KIP-1191): records that a member rejected, or that came back too often. Where
 //! the group keeps them, they are held until a copy lies in its dead-letter topic, as locked as any other.
 
-use weir_ledger::{OwnerId, Release};
+use weir_ledger::{Lock, OwnerId, Release};
 
 use super::{SharePartition, partition::WAITING};
 
@@ -53,7 +53,7 @@ impl SharePartition {
         let ledger = &mut self.ledger;
         let done = match self.comes_back.keeps_dead {
             true => {
-                let lock = weir_ledger::Lock {
+                let lock = Lock {
                     owner: reason.owner(),
                     until_ms: None,
                 };

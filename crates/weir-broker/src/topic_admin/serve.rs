@@ -330,13 +330,7 @@ fn of_consumers(group: String, kind: GroupKind, found: DescribedConsumerGroup) -
             assigned: assigned.collect(),
         }
     });
-    GroupRow {
-        group,
-        kind: kind_name(kind).to_owned(),
-        state: phase_name(found.state).to_owned(),
-        members: members.collect(),
-        offsets: Vec::new(),
-    }
+    group_row(group, (kind, found.state), members.collect())
 }
 
 fn of_classic(group: String, found: DescribedGroup) -> GroupRow {
@@ -356,11 +350,20 @@ fn of_classic(group: String, found: DescribedGroup) -> GroupRow {
             assigned: assigned.collect(),
         }
     });
+    group_row(group, (GroupKind::Classic, found.state), members.collect())
+}
+
+/// What the group has committed is put in later.
+fn group_row(
+    group: String,
+    (kind, state): (GroupKind, GroupPhase),
+    members: Vec<MemberRow>,
+) -> GroupRow {
     GroupRow {
         group,
-        kind: kind_name(GroupKind::Classic).to_owned(),
-        state: phase_name(found.state).to_owned(),
-        members: members.collect(),
+        kind: kind_name(kind).to_owned(),
+        state: phase_name(state).to_owned(),
+        members,
         offsets: Vec::new(),
     }
 }

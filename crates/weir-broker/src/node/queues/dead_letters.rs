@@ -12,7 +12,6 @@ use weir_model::{
 
 use super::{
     death::{self, Death},
-    publish::Lettered,
     target::FoundQueue,
     topology_queues::NewQueue,
 };
@@ -39,6 +38,15 @@ pub(crate) struct Letter {
     pub(crate) dead: DeadLetter,
     pub(crate) record: Bytes,
     pub(crate) timestamp_ms: i64,
+}
+
+/// A dead letter, and the queues that take it.
+pub(super) struct Lettered {
+    pub(super) message: Message,
+    pub(super) to: Vec<Arc<TopicRecord>>,
+    /// How long it waits there, in ms.
+    pub(super) wait_ms: u64,
+    pub(super) hop: Hop,
 }
 
 /// Hears once which letters need not be sent again: offset and serial.

@@ -17,6 +17,7 @@ use super::{
     QueueSession,
     consume::refuse,
     current::is_absence,
+    dead_letters::Lettered,
     held::Unrouted,
     lane::{Filling, Lane},
     order::Turn,
@@ -98,15 +99,6 @@ impl Routed {
             self.delays.insert(at, (now, wait_ms));
         }
     }
-}
-
-/// A dead letter, and the queues that take it.
-pub(super) struct Lettered {
-    pub(super) message: Message,
-    pub(super) to: Vec<Arc<TopicRecord>>,
-    /// How long it waits there, in ms.
-    pub(super) wait_ms: u64,
-    pub(super) hop: Hop,
 }
 
 #[derive(Clone, Copy)]
