@@ -6,6 +6,8 @@ import shutil
 import subprocess
 import tempfile
 
+from report import Skip
+
 WEIR = os.environ["WEIR"]
 DIRECTORY = tempfile.mkdtemp(prefix="weir-nodes-")
 LIMIT_SECONDS = 60
@@ -66,3 +68,18 @@ class Node:
 
     def add_user(self, name, password, *options):
         self.weir("user", "add", name, "--password-file", "-", *options, text=password)
+
+    def kafka_tool(self, name, *words):
+        """One of Kafka's tools, as the administrator `root` with the password `root-secret`: how it ends, and what it says."""
+        path = os.environ.get("KAFKA_CLASS_PATH")
+        if not path:
+            raise Skip("Kafka's tools are not there")
+        with open(file("root.properties"), "w") as properties:
+            properties.write("security.protocol=SASL_PLAINTEXT\nsasl.mechanism=SCRAM-SHA-256\nsasl.jaas.config=")
+            properties.write("org.apache.kafka.common.security.scram.ScramLoginModule required")
+            properties.write(' username="root" password="root-secret";\n')
+        where = ["--bootstrap-server", self.ports["kafka"], "--command-config", file("root.properties")]
+        quiet = "-Dorg.slf4j.simpleLogger.defaultLogLevel=error"
+        command = ["java", "-Xmx256m", "-XX:TieredStopAtLevel=1", quiet, "-cp", path, name, *where, *words]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=LIMIT_SECONDS, cwd=DIRECTORY)
+        return done.returncode, done.stdout.decode() + done.stderr.decode()

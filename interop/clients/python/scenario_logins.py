@@ -1,15 +1,13 @@
 """The cases of interop/clients/CASES.md with users and rules, on nodes of their own: confluent-kafka and Kafka's tools."""
 
-import os
 import socket
-import subprocess
 import urllib.error
 import urllib.request
 
 import confluent_kafka
 import pika
 from confluent_kafka import admin
-from own_nodes import DIRECTORY, LIMIT_SECONDS, Node, file
+from own_nodes import LIMIT_SECONDS, Node, file
 from report import Skip, eventually, name_of, refused, run
 
 TOPIC, LITERAL, PREFIXED = admin.ResourceType.TOPIC, admin.ResourcePatternType.LITERAL, admin.ResourcePatternType.PREFIXED
@@ -191,20 +189,8 @@ def strangers_allowed():
 
 
 def tool(name, *words):
-    """One of Kafka's tools, as the administrator."""
-    path = os.environ.get("KAFKA_CLASS_PATH")
-    if not path:
-        raise Skip("Kafka's tools are not there")
-    with open(file("root.properties"), "w") as properties:
-        properties.write("security.protocol=SASL_PLAINTEXT\nsasl.mechanism=SCRAM-SHA-256\nsasl.jaas.config=")
-        properties.write("org.apache.kafka.common.security.scram.ScramLoginModule required")
-        properties.write(' username="root" password="root-secret";\n')
-    where = ["--bootstrap-server", NODE.ports["kafka"], "--command-config", file("root.properties")]
-    quiet = "-Dorg.slf4j.simpleLogger.defaultLogLevel=error"
-    command = ["java", "-Xmx256m", "-XX:TieredStopAtLevel=1", quiet, "-cp", path, name, *where, *words]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=LIMIT_SECONDS, cwd=DIRECTORY)
-    told = done.stdout.decode() + done.stderr.decode()
-    assert done.returncode == 0, told
+    code, told = NODE.kafka_tool(name, *words)
+    assert code == 0, told
     return told
 
 

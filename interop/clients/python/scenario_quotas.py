@@ -1,18 +1,16 @@
 """The cases of interop/clients/CASES.md with quotas, on nodes of their own: Kafka's tools, confluent-kafka, and pika."""
 
 import json
-import os
 import socket
 import struct
-import subprocess
 import time
 import urllib.request
 
 import confluent_kafka
 import pika
 from confluent_kafka import admin
-from own_nodes import DIRECTORY, LIMIT_SECONDS, Node, file
-from report import Skip, eventually, name_of, run
+from own_nodes import LIMIT_SECONDS, Node
+from report import eventually, name_of, run
 
 # What a rate allows at once, in seconds of it.
 WINDOW = 10
@@ -48,19 +46,7 @@ def topic_of(text):
 
 
 def tool(*words):
-    """kafka-configs, as the administrator."""
-    path = os.environ.get("KAFKA_CLASS_PATH")
-    if not path:
-        raise Skip("Kafka's tools are not there")
-    with open(file("root.properties"), "w") as properties:
-        properties.write("security.protocol=SASL_PLAINTEXT\nsasl.mechanism=SCRAM-SHA-256\nsasl.jaas.config=")
-        properties.write("org.apache.kafka.common.security.scram.ScramLoginModule required")
-        properties.write(' username="root" password="root-secret";\n')
-    where = ["--bootstrap-server", NODE.ports["kafka"], "--command-config", file("root.properties")]
-    quiet = "-Dorg.slf4j.simpleLogger.defaultLogLevel=error"
-    command = ["java", "-Xmx256m", "-XX:TieredStopAtLevel=1", quiet, "-cp", path, "kafka.admin.ConfigCommand", *where, *words]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=LIMIT_SECONDS, cwd=DIRECTORY)
-    return done.returncode, done.stdout.decode() + done.stderr.decode()
+    return NODE.kafka_tool("kafka.admin.ConfigCommand", *words)
 
 
 def must(*words):
