@@ -94,6 +94,7 @@ pub(crate) fn run() -> Result<bool> {
     step_begins("setup");
     if let Err(error) = setup::install() {
         println!("test: setup: {error:#}");
+        note_short("setup", [format!("{error:#}")]);
         tally.failed += 1;
     }
     step_begins("lint");
@@ -101,6 +102,9 @@ pub(crate) fn run() -> Result<bool> {
         strict: false,
         own: false,
     })?;
+    if !linted.clean {
+        note_short("lint", ["see its part above".to_owned()]);
+    }
     tally.add(campaign_tally(linted.clean, linted.skipped as u64));
     tally.add(unit_tests()?);
     tally.add(seeded_bugs()?);

@@ -20,7 +20,7 @@ use weir_broker::{
 };
 
 use crate::{
-    Claim, ConnectionCounters, Limits, Millis, Session,
+    Claim, CloseReason, ConnectionCounters, Limits, Millis, Session,
     event::{Event, gather, is_down, receive, send},
     limits::{
         MAX_LINGER, MAX_READ_BYTES, MAX_REQUESTS_PER_TURN_COUNT, MAX_TRANSMIT_PER_TURN_BYTES,
@@ -156,13 +156,19 @@ impl<S: Session> Driver<S> {
         loop {
             let more = self.turn();
             if let Some(ended) = self.ended() {
-                // The peer sees the end of the stream after the last answer; whether that
-                // arrives is no longer ours to know.
+                // The peer sees the end of the stream after the last answer, if that arrives.
+                let mut is_open = matches!(ended, Ended::Closed) && self.peer_due.is_none();
+                self.buffered = BytesMut::new();
+                self.claim.shrink_to(0);
+                // Whoever has said goodbye closes first: a proxy between may take the end of our side
+                // for the end of both, and cut off what the peer still sends.
+                if is_open && matches!(self.session.close_reason(), Some(CloseReason::Done)) {
+                    linger(&mut reader).await;
+                    is_open = false;
+                }
                 // Where TLS has something to say it may wait for room, which a peer may never give.
                 let _ = timeout(MAX_LINGER, writer.shutdown()).await;
-                if matches!(ended, Ended::Closed) && self.peer_due.is_none() {
-                    self.buffered = BytesMut::new();
-                    self.claim.shrink_to(0);
+                if is_open {
                     linger(&mut reader).await;
                 }
                 return ended;

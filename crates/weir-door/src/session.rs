@@ -26,7 +26,7 @@ pub enum CloseReason {
     /// This node could not keep the protocol.
     #[error("node: {0}")]
     Us(Reason),
-    /// The protocol itself says that the conversation is over.
+    /// The peer has said goodbye by the protocol's own word and is answered. It closes the stream itself.
     #[error("done")]
     Done,
 }
