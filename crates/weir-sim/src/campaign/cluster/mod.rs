@@ -26,6 +26,7 @@ mod run;
 mod seat;
 mod transactions;
 mod transactors;
+mod walls;
 mod watch;
 mod weather;
 

@@ -15,6 +15,7 @@ use super::{
     plan::ClusterPlan,
     process::{Process, address, wal_config},
     queues::Queues,
+    walls::Walls,
     watch::Watch,
     weather::Weather,
 };
@@ -80,6 +81,7 @@ pub(super) struct Cluster<'a> {
     /// The last read of a partition, while it goes on.
     pub(super) swept: super::finish::Sweep,
     pub(super) queues: Queues,
+    pub(super) walls: Walls,
     /// Clients send nothing new.
     pub(super) is_ending: bool,
     /// All that is left in queues is taken.
@@ -120,6 +122,7 @@ impl<'a> Cluster<'a> {
             drained: BTreeSet::new(),
             swept: super::finish::Sweep::default(),
             queues: Queues::new(&plan.queues, plan.seed),
+            walls: Walls::default(),
             is_ending: false,
             is_draining: false,
             rotten: None,

@@ -8,9 +8,9 @@ use weir_model::PartitionId;
 use super::{
     plan::QueuePlan,
     state::{Role, Spot},
-    walls::Span,
 };
 use crate::{
+    campaign::cluster::walls::Span,
     oracle::{Broken, broken},
     verdict::oracle_name,
 };

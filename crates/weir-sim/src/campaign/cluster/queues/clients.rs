@@ -9,7 +9,6 @@ use weir_broker::{
         queues::{OpenSession, QueueRequest, QueueSession},
     },
 };
-use weir_model::GroupId;
 
 use super::state::{Job, Over, QueueAsked, QueueWhat, Session};
 use crate::campaign::cluster::{events::Event, run::Cluster};
@@ -260,24 +259,9 @@ impl Cluster<'_> {
         }
     }
 
-    /// Writes down what the machine's wall clock shows to the groups that it leads.
-    pub(in super::super) fn note_wall(&mut self, machine: usize) {
-        if self.queues.clients.is_empty() {
-            return;
-        }
-        let groups: Vec<GroupId> = self.groups().collect();
-        let here = &self.machines[machine];
-        let Some(process) = &here.process else { return };
-        let now = (self.now_ms, here.host.clock.now_ms());
-        for group in groups {
-            let leads = process.node.observed(group).1 == Some(process.node.id());
-            self.queues.walls.note(now, machine, group, leads);
-        }
-    }
-
     /// A session that a delivery was taken from has to be over: whoever goes on has what it has.
     pub(in super::super) fn missing_of_queues(&self) -> Option<String> {
-        if self.queues.clients.is_empty() {
+        if self.queues.is_unused() {
             return None;
         }
         let publishes = |asked: &&QueueAsked| match asked.what {

@@ -20,7 +20,7 @@ const COUNT_MS: u64 = 1_000;
 impl Cluster<'_> {
     /// Takes everything, and judges what came.
     pub(in super::super) fn drain_queues(&mut self) -> Result<(), Broken> {
-        if self.queues.clients.is_empty() || !self.is_all_declared() {
+        if self.queues.is_unused() || !self.is_all_declared() {
             return Ok(());
         }
         self.is_draining = true;

@@ -57,7 +57,7 @@ impl Cluster<'_> {
     /// Whether the message may be due later than any clock shows by now: it was published, or failed,
     /// where a clock was ahead.
     fn may_wait(&self, plan: &QueuePlan, message: u64, book: &MessageBook) -> bool {
-        let now_ms = self.queues.walls.lowest_now();
+        let now_ms = self.walls.lowest_now();
         let due_ms = book.wall.high_ms.saturating_add_unsigned(book.delay_ms);
         if book.delay_ms > 0 && due_ms > now_ms {
             return true;
@@ -70,7 +70,7 @@ impl Cluster<'_> {
             .queues
             .books
             .may_be(own, message, Settlement::RequeueFailed);
-        let high_ms = self.queues.walls.high_since(None, book.sent_ms);
+        let high_ms = self.walls.high_since(None, book.sent_ms);
         // As much longer than the longest wait as the queue scatters.
         let wait_ms = longest_ms + longest_ms / 10;
         has_failed && high_ms.saturating_add_unsigned(wait_ms) > now_ms

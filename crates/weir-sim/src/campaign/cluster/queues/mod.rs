@@ -14,7 +14,6 @@ mod settled;
 mod state;
 mod tidings;
 mod tries;
-mod walls;
 
 pub use plan::{OverflowPlan, QueuePlan, QueuesPlan};
 pub(super) use state::Queues;

@@ -65,7 +65,7 @@ impl Cluster<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::campaign::cluster::queues::walls::Span;
+    use crate::campaign::cluster::walls::Span;
 
     fn message(sent_ms: u64, gone_ms: Option<u64>) -> MessageBook {
         MessageBook {

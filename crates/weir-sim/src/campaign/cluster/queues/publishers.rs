@@ -9,10 +9,9 @@ use super::{
     declare::LATER,
     plan::QueuePlan,
     state::{QueueWhat, Spot, short},
-    walls::Span,
 };
 use crate::{
-    campaign::cluster::run::Cluster,
+    campaign::cluster::{run::Cluster, walls::Span},
     oracle::{Broken, broken},
     verdict::oracle_name,
 };

@@ -11,7 +11,7 @@ use weir_broker::{
 };
 use weir_model::fields::ShortString;
 
-use super::{books::Books, plan::QueuesPlan, walls::Walls};
+use super::{books::Books, plan::QueuesPlan};
 use crate::world::Rng;
 
 /// Keeps what queue clients do apart from everything else that is drawn.
@@ -149,13 +149,17 @@ pub(in super::super) struct Queues {
     /// What of group 0 a node must have applied to know all that was declared.
     pub(super) declared_applied: u64,
     pub(super) books: Books,
-    pub(super) walls: Walls,
     /// Ready messages by queue, as they were told last.
     pub(super) left: BTreeMap<Spot, u64>,
     pub(super) next_count_ms: u64,
 }
 
 impl Queues {
+    /// Whether the run has none.
+    pub(in super::super) fn is_unused(&self) -> bool {
+        self.clients.is_empty()
+    }
+
     pub(in super::super) fn new(plan: &QueuesPlan, seed: u64) -> Self {
         let client = |job| QueueClient {
             job,
@@ -177,7 +181,6 @@ impl Queues {
             declared_count: 0,
             declared_applied: 0,
             books: Books::default(),
-            walls: Walls::default(),
             left: BTreeMap::new(),
             next_count_ms: 0,
         }

@@ -126,7 +126,7 @@ impl Cluster<'_> {
         };
         let group = self.group_of_partition(delivered.id.partition);
         let due_ms = book.wall.low_ms.saturating_add_unsigned(book.delay_ms);
-        let walls = &self.queues.walls;
+        let walls = &self.walls;
         let high_ms = walls.high_since(group, book.sent_ms);
         let low_ms = group.map_or(i64::MAX, |group| walls.low_since(group, book.sent_ms));
         let has_passed = self.now_ms.saturating_sub(book.sent_ms) >= book.delay_ms;
@@ -194,7 +194,7 @@ impl Cluster<'_> {
         let end_ms = book.wall.low_ms.saturating_add_unsigned(life_ms);
         ttl_ms == 0
             || self.now_ms.saturating_sub(book.sent_ms) >= life_ms
-            || self.queues.walls.high_since(None, book.sent_ms) >= end_ms
+            || self.walls.high_since(None, book.sent_ms) >= end_ms
     }
 }
 

@@ -86,7 +86,7 @@ impl Cluster<'_> {
         let doublings = u32::try_from(failed_count).unwrap_or(u32::MAX);
         let wait_ms = shortest_ms.saturating_mul(2_u64.saturating_pow(doublings));
         let wait_ms = wait_ms.min(longest_ms);
-        let walls = &self.queues.walls;
+        let walls = &self.walls;
         let from_ms = walls.low_since(group, last.asked_ms);
         let (due_ms, high_ms) = (
             from_ms.saturating_add_unsigned(wait_ms),

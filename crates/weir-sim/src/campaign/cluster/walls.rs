@@ -1,9 +1,11 @@
-//! What wall clocks showed. Messages are due by the clock of whoever leads their queue, and that is
-//! one of skewed clocks which are set wrong: what is early is told from what only looks so.
+//! What wall clocks showed. Messages are due by the clock of whoever leads, and that is one of skewed
+//! clocks which are set wrong: what is early is told from what only looks so.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use weir_model::GroupId;
+
+use super::run::Cluster;
 
 /// The highest time that leaders put into their commands since some moment.
 ///
@@ -28,7 +30,7 @@ impl Highs {
 
 /// Clocks of those who lead, by group.
 #[derive(Debug, Default)]
-pub(in super::super) struct Walls {
+pub(super) struct Walls {
     highs: BTreeMap<GroupId, Highs>,
     /// With their signs turned: the lowest is the highest of these.
     lows: BTreeMap<GroupId, Highs>,
@@ -99,6 +101,23 @@ impl Span {
     pub(super) fn widen(&mut self, wall_ms: i64) {
         self.low_ms = self.low_ms.min(wall_ms);
         self.high_ms = self.high_ms.max(wall_ms);
+    }
+}
+
+impl Cluster<'_> {
+    /// Writes down what the machine's wall clock shows to the groups that it leads.
+    pub(super) fn note_wall(&mut self, machine: usize) {
+        if self.queues.is_unused() {
+            return;
+        }
+        let groups: Vec<GroupId> = self.groups().collect();
+        let here = &self.machines[machine];
+        let Some(process) = &here.process else { return };
+        let now = (self.now_ms, here.host.clock.now_ms());
+        for group in groups {
+            let leads = process.node.observed(group).1 == Some(process.node.id());
+            self.walls.note(now, machine, group, leads);
+        }
     }
 }
 
