@@ -31,6 +31,8 @@ pub(super) struct Place {
     pub(super) wants: bool,
     /// What is still to be acknowledged.
     pub(super) acks: Vec<Acks>,
+    /// Acknowledgements are on their way in a step, and may come to nothing.
+    is_acknowledging: bool,
     /// Whether it keeps others from taking.
     pub(super) is_kept: bool,
     was_named: bool,
@@ -52,6 +54,7 @@ impl Place {
             at,
             wants: false,
             acks: Vec::new(),
+            is_acknowledging: false,
             is_kept: false,
             was_named: false,
             acknowledged: Ok(()),
@@ -107,7 +110,8 @@ impl Place {
     pub(super) fn fail(&mut self, error: ErrorKind) {
         self.found = None;
         self.chosen = None;
-        if !std::mem::take(&mut self.acks).is_empty() {
+        let has_acks = !std::mem::take(&mut self.acks).is_empty();
+        if std::mem::take(&mut self.is_acknowledging) || has_acks {
             self.acknowledged = Err(error.into());
         }
         if self.acquired.is_empty() {
@@ -118,6 +122,7 @@ impl Place {
     /// Its part of a step, where there is something to do.
     pub(super) fn step(&mut self) -> Option<StepPart> {
         let acks = std::mem::take(&mut self.acks);
+        self.is_acknowledging = !acks.is_empty();
         let take = self.chosen.as_ref().map(|chosen| chosen.take.clone());
         let partition = self.log()?.id();
         (!acks.is_empty() || take.is_some()).then_some(StepPart {
@@ -129,6 +134,7 @@ impl Place {
 
     /// What became of it.
     pub(super) fn stepped(&mut self, stepped: Stepped) {
+        self.is_acknowledging = false;
         if stepped.acknowledged.is_err() {
             self.acknowledged = Err(AckRefused::NotHeld);
         }
