@@ -222,7 +222,7 @@ impl Run {
             .wants
             .filter(|wants| wants.bytes > 0 && wants.count > 0)
         else {
-            shard.pass_share_on(&key);
+            self.pass_on(at, &key, shard);
             return Looked::Done;
         };
         let place = &mut self.places[at];
@@ -273,6 +273,16 @@ impl Run {
                     }
                 }
             }
+        }
+    }
+
+    /// The answer is full: what was read of the place meanwhile is for the next one.
+    fn pass_on(&mut self, at: usize, key: &ShareKey, shard: &mut Shard) {
+        let place = &mut self.places[at];
+        place.found = None;
+        match std::mem::take(&mut place.is_kept) {
+            true => shard.free_share(key),
+            false => shard.pass_share_on(key),
         }
     }
 
