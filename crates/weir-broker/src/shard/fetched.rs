@@ -22,7 +22,7 @@ use crate::{
     api::queues::{Delivered, DeliveryId},
     bodies::{bodies_of, group_of_bodies},
     outcome::AppliedOutcome,
-    queue::Assignment,
+    queue::{Assignment, unassigned},
 };
 
 /// Bytes of one read.
@@ -91,7 +91,22 @@ impl Shard {
         partition: PartitionId,
         assigned: &Assignment,
     ) -> Fetched {
-        let (mut message, reference) = match self.fetch_record(partition, assigned) {
+        self.fetch(partition, assigned, false)
+    }
+
+    /// What lies at an offset, also where its transaction was aborted: share groups may read those.
+    pub(super) fn fetch_any(&mut self, partition: PartitionId, offset: u64) -> Fetched {
+        self.fetch(partition, &unassigned(offset), true)
+    }
+
+    fn fetch(
+        &mut self,
+        partition: PartitionId,
+        assigned: &Assignment,
+        sees_aborted: bool,
+    ) -> Fetched {
+        let found = self.fetch_bodiless(partition, assigned, sees_aborted);
+        let (mut message, reference) = match found {
             Ok(found) => found,
             Err(NotFound::Expired) => return Fetched::Expired,
             Err(NotFound::Void) => return Fetched::Void,
@@ -129,10 +144,19 @@ impl Shard {
         partition: PartitionId,
         assigned: &Assignment,
     ) -> Result<(Delivered, Option<BodyReference>), NotFound> {
+        self.fetch_bodiless(partition, assigned, false)
+    }
+
+    fn fetch_bodiless(
+        &mut self,
+        partition: PartitionId,
+        assigned: &Assignment,
+        sees_aborted: bool,
+    ) -> Result<(Delivered, Option<BodyReference>), NotFound> {
         let kept = self.pump.bodiless.0.remove(&(partition, assigned.offset));
         let record = match kept {
             Some(record) => record,
-            None => self.find_record(partition, assigned.offset)?,
+            None => self.find_record(partition, assigned.offset, sees_aborted)?,
         };
         if self.had_expired(partition, &record.bytes, record.timestamp_ms, assigned) {
             return Err(NotFound::Expired);
@@ -147,7 +171,12 @@ impl Shard {
         Ok((message, record.reference))
     }
 
-    fn find_record(&mut self, partition: PartitionId, offset: u64) -> Result<Record, NotFound> {
+    fn find_record(
+        &mut self,
+        partition: PartitionId,
+        offset: u64,
+        sees_aborted: bool,
+    ) -> Result<Record, NotFound> {
         let Some(log) = self.partitions.get(&partition).map(|it| it.log.clone()) else {
             return Err(NotFound::Void);
         };
@@ -166,7 +195,8 @@ impl Shard {
         else {
             return Err(NotFound::Void);
         };
-        if found.header.is_control() || self.is_aborted(partition, found.header, offset) {
+        let is_aborted = !sees_aborted && self.is_aborted(partition, found.header, offset);
+        if found.header.is_control() || is_aborted {
             return Err(NotFound::Void);
         }
         let reference = match found.header.has_references() {

@@ -10,7 +10,6 @@ use super::{Shard, ShardCommand, fetched::Fetched, post::Post, pump::visit_shard
 use crate::{
     node::share::{LetterTo, LetterWay, ShareLetter},
     outcome::AppliedOutcome,
-    queue::unassigned,
     share::{DeadRecord, ShareCommand, ShareKey},
 };
 
@@ -83,7 +82,7 @@ impl Shard {
         let mut letters = Vec::new();
         for dead in dead {
             let record = match to.copies {
-                true => self.fetch_assigned(key.0, &unassigned(dead.offset)),
+                true => self.fetch_any(key.0, dead.offset),
                 false => Fetched::Void,
             };
             let record = match record {
