@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use weir_log::partition::{PartitionLog, PartitionStore, Read, ReadError};
-use weir_model::{GroupId, NodeId, Offset, PartitionId, Term};
+use weir_model::{GroupId, NodeId, Offset, PartitionId, Term, TopicName};
 use weir_raft::{Context, GroupView, Input, Members};
 
 use crate::{Node, machine::Machine, outcome::AppliedOutcome};
@@ -67,6 +67,13 @@ impl Node {
     /// The group that carries a partition of a topic that this node knows.
     pub fn group_with(&self, partition: PartitionId) -> Option<GroupId> {
         self.group_of(partition)
+    }
+
+    /// The group that carries a partition of a topic by name, where this node knows it.
+    pub fn group_at(&self, topic: &TopicName, index: i32) -> Option<GroupId> {
+        let topology = self.topology.load();
+        let topic = topology.by_name(topic)?;
+        topic.partition(index).map(|(_, group)| group)
     }
 
     /// All nodes of the cluster, as far as this one knows.

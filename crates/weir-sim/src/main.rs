@@ -172,7 +172,7 @@ fn replay_command(campaign: Campaign, seed: u64, args: &RunArgs) -> String {
     )
 }
 
-/// What transactions, groups and queues came to.
+/// What transactions, groups, queues and share groups came to.
 fn workload_line(totals: &Totals) -> String {
     let names = [
         "transactions_begun",
@@ -196,6 +196,21 @@ fn workload_line(totals: &Totals) -> String {
         "queue_sessions_gone",
         "queue_sessions_lost",
         "queues_drained",
+        "share_members_joined",
+        "share_members_gone",
+        "share_members_lost",
+        "share_delivered",
+        "share_redelivered",
+        "share_accepted",
+        "share_released",
+        "share_rejected",
+        "share_renewed",
+        "share_acks_refused",
+        "share_acks_unsure",
+        "share_sessions_lost",
+        "share_sessions_refused",
+        "share_letters",
+        "shares_drained",
     ];
     let counts = names.map(|name| format!("{name} {}", totals.counts.get(name)));
     counts.join(" ")

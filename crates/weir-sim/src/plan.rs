@@ -112,6 +112,11 @@ impl Plan {
         matches!(self, Self::Cluster(plan) if !plan.queues.queues.is_empty())
     }
 
+    /// Whether it has share groups.
+    pub fn has_shares(&self) -> bool {
+        matches!(self, Self::Cluster(plan) if !plan.shares.groups.is_empty())
+    }
+
     /// Variants of as many steps that do less.
     pub(crate) fn simpler(&self) -> Vec<Self> {
         match self {

@@ -107,3 +107,18 @@ fn a_consumer_without_acknowledgements_that_is_refused_takes_no_messages_along()
 fn a_message_that_its_queue_refused_is_not_confirmed_when_its_batch_comes_again_late() {
     replays_clean("cluster-refused-message-is-confirmed");
 }
+
+#[test]
+fn an_acknowledgement_whose_step_came_to_nothing_is_not_told_as_done() {
+    replays_clean("cluster-share-acknowledgement-of-a-lost-step");
+}
+
+#[test]
+fn a_share_partition_that_did_not_fit_into_an_answer_is_free_for_the_next() {
+    replays_clean("cluster-share-partition-behind-a-full-answer");
+}
+
+#[test]
+fn a_letter_of_an_aborted_record_that_was_delivered_has_its_value() {
+    replays_clean("cluster-share-letter-of-an-aborted-record");
+}

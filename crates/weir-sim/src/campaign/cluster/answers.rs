@@ -15,6 +15,7 @@ use super::{
     control::Controlled,
     run::Cluster,
     seat::{REBALANCE_TIMEOUT_MS, SeatAsked},
+    shares::ShareAsked,
 };
 use crate::{
     oracle::{Broken, broken},
@@ -74,6 +75,7 @@ pub(super) enum What {
     Control(Controlled),
     Seat(SeatAsked),
     Reading(Reading),
+    Share(ShareAsked),
 }
 
 impl What {
@@ -94,7 +96,8 @@ impl What {
             | Self::Committed { .. }
             | Self::Find { .. }
             | Self::Control(_)
-            | Self::Reading(_) => 0,
+            | Self::Reading(_)
+            | Self::Share(_) => 0,
         }
     }
 }
@@ -126,7 +129,7 @@ impl Cluster<'_> {
 
     // Table: one arm per kind of answer.
     fn hear(&mut self, asked: Asked, outcome: Outcome) -> Result<(), Broken> {
-        let client = asked.client;
+        let (client, machine) = (asked.client, asked.machine);
         match (asked.what, outcome) {
             (What::Create { topic }, Outcome::CreateTopics(created)) => match created.first() {
                 Some(Ok(_)) => {
@@ -208,19 +211,21 @@ impl Cluster<'_> {
             (What::Control(asked), outcome) => self.hear_control(client, asked, outcome),
             (What::Seat(asked), outcome) => self.hear_seat(client, asked, outcome),
             (What::Reading(reading), outcome) => self.hear_reading(client, &reading, outcome),
+            (What::Share(share), outcome) => self.hear_share(client, machine, share, outcome),
             (what, outcome) => Err(wrong_answer(&format!("{what:?}: {outcome:?}"))),
         }
     }
 
     fn hear_metadata(&mut self, client: usize, metadata: &ClusterMetadata) {
         let mut routes = Vec::new();
-        for (topic, plan) in self.plan.topics.iter().enumerate() {
+        for (topic, partition_count) in self.known_topics() {
             let wanted = topic_ref(topic);
             let found = metadata.topics.iter().find(|found| found.topic == wanted);
             let Some(Ok(description)) = found.map(|found| &found.result) else {
                 continue;
             };
-            for index in 0..plan.partition_count {
+            self.shares.note_topic(description.id, topic);
+            for index in 0..partition_count {
                 let at = usize::try_from(index).unwrap_or(usize::MAX);
                 let leader = description.partitions.get(at).and_then(|one| one.leader);
                 let machine = leader.and_then(|leader| self.machine_of(leader));
@@ -229,6 +234,13 @@ impl Cluster<'_> {
         }
         self.clients[client].refreshed();
         self.clients[client].routes = routes.into_iter().collect();
+    }
+
+    /// Topics that clients ask about, each with how many partitions it has.
+    fn known_topics(&self) -> Vec<(usize, u32)> {
+        let topics = self.plan.topics.iter().enumerate();
+        let topics = topics.map(|(topic, plan)| (topic, plan.partition_count));
+        topics.chain(self.plan.shares.letters_topics()).collect()
     }
 
     /// The machine that a client connects to for a node that it was told of.
@@ -263,6 +275,7 @@ impl Cluster<'_> {
         let ends: BTreeSet<(usize, usize)> = late.map(|a| (a.client, a.machine)).collect();
         for (client, machine) in ends {
             self.clients[client].disconnect(machine);
+            self.share_disconnected(client, machine);
             let is_lost =
                 |_: &Ticket, asked: &mut Asked| (asked.client, asked.machine) == (client, machine);
             let lost: Vec<_> = self.open.extract_if(.., is_lost).collect();
@@ -282,7 +295,7 @@ impl Cluster<'_> {
         self.lose_queue_sessions(machine);
     }
 
-    fn give_up(&mut self, asked: &Asked) {
+    pub(super) fn give_up(&mut self, asked: &Asked) {
         match &asked.what {
             What::Metadata => self.clients[asked.client].refreshed(),
             What::Produce { serial, .. } => self.batch_failed(asked.client, *serial),
@@ -295,6 +308,7 @@ impl Cluster<'_> {
             What::Control(control) => self.control_unsure(asked.client, *control),
             What::Seat(_) => self.seat_unsure(asked.client),
             What::Reading(reading) => self.reading_unsure(asked.client, reading),
+            What::Share(share) => self.share_unsure(asked.client, share),
             What::Create { .. } | What::ProducerId | What::Sweep { .. } => {}
         }
     }

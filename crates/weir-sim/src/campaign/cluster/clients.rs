@@ -17,6 +17,7 @@ use super::{
     producers::Producer,
     run::Cluster,
     seat::Seat,
+    shares::{FIRST_LETTERS_TOPIC, letters_topic_name},
     transactors::Transactor,
 };
 
@@ -64,6 +65,8 @@ pub(super) enum Kind {
     Transactor(Transactor),
     /// Reads what its seat in a group gives it.
     Consumer,
+    /// A member of a share group.
+    Member,
 }
 
 impl Client {
@@ -95,19 +98,27 @@ impl Client {
                 (Kind::Transactor(transactor), seat)
             });
         let client = |(kind, seat)| Self {
-            kind,
-            routes: BTreeMap::new(),
-            is_refreshing: false,
-            connections: BTreeMap::new(),
-            coordinators: BTreeMap::new(),
-            is_looking: false,
             seat,
+            ..Self::of(kind)
         };
         kinds
             .chain(members)
             .chain(transactors)
             .map(client)
             .collect()
+    }
+
+    /// One that knows nothing yet.
+    pub(super) fn of(kind: Kind) -> Self {
+        Self {
+            kind,
+            routes: BTreeMap::new(),
+            is_refreshing: false,
+            connections: BTreeMap::new(),
+            coordinators: BTreeMap::new(),
+            is_looking: false,
+            seat: None,
+        }
     }
 
     /// What the client knows of the cluster may be old.
@@ -130,9 +141,16 @@ impl Client {
     }
 }
 
+pub(super) fn topic_name(topic: usize) -> TopicName {
+    let name = match topic >= FIRST_LETTERS_TOPIC {
+        true => letters_topic_name(topic),
+        false => format!("topic-{topic}"),
+    };
+    TopicName::new(&name).expect("letters, a dash and digits are a name")
+}
+
 pub(super) fn topic_ref(topic: usize) -> TopicRef {
-    let name = TopicName::new(&format!("topic-{topic}"));
-    TopicRef::Name(name.expect("letters, a dash and digits are a name"))
+    TopicRef::Name(topic_name(topic))
 }
 
 impl Cluster<'_> {
@@ -152,6 +170,7 @@ impl Cluster<'_> {
                 self.seat_turn(client);
                 self.consumer_turn(client);
             }
+            Kind::Member => self.share_turn(client),
         }
     }
 

@@ -4,6 +4,7 @@
 use super::{
     plan::{Act, ClientPlan, ClusterPlan, ClusterStep, ClusterTopic, NetPlan},
     queues::QueuesPlan,
+    shares::SharesPlan,
 };
 use crate::{fault_plan::FaultOdds, world::Rng};
 
@@ -111,6 +112,7 @@ impl ClusterPlan {
             net: NetPlan::draw(&mut rng),
             clients: ClientPlan::draw(&mut rng),
             queues: QueuesPlan::draw(seed),
+            shares: SharesPlan::draw(seed),
             duration_ms: rng.between(MIN_DURATION_MS, MAX_DURATION_MS),
             steps: Vec::new(),
         };

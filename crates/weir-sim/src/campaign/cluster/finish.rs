@@ -47,6 +47,7 @@ impl Cluster<'_> {
         }
         self.come_to_rest("all nodes started again")?;
         self.sweep_all()?;
+        self.drain_shares()?;
         self.drain_queues()
     }
 
@@ -175,7 +176,7 @@ impl Cluster<'_> {
                 Kind::Producer(producer) => !producer.streams.values().all(|s| s.is_answered()),
                 Kind::Plain { under_way, failed } => !under_way.is_empty() || !failed.is_empty(),
                 Kind::Transactor(transactor) => transactor.current.is_some(),
-                Kind::Reader { .. } | Kind::Group(_) | Kind::Consumer => false,
+                Kind::Reader { .. } | Kind::Group(_) | Kind::Consumer | Kind::Member => false,
             });
         let waiting = waiting.map(|(client, _)| format!("producer {client} waits for answers"));
         waiting

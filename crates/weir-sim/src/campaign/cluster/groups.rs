@@ -52,7 +52,8 @@ impl Cluster<'_> {
             | Kind::Plain { .. }
             | Kind::Reader { .. }
             | Kind::Transactor(_)
-            | Kind::Consumer => None,
+            | Kind::Consumer
+            | Kind::Member => None,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::queues::QueuesPlan;
+use super::{queues::QueuesPlan, shares::SharesPlan};
 use crate::world::disk::Fault;
 
 /// One run: the machines, the network, the clients, and the steps.
@@ -41,6 +41,9 @@ pub struct ClusterPlan {
     /// Queues and their users.
     #[serde(default)]
     pub queues: QueuesPlan,
+    /// Share groups and their members.
+    #[serde(default)]
+    pub shares: SharesPlan,
     /// Time until everything is healed.
     pub duration_ms: u64,
     /// What happens, in order of time.
@@ -293,6 +296,11 @@ impl ClusterPlan {
         for queues in self.queues.simpler() {
             let mut variant = self.clone();
             variant.queues = queues;
+            variants.push(variant);
+        }
+        for shares in self.shares.simpler() {
+            let mut variant = self.clone();
+            variant.shares = shares;
             variants.push(variant);
         }
         variants

@@ -188,7 +188,11 @@ impl Cluster<'_> {
         match &mut self.clients[client].kind {
             Kind::Producer(producer) => Some(producer.streams.entry(place).or_default()),
             Kind::Transactor(transactor) => Some(transactor.streams.entry(place).or_default()),
-            Kind::Plain { .. } | Kind::Reader { .. } | Kind::Group(_) | Kind::Consumer => None,
+            Kind::Plain { .. }
+            | Kind::Reader { .. }
+            | Kind::Group(_)
+            | Kind::Consumer
+            | Kind::Member => None,
         }
     }
 
@@ -364,7 +368,7 @@ impl Cluster<'_> {
                     failed.push(serial);
                 }
             }
-            Kind::Reader { .. } | Kind::Group(_) | Kind::Consumer => {}
+            Kind::Reader { .. } | Kind::Group(_) | Kind::Consumer | Kind::Member => {}
         }
     }
 

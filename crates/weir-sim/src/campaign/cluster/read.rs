@@ -35,13 +35,36 @@ pub(super) fn check_served(
     from: u64,
     served: &FetchedBatches,
 ) -> Result<(Vec<ServedBatch>, u64), Broken> {
+    let seen = read_batches(books, place, served)?;
+    let mut next = from;
+    for (number, batch) in seen.iter().enumerate() {
+        let is_next = if number == 0 {
+            batch.base <= from && batch.end > from
+        } else {
+            batch.base == next
+        };
+        if !is_next {
+            let base = batch.base;
+            let detail = format!("{place:?}: read from {from}, came to {base} behind {next}");
+            return Err(broken(oracle_name::LOST, detail));
+        }
+        next = batch.end;
+    }
+    Ok((seen, next))
+}
+
+/// Holds batches against what was sent, each by itself.
+pub(super) fn read_batches(
+    books: &mut Books,
+    place: Place,
+    served: &FetchedBatches,
+) -> Result<Vec<ServedBatch>, Broken> {
     let bytes: Vec<u8> = served.chunks.concat();
     if bytes.len() != served.size_bytes {
         return Err(wrong(place, "the size is not that of the chunks"));
     }
     let mut rest = bytes.as_slice();
     let mut seen = Vec::new();
-    let mut next = from;
     while !rest.is_empty() {
         let parsed = BatchHeader::parse(rest).map_err(|error| wrong(place, &error.to_string()))?;
         if parsed.size_bytes > rest.len() {
@@ -51,28 +74,17 @@ pub(super) fn check_served(
         verify_crc(batch).map_err(|error| wrong(place, &error.to_string()))?;
         let base =
             u64::try_from(parsed.base_offset).map_err(|_| wrong(place, "negative offset"))?;
-        let end = base + parsed.offset_count();
-        let is_next = if seen.is_empty() {
-            base <= from && end > from
-        } else {
-            base == next
-        };
-        if !is_next {
-            let detail = format!("{place:?}: read from {from}, came to {base} behind {next}");
-            return Err(broken(oracle_name::LOST, detail));
-        }
         let stood = learn(books, place, &parsed, batch)?;
         let producer = parsed.producer_id.map(|id| id.0);
         seen.push(ServedBatch {
             base,
-            end,
+            end: base + parsed.offset_count(),
             transactional: producer.filter(|_| parsed.is_transactional()),
             stood,
         });
-        next = end;
         rest = behind;
     }
-    Ok((seen, next))
+    Ok(seen)
 }
 
 fn learn(

@@ -9,12 +9,13 @@ use weir_model::NodeId;
 use super::{
     answers::Asked,
     books::Books,
-    clients::Client,
+    clients::{Client, Kind},
     events::{Event, Queue},
     machine::Machine,
     plan::ClusterPlan,
     process::{Process, address, wal_config},
     queues::Queues,
+    shares::Shares,
     walls::Walls,
     watch::Watch,
     weather::Weather,
@@ -81,6 +82,7 @@ pub(super) struct Cluster<'a> {
     /// The last read of a partition, while it goes on.
     pub(super) swept: super::finish::Sweep,
     pub(super) queues: Queues,
+    pub(super) shares: Shares,
     pub(super) walls: Walls,
     /// Clients send nothing new.
     pub(super) is_ending: bool,
@@ -100,6 +102,9 @@ impl<'a> Cluster<'a> {
         let mut rng = Rng::new(plan.seed ^ 0xC105_7E12);
         let weather = Weather::new(plan.net, Rng::new(rng.next_u64()));
         let machine = |number| Machine::new(plan, number, trace);
+        let mut clients = Client::all(&plan.clients);
+        let shares = Shares::new(&plan.shares, plan.seed, clients.len());
+        clients.extend((0..shares.member_count()).map(|_| Client::of(Kind::Member)));
         Self {
             plan,
             options,
@@ -113,7 +118,7 @@ impl<'a> Cluster<'a> {
             rng,
             watch: Watch::default(),
             books: Books::default(),
-            clients: Client::all(&plan.clients),
+            clients,
             created: BTreeSet::new(),
             open: BTreeMap::new(),
             next_ticket: 0,
@@ -122,6 +127,7 @@ impl<'a> Cluster<'a> {
             drained: BTreeSet::new(),
             swept: super::finish::Sweep::default(),
             queues: Queues::new(&plan.queues, plan.seed),
+            shares,
             walls: Walls::default(),
             is_ending: false,
             is_draining: false,
@@ -250,8 +256,10 @@ impl<'a> Cluster<'a> {
     /// A machine's turn: its process does one round, or starts.
     fn turn(&mut self, number: usize) -> Result<(), Broken> {
         let now_ms = self.now_ms;
+        self.machines[number].pass_time(now_ms);
+        // What it proposes has a time from now on, however slow its disk is in this turn.
+        self.note_wall(number);
         let machine = &mut self.machines[number];
-        machine.pass_time(now_ms);
         let Some(process) = &mut machine.process else {
             return self.start(number);
         };

@@ -154,7 +154,8 @@ impl Cluster<'_> {
             | Kind::Plain { .. }
             | Kind::Reader { .. }
             | Kind::Group(_)
-            | Kind::Consumer => None,
+            | Kind::Consumer
+            | Kind::Member => None,
         }
     }
 

@@ -1,5 +1,5 @@
-//! What wall clocks showed. Messages are due by the clock of whoever leads, and that is one of skewed
-//! clocks which are set wrong: what is early is told from what only looks so.
+//! What wall clocks showed. Messages are due, and locks are over, by the clock of whoever leads, and
+//! that is one of skewed clocks which are set wrong: what is early is told from what only looks so.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -107,7 +107,7 @@ impl Span {
 impl Cluster<'_> {
     /// Writes down what the machine's wall clock shows to the groups that it leads.
     pub(super) fn note_wall(&mut self, machine: usize) {
-        if self.queues.is_unused() {
+        if self.queues.is_unused() && self.shares.is_unused() {
             return;
         }
         let groups: Vec<GroupId> = self.groups().collect();
