@@ -32,6 +32,13 @@ pub enum SeededBug {
     /// A dead letter is settled where it died as soon as it is sent, before it is stored where it
     /// belongs.
     LetterSettledBeforeStored,
+    /// What members of share groups acknowledge is answered as soon as it is proposed, before a
+    /// majority has it.
+    ShareAckBeforeStored,
+    /// Locks of share groups' members that are gone never end.
+    ShareLockOutlivesMember,
+    /// Share groups that read what is committed are given what was aborted.
+    ShareSeesAborted,
 }
 
 /// Which bug a part of the node has to do with.
@@ -93,6 +100,18 @@ impl Seeded {
         self.has(SeededBug::LetterSettledBeforeStored)
     }
 
+    pub(crate) fn acks_shares_early(self) -> bool {
+        self.has(SeededBug::ShareAckBeforeStored)
+    }
+
+    pub(crate) fn keeps_share_locks(self) -> bool {
+        self.has(SeededBug::ShareLockOutlivesMember)
+    }
+
+    pub(crate) fn shares_aborted(self) -> bool {
+        self.has(SeededBug::ShareSeesAborted)
+    }
+
     /// Of queues where something waits for its time, those that a new leader does not wake.
     pub(crate) fn lost_timers(self, waiting: impl Iterator<Item = PartitionId>) -> LostTimers {
         let is_so = self.has(SeededBug::TimersLostWithLeader);
@@ -145,6 +164,18 @@ impl Seeded {
     }
 
     pub(crate) fn settles_letters_early(self) -> bool {
+        false
+    }
+
+    pub(crate) fn acks_shares_early(self) -> bool {
+        false
+    }
+
+    pub(crate) fn keeps_share_locks(self) -> bool {
+        false
+    }
+
+    pub(crate) fn shares_aborted(self) -> bool {
         false
     }
 

@@ -38,6 +38,12 @@ pub enum Bug {
     TimersLostWithLeader,
     /// A dead letter is settled where it died before it is stored where it belongs.
     LetterSettledBeforeStored,
+    /// What members of share groups acknowledge is answered before it is stored.
+    ShareAckBeforeStored,
+    /// Locks of share groups' members that are gone never end.
+    ShareLockOutlivesMember,
+    /// Share groups that read what is committed are given what was aborted.
+    ShareSeesAborted,
 }
 
 impl Bug {
@@ -61,6 +67,9 @@ impl Bug {
             Self::LockOutlivesSession => "lock-outlives-session",
             Self::TimersLostWithLeader => "timers-lost-with-leader",
             Self::LetterSettledBeforeStored => "letter-settled-before-stored",
+            Self::ShareAckBeforeStored => "share-ack-before-stored",
+            Self::ShareLockOutlivesMember => "share-lock-outlives-member",
+            Self::ShareSeesAborted => "share-sees-aborted",
         }
     }
 }

@@ -119,7 +119,8 @@ impl Shard {
             |offset| partition.is_ready(offset),
             |header| {
                 let base = u64::try_from(header.base_offset).unwrap_or(0);
-                committed_only && self.is_aborted(key.0, header, base)
+                let withholds = committed_only && !self.env.seeded.shares_aborted();
+                withholds && self.is_aborted(key.0, header, base)
             },
         )
     }
@@ -137,7 +138,7 @@ impl Shard {
     }
 
     pub(super) fn next_lock_end(&self, moment: Moment) -> Option<Millis> {
-        if !self.leads {
+        if !self.leads || self.env.seeded.keeps_share_locks() {
             return None;
         }
         let wait_ms = self.shares.next_end(moment.now)?.since(moment.now);
@@ -149,7 +150,8 @@ impl Shard {
     pub(super) fn end_locks(&mut self, context: &mut Context<'_, AppliedOutcome>) {
         let next = self.shares.next_end(context.now);
         let is_due = next.is_some_and(|at| at <= context.now);
-        if context.leads && is_due && self.sharing.not_before <= context.elapsed {
+        let ends = context.leads && !self.env.seeded.keeps_share_locks();
+        if ends && is_due && self.sharing.not_before <= context.elapsed {
             self.sharing.not_before = context.elapsed.plus(REPEAT_MS);
             context.propose(ShardCommand::share(&ShareCommand::Expire), None);
         }

@@ -28,7 +28,10 @@ pub(super) fn with_bug(mut config: WalConfig, options: Options) -> WalConfig {
         | Bug::SettleAckBeforeStored
         | Bug::LockOutlivesSession
         | Bug::TimersLostWithLeader
-        | Bug::LetterSettledBeforeStored => None,
+        | Bug::LetterSettledBeforeStored
+        | Bug::ShareAckBeforeStored
+        | Bug::ShareLockOutlivesMember
+        | Bug::ShareSeesAborted => None,
     });
     config
 }
@@ -55,6 +58,9 @@ pub(super) fn with_node_bug(mut config: NodeConfig, options: Options) -> NodeCon
         Bug::LockOutlivesSession => Some(SeededBug::LockOutlivesSession),
         Bug::TimersLostWithLeader => Some(SeededBug::TimersLostWithLeader),
         Bug::LetterSettledBeforeStored => Some(SeededBug::LetterSettledBeforeStored),
+        Bug::ShareAckBeforeStored => Some(SeededBug::ShareAckBeforeStored),
+        Bug::ShareLockOutlivesMember => Some(SeededBug::ShareLockOutlivesMember),
+        Bug::ShareSeesAborted => Some(SeededBug::ShareSeesAborted),
         Bug::AckBeforeSync
         | Bug::SkipTornTailCheck
         | Bug::AcceptRecycled
@@ -96,7 +102,10 @@ pub(super) fn seed(engine: &mut Engine, options: Options) {
         | Bug::SettleAckBeforeStored
         | Bug::LockOutlivesSession
         | Bug::TimersLostWithLeader
-        | Bug::LetterSettledBeforeStored => None,
+        | Bug::LetterSettledBeforeStored
+        | Bug::ShareAckBeforeStored
+        | Bug::ShareLockOutlivesMember
+        | Bug::ShareSeesAborted => None,
     });
     if let Some(bug) = bug {
         engine.seed_bug(bug);

@@ -76,16 +76,38 @@ fn each_seeded_bug_of_a_cluster_is_found_within_300_seeds() {
 #[cfg(feature = "seeded-bugs")]
 #[test]
 fn each_seeded_bug_of_queues_is_found_within_100_seeds_with_queues() {
-    use weir_sim::{Bug, Campaign, Options, Plan, oracle_name, run_plan};
+    use weir_sim::{Bug, Plan, oracle_name};
 
-    /// Seeds of each search.
-    const MAX_SEED_COUNT: usize = 100;
-    for (bug, oracle) in [
+    let bugs = [
         (Bug::SettleAckBeforeStored, oracle_name::SETTLED),
         (Bug::LockOutlivesSession, oracle_name::LOST),
         (Bug::TimersLostWithLeader, oracle_name::LOST),
         (Bug::LetterSettledBeforeStored, oracle_name::LOST),
-    ] {
+    ];
+    find_all(&bugs, Plan::has_queues);
+}
+
+#[cfg(feature = "seeded-bugs")]
+#[test]
+fn each_seeded_bug_of_share_groups_is_found_within_100_seeds_with_share_groups() {
+    use weir_sim::{Bug, Plan, oracle_name};
+
+    let bugs = [
+        (Bug::ShareAckBeforeStored, oracle_name::SETTLED),
+        (Bug::ShareLockOutlivesMember, oracle_name::PROGRESS),
+        (Bug::ShareSeesAborted, oracle_name::DECIDED),
+    ];
+    find_all(&bugs, Plan::has_shares);
+}
+
+/// Looks for each bug, by the rule that it breaks, among 100 seeds whose plans are fit for it.
+#[cfg(feature = "seeded-bugs")]
+fn find_all(bugs: &[(weir_sim::Bug, &str)], is_fit: fn(&weir_sim::Plan) -> bool) {
+    use weir_sim::{Campaign, Options, Plan, run_plan};
+
+    /// Seeds of each search.
+    const MAX_SEED_COUNT: usize = 100;
+    for (bug, oracle) in bugs.iter().copied() {
         let failure_of = |plan: &Plan, bug| {
             let options = Options {
                 bug,
@@ -94,8 +116,8 @@ fn each_seeded_bug_of_queues_is_found_within_100_seeds_with_queues() {
             run_plan(plan, options).verdict.failure
         };
         let plans = (1..).map(|seed| (seed, Plan::draw(Campaign::Cluster, seed)));
-        let with_queues = plans.filter(|(_, plan)| plan.has_queues());
-        let mut tried = (1..).zip(with_queues.take(MAX_SEED_COUNT));
+        let fit = plans.filter(|(_, plan)| is_fit(plan));
+        let mut tried = (1..).zip(fit.take(MAX_SEED_COUNT));
         let found = tried.find_map(|(count, (seed, plan))| {
             let failure = failure_of(&plan, Some(bug))?;
             let is_meant = failure.oracle == oracle && failure_of(&plan, None).is_none();

@@ -322,6 +322,7 @@ impl Run {
         if parts.is_empty() {
             return self.leave_shard(None);
         }
+        let only_acknowledges = parts.iter().all(|part| part.take.is_none());
         let asker = &self.task.asker;
         let command = ShardCommand::share(&ShareCommand::Step(Step {
             group: asker.group.clone(),
@@ -329,6 +330,10 @@ impl Run {
             terms: asker.terms,
             parts,
         }));
+        if only_acknowledges && self.task.node.env.seeded.acks_shares_early() {
+            context.propose(command, None);
+            return self.leave_shard(None);
+        }
         let done = move |outcome: Result<AppliedOutcome, NotCommitted>| match outcome {
             Ok(AppliedOutcome::Share(ShareApplied::Stepped(parts))) => {
                 self.stepped(&stepping, parts);
