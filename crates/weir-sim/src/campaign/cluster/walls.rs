@@ -34,6 +34,8 @@ pub(super) struct Walls {
     highs: BTreeMap<GroupId, Highs>,
     /// With their signs turned: the lowest is the highest of these.
     lows: BTreeMap<GroupId, Highs>,
+    /// By how much they were ahead of the cluster's time.
+    aheads: BTreeMap<GroupId, Highs>,
     /// Who led what after its last turn: what it proposed in the next one counts as well.
     led: BTreeSet<(usize, GroupId)>,
     latest: BTreeMap<GroupId, i64>,
@@ -60,6 +62,9 @@ impl Walls {
             highs.note(now_ms, wall_ms);
             let lows = self.lows.entry(group).or_default();
             lows.note(now_ms, wall_ms.saturating_neg());
+            let ahead_ms = wall_ms.saturating_sub_unsigned(now_ms);
+            let aheads = self.aheads.entry(group).or_default();
+            aheads.note(now_ms, ahead_ms);
         }
     }
 
@@ -75,6 +80,20 @@ impl Walls {
         let highs = self.highs.iter().filter(|(known, _)| meant(known));
         let highs = highs.filter_map(|(_, highs)| highs.since(from_ms));
         highs.max().unwrap_or(i64::MIN)
+    }
+
+    /// What the clock of anybody who led the group since then would show now, had it never been set
+    /// back, at most: leaders go on by clocks that never jump where theirs were set back.
+    pub(super) fn high_unless_set_back(&self, group: GroupId, from_ms: u64, now_ms: u64) -> i64 {
+        /// The fastest clock gains one part of so many.
+        const MAX_DRIFT_PART: u64 = 20;
+        let aheads = self.aheads.get(&group);
+        let ahead_ms = aheads.and_then(|aheads| aheads.since(from_ms));
+        let passed_ms = now_ms.saturating_sub(from_ms);
+        let shown_ms = now_ms + passed_ms / MAX_DRIFT_PART;
+        ahead_ms.map_or(i64::MIN, |ahead_ms| {
+            ahead_ms.saturating_add_unsigned(shown_ms)
+        })
     }
 
     /// What the slowest leader's clock shows.
@@ -136,6 +155,17 @@ mod tests {
             .collect();
         assert_eq!(told, [-5, -5, 20, i64::MAX]);
         assert_eq!(walls.low_since(GroupId(2), 1), i64::MAX);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_is_followed_as_if_it_had_not_been() {
+        let mut walls = Walls::default();
+        for (now_ms, wall_ms) in [(100, 1_100), (200, 250)] {
+            walls.note((now_ms, wall_ms), 0, GroupId(1), true);
+        }
+        let told = |from_ms, now_ms| walls.high_unless_set_back(GroupId(1), from_ms, now_ms);
+        assert_eq!((told(100, 300), told(200, 300)), (1_310, 355));
+        assert_eq!(told(201, 300), i64::MIN);
     }
 
     #[test]

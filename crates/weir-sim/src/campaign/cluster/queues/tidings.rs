@@ -130,8 +130,13 @@ impl Cluster<'_> {
         let high_ms = walls.high_since(group, book.sent_ms);
         let low_ms = group.map_or(i64::MAX, |group| walls.low_since(group, book.sent_ms));
         let has_passed = self.now_ms.saturating_sub(book.sent_ms) >= book.delay_ms;
+        // Who had the message by a clock that was ahead lets it wait for as long as was left by that, also
+        // once the clock was set back.
+        let goes_on_ms = group.map_or(i64::MIN, |group| {
+            walls.high_unless_set_back(group, book.sent_ms, self.now_ms)
+        });
         let was_shown = high_ms >= low_ms.saturating_add_unsigned(book.delay_ms);
-        if has_passed || was_shown || high_ms >= due_ms {
+        if has_passed || was_shown || high_ms.max(goes_on_ms) >= due_ms {
             return Ok(());
         }
         let detail = format!(
