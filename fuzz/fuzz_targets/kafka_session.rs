@@ -265,7 +265,13 @@ fn play<'a>(frames: impl IntoIterator<Item = &'a [u8]>, choices: &[u8]) {
         session.receive(NOW, Bytes::copy_from_slice(frame));
         node.serve(&mut session);
         let mut sent = Vec::new();
-        while session.poll_transmit(&mut sent, 1 << 20) > 0 {}
+        loop {
+            let moved_bytes = session.poll_transmit(&mut sent, 1 << 20);
+            if moved_bytes == 0 {
+                break;
+            }
+            session.note_written(moved_bytes);
+        }
     }
     if let Some(due) = session.poll_timeout() {
         session.handle_timeout(due);

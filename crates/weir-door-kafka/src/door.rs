@@ -14,6 +14,7 @@ use weir_tls::PrincipalRules;
 use crate::{
     codec::versions::SERVED,
     session::{
+        answer_budget::{AnswerBudget, MAX_NODE_ANSWER_BYTES},
         connection::{KafkaSession, Shared},
         login::SESSION_LIFETIME_MS,
     },
@@ -29,6 +30,9 @@ pub const MAX_FETCH_BYTES: usize = 55 << 20;
 pub struct KafkaConfig {
     /// Default [`MAX_FETCH_BYTES`].
     pub max_fetch_bytes: usize,
+    /// Bytes of answers that all connections hold together, beside a small share of each. Default
+    /// [`MAX_NODE_ANSWER_BYTES`].
+    pub answer_memory_bytes: usize,
     /// Default [`SESSION_LIFETIME_MS`].
     pub session_lifetime_ms: u64,
     /// Clients of other machines are served before there is a user, as those of this one are. Default
@@ -40,6 +44,7 @@ impl Default for KafkaConfig {
     fn default() -> Self {
         Self {
             max_fetch_bytes: MAX_FETCH_BYTES,
+            answer_memory_bytes: MAX_NODE_ANSWER_BYTES,
             session_lifetime_ms: SESSION_LIFETIME_MS,
             allows_anonymous: false,
         }
@@ -78,10 +83,9 @@ pub struct KafkaDoor {
 impl KafkaDoor {
     /// A door that lets nobody do anything. `entropy` makes the nonces of logins.
     pub fn new(config: KafkaConfig, entropy: Arc<dyn Entropy>) -> Self {
-        Self {
-            config,
-            shared: Shared::new(AccessView::default(), Arc::new(NoTopics), entropy),
-        }
+        let mut shared = Shared::new(AccessView::default(), Arc::new(NoTopics), entropy);
+        shared.answers = Arc::new(AnswerBudget::new(config.answer_memory_bytes));
+        Self { config, shared }
     }
 
     /// Names clients by their certificates so (Kafka's `ssl.principal.mapping.rules`).

@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    io::{self, IoSlice},
+    io,
     pin::Pin,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -21,12 +21,13 @@ use weir_broker::{
 
 use crate::{
     Claim, CloseReason, ConnectionCounters, Limits, Millis, Session,
-    event::{Event, gather, is_down, receive, send},
+    event::{Event, Room, is_down, receive, send},
     limits::{
         MAX_LINGER, MAX_READ_BYTES, MAX_REQUESTS_PER_TURN_COUNT, MAX_TRANSMIT_PER_TURN_BYTES,
         MAX_WRITE_CHUNKS_COUNT, MIN_FRAME_BYTES_PER_S, MIN_READ_BYTES, READ_AHEAD_FACTOR,
     },
     linger::linger,
+    queue_room::{KEPT_COUNT, give_back},
     tls::is_hello,
     work::{Working, waking},
 };
@@ -144,8 +145,8 @@ impl<S: Session> Driver<S> {
     /// is in flight be answered and then ends it.
     pub async fn run<R, W>(
         &mut self,
-        mut reader: R,
-        mut writer: W,
+        reader: &mut R,
+        writer: &mut W,
         mut shutdown: watch::Receiver<bool>,
     ) -> Ended
     where
@@ -156,21 +157,15 @@ impl<S: Session> Driver<S> {
         loop {
             let more = self.turn();
             if let Some(ended) = self.ended() {
-                // The peer sees the end of the stream after the last answer, if that arrives.
-                let mut is_open = matches!(ended, Ended::Closed) && self.peer_due.is_none();
                 self.buffered = BytesMut::new();
                 self.claim.shrink_to(0);
-                // Whoever has said goodbye closes first: a proxy between may take the end of our side
-                // for the end of both, and cut off what the peer still sends.
-                if is_open && matches!(self.session.close_reason(), Some(CloseReason::Done)) {
-                    linger(&mut reader).await;
-                    is_open = false;
+                // A proxy between may take the end of our side for the end of both, and cut off what the
+                // peer still sends.
+                if self.closes_first(&ended) {
+                    linger(reader).await;
                 }
                 // Where TLS has something to say it may wait for room, which a peer may never give.
                 let _ = timeout(MAX_LINGER, writer.shutdown()).await;
-                if is_open {
-                    linger(&mut reader).await;
-                }
                 return ended;
             }
             // The wait below sees the shutdown only when nothing else is ready.
@@ -180,7 +175,7 @@ impl<S: Session> Driver<S> {
             }
             self.arm(alarm.as_mut());
             let (ring, down) = (alarm.as_mut(), &mut shutdown);
-            let event = self.event(&mut reader, &mut writer, ring, down, more);
+            let event = self.event(reader, writer, ring, down, more);
             match event.await {
                 Event::Read(Ok(0)) => self.peer_due = Some(Instant::now() + self.limits.drain),
                 Event::Read(Ok(_)) if self.begins_with_tls() => return Ended::SpeaksTls,
@@ -205,6 +200,17 @@ impl<S: Session> Driver<S> {
         }
     }
 
+    /// Whether the peer of a connection that has ended so may still be writing, see [`linger`](crate::linger).
+    pub(crate) fn may_linger(&self, ended: &Ended) -> bool {
+        matches!(ended, Ended::Closed) && self.peer_due.is_none() && !self.closes_first(ended)
+    }
+
+    /// Whether the peer has said goodbye: then it closes, and we do after it.
+    fn closes_first(&self, ended: &Ended) -> bool {
+        let is_done = matches!(self.session.close_reason(), Some(CloseReason::Done));
+        is_done && matches!(ended, Ended::Closed) && self.peer_due.is_none()
+    }
+
     async fn event<R, W>(
         &mut self,
         reader: &mut R,
@@ -218,17 +224,12 @@ impl<S: Session> Driver<S> {
         W: AsyncWrite + Unpin,
     {
         let claiming = self.takes_bytes() && !self.is_covered();
-        let reading = self.is_reading();
-        if reading {
-            self.make_room();
-        }
-        let mut slices = [IoSlice::new(&[]); 64];
-        let slices = gather(&self.unsent, &mut slices);
+        let (reading, room) = (self.is_reading(), self.room());
         tokio::select! {
             biased;
-            sent = send(writer, slices), if !self.is_sent() => sent,
+            sent = send(writer, &self.unsent), if !self.is_sent() => sent,
             () = self.answered.notified() => Event::Turn,
-            count = receive(reader, &mut self.buffered), if reading => {
+            count = receive(reader, &mut self.buffered, room), if reading => {
                 Event::Read(count)
             }
             () = self.claim.grow_to(self.needed_bytes), if claiming => Event::Claimed,
@@ -327,26 +328,23 @@ impl<S: Session> Driver<S> {
                 .extend(self.moved.drain(..).filter(|chunk| !chunk.is_empty()));
             self.unsent_bytes += moved_bytes;
             if moved_bytes == 0 {
-                return;
+                break;
             }
+        }
+        if self.moved.capacity() > KEPT_COUNT {
+            self.moved = Vec::new();
         }
     }
 
-    fn make_room(&mut self) {
-        if self.buffered.is_empty() && self.read_bytes == MIN_READ_BYTES {
-            // Most connections wait most of the time, and hold nothing for that.
-            self.buffered = BytesMut::new();
-            return;
-        }
-        let spare_bytes = self.buffered.capacity() - self.buffered.len();
-        if spare_bytes >= self.read_bytes {
-            return;
-        }
-        // A large frame's buffer grows by a multiple of what has arrived; its announced length
-        // only says where to stop.
+    /// A large frame's buffer grows by a multiple of what has arrived; its announced length only says
+    /// where to stop.
+    fn room(&self) -> Room {
         let ahead_bytes = self.buffered.len().saturating_mul(READ_AHEAD_FACTOR);
         let step_bytes = self.missing_bytes.min(ahead_bytes);
-        self.buffered.reserve(self.read_bytes.max(step_bytes));
+        Room {
+            least_bytes: self.read_bytes,
+            wanted_bytes: self.read_bytes.max(step_bytes),
+        }
     }
 
     fn note_read(&mut self, count: usize) {
@@ -370,6 +368,7 @@ impl<S: Session> Driver<S> {
         }
         assert!(count <= self.unsent_bytes, "more was written than given");
         self.unsent_bytes -= count;
+        self.session.note_written(count);
         self.is_flushed = !self.is_over_tls;
         let mut left = count;
         while left > 0 {
@@ -384,6 +383,7 @@ impl<S: Session> Driver<S> {
                 self.unsent.pop_front();
             }
         }
+        give_back(&mut self.unsent);
     }
 
     fn note_flushed(&mut self) {

@@ -9,6 +9,7 @@ use tokio::{
 use super::*;
 use crate::{
     Budget,
+    linger::linger,
     toy::{Asked, Held, MAX_TOY_COUNT, Toy, answer, frame},
 };
 
@@ -26,8 +27,12 @@ fn wire(budget: &Budget, pipe_bytes: usize) -> Wired {
     let claim = budget.claim();
     let ended = tokio::spawn(async move {
         let mut driver = Driver::new(Toy::default(), backend, claim, Limits::default());
-        let (reader, writer) = tokio::io::split(server);
-        driver.run(reader, writer, stopped).await
+        let (mut reader, mut writer) = tokio::io::split(server);
+        let ended = driver.run(&mut reader, &mut writer, stopped).await;
+        if driver.may_linger(&ended) {
+            linger(&mut reader).await;
+        }
+        ended
     });
     Wired {
         client,
@@ -64,20 +69,26 @@ async fn requests_reach_the_node_and_answers_the_client() {
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_waits_holds_no_buffer() {
+    for text in ["one", &"o".repeat(100 << 10)] {
+        waits_without_a_buffer_after(text).await;
+    }
+}
+
+async fn waits_without_a_buffer_after(text: &str) {
     let (mut client, server) = duplex(1 << 16);
     let (backend, mut asked) = Held::pair();
     let (_stop, stopped) = watch::channel(false);
     let claim = Budget::new(1 << 30).claim();
     let mut driver = Driver::new(Toy::default(), backend, claim, Limits::default());
-    let (reader, writer) = tokio::io::split(server);
+    let (mut reader, mut writer) = tokio::io::split(server);
     let served = async {
-        client.write_all(&frame("one")).await.unwrap();
+        client.write_all(&frame(text)).await.unwrap();
         let (_, reply) = asked.recv().await.unwrap();
         answer(reply, "an answer");
         read_frame(&mut client).await
     };
     tokio::select! {
-        _ = driver.run(reader, writer, stopped) => panic!("it goes on"),
+        _ = driver.run(&mut reader, &mut writer, stopped) => panic!("it goes on"),
         () = async { served.await; tokio::time::sleep(Duration::from_secs(1)).await } => {}
     }
     assert_eq!(driver.buffered.capacity(), 0);
@@ -113,7 +124,8 @@ async fn an_announced_length_alone_allocates_little() {
         .extend_from_slice(&u32::to_be_bytes(200 << 20));
     driver.turn();
     assert_eq!(driver.missing_bytes, 200 << 20);
-    driver.make_room();
+    let room = driver.room();
+    room.make(&mut driver.buffered);
     assert!(driver.buffered.capacity() <= 2 * MIN_READ_BYTES);
 }
 

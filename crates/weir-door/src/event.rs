@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     future::poll_fn,
     io::{self, IoSlice},
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Poll, ready},
 };
 
@@ -14,7 +14,7 @@ use tokio::{
     sync::watch,
 };
 
-use crate::limits::MIN_READ_BYTES;
+use crate::limits::{MAX_WRITE_SLICES_COUNT, MIN_READ_BYTES};
 
 /// What has happened.
 pub(crate) enum Event {
@@ -26,20 +26,21 @@ pub(crate) enum Event {
     Shutdown,
 }
 
-/// Hands chunks to the stream, or sees that what it has taken leaves. Cancel-safe.
-pub(crate) async fn send<W: AsyncWrite + Unpin>(writer: &mut W, slices: &[IoSlice<'_>]) -> Event {
-    if slices.is_empty() {
-        Event::Flushed(writer.flush().await)
-    } else {
-        Event::Written(writer.write_vectored(slices).await)
+/// Hands chunks to the stream, or sees that what it has taken leaves. Cancel-safe. Their slices stand on
+/// the stack: who waits for its peer holds no memory for them.
+pub(crate) async fn send<W: AsyncWrite + Unpin>(writer: &mut W, unsent: &VecDeque<Bytes>) -> Event {
+    if unsent.is_empty() {
+        return Event::Flushed(writer.flush().await);
     }
+    let written = poll_fn(|context| {
+        let mut slices = [IoSlice::new(&[]); MAX_WRITE_SLICES_COUNT];
+        Pin::new(&mut *writer).poll_write_vectored(context, gather(unsent, &mut slices))
+    });
+    Event::Written(written.await)
 }
 
 /// The first chunks, as many as there is place for.
-pub(crate) fn gather<'a, 'b>(
-    unsent: &'a VecDeque<Bytes>,
-    into: &'b mut [IoSlice<'a>],
-) -> &'b [IoSlice<'a>] {
+fn gather<'a, 'b>(unsent: &'a VecDeque<Bytes>, into: &'b mut [IoSlice<'a>]) -> &'b [IoSlice<'a>] {
     let mut count = 0;
     for (slot, chunk) in into.iter_mut().zip(unsent) {
         *slot = IoSlice::new(chunk);
@@ -48,21 +49,50 @@ pub(crate) fn gather<'a, 'b>(
     &into[..count]
 }
 
-/// Reads into the room that was made, or, where none was, what fits on the stack: who waits for
-/// bytes that way holds no memory for them.
-pub(crate) async fn receive<R>(reader: &mut R, into: &mut BytesMut) -> io::Result<usize>
+/// How much room a read is given.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    /// Less than this is too little.
+    pub(crate) least_bytes: usize,
+    /// This much is made where there is too little.
+    pub(crate) wanted_bytes: usize,
+}
+
+impl Room {
+    fn fits_on_the_stack(self) -> bool {
+        self.wanted_bytes <= MIN_READ_BYTES
+    }
+
+    pub(crate) fn make(self, within: &mut BytesMut) {
+        if within.capacity() - within.len() < self.least_bytes {
+            within.reserve(self.wanted_bytes);
+        }
+    }
+}
+
+/// Reads what fits on the stack, or into room that is made for it and not kept by who has to wait with nothing
+/// in it: most connections wait most of the time, and hold nothing for that.
+pub(crate) async fn receive<R>(reader: &mut R, into: &mut BytesMut, room: Room) -> io::Result<usize>
 where
     R: AsyncRead + Unpin,
 {
-    if into.capacity() > into.len() {
-        return reader.read_buf(into).await;
-    }
     poll_fn(|context| {
-        let mut room = [0; MIN_READ_BYTES];
-        let mut room = ReadBuf::new(&mut room);
-        ready!(Pin::new(&mut *reader).poll_read(context, &mut room))?;
-        into.extend_from_slice(room.filled());
-        Poll::Ready(Ok(room.filled().len()))
+        if into.is_empty() && room.fits_on_the_stack() {
+            *into = BytesMut::new();
+        }
+        if room.fits_on_the_stack() && into.capacity() == into.len() {
+            let mut read = [0; MIN_READ_BYTES];
+            let mut read = ReadBuf::new(&mut read);
+            ready!(Pin::new(&mut *reader).poll_read(context, &mut read))?;
+            into.extend_from_slice(read.filled());
+            return Poll::Ready(Ok(read.filled().len()));
+        }
+        room.make(into);
+        let polled = pin!(reader.read_buf(into)).poll(context);
+        if polled.is_pending() && into.is_empty() {
+            *into = BytesMut::new();
+        }
+        polled
     })
     .await
 }

@@ -9,6 +9,7 @@ pub(crate) mod event;
 pub mod limits;
 pub(crate) mod linger;
 pub mod listener;
+pub mod queue_room;
 pub mod session;
 pub mod sockets;
 pub mod tls;

@@ -17,8 +17,10 @@ pub const MAX_NODE_REQUEST_BYTES: usize = 256 << 20;
 pub const MAX_REQUESTS_PER_TURN_COUNT: usize = 64;
 /// Bytes of answers taken over from the session in one turn.
 pub const MAX_TRANSMIT_PER_TURN_BYTES: usize = 1 << 20;
-/// Chunks in one write: half of what Linux takes.
+/// Chunks of answers that are taken over from the session and wait for the socket.
 pub const MAX_WRITE_CHUNKS_COUNT: usize = 512;
+/// Chunks in one write.
+pub const MAX_WRITE_SLICES_COUNT: usize = 64;
 /// Smallest space for one read.
 pub const MIN_READ_BYTES: usize = 4 << 10;
 /// Largest space for one read.

@@ -23,6 +23,7 @@ use crate::{
     HandshakeError, Limits, Session as _, Sockets, TlsPort,
     driver::{Driver, Ended},
     limits::MAX_NODE_REQUEST_BYTES,
+    linger::linger,
 };
 
 /// Connections that this process has taken, whatever listener took them.
@@ -250,27 +251,40 @@ impl<D: Door> Serving<D> {
         if let Err(error) = stream.set_nodelay(true) {
             debug!(door, %peer, %error, "no TCP_NODELAY");
         }
-        // Each apart: a plain connection is not to have room for what TLS needs, nor for both.
-        match tls {
+        // Each apart: a plain connection is not to have room for what TLS needs, nor for both. Who lingers has
+        // room for neither.
+        let lingering = match tls {
             None => Box::pin(self.plain(stream, connection)).await,
             Some(tls) => Box::pin(self.secure(stream, tls, connection)).await,
+        };
+        if let Some(mut stream) = lingering {
+            linger(&mut stream).await;
         }
     }
 
-    async fn plain(self, mut stream: TcpStream, connection: Connection) {
+    /// Serves a connection to its end; gives what is left of one whose peer may still be writing.
+    async fn plain(self, mut stream: TcpStream, connection: Connection) -> Option<TcpStream> {
         let (door, peer) = (self.door.name(), connection.peer);
         let shutdown = self.shutdown.clone();
         let mut driver = self.driver(connection);
-        let (reader, writer) = stream.split();
-        let ended = driver.run(reader, writer, shutdown).await;
+        let (mut reader, mut writer) = stream.split();
+        let ended = driver.run(&mut reader, &mut writer, shutdown).await;
+        let lingers = driver.may_linger(&ended);
         tell(door, peer, driver.session().close_reason(), ended);
+        lingers.then_some(stream)
     }
 
-    async fn secure(mut self, stream: TcpStream, tls: TlsPort, mut connection: Connection) {
+    /// The same over TLS.
+    async fn secure(
+        mut self,
+        stream: TcpStream,
+        tls: TlsPort,
+        mut connection: Connection,
+    ) -> Option<TcpStream> {
         let (door, peer) = (self.door.name(), connection.peer);
         let accepted = tokio::select! {
             accepted = tls.accept(stream) => accepted,
-            _ = self.shutdown.wait_for(|down| *down) => return,
+            _ = self.shutdown.wait_for(|down| *down) => return None,
         };
         match accepted {
             Ok((stream, session)) => {
@@ -278,9 +292,12 @@ impl<D: Door> Serving<D> {
                 connection.tls = Some(session);
                 let shutdown = self.shutdown.clone();
                 let mut driver = self.driver(connection).over_tls();
-                let (reader, writer) = tokio::io::split(stream);
-                let ended = driver.run(reader, writer, shutdown).await;
+                let (mut reader, mut writer) = tokio::io::split(stream);
+                let ended = driver.run(&mut reader, &mut writer, shutdown).await;
+                let lingers = driver.may_linger(&ended);
                 tell(door, peer, driver.session().close_reason(), ended);
+                // What still comes is nobody's to decrypt.
+                return lingers.then(|| reader.unsplit(writer).into_inner().0);
             }
             Err(error @ (HandshakeError::Plain | HandshakeError::Crowded)) => {
                 warn!(door, %peer, %error, "refused");
@@ -291,6 +308,7 @@ impl<D: Door> Serving<D> {
                 | HandshakeError::Failed(_)),
             ) => info!(door, %peer, %error, "no TLS"),
         }
+        None
     }
 
     fn driver(self, connection: Connection) -> Driver<D::Session> {

@@ -127,6 +127,9 @@ pub trait Session: Send {
     /// their bytes; 0: there is nothing to send.
     fn poll_transmit(&mut self, into: &mut Vec<Bytes>, max_bytes: usize) -> usize;
 
+    /// Tells that so many more bytes of the chunks that were moved are with the socket, and held here no longer.
+    fn note_written(&mut self, _bytes: usize) {}
+
     /// When [`Session::handle_timeout`] is due; `None`: never.
     fn poll_timeout(&self) -> Option<Millis>;
 

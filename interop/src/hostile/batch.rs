@@ -98,6 +98,20 @@ pub(super) fn bomb(codec: i16) -> Result<Vec<u8>> {
     )
 }
 
+/// A record that is compressed twice.
+pub(super) fn nested() -> Result<Batch> {
+    let gzip = |bytes: &[u8]| -> Result<Vec<u8>> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(bytes)?;
+        Ok(encoder.finish()?)
+    };
+    Ok(Batch {
+        attributes: GZIP,
+        records: gzip(&gzip(&record(0, b"hostile"))?)?,
+        ..Batch::default()
+    })
+}
+
 fn compress(codec: i16, size_bytes: usize) -> Result<Vec<u8>> {
     const PIECE_BYTES: usize = 1 << 20;
     let piece = vec![0; PIECE_BYTES];

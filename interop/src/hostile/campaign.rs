@@ -4,15 +4,21 @@ use super::row::{Door, Row, Way};
 use super::shape::{self, Shape};
 use super::stand::{Line, Stand};
 use super::witness::Times;
-use super::{amqp, http, kafka, sasl};
+use super::{amqp, http, kafka, sasl, usual};
 use crate::place::RunDirectory;
 use crate::stop;
 use anyhow::Result;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
 /// How long well-behaved clients are watched before the first row.
 const BASELINE: Duration = Duration::from_secs(5);
+/// How long a node gives memory back after the last row, before that is looked at.
+const SETTLED: Duration = Duration::from_secs(3);
+/// What those wait beside hostile peers, to what they wait without them, that is meant to be reached: told, and
+/// nothing that a run falls short of, since it depends on what else the machine does.
+const MAX_MOVED: f64 = 1.2;
 
 /// What to try.
 #[derive(clap::Args)]
@@ -65,9 +71,26 @@ struct Sums {
     tried_count: u32,
     connection_count: usize,
     short: Vec<String>,
-    baseline: Times,
-    others: Times,
-    crowds: Times,
+    before: Times,
+    doors: BTreeMap<Door, Waits>,
+}
+
+/// How long well-behaved clients waited beside peers at one door.
+struct Waits {
+    one: Times,
+    crowd: Times,
+    /// Beside as many that do nothing wrong.
+    usual: Times,
+}
+
+impl Default for Waits {
+    fn default() -> Self {
+        Self {
+            one: Times::none(),
+            crowd: Times::none(),
+            usual: Times::none(),
+        }
+    }
 }
 
 impl Default for Sums {
@@ -76,9 +99,8 @@ impl Default for Sums {
             tried_count: 0,
             connection_count: 0,
             short: Vec::new(),
-            baseline: Times::none(),
-            others: Times::none(),
-            crowds: Times::none(),
+            before: Times::none(),
+            doors: BTreeMap::new(),
         }
     }
 }
@@ -87,21 +109,40 @@ impl Sums {
     fn try_all(&mut self, mut stand: Stand, rows: &[Row], options: &Options) -> Result<()> {
         stand.warm_up()?;
         stop::sleep(BASELINE)?;
-        self.baseline.add(&stand.times()?);
+        self.before.add(&stand.times()?);
+        let begun_bytes = stand.resident_bytes()?;
         for row in rows {
             for way in ways(row, options) {
-                let (times, count) = match way {
-                    Way::Crowd(count) => (&mut self.crowds, count),
-                    Way::Whole | Way::Split => (&mut self.others, 1),
-                };
-                let line = stand.try_row(row, way, times)?;
-                self.tried_count += 1;
-                self.connection_count += count;
-                let told = told(row, way, &line);
-                println!("{told}");
-                if !line.faults.is_empty() {
-                    self.short.push(told);
-                }
+                self.try_one(&mut stand, row, way)?;
+            }
+        }
+        stop::sleep(SETTLED)?;
+        println!(
+            "resident memory before the first row {:.1} MiB, after the last {:.1} MiB",
+            mib(begun_bytes),
+            mib(stand.resident_bytes()?),
+        );
+        Ok(())
+    }
+
+    fn try_one(&mut self, stand: &mut Stand, row: &Row, way: Way) -> Result<()> {
+        let waits = self.doors.entry(row.door).or_default();
+        let times = match way {
+            Way::Crowd(_) => &mut waits.crowd,
+            Way::Whole | Way::Split => &mut waits.one,
+        };
+        let mut tried = vec![(row, stand.try_row(row, way, times)?)];
+        let usual = usual::in_place_of(row);
+        if let Way::Crowd(_) = way {
+            tried.push((&usual, stand.try_row(&usual, way, &mut waits.usual)?));
+        }
+        for (row, line) in tried {
+            self.tried_count += 1;
+            self.connection_count += way.count();
+            let told = told(row, way, &line);
+            println!("{told}");
+            if !line.faults.is_empty() {
+                self.short.push(told);
             }
         }
         Ok(())
@@ -109,16 +150,13 @@ impl Sums {
 
     fn tell(&self) {
         println!("well-behaved clients, p50 and p99 of a message with its disk write:");
-        for (name, times) in [
-            ("before", &self.baseline),
-            ("beside one peer", &self.others),
-            ("beside a crowd", &self.crowds),
-        ] {
-            println!(
-                "    {name:<16} {:>8.2} ms {:>8.2} ms",
-                times.percentile(50).as_secs_f64() * 1e3,
-                times.percentile(99).as_secs_f64() * 1e3,
-            );
+        tell("before", &self.before, None);
+        for (door, waits) in &self.doors {
+            let name = door.name();
+            let tell_of = |what, times, than| tell(&format!("{name}, {what}"), times, than);
+            tell_of("beside one peer", &waits.one, Some(&self.before));
+            tell_of("beside usual crowds", &waits.usual, Some(&self.before));
+            tell_of("beside crowds", &waits.crowd, Some(&waits.usual));
         }
         for line in &self.short {
             println!("short: {line}");
@@ -130,6 +168,29 @@ impl Sums {
             self.short.len()
         );
     }
+}
+
+/// A line of what they waited, and how that is to what they waited otherwise.
+fn tell(name: &str, times: &Times, than: Option<&Times>) {
+    let (p50, p99) = (times.percentile(50), times.percentile(99));
+    let than = than.map(|than| than.percentile(99));
+    let moved = match than.filter(|than| !than.is_zero() && !p99.is_zero()) {
+        Some(than) => {
+            let moved = p99.as_secs_f64() / than.as_secs_f64();
+            let verdict = if moved <= MAX_MOVED { "" } else { ", past" };
+            format!(" {moved:>6.2} times{verdict}")
+        }
+        None => String::new(),
+    };
+    println!(
+        "    {name:<28} {:>8.2} ms {:>8.2} ms{moved}",
+        p50.as_secs_f64() * 1e3,
+        p99.as_secs_f64() * 1e3,
+    );
+}
+
+fn mib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
 }
 
 fn rows(options: &Options) -> Result<Vec<Row>> {
@@ -163,7 +224,7 @@ fn told(row: &Row, way: Way, line: &Line) -> String {
         way.name(),
         line.got,
         line.slowest.as_secs_f64() * 1e3,
-        line.growth_bytes as f64 / f64::from(1 << 20),
+        mib(line.growth_bytes),
         line.p99.as_secs_f64() * 1e3,
     )
 }

@@ -1,9 +1,21 @@
 //! Rows of the admin page's HTTP.
 
 use super::row::{Door, Due, Row, Stage};
+use anyhow::{Result, ensure};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
 
 const CROWD_COUNT: usize = 1_000;
 const SMALL_CROWD_COUNT: usize = 20;
+/// Less than what the port has places for, witnesses beside it: past that some make room for others.
+const PLACES_COUNT: usize = 250;
+/// Of rows that cost the node a derivation of a password each.
+const LOGINS_CROWD_COUNT: usize = 100;
+/// How long the node waits for a body, and what a busy machine takes on top.
+const BODY_LIMIT: Duration = Duration::from_secs(6);
+/// Who well-behaved clients are, `honest:honest`.
+const LOGIN: &str = "Authorization: Basic aG9uZXN0OmhvbmVzdA==\r\n";
 
 /// A status that refuses, or the end.
 fn refused() -> Due {
@@ -18,6 +30,43 @@ fn served() -> Due {
         let status = status_of(answer)?;
         (status == 200).then(|| format!("status {status}"))
     }))
+}
+
+/// What a well-behaved client asks; where there is no place for all, some are sent away.
+pub(super) fn usual() -> (Vec<u8>, Due) {
+    let due = Due::AnswerOrEnd(Box::new(|answer| {
+        let status = status_of(answer)?;
+        (status == 200).then(|| format!("status {status}"))
+    }));
+    (b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(), due)
+}
+
+/// Asks once, and reads the answer.
+pub(super) fn is_well(socket: &mut TcpStream) -> Result<()> {
+    socket.write_all(&usual().0)?;
+    let mut heard = Vec::new();
+    let mut piece = [0; 4 << 10];
+    while !is_whole(&heard) {
+        let count = socket.read(&mut piece)?;
+        ensure!(count > 0, "closed after {} bytes", heard.len());
+        heard.extend_from_slice(&piece[..count]);
+    }
+    let status = status_of(&heard);
+    ensure!(status == Some(200), "answered {status:?}");
+    Ok(())
+}
+
+/// Head and body are there.
+fn is_whole(answer: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(answer).to_ascii_lowercase();
+    let Some((head, body)) = text.split_once("\r\n\r\n") else {
+        return false;
+    };
+    let mut lines = head.lines();
+    let length = lines.find_map(|line| line.strip_prefix("content-length:"));
+    length
+        .and_then(|length| length.trim().parse().ok())
+        .is_some_and(|length: usize| body.len() >= length)
 }
 
 fn status_of(answer: &[u8]) -> Option<u16> {
@@ -36,6 +85,7 @@ fn row(name: &'static str, payload: Vec<u8>, due: Due) -> Row {
         login: [].into(),
         payload: payload.into(),
         due,
+        grace: Duration::ZERO,
         crowd_count: if is_large {
             SMALL_CROWD_COUNT
         } else {
@@ -46,49 +96,72 @@ fn row(name: &'static str, payload: Vec<u8>, due: Due) -> Row {
 
 /// All of them.
 pub(super) fn rows() -> Vec<Row> {
-    let mut rows = heads();
-    rows.extend(bodies());
-    rows.extend(of_api());
-    rows
+    let anybodys = || heads().into_iter().chain(bodies());
+    let strangers = anybodys().chain(of_api("")).map(|row| Row {
+        stage: Stage::Stranger,
+        ..row
+    });
+    let users = of_api(LOGIN).into_iter().map(|row| Row {
+        stage: Stage::User,
+        crowd_count: row.crowd_count.min(LOGINS_CROWD_COUNT),
+        ..row
+    });
+    let open = anybodys().chain(of_api(""));
+    open.chain(strangers).chain(users).collect()
 }
 
 /// The admin API: refused before or after it is read, and never carried out.
-fn of_api() -> Vec<Row> {
+fn of_api(login: &str) -> Vec<Row> {
+    let refusal = |name, request: String| row(name, request.into_bytes(), refused());
     let put = |path: &str, body: &str| {
         let length = body.len();
         format!(
-            "PUT /api/v1{path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
-             Content-Length: {length}\r\n\r\n{body}"
+            "PUT /api/v1{path} HTTP/1.1\r\nHost: localhost\r\n{login}\
+             Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+        )
+    };
+    let get = |name: &str, credentials: &str| {
+        format!(
+            "GET /api/v1/{name} HTTP/1.1\r\nHost: localhost\r\n{login}\
+             Authorization: Basic {credentials}\r\n\r\n"
         )
     };
     let deep = format!("{{\"a\":{}", "[".repeat(60_000));
     let long = format!("{{\"kind\":\"{}\"}}", "x".repeat(1 << 20));
-    let login = |name: &str, credentials: &str| {
-        format!(
-            "GET /api/v1/{name} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Basic {credentials}\r\n\r\n"
-        )
-    };
-    [
+    let keys: String = (0..5_000).map(|at| format!("\"{at}\":0,")).collect();
+    let packed =
+        put("/topics/t", "{}").replace("Content-Type", "Content-Encoding: gzip\r\nContent-Type");
+    let begun = put("/topics/t", "{}").replace("Content-Length: 2", "Content-Length: 60000");
+    let rows = [
         ("API: no JSON", put("/topics/t", "{")),
         ("API: JSON nested 60,000 deep", put("/topics/t", &deep)),
+        (
+            "API: 5,000 keys",
+            put("/topics/t", &format!("{{{keys}\"x\":0}}")),
+        ),
         ("API: body of 1 MiB", put("/vhosts/%2F/exchanges/e", &long)),
         ("API: unknown field", put("/topics/t", "{\"x\":1}")),
+        (
+            "API: line ends in a name",
+            put("/topics/a%0d%0aX:%20b", "{}"),
+        ),
+        ("API: markup as a name", put("/topics/%3Cscript%3E", "{}")),
+        ("API: body that is packed", packed),
         ("API: escapes that are none", put("/topics/%zz%ff", "{}")),
         ("API: dots and slashes", put("/topics/..%2f..%2fetc", "{}")),
         ("API: path of 4,000 parts", put(&"/a".repeat(4_000), "{}")),
-        ("API: wrong password", login("topics", "YTpi")),
-        (
-            "API: login that is none",
-            login("topics", &"A".repeat(8_000)),
-        ),
-        (
-            "API: cursor that is none",
-            login("topics?after=%00", "YTpi"),
-        ),
-    ]
-    .into_iter()
-    .map(|(name, request)| row(name, request.into_bytes(), refused()))
-    .collect()
+        ("API: wrong password", get("topics", "YTpi")),
+        ("API: login that is none", get("topics", &"A".repeat(8_000))),
+        ("API: cursor that is none", get("topics?after=%00", "YTpi")),
+    ];
+    let rows = rows
+        .into_iter()
+        .map(|(name, request)| refusal(name, request));
+    let slow = Row {
+        grace: BODY_LIMIT,
+        ..refusal("API: body that does not come", begun)
+    };
+    rows.chain([slow]).collect()
 }
 
 fn heads() -> Vec<Row> {
@@ -115,6 +188,10 @@ fn heads() -> Vec<Row> {
         ),
         ("10,000 headers", format!("GET / HTTP/1.1\r\n{headers}")),
         (
+            "HTTP/2's preface",
+            "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(),
+        ),
+        (
             "NUL in a header",
             "GET / HTTP/1.1\r\nHost: \0\r\n\r\n".to_owned(),
         ),
@@ -126,7 +203,10 @@ fn heads() -> Vec<Row> {
     let refused = refusals
         .into_iter()
         .map(|(name, head)| row(name, head.into_bytes(), refused()));
-    let served = row("GET as usual", usual.into(), served());
+    let served = Row {
+        crowd_count: PLACES_COUNT,
+        ..row("GET as usual", usual.into(), served())
+    };
     [served].into_iter().chain(refused).collect()
 }
 
@@ -160,6 +240,15 @@ fn bodies() -> Vec<Row> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_is_whole_once_its_body_is_there() {
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n";
+        assert!(is_whole(answer));
+        for cut in 0..answer.len() {
+            assert!(!is_whole(&answer[..cut]), "{cut}");
+        }
+    }
 
     #[test]
     fn a_status_is_read_from_the_first_line() {

@@ -78,6 +78,12 @@ pub(super) fn fetch(max_bytes: i32, partition_count: usize) -> Vec<u8> {
     request(FETCH, 4, &body.end())
 }
 
+/// What a well-behaved client asks first, and is told.
+pub(super) fn usual() -> (Vec<u8>, Due) {
+    let is_answered = code_at(BODY_AT, |code| code == 0);
+    (request(API_VERSIONS, 0, b""), Due::Answer(is_answered))
+}
+
 fn join(group: &str, metadata_count: usize) -> Vec<u8> {
     let mut body = Wire::new().string(group).i32(10_000).i32(10_000).string("");
     body = body.string("consumer");
@@ -161,6 +167,7 @@ fn row(name: &'static str, payload: Vec<u8>, due: Due) -> Row {
         login: [].into(),
         payload: payload.into(),
         due,
+        grace: Duration::ZERO,
         crowd_count: if is_large {
             SMALL_CROWD_COUNT
         } else {
@@ -273,6 +280,17 @@ fn batches() -> Result<Vec<Row>> {
         .map(|(name, batch)| row(name, produce(&batch.bytes()), refused_batch()))
         .collect();
     rows.push(epoch_rollback());
+    // Whatever an offset says that the node gives itself, and whatever is in what nobody decompresses.
+    for (name, batch) in [
+        ("base offset below zero", below_zero()),
+        ("compression in compression", batch::nested()?),
+    ] {
+        rows.push(row(
+            name,
+            produce(&batch.bytes()),
+            Due::AnswerOrEnd(any_error()),
+        ));
+    }
     let bombs = [
         ("gzip bomb", batch::GZIP),
         ("snappy bomb", batch::SNAPPY),
@@ -286,15 +304,25 @@ fn batches() -> Result<Vec<Row>> {
             ..Batch::default()
         };
         // Taken as it is where it is small enough: nobody decompresses it.
-        let told: Judge =
-            Box::new(|answer| Some(format!("error {}", produce_error(whole(answer)?)?)));
-        let mut row = row(name, produce(&bomb.bytes()), Due::AnswerOrEnd(told));
+        let mut row = row(name, produce(&bomb.bytes()), Due::AnswerOrEnd(any_error()));
         if codec == batch::SNAPPY {
             row.crowd_count = STORED_CROWD_COUNT;
         }
         rows.push(row);
     }
     Ok(rows)
+}
+
+/// Whatever a Produce request is answered.
+fn any_error() -> Judge {
+    Box::new(|answer| Some(format!("error {}", produce_error(whole(answer)?)?)))
+}
+
+fn below_zero() -> Batch {
+    Batch {
+        base_offset: -5,
+        ..Batch::default()
+    }
 }
 
 /// Each with one thing wrong.

@@ -3,9 +3,11 @@
 //!
 //! A peer must get its protocol's own error or lose its connection; the node's memory must stay
 //! where it was, its well-behaved clients must be served, and nothing may panic. How long those
-//! clients wait is told as a figure: two cores serve the crowd and the node.
+//! clients wait is told as figures, beside those of crowds that do nothing wrong: the crowd lives on the node's
+//! machine, and what it computes there the node has no part in. It goes behind everybody else for a processor.
 
 mod amqp;
+mod amqp_much;
 mod batch;
 mod campaign;
 mod flood;
@@ -20,6 +22,7 @@ mod row;
 mod sasl;
 mod shape;
 mod stand;
+mod usual;
 mod wire;
 mod witness;
 

@@ -1,6 +1,7 @@
 //! What a hostile peer does, and what it must get for it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Whose protocol it abuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -74,6 +75,14 @@ impl Way {
             Self::Crowd(count) => format!("x {count}"),
         }
     }
+
+    /// How many connections that is.
+    pub(super) fn count(self) -> usize {
+        match self {
+            Self::Whole | Self::Split => 1,
+            Self::Crowd(count) => count,
+        }
+    }
 }
 
 /// What an answer is, or `None` where it is none of those that are allowed.
@@ -98,6 +107,8 @@ pub(super) struct Row {
     pub(super) login: Arc<[u8]>,
     pub(super) payload: Arc<[u8]>,
     pub(super) due: Due,
+    /// How long that may take besides, where it is no answer to the last byte alone.
+    pub(super) grace: Duration,
     /// Connections that do it at once.
     pub(super) crowd_count: usize,
 }

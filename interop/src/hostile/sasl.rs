@@ -3,6 +3,7 @@
 use super::row::{Door, Due, Judge, Row, Stage};
 use super::wire::{Wire, number_at};
 use super::{amqp, kafka};
+use std::time::Duration;
 
 /// Who well-behaved clients are, with a password of the same letters.
 pub(super) const USER: &str = "honest";
@@ -57,6 +58,7 @@ fn row(stage: Stage, name: &'static str, payload: Vec<u8>, due: Due) -> Row {
         },
         payload: payload.into(),
         due,
+        grace: Duration::ZERO,
         crowd_count: CROWD_COUNT,
     }
 }

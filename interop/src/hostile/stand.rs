@@ -91,6 +91,7 @@ impl Stand {
         stand.witnesses = vec![
             Witness::at_kafka(kafka, &sasl::login())?,
             Witness::at_amqp(amqp, sasl::USER)?,
+            Witness::at_http(stand.address(Door::Http))?,
         ];
         Ok(stand)
     }
@@ -120,6 +121,7 @@ impl Stand {
         let witnesses = vec![
             Witness::at_kafka(addresses[0], &[])?,
             Witness::at_amqp(addresses[1], "guest")?,
+            Witness::at_http(addresses[2])?,
         ];
         Ok(Self {
             witnesses,
@@ -151,13 +153,21 @@ impl Stand {
     pub(super) fn times(&self) -> Result<Times> {
         let mut all = Times::none();
         for witness in &self.witnesses {
-            all.add(&witness.take()?);
+            let taken = witness.take()?;
+            if witness.stores() {
+                all.add(&taken);
+            }
         }
         Ok(all)
     }
 
     pub(super) fn node(&self) -> &Node {
         &self.node
+    }
+
+    /// What the node holds now.
+    pub(super) fn resident_bytes(&self) -> Result<u64> {
+        self.memory.begin()
     }
 
     /// Does that, and looks at the node and its well-behaved clients meanwhile.
@@ -183,7 +193,9 @@ impl Stand {
                 let fault = format!("nobody else was served at {}", witness.name());
                 meanwhile.faults.push(fault);
             }
-            meanwhile.times.add(&taken);
+            if witness.stores() {
+                meanwhile.times.add(&taken);
+            }
         }
         Ok((done, meanwhile))
     }

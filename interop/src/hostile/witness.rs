@@ -1,7 +1,6 @@
-//! Well-behaved clients that work all the while, one at each door for messages, and how long each
-//! of their messages took.
+//! Well-behaved clients that work all the while, one at each door, and how long each of their messages took.
 
-use super::{amqp, batch::Batch, kafka, wire::Wire};
+use super::{amqp, batch::Batch, http, kafka, wire::Wire};
 use anyhow::{Context, Result, bail};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -19,6 +18,7 @@ const QUEUE: &str = "witness";
 /// A client at work; it ends when dropped.
 pub(super) struct Witness {
     name: &'static str,
+    stores: bool,
     seen: Arc<Seen>,
     thread: Option<JoinHandle<()>>,
 }
@@ -96,6 +96,23 @@ impl Witness {
         })
     }
 
+    /// Asks the admin port how the node is, on one connection for as long as that is kept. Stores nothing, so that
+    /// its times are none of a message.
+    pub(super) fn at_http(address: SocketAddr) -> Result<Self> {
+        let mut socket = connect(address)?;
+        let ask = move || {
+            if let Ok(()) = http::is_well(&mut socket) {
+                return Ok(());
+            }
+            // It may have had to make room, or have been open for as long as a connection may.
+            socket = connect(address)?;
+            http::is_well(&mut socket)
+        };
+        let mut witness = Self::start("http", ask)?;
+        witness.stores = false;
+        Ok(witness)
+    }
+
     fn start(
         name: &'static str,
         mut send: impl FnMut() -> Result<()> + Send + 'static,
@@ -118,9 +135,15 @@ impl Witness {
         });
         Ok(Self {
             name,
+            stores: true,
             seen,
             thread: Some(thread),
         })
+    }
+
+    /// Whether what it times is a message with its disk write.
+    pub(super) fn stores(&self) -> bool {
+        self.stores
     }
 
     pub(super) fn name(&self) -> &'static str {

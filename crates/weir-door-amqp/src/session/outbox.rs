@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use weir_door::queue_room::give_back;
 use weir_model::fields::ShortString;
 
 use crate::codec::{FRAME_END, FRAME_OVERHEAD_BYTES, FrameKind, Method};
@@ -98,6 +99,7 @@ impl Outbox {
             left_bytes += record_bytes;
             self.deliveries.pop_front();
         }
+        give_back(&mut self.deliveries);
         left_bytes
     }
 
@@ -111,6 +113,7 @@ impl Outbox {
             moved_bytes += chunk.len();
             into.push(chunk);
         }
+        give_back(&mut self.chunks);
         assert!(moved_bytes <= self.bytes, "only what waits is moved");
         self.bytes -= moved_bytes;
         self.taken_bytes += moved_bytes as u64;

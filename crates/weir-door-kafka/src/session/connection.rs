@@ -18,10 +18,11 @@ use weir_broker::{
 use weir_door::{
     Bounds, CloseReason, Connection, Millis, Session, Waker, Work,
     limits::{MAX_IN_FLIGHT_BYTES, MAX_IN_FLIGHT_COUNT, MAX_UNSENT_BYTES},
+    queue_room::give_back,
 };
 
 use super::{
-    answer_budget::{Share, limits_of},
+    answer_budget::{Share, limits_of, wanted_bytes},
     fetch_cache::Fetches,
     login::Login,
     queue::Queue,
@@ -51,6 +52,8 @@ use mutations::TooMany;
 
 pub use super::{close::KafkaClose, shared::Shared};
 
+/// Bytes of answers that a client which has to log in may leave unread before nothing more is read from it.
+pub const MAX_STRANGER_UNSENT_BYTES: usize = 4 << 10;
 /// Memory that one array element of a request stands for, decoded and mapped, in bytes.
 const ELEMENT_BYTES: usize = 256;
 
@@ -79,6 +82,8 @@ pub struct KafkaSession {
     is_over_tls: bool,
     unsent: VecDeque<Bytes>,
     unsent_bytes: usize,
+    /// Bytes of answers that the driver has, and the socket not yet.
+    moved_bytes: usize,
     /// Nothing more is decoded: a frame before was refused.
     refused: bool,
     closed: Option<CloseReason>,
@@ -120,14 +125,15 @@ impl KafkaSession {
             is_over_tls: connection.tls.is_some(),
             unsent: VecDeque::new(),
             unsent_bytes: 0,
+            moved_bytes: 0,
             refused: false,
             closed: None,
         }
     }
 
-    /// Bytes of answers that are not on their way to the client yet.
+    /// Bytes of answers that the socket does not have yet.
     fn answer_bytes(&self) -> usize {
-        self.unsent_bytes + self.queue.answer_bytes()
+        self.moved_bytes + self.unsent_bytes + self.queue.answer_bytes()
     }
 
     /// Tells the node's budget what this connection holds, or will where the node gives all that
@@ -135,6 +141,16 @@ impl KafkaSession {
     fn count_answers(&mut self) {
         let granted_bytes = self.fetching.map_or(0, |(_, bytes)| bytes);
         self.share.set(self.answer_bytes() + granted_bytes);
+    }
+
+    /// How much of what it wants the next Fetch is given; `None`: it waits for those before it, or for their
+    /// bytes to leave.
+    fn grant(&self, wanted_bytes: usize) -> Option<usize> {
+        let room_bytes = MAX_UNSENT_BYTES.saturating_sub(self.answer_bytes());
+        if self.fetching.is_some() || room_bytes == 0 {
+            return None;
+        }
+        self.share.grant(wanted_bytes.min(room_bytes))
     }
 
     fn has_room(&self) -> bool {
@@ -145,6 +161,13 @@ impl KafkaSession {
             && self.queue.count() < MAX_IN_FLIGHT_COUNT
             && self.queue.held_bytes() < MAX_IN_FLIGHT_BYTES
             && self.unsent_bytes < MAX_UNSENT_BYTES
+            && !self.is_stranger_behind()
+    }
+
+    /// It has to log in, and does not read what it has asked for until then.
+    fn is_stranger_behind(&self) -> bool {
+        self.moved_bytes + self.unsent_bytes >= MAX_STRANGER_UNSENT_BYTES
+            && self.login.is_required()
     }
 
     /// Decodes what there is room for, and moves answers whose turn it is.
@@ -319,16 +342,16 @@ impl Session for KafkaSession {
         if self.closed.is_some() {
             return None;
         }
-        let is_fetch = limits_of(&mut self.asked.front_mut()?.1).is_some();
-        let room_bytes = MAX_UNSENT_BYTES.saturating_sub(self.answer_bytes());
-        if is_fetch && (self.fetching.is_some() || room_bytes == 0) {
-            return None;
-        }
+        let granted_bytes = match wanted_bytes(&self.asked.front()?.1) {
+            Some(wanted_bytes) => self.grant(wanted_bytes)?,
+            None => 0,
+        };
         let (ticket, mut request) = self.asked.pop_front()?;
+        give_back(&mut self.asked);
         let caller = self.client.caller();
         self.throttle.asks(caller, &request, &*self.names.0);
         if let Some((min_bytes, max_bytes)) = limits_of(&mut request) {
-            *max_bytes = self.share.grant((*max_bytes).min(room_bytes));
+            *max_bytes = granted_bytes;
             *min_bytes = (*min_bytes).min(*max_bytes);
             self.fetching = Some((ticket, *max_bytes));
             self.count_answers();
@@ -394,12 +417,24 @@ impl Session for KafkaSession {
             moved_bytes <= self.unsent_bytes,
             "only unsent chunks are moved"
         );
+        give_back(&mut self.unsent);
         self.unsent_bytes -= moved_bytes;
+        self.moved_bytes += moved_bytes;
         if moved_bytes > 0 {
             self.advance();
             self.count_answers();
         }
         moved_bytes
+    }
+
+    fn note_written(&mut self, bytes: usize) {
+        assert!(bytes <= self.moved_bytes, "only what was moved is written");
+        let was_behind = self.is_stranger_behind();
+        self.moved_bytes -= bytes;
+        if was_behind {
+            self.advance();
+        }
+        self.count_answers();
     }
 
     fn poll_timeout(&self) -> Option<Millis> {

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use weir_broker::Ticket;
+use weir_door::queue_room::give_back;
 
 use crate::{
     codec::header::Head,
@@ -126,6 +127,7 @@ impl<E> Queue<E> {
             return None;
         }
         let place = self.places.pop_front()?;
+        give_back(&mut self.places);
         self.first += 1;
         assert!(
             place.held_bytes <= self.held_bytes,

@@ -89,6 +89,10 @@ impl Session for Tap {
         self.session.poll_transmit(into, max_bytes)
     }
 
+    fn note_written(&mut self, bytes: usize) {
+        self.session.note_written(bytes);
+    }
+
     fn poll_timeout(&self) -> Option<Millis> {
         self.session.poll_timeout()
     }

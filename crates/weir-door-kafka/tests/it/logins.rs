@@ -20,7 +20,7 @@ use weir_door_kafka::{
         frame::MAX_LOGIN_FRAME_BYTES,
         versions::{Api, SERVED, Served},
     },
-    session::login::MAX_LOGIN_MS,
+    session::{connection::MAX_STRANGER_UNSENT_BYTES, login::MAX_LOGIN_MS},
 };
 
 use crate::{
@@ -103,6 +103,40 @@ pub(crate) fn token(
         ResponseKind::SaslAuthenticate(response) => response,
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn a_stranger_that_does_not_read_is_answered_little_and_all_once_it_reads() {
+    const COUNT: usize = 1_000;
+    let mut body = BytesMut::new();
+    SaslHandshakeRequest::default()
+        .with_mechanism(StrBytes::from_static_str("SCRAM-SHA-256"))
+        .encode(&mut body, 1)
+        .unwrap();
+    let line = line(Api::SaslHandshake);
+    let all = framed(line, 1, 1, &body).repeat(COUNT);
+    let mut session = session_with(view());
+    session.receive(NOW, all.into());
+    let (mut chunks, mut sent_bytes) = (Vec::new(), 0);
+    loop {
+        let mut moved_bytes = 0;
+        loop {
+            let more_bytes = session.poll_transmit(&mut chunks, 1 << 20);
+            moved_bytes += more_bytes;
+            if more_bytes == 0 {
+                break;
+            }
+        }
+        if moved_bytes == 0 {
+            break;
+        }
+        assert!(moved_bytes < 2 * MAX_STRANGER_UNSENT_BYTES, "{moved_bytes}");
+        session.note_written(moved_bytes);
+        sent_bytes += moved_bytes;
+    }
+    assert_eq!(chunks.len(), COUNT);
+    assert_eq!(sent_bytes, COUNT * chunks[0].len());
+    assert!(session.wants_read());
 }
 
 /// Does what the session wants computed, and lets pass the time that a login that failed takes.

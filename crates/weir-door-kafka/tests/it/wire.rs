@@ -96,7 +96,13 @@ pub(crate) fn asked(session: &mut KafkaSession) -> (Ticket, Request) {
 /// Everything that waits to be sent.
 pub(crate) fn sent(session: &mut KafkaSession) -> Bytes {
     let mut chunks = Vec::new();
-    while session.poll_transmit(&mut chunks, 1000) > 0 {}
+    loop {
+        let moved_bytes = session.poll_transmit(&mut chunks, 1000);
+        if moved_bytes == 0 {
+            break;
+        }
+        session.note_written(moved_bytes);
+    }
     let mut joined = BytesMut::new();
     chunks
         .iter()

@@ -11,6 +11,9 @@ use crate::{
 /// How often a read starts again because its segment was replaced or dropped meanwhile.
 const MAX_ATTEMPTS: u32 = 16;
 
+/// What is less than this part of what was read from disk at once, one in so many, is copied out of it.
+const MIN_SLICED_PART: usize = 4;
+
 /// Carries out a cold read. Goes over to the tail where the segments hold nothing more.
 pub(crate) fn read(files: &SegmentFiles, read: &ColdRead) -> Result<ReadBatches, ReadError> {
     let partition = &read.partition;
@@ -73,7 +76,7 @@ fn read_segment(
             Err(_later) => break,
         }
     }
-    push(&mut answer.chunks, reader.read_since(run_from));
+    push(&mut answer.chunks, &reader, run_from);
     reader.keep_read_ahead();
     Ok(Some(answer))
 }
@@ -97,7 +100,7 @@ fn step(
         // Only a whole batch's head may have to be loaded to learn its size, and loading moves
         // the window: what it holds is taken first.
         if !reader.is_head_in_window() {
-            push(&mut answer.chunks, reader.read_since(*run_from));
+            push(&mut answer.chunks, reader, *run_from);
             *run_from = reader.position();
         }
     }
@@ -109,7 +112,7 @@ fn step(
         return Ok(Step::Full);
     }
     if !is_first && !reader.is_in_window(size_bytes) {
-        push(&mut answer.chunks, reader.read_since(*run_from));
+        push(&mut answer.chunks, reader, *run_from);
         *run_from = reader.position();
     }
     let at = reader.position();
@@ -136,8 +139,15 @@ fn step(
     Ok(Step::Went)
 }
 
-fn push(chunks: &mut Vec<Bytes>, chunk: Bytes) {
-    if !chunk.is_empty() {
-        chunks.push(chunk);
+/// Adds what was read from `run_from` on. A small part of the window is copied: its reader may hold it for long,
+/// and would hold all of the window.
+fn push(chunks: &mut Vec<Bytes>, reader: &SegmentReader<'_>, run_from: u64) {
+    let run = reader.read_since(run_from);
+    if run.is_empty() {
+        return;
     }
+    chunks.push(match run.len() * MIN_SLICED_PART <= reader.window_bytes() {
+        true => Bytes::copy_from_slice(&run),
+        false => run,
+    });
 }

@@ -161,6 +161,11 @@ impl<'a> SegmentReader<'a> {
         self.position
     }
 
+    /// Bytes that are in memory since they were read last.
+    pub(crate) fn window_bytes(&self) -> usize {
+        self.window.size_bytes()
+    }
+
     /// Whether the next batch, of this length, is in memory with what was read last.
     pub(crate) fn is_in_window(&self, size_bytes: u64) -> bool {
         self.window.covers(self.position, size_bytes)

@@ -114,6 +114,7 @@ impl ServeConfig {
             request_memory_bytes: read.size(&table::REQUEST_MEMORY_BYTES),
             kafka_door: KafkaConfig {
                 max_fetch_bytes: read.size(&table::FETCH_MAX_BYTES),
+                answer_memory_bytes: read.size(&table::ANSWER_MEMORY_BYTES),
                 allows_anonymous,
                 ..KafkaConfig::default()
             },

@@ -486,6 +486,18 @@ pub(crate) const REQUEST_MEMORY_BYTES: Setting = Setting {
     default: || Some(MAX_NODE_REQUEST_BYTES.to_string()),
 };
 
+pub(crate) const ANSWER_MEMORY_BYTES: Setting = Setting {
+    name: "answer-memory-bytes",
+    kind: Kind::Number {
+        min: 1 << 20,
+        max: 1 << 40,
+    },
+    value_name: "BYTES",
+    doc: "Records on their way to Kafka's clients, all connections together, in bytes. Past it a client is given \
+          little at a time, and nothing more before it has read that.",
+    default: || Some(KafkaConfig::default().answer_memory_bytes.to_string()),
+};
+
 pub(crate) const TAIL_MEMORY_BYTES: Setting = Setting {
     name: "tail-memory-bytes",
     kind: Kind::Number {
@@ -598,7 +610,7 @@ pub(crate) const CATCH_UP_BYTES_PER_S: Setting = Setting {
 };
 
 /// All of them, in the order in which they are printed.
-pub(crate) const SETTINGS: [&Setting; 56] = [
+pub(crate) const SETTINGS: [&Setting; 57] = [
     &DATA_DIR,
     &KAFKA,
     &KAFKA_ADVERTISE,
@@ -646,6 +658,7 @@ pub(crate) const SETTINGS: [&Setting; 56] = [
     &MAX_CONNECTIONS,
     &CONNECTION_IDLE_MS,
     &REQUEST_MEMORY_BYTES,
+    &ANSWER_MEMORY_BYTES,
     &TAIL_MEMORY_BYTES,
     &TRANSIENT_MEMORY_BYTES,
     &WAL_MAX_BYTES,

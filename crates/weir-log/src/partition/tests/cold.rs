@@ -42,6 +42,19 @@ fn reads_go_over_segments_into_the_tail_byte_for_byte() {
 }
 
 #[test]
+fn a_small_answer_does_not_keep_what_was_read_ahead() {
+    let dir = TempDir::new();
+    let bench = Bench::open(dir.disk(), PartitionManifest::default(), 0);
+    for n in 0..20 {
+        bench.append(sized(1000 + n, 10));
+    }
+    bench.flush().unwrap();
+    let small = bench.read(3, 1, true).unwrap();
+    assert!(small.size_bytes * 8 < 1000, "{}", small.size_bytes);
+    assert!(small.chunks.iter().all(bytes::Bytes::is_unique));
+}
+
+#[test]
 fn a_restart_reads_the_same_and_goes_on_at_the_end() {
     let dir = TempDir::new();
     let (bench, expected) = flushed(&dir);
