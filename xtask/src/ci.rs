@@ -48,7 +48,7 @@ const CAMPAIGNS: [(&str, &[&str], u64); 7] = [
     ),
     ("clients", &["--quick"], 8),
     ("clients", &["--quick", "--nodes", "3", "--codec", "lz4"], 6),
-    ("suites", &["--quick"], 12),
+    ("suites", &["--quick"], 16),
     ("failover", &["--cycles", "5"], 5),
     ("grow", &[], 5),
 ];
