@@ -51,7 +51,7 @@ struct Plan {
 
 enum MachinePlan {
     Metadata(Bytes),
-    Shard(ShardPlan),
+    Shard(Box<ShardPlan>),
 }
 
 /// Why checkpoints cannot go on: the node must stop.
@@ -391,7 +391,7 @@ fn plan(group: GroupId, machine: &mut Machine, context: &Context<'_, AppliedOutc
         members: context.members.clone(),
         machine: match machine {
             Machine::Metadata(metadata) => MachinePlan::Metadata(metadata.encode()),
-            Machine::Shard(shard) => MachinePlan::Shard(shard.plan()),
+            Machine::Shard(shard) => MachinePlan::Shard(Box::new(shard.plan())),
         },
     }
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use weir_log::Millis;
-use weir_raft::{Applied, ApplyError, Context, Moment, StateMachine};
+use weir_raft::{Applied, ApplyError, Context, Moment, Stamp, StateMachine};
 
 use crate::{metadata_host::MetadataHost, outcome::AppliedOutcome, shard::Shard};
 
@@ -19,6 +19,13 @@ impl StateMachine for Machine {
         match self {
             Self::Metadata(metadata) => metadata.apply(at, &command),
             Self::Shard(shard) => shard.apply(at, command),
+        }
+    }
+
+    fn stamp(&self) -> Option<Stamp> {
+        match self {
+            Self::Metadata(_) => None,
+            Self::Shard(shard) => shard.stamp(),
         }
     }
 

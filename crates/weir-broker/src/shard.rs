@@ -15,7 +15,6 @@ mod gets;
 mod groups;
 mod hold;
 mod lead;
-mod misdated;
 mod outbox;
 mod post;
 mod pump;

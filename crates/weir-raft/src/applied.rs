@@ -3,6 +3,8 @@
 use weir_log::Millis;
 use weir_model::{GroupId, Term};
 
+use crate::Stamp;
+
 /// All that a state machine may know besides its state and the command: the same on every
 /// replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +18,17 @@ pub struct Applied {
     /// The proposing leader's wall clock when it built the bundle, which may jump: for what is
     /// stored.
     pub now: Millis,
-    /// Its clock that never jumps, at the same moment: for how long something has lasted. Only
-    /// to be compared with that of entries of the same term.
+    /// The group's clock at the same moment: for how long something has lasted. It never jumps, and
+    /// goes on from one leader to the next.
     pub elapsed: Millis,
+}
+
+impl Applied {
+    /// Both times.
+    pub fn stamp(&self) -> Stamp {
+        Stamp {
+            now: self.now,
+            elapsed: self.elapsed,
+        }
+    }
 }

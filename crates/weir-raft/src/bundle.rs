@@ -4,7 +4,7 @@
 //! |---|---|
 //! | 0 | version u8, 2 |
 //! | 1 | leader's wall clock i64 little-endian, ms since 1970 |
-//! | 9 | leader's clock that never jumps i64 little-endian, ms since whenever |
+//! | 9 | the group's clock i64 little-endian, ms since whenever |
 //! | 17 | per command: length u32 little-endian, bytes |
 
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use bytes::{Buf, BufMut, Bytes};
 use weir_log::Millis;
 
-use crate::{BufferPool, Command, Done, Moment};
+use crate::{BufferPool, Command, Done, machine::Stamp};
 
 const VERSION: u8 = 2;
 const HEADER_BYTES: usize = 17;
@@ -26,8 +26,7 @@ pub(crate) const MAX_BUNDLE_BYTES: usize = 1 << 20;
 /// the end, in memory of just that size: growing on the way would copy them again.
 pub(crate) struct BundleBuilder<O> {
     buffers: Arc<BufferPool>,
-    now: Millis,
-    elapsed: Millis,
+    stamp: Stamp,
     commands: Vec<Command>,
     size_bytes: usize,
     waiters: Vec<Option<Done<O>>>,
@@ -38,8 +37,7 @@ impl<O> BundleBuilder<O> {
     pub(crate) fn new(buffers: &Arc<BufferPool>) -> Self {
         Self {
             buffers: Arc::clone(buffers),
-            now: Millis(0),
-            elapsed: Millis(0),
+            stamp: Stamp::default(),
             commands: Vec::new(),
             size_bytes: HEADER_BYTES,
             waiters: Vec::new(),
@@ -56,9 +54,9 @@ impl<O> BundleBuilder<O> {
     }
 
     /// Adds a command; the first one's times are the bundle's.
-    pub(crate) fn push(&mut self, at: Moment, command: Command, done: Option<Done<O>>) {
+    pub(crate) fn push(&mut self, stamp: Stamp, command: Command, done: Option<Done<O>>) {
         if self.is_empty() {
-            (self.now, self.elapsed) = (at.now, at.elapsed());
+            self.stamp = stamp;
         }
         self.size_bytes += LENGTH_BYTES + command.size_bytes();
         self.commands.push(command);
@@ -70,8 +68,8 @@ impl<O> BundleBuilder<O> {
         let mut buffer = self.buffers.take(self.size_bytes);
         let bytes = buffer.memory();
         bytes.put_u8(VERSION);
-        bytes.put_i64_le(self.now.0);
-        bytes.put_i64_le(self.elapsed.0);
+        bytes.put_i64_le(self.stamp.now.0);
+        bytes.put_i64_le(self.stamp.elapsed.0);
         for command in self.commands.drain(..) {
             let length = u32::try_from(command.size_bytes()).expect("a command is below 4 GiB");
             bytes.put_u32_le(length);
@@ -98,8 +96,7 @@ impl<O> BundleBuilder<O> {
 /// Reads a bundle's commands without copying.
 #[derive(Debug)]
 pub(crate) struct BundleReader {
-    now: Millis,
-    elapsed: Millis,
+    stamp: Stamp,
     rest: Bytes,
 }
 
@@ -113,18 +110,16 @@ impl BundleReader {
             return Err(format!("bundle version {version}, only {VERSION} is known"));
         }
         Ok(Self {
-            now: Millis(bytes.get_i64_le()),
-            elapsed: Millis(bytes.get_i64_le()),
+            stamp: Stamp {
+                now: Millis(bytes.get_i64_le()),
+                elapsed: Millis(bytes.get_i64_le()),
+            },
             rest: bytes,
         })
     }
 
-    pub(crate) fn now(&self) -> Millis {
-        self.now
-    }
-
-    pub(crate) fn elapsed(&self) -> Millis {
-        self.elapsed
+    pub(crate) fn stamp(&self) -> Stamp {
+        self.stamp
     }
 
     pub(crate) fn next_command(&mut self) -> Result<Option<Bytes>, String> {
@@ -156,10 +151,10 @@ mod tests {
         }
     }
 
-    fn at(now_ms: i64, elapsed_ms: u64) -> Moment {
-        Moment {
+    fn at(now_ms: i64, elapsed_ms: i64) -> Stamp {
+        Stamp {
             now: Millis(now_ms),
-            elapsed_ms,
+            elapsed: Millis(elapsed_ms),
         }
     }
 
@@ -173,7 +168,7 @@ mod tests {
     #[test]
     fn commands_come_back_in_order_with_the_first_ones_times() {
         let mut reader = BundleReader::new(bundle()).unwrap();
-        assert_eq!((reader.now(), reader.elapsed()), (Millis(7), Millis(70)));
+        assert_eq!(reader.stamp(), at(7, 70));
         assert_eq!(reader.next_command().unwrap().unwrap(), &b"abc"[..]);
         assert_eq!(reader.next_command().unwrap().unwrap(), &b"d"[..]);
         assert_eq!(reader.next_command(), Ok(None));

@@ -24,6 +24,7 @@ use crate::{
 
 mod apply;
 mod catch_up;
+mod clock;
 mod guard;
 mod liveness;
 mod members;
@@ -31,7 +32,7 @@ mod open;
 mod view;
 
 pub use self::open::{GroupSeed, Lifetime};
-use self::{catch_up::CatchUp, liveness::Liveness, view::Viewed};
+use self::{catch_up::CatchUp, clock::GroupClock, liveness::Liveness, view::Viewed};
 
 type Waiters<O> = Vec<Option<Done<O>>>;
 pub(crate) type Answer = Box<dyn FnOnce(Result<(), NotCommitted>) + Send>;
@@ -65,6 +66,7 @@ pub(crate) struct Group<S: StateMachine> {
     proposals: Vec<(Command, Option<Done<S::Outcome>>)>,
     applied: (u64, u64),
     leads: bool,
+    clock: GroupClock,
     /// What this replica had before it forgot its log. It neither votes nor campaigns until it
     /// has applied that much again: others may have counted on it. Kept as the commit index of
     /// the hard state on disk.
@@ -201,7 +203,8 @@ impl<S: StateMachine> Group<S> {
         if !self.bundle.has_room_for(&command) {
             self.propose_bundle();
         }
-        self.bundle.push(at, command, done);
+        let stamp = self.stamp(at);
+        self.bundle.push(stamp, command, done);
     }
 
     fn propose_bundle(&mut self) {
@@ -239,6 +242,7 @@ impl<S: StateMachine> Group<S> {
         let mut context = Context {
             now: at.now,
             elapsed: at.elapsed(),
+            group_elapsed: Millis(self.clock.shows_ms(self.raw.raft.term, at)),
             leads: self.leads,
             applied: self.applied.0,
             applied_term: Term(self.applied.1),
@@ -329,7 +333,7 @@ impl<S: StateMachine> Group<S> {
             let ready = self.raw.ready();
             let committed = self.store(ready, out);
             let conf_index = self.conf_index;
-            self.apply_all(committed)?;
+            self.apply_all(at, committed)?;
             if self.conf_index != conf_index {
                 // Who left may forget the log: this replica must not ask for its vote again.
                 self.store_hard_state(self.applied.0, out);
@@ -430,6 +434,9 @@ impl<S: StateMachine> Group<S> {
         }
         if leads != self.leads {
             self.leads = leads;
+            if leads {
+                self.stamp(at);
+            }
             // Asked in an earlier term, which raft-rs has forgotten.
             self.settle_barriers(NotCommitted::LeadershipLost);
             self.visit(at, |machine, context| machine.leadership(context));

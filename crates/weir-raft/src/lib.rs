@@ -34,7 +34,7 @@ pub use conf::{MAX_MEMBERS_COUNT, MemberChange, Members};
 pub use error::{ApplyError, FoundError, NotCommitted};
 pub use group::{GroupSeed, Lifetime};
 pub use inbox::{Handle, Input};
-pub use machine::{Context, StateMachine, Visit};
+pub use machine::{Context, Stamp, StateMachine, Visit};
 pub use moment::Moment;
 pub use peer::{NoPeers, PeerMessage, PeerPort};
 #[cfg(feature = "seeded-bugs")]

@@ -17,6 +17,12 @@ pub trait StateMachine: Send + 'static {
     /// Applies one committed command. Depends on state, command and `at` alone.
     fn apply(&mut self, at: &Applied, command: Bytes) -> Result<Self::Outcome, ApplyError>;
 
+    /// What the last command's bundle carried that is in the state; `None` where that is of no use to it:
+    /// then the group's clock begins anew with the run.
+    fn stamp(&self) -> Option<Stamp> {
+        None
+    }
+
     /// Takes over a checkpoint's state in the place of its own; `body` is as
     /// [`Input::CaughtUp`](crate::Input::CaughtUp) had it. An error is damage.
     fn restore(&mut self, body: Bytes) -> Result<(), String>;
@@ -36,12 +42,24 @@ pub trait StateMachine: Send + 'static {
     fn handle_timeout(&mut self, context: &mut Context<'_, Self::Outcome>);
 }
 
+/// The two times that a bundle carries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stamp {
+    /// Its leader's wall clock.
+    pub now: Millis,
+    /// The group's clock: [`Applied::elapsed`].
+    pub elapsed: Millis,
+}
+
 /// The group around a state machine, while it is visited.
 pub struct Context<'a, O> {
     /// The wall clock, which may jump: for what is stored.
     pub now: Millis,
     /// This node's clock that never jumps: for what is waited for.
     pub elapsed: Millis,
+    /// The group's clock as far as it is known here, for sure where this node leads: what
+    /// [`Applied::elapsed`] would say of a command proposed now.
+    pub group_elapsed: Millis,
     /// Whether this node leads the group and has applied all that was committed before.
     pub leads: bool,
     /// Index of the last entry applied.

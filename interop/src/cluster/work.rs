@@ -166,7 +166,7 @@ impl Work {
     }
 
     /// Reads everything that is there and judges the history. Where nodes had wrong clocks, what
-    /// waits for a time may have come early.
+    /// lives for a time may have expired early: that goes by wall clocks.
     pub(super) fn judge(&self, cluster: &Cluster, clocks: Clocks) -> Result<Judged> {
         match self {
             Self::Topics(load) => load.judge(cluster).map(|verdict| {
@@ -183,7 +183,7 @@ impl Work {
             Self::Queues(load) => load.judge(cluster).map(|mut verdict| {
                 let words = verdict.to_string();
                 if clocks == Clocks::Wrong {
-                    verdict.early = 0;
+                    verdict.expired_early = 0;
                 }
                 let lost = verdict.lost + verdict.dead_letters_lost;
                 Judged {

@@ -222,7 +222,8 @@ impl<'a> Ledger<'a> {
         let due_ns = publish.begun_ns + ttl_ms * NS_PER_MS;
         let late_ms = first.time_ns.saturating_sub(due_ns) / NS_PER_MS;
         verdict.latest_expiry_ms = verdict.latest_expiry_ms.max(late_ms);
-        self.check_early(due_ns, first.time_ns, (queue, value), verdict);
+        let times = (due_ns, first.time_ns);
+        self.check_early(times, (queue, value), verdict, |it| &mut it.expired_early);
     }
 
     /// A message that waits before it gets to its queue does not come before its time.
@@ -236,19 +237,21 @@ impl<'a> Ledger<'a> {
         let delay_ms = self.record.queues[queue as usize].delay_ms;
         if let (Some(delay_ms), Some(first)) = (delay_ms, deliveries.first()) {
             let due_ns = publish.begun_ns + delay_ms * NS_PER_MS;
-            self.check_early(due_ns, first.time_ns, (queue, value), verdict);
+            let times = (due_ns, first.time_ns);
+            self.check_early(times, (queue, value), verdict, |it| &mut it.early);
         }
     }
 
+    /// Counts what came before it was due.
     fn check_early(
         &self,
-        due_ns: u64,
-        came_ns: u64,
+        (due_ns, came_ns): (u64, u64),
         (queue, value): (u32, Value),
         verdict: &mut Verdict,
+        counter: impl FnOnce(&mut Verdict) -> &mut u64,
     ) {
         if came_ns + CLOCK_GRAIN_NS < due_ns {
-            verdict.early += 1;
+            *counter(verdict) += 1;
             verdict.example(|| {
                 let early_ns = due_ns - came_ns;
                 self.words(&format!("early: by {early_ns} ns"), queue, value)

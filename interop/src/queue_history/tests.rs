@@ -334,7 +334,7 @@ fn an_expired_message_that_comes_too_soon_is_early() {
             }
         }
     });
-    assert_eq!(found(&verdict), [("early", 1)]);
+    assert_eq!(found(&verdict), [("expired early", 1)]);
 }
 
 #[test]

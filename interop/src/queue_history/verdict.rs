@@ -46,8 +46,10 @@ pub(crate) struct Verdict {
     pub misdirected: u64,
     /// Handed out more often than its queue's limit allows.
     pub overdelivered: u64,
-    /// A dead letter, or a message that was to wait, before its time.
+    /// A message that was to wait, before its time.
     pub early: u64,
+    /// Dead since its time to live was over, before it was.
+    pub expired_early: u64,
     /// Behind a message that the same connection published later.
     pub reordered: u64,
     /// Given back, and not the next to be handed out.
@@ -65,7 +67,7 @@ impl Verdict {
     }
 
     /// Every kind of finding with its count.
-    pub(crate) fn findings(&self) -> [(&'static str, u64); 13] {
+    pub(crate) fn findings(&self) -> [(&'static str, u64); 14] {
         [
             ("lost", self.lost),
             ("dead letters lost", self.dead_letters_lost),
@@ -77,6 +79,7 @@ impl Verdict {
             ("misdirected", self.misdirected),
             ("overdelivered", self.overdelivered),
             ("early", self.early),
+            ("expired early", self.expired_early),
             ("reordered", self.reordered),
             ("misplaced", self.misplaced),
             ("overlapping", self.overlapping),

@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use weir_ledger::Lock;
 use weir_log::Millis;
 use weir_model::{
     ProducerId,
@@ -10,12 +9,9 @@ use weir_model::{
     message::{Envelope, Hop},
     record::Records,
 };
+use weir_raft::Stamp;
 
-use super::{
-    Assignment, LogRange, Overflow, Queue,
-    dead::{DELAYED, Reason},
-    delays::Due,
-};
+use super::{Assignment, LogRange, Overflow, Queue, dead::Reason, delays::Due};
 
 /// Most batches that a queue remembers not to have taken as a whole: more than are repeated, which
 /// are the last five of each node.
@@ -93,7 +89,7 @@ impl Queue {
     /// A batch that [`Self::takes_whole`] was asked for is taken as a whole.
     pub(crate) fn arrived(
         &mut self,
-        now: Millis,
+        at: Stamp,
         arrived: &Arrived<'_>,
         may_refuse: bool,
         out: &mut Vec<Assignment>,
@@ -129,15 +125,15 @@ impl Queue {
             if refused_from.is_some() {
                 self.refuse(offset);
             } else {
-                self.take(now, offset, &look);
+                self.take(at, offset, &look);
                 fleeting.extend((look.ttl_ms == Some(0)).then_some(offset));
             }
             if may_refuse && self.settings.overflow != Overflow::DropHead {
-                self.serve(now, out);
+                self.serve(at.now, out);
             }
         }
         self.ledger.extend(end);
-        self.serve(now, out);
+        self.serve(at.now, out);
         // Nobody waited for them.
         for offset in fleeting {
             self.bury_ready(offset, Reason::Expired);
@@ -165,8 +161,8 @@ impl Queue {
         found.ok().map(|at| self.refusals[at].1)
     }
 
-    fn take(&mut self, now: Millis, offset: u64, look: &Look<'_>) {
-        if self.came_before(now, look) {
+    fn take(&mut self, at: Stamp, offset: u64, look: &Look<'_>) {
+        if self.came_before(at.now, look) {
             self.ledger.withhold(offset);
             return;
         }
@@ -180,22 +176,17 @@ impl Queue {
             self.sizes.arrived(offset, look.body_bytes);
         }
         if let Some(due) = look.due {
-            self.delay(now, offset, due);
+            self.delay(at, offset, due);
         }
     }
 
     /// The message is ready at its time.
-    fn delay(&mut self, now: Millis, offset: u64, due: Due) {
-        let due_ms = due.at_ms(now);
-        if due_ms <= now.0 {
+    fn delay(&mut self, at: Stamp, offset: u64, due: Due) {
+        let Some(until) = due.until(at) else {
             return;
-        }
-        let lock = Lock {
-            owner: DELAYED,
-            until_ms: Some(due_ms),
         };
-        if self.ledger.acquire_at(offset, lock).is_some() {
-            self.delays.note(offset, due.waits_from(now));
+        if self.ledger.acquire_at(offset, until.lock()).is_some() {
+            self.delays.note(offset, until);
             self.sizes.taken(offset);
         }
     }

@@ -43,7 +43,6 @@ const HOPPED: u8 = 8;
 const WAKE: u8 = 9;
 const CLOSE: u8 = 10;
 const REOPEN: u8 = 11;
-const WAITED: u8 = 12;
 
 const DELIVERY_BYTES: usize = 8 + 8;
 
@@ -83,9 +82,6 @@ pub(crate) enum QueueCommand {
     Close(CloserKey, CloseIf),
     /// That deletion does not come about after all.
     Reopen(CloserKey),
-    /// Messages have waited for as long as they had to, and by the wall clock they have not: offset and
-    /// serial.
-    Waited(Vec<(u64, u64)>),
 }
 
 /// Why a message is nobody's.
@@ -171,8 +167,7 @@ impl QueueCommand {
             | Self::Hopped(_)
             | Self::Wake
             | Self::Close(..)
-            | Self::Reopen(_)
-            | Self::Waited(_) => None,
+            | Self::Reopen(_) => None,
         }
     }
 
@@ -236,10 +231,6 @@ impl QueueCommand {
                 writer.u8(REOPEN);
                 write_session(writer, &closer.0);
             }
-            Self::Waited(messages) => {
-                writer.u8(WAITED);
-                write_deliveries(writer, messages);
-            }
         }
     }
 
@@ -269,7 +260,6 @@ impl QueueCommand {
                 Self::Close(closer, only)
             }
             REOPEN => Self::Reopen(CloserKey(read_session(reader)?)),
-            WAITED => Self::Waited(read_deliveries(reader)?),
             tag => return Err(reader.unknown_tag("queue command", tag)),
         })
     }
@@ -373,7 +363,6 @@ mod tests {
                 },
             ),
             QueueCommand::Reopen(CloserKey(SESSION)),
-            QueueCommand::Waited(vec![(5, 6)]),
         ]
     }
 

@@ -1,171 +1,156 @@
-//! Messages that wait for their time, and how long each was to wait. When it is due is said by the
-//! wall clock, which may have been wrong: then how long is all there is to go by.
+//! Messages that wait. Those that are to wait for a while do so by the group's clock, which never jumps:
+//! no wall clock makes them early or late. Those that are to wait for a time wait for the wall
+//! clock, which says what the time is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use weir_ledger::Lock;
 use weir_log::Millis;
 use weir_model::{
     message::{delay_ms, deliver_at_ms},
     record::Record,
 };
+use weir_raft::Stamp;
 
 use super::{Queue, dead::DELAYED};
 use crate::encoding::{DecodeError, Reader, Writer};
 
-/// Clocks of two nodes may differ by so much, and a batch be under way for so long, in ms, before a
-/// message that was stamped earlier counts as stamped by a clock that is behind.
-const MAX_AGE_MS: i64 = 60_000;
-/// A clock is not worth doing anything about that is ahead by less, in ms.
-const MAX_AHEAD_MS: i64 = 1_000;
+/// Commands of one turn share its moment, which a message that came in that turn may be stamped after by
+/// so much at most, in ms: what is stamped later has a clock that is ahead.
+const MAX_TURN_MS: i64 = 1_000;
 
-/// Stands for when a message came that waits for a time: no clock that is wrong changes that.
-const FOR_A_TIME: i64 = i64::MIN;
-
-/// When messages came that wait for their time, by the leader's wall clock.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Messages that wait for a while: until when, by the group's clock.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Delays {
-    came_ms: BTreeMap<u64, i64>,
-    /// The latest time at which one came.
-    latest_ms: i64,
+    until: BTreeMap<u64, Millis>,
+    order: BTreeSet<(Millis, u64)>,
 }
 
-/// A message whose wait began, as the wall clock then said, when it is not yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Misdated {
-    pub(crate) offset: u64,
-    pub(crate) serial: u64,
-    /// How long it was to wait.
-    pub(crate) wait_ms: u64,
+/// What a message waits for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Due {
+    /// A time, in ms since 1970.
+    At(i64),
+    /// A while, in ms, and when it had passed by the clock of the node that took it, ms since 1970.
+    In { delay_ms: u64, dated_ms: i64 },
 }
 
 /// Until when a message waits.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Due {
-    /// As it says, in ms since 1970.
-    dated_ms: i64,
-    /// How long it was to wait, in ms; `None`: it was to wait for that time, which is not ours to move.
-    delay_ms: Option<u64>,
+pub(super) enum Until {
+    Wall(Millis),
+    Group(Millis),
 }
 
 impl Due {
     pub(super) fn of(record: &Record<'_>) -> Option<Self> {
         let dated_ms = deliver_at_ms(record)?;
-        Some(Self {
-            dated_ms,
-            delay_ms: delay_ms(record),
+        Some(match delay_ms(record) {
+            Some(delay_ms) => Self::In { delay_ms, dated_ms },
+            None => Self::At(dated_ms),
         })
     }
 
-    /// By the leader's clock: another node's may have dated it.
-    pub(super) fn at_ms(self, now: Millis) -> i64 {
-        let Some(delay_ms) = self.delay_ms else {
-            return self.dated_ms;
-        };
-        let stamped_ms = self.dated_ms.saturating_sub_unsigned(delay_ms);
-        let age_ms = now.0.saturating_sub(stamped_ms);
-        match (0..=MAX_AGE_MS).contains(&age_ms) {
-            true => self.dated_ms,
-            false => now.plus(delay_ms).0,
+    /// `None`: it has waited already.
+    pub(super) fn until(self, at: Stamp) -> Option<Until> {
+        match self {
+            Self::At(at_ms) => (at_ms > at.now.0).then_some(Until::Wall(Millis(at_ms))),
+            Self::In { delay_ms, dated_ms } => {
+                let taken_ms = dated_ms.saturating_sub_unsigned(delay_ms);
+                let later_ms = taken_ms.saturating_sub(at.now.0);
+                let in_turn_ms = match (0..=MAX_TURN_MS).contains(&later_ms) {
+                    true => later_ms.unsigned_abs(),
+                    false => 0,
+                };
+                let wait_ms = delay_ms.saturating_add(in_turn_ms);
+                (wait_ms > 0).then(|| Until::Group(at.elapsed.plus(wait_ms)))
+            }
         }
-    }
-
-    /// From when on it waits for a while, if it does.
-    pub(super) fn waits_from(self, now: Millis) -> Option<Millis> {
-        self.delay_ms.map(|_| now)
     }
 }
 
-impl Default for Delays {
-    fn default() -> Self {
-        Self {
-            came_ms: BTreeMap::new(),
-            latest_ms: FOR_A_TIME,
+impl Until {
+    /// What holds the message: the ledger tells when, where that is by the wall clock.
+    pub(super) fn lock(self) -> Lock {
+        Lock {
+            owner: DELAYED,
+            until_ms: match self {
+                Self::Wall(until) => Some(until.0),
+                Self::Group(_) => None,
+            },
         }
     }
 }
 
 impl Delays {
-    /// The message waits for a while from then on; `None`: for a time.
-    pub(super) fn note(&mut self, offset: u64, from: Option<Millis>) {
-        let came_ms = from.map_or(FOR_A_TIME, |from| from.0);
-        self.came_ms.insert(offset, came_ms);
-        self.latest_ms = came_ms.max(self.latest_ms);
+    pub(super) fn note(&mut self, offset: u64, until: Until) {
+        if let Until::Group(until) = until {
+            self.until.insert(offset, until);
+            self.order.insert((until, offset));
+        }
     }
 
     pub(super) fn forget(&mut self, offset: u64) {
-        self.came_ms.remove(&offset);
+        if let Some(until) = self.until.remove(&offset) {
+            self.order.remove(&(until, offset));
+        }
     }
 
     /// What is before `start` is gone.
     pub(super) fn trim(&mut self, start: u64) {
-        if self
-            .came_ms
-            .first_key_value()
-            .is_some_and(|(first, _)| *first < start)
+        while let Some((first, _)) = self.until.first_key_value()
+            && *first < start
         {
-            self.came_ms = self.came_ms.split_off(&start);
+            self.forget(*first);
         }
     }
 
+    /// Those that have waited at `elapsed`, the longest overdue first.
+    pub(super) fn ended(&self, elapsed: Millis) -> impl Iterator<Item = u64> {
+        let ended = self.order.range(..=(elapsed, u64::MAX));
+        ended.map(|(_, offset)| *offset)
+    }
+
+    fn next_end(&self) -> Option<Millis> {
+        self.order.first().map(|(until, _)| *until)
+    }
+
     pub(super) fn write(&self, writer: &mut Writer) {
-        writer.i64(self.latest_ms);
-        writer.count(self.came_ms.len());
-        for (offset, came_ms) in &self.came_ms {
+        writer.count(self.until.len());
+        for (offset, until) in &self.until {
             writer.u64(*offset);
-            writer.i64(*came_ms);
+            writer.i64(until.0);
         }
     }
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let latest_ms = reader.i64()?;
-        let mut came_ms = BTreeMap::new();
+        let mut delays = Self::default();
         for _ in 0..reader.count(8 + 8)? {
-            came_ms.insert(reader.u64()?, reader.i64()?);
+            let offset = reader.u64()?;
+            delays.note(offset, Until::Group(Millis(reader.i64()?)));
         }
-        Ok(Self { came_ms, latest_ms })
+        Ok(delays)
     }
 }
 
 impl Queue {
-    /// Whether messages may wait here that came later than it is.
-    pub(crate) fn may_be_misdated(&self, now: Millis) -> bool {
-        let first_wrong_ms = now.0.saturating_add(MAX_AHEAD_MS);
-        !self.delays.came_ms.is_empty() && self.delays.latest_ms > first_wrong_ms
+    /// When a message that waits for a time is ready, or the queue is closed no longer, by the wall
+    /// clock.
+    pub(crate) fn next_wake(&self) -> Option<Millis> {
+        let due = self.ledger.next_end_ms().map(Millis);
+        due.into_iter().chain(self.closers.values().copied()).min()
     }
 
-    /// Messages that wait here and came later than it is. Looks at all that wait.
-    pub(crate) fn misdated(&self, now: Millis) -> impl Iterator<Item = Misdated> {
-        let first_wrong_ms = now.0.saturating_add(MAX_AHEAD_MS);
-        let all = self.delays.came_ms.iter();
-        let wrong = all.filter(move |(_, came_ms)| **came_ms > first_wrong_ms);
-        wrong.filter_map(|(offset, came_ms)| {
-            let held = self.ledger.held(*offset)?;
-            let wait_ms = held.lock.until_ms?.saturating_sub(*came_ms);
-            Some(Misdated {
-                offset: *offset,
-                serial: held.serial,
-                wait_ms: u64::try_from(wait_ms).unwrap_or(0),
-            })
-        })
+    /// When the next message has waited for as long as it was to, by the group's clock.
+    pub(crate) fn next_end_of_wait(&self) -> Option<Millis> {
+        self.delays.next_end()
     }
 
-    /// Whether it is known when each came that waits, and of no other.
+    /// Whether it is known until when each waits that waits for a while, and of no other.
     pub(super) fn dates_what_waits(&self) -> bool {
-        let waiting = self.ledger.held_by(DELAYED).map(|(offset, _)| offset);
-        waiting.eq(self.delays.came_ms.keys().copied())
-    }
-
-    /// Whether the message waits for its time, as it did then.
-    pub(crate) fn is_waiting(&self, offset: u64, serial: u64) -> bool {
-        self.delays.came_ms.contains_key(&offset) && self.is_delivery(offset, serial)
-    }
-
-    /// They have waited, whatever the wall clock says.
-    pub(super) fn waited(&mut self, messages: &[(u64, u64)]) {
-        for (offset, serial) in messages {
-            if self.is_delivery(*offset, *serial) {
-                self.end_wait(*offset);
-            }
-        }
+        let waiting = self.ledger.held_by(DELAYED);
+        let for_a_while = waiting.filter(|(_, held)| held.lock.until_ms.is_none());
+        let offsets = for_a_while.map(|(offset, _)| offset);
+        offsets.eq(self.delays.until.keys().copied())
     }
 }

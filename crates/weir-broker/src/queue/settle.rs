@@ -1,12 +1,9 @@
 //! What becomes of deliveries.
 
-use weir_ledger::{Acquired, Lock, OwnerId, Release};
-use weir_log::Millis;
+use weir_ledger::{Acquired, OwnerId, Release};
+use weir_raft::Stamp;
 
-use super::{
-    Queue, SessionKey,
-    dead::{DELAYED, Reason},
-};
+use super::{Queue, SessionKey, dead::Reason, delays::Until};
 use crate::api::queues::Settlement;
 
 /// Part of a wait by which messages that failed together come back apart: one out of so many.
@@ -16,7 +13,7 @@ impl Queue {
     /// Deliveries that are not the session's any more are passed over.
     pub(super) fn settle(
         &mut self,
-        now: Millis,
+        at: Stamp,
         session: &SessionKey,
         deliveries: &[(u64, u64, Settlement)],
     ) {
@@ -29,7 +26,7 @@ impl Queue {
                 Settlement::Ack => self.drop_held(*offset),
                 Settlement::Reject => self.bury_held(*offset, Reason::Rejected),
                 Settlement::Requeue => self.release(*offset, owner, Release::Returned),
-                Settlement::RequeueFailed => self.fail(now, *offset, &held),
+                Settlement::RequeueFailed => self.fail(at, *offset, &held),
             }
         }
     }
@@ -48,7 +45,7 @@ impl Queue {
     }
 
     /// It has failed once more: it comes back, now or later, or it is dead.
-    pub(super) fn fail(&mut self, now: Millis, offset: u64, held: &Acquired) {
+    pub(super) fn fail(&mut self, at: Stamp, offset: u64, held: &Acquired) {
         let owner = held.lock.owner;
         if self.is_over_limit(held) {
             return self.bury_held(offset, Reason::DeliveryLimit);
@@ -56,16 +53,13 @@ impl Queue {
         let Some(wait_ms) = self.retry_wait_ms(held) else {
             return self.release(offset, owner, Release::Failed);
         };
-        let lock = Lock {
-            owner: DELAYED,
-            until_ms: Some(now.plus(wait_ms).0),
-        };
+        let until = Until::Group(at.elapsed.plus(wait_ms));
         if self
             .ledger
-            .hand_over(offset, owner, Release::Failed, lock)
+            .hand_over(offset, owner, Release::Failed, until.lock())
             .is_ok()
         {
-            self.delays.note(offset, Some(now));
+            self.delays.note(offset, until);
             self.let_be(owner);
         }
     }

@@ -11,9 +11,8 @@
 //! messages have times to live; `u64` bytes that are ready, `u32` sizes, each `u64` offset, `u32`
 //! bytes; `u32` batches that were not taken as a whole, ascending, each `u64` base offset, `u32` the
 //! first record that was refused; `u32` deletions under way, ascending, each a key like a session's,
-//! `i64` until when it closes the queue at the latest, ms since 1970; `i64` when the latest of those came
-//! that wait for their time, `u32` messages that do, ascending, each `u64` offset, `i64` when it came, ms
-//! since 1970, or -2^63 where it waits for a time; then what came before: see [`super::repeats`].
+//! `i64` until when it closes the queue at the latest, ms since 1970; `u32` messages that wait for a while,
+//! ascending, each `u64` offset, `i64` until when, by the group's clock in ms; then what came before: see [`super::repeats`].
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -39,7 +38,7 @@ use crate::{
     encoding::{DecodeError, Reader, Writer},
 };
 
-const VERSION: u8 = 4;
+const VERSION: u8 = 5;
 const SESSION_BYTES: usize = 3 * 8;
 const HOLDER_MIN_BYTES: usize = 8 + SESSION_BYTES + 1;
 const GET_BYTES: usize = SESSION_BYTES + 8 + 8 + 1 + 8 + 8;

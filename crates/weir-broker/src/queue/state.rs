@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use weir_ledger::{Counts, Ledger, Lock, OwnerId, Release};
 use weir_log::Millis;
 use weir_model::{NodeId, ProducerId};
+use weir_raft::Stamp;
 
 use super::{
     Attach, ConsumerKey, QueueCommand, QueueFigures, QueueSettings, Removed, SessionKey,
@@ -121,10 +122,11 @@ impl Queue {
     /// Carries a command out. What is assigned by it goes to `out`, in order.
     pub(crate) fn apply(
         &mut self,
-        now: Millis,
+        at: Stamp,
         command: QueueCommand,
         out: &mut Vec<Assignment>,
     ) -> QueueApplied {
+        let now = at.now;
         let session = command.session();
         if session.is_some_and(|session| self.lost.contains(&session)) {
             return QueueApplied::SessionLost;
@@ -141,17 +143,16 @@ impl Queue {
             QueueCommand::Settle {
                 session,
                 deliveries,
-            } => self.settle(now, &session, &deliveries),
+            } => self.settle(at, &session, &deliveries),
             QueueCommand::Get { session, request } => {
                 return self.get(now, session, request);
             }
             QueueCommand::Purge => applied = QueueApplied::Counted(self.purge()),
             QueueCommand::Remove { why, messages } => self.remove(why, &messages),
             QueueCommand::Hopped(letters) => self.hopped(&letters),
-            QueueCommand::Wake => self.wake(now),
+            QueueCommand::Wake => self.wake(at),
             QueueCommand::Close(closer, only) => applied = self.close(now, closer, only),
             QueueCommand::Reopen(closer) => self.reopen(closer),
-            QueueCommand::Waited(messages) => self.waited(&messages),
         }
         self.serve(now, out);
         applied
@@ -344,26 +345,20 @@ impl Queue {
     }
 
     /// What has waited for its time is ready.
-    fn wake(&mut self, now: Millis) {
-        self.reopen_if_due(now);
-        let due: Vec<u64> = self.ledger.ended(now.0).map(|(offset, _)| offset).collect();
+    fn wake(&mut self, at: Stamp) {
+        self.reopen_if_due(at.now);
+        let by_wall = self.ledger.ended(at.now.0).map(|(offset, _)| offset);
+        let due: Vec<u64> = by_wall.chain(self.delays.ended(at.elapsed)).collect();
         due.into_iter().for_each(|offset| self.end_wait(offset));
     }
 
     /// The message is ready, if it has waited for its time.
-    pub(super) fn end_wait(&mut self, offset: u64) {
+    fn end_wait(&mut self, offset: u64) {
         let released = self.ledger.release(offset, DELAYED, Release::Untouched);
         if released.is_ok() {
             self.delays.forget(offset);
             self.sizes.returned(offset);
         }
-    }
-
-    /// When something that waits for its time is ready, or the queue is closed no longer, by the wall
-    /// clock.
-    pub(crate) fn next_wake(&self) -> Option<Millis> {
-        let due = self.ledger.next_end_ms().map(Millis);
-        due.into_iter().chain(self.closers.values().copied()).min()
     }
 
     /// The log begins later now: what was before is gone.

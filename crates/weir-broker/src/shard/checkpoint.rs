@@ -1,7 +1,7 @@
 //! A shard's state as of one index: what a checkpoint holds, and what must be flushed for it.
 //!
-//! Encoded, version 6: `u8` version; the era: `u64` term, `i64` since in ms by its leader's clock
-//! that never jumps; bytes offset table; bytes group table; bytes pending offsets; bytes
+//! Encoded, version 7: `u8` version; the era: `u64` term, `i64` since in ms by the group's clock, and
+//! of the last command the `i64` wall clock, ms since 1970, and `i64` group's clock; bytes offset table; bytes group table; bytes pending offsets; bytes
 //! transactions; bytes chunks of bodies; bytes shares; `u32` partitions in ascending order of id, each `u64` id,
 //! `u64` first offset, bytes manifest, which may begin later, bytes producer table, bytes leader epochs: `u32` count, each
 //! `i32` epoch, `u64` first offset; bytes aborted transactions; bytes queue, none where it is no
@@ -38,7 +38,7 @@ use crate::{
     transaction::{PendingOffsets, TransactionTable, TransactionView},
 };
 
-const VERSION: u8 = 6;
+const VERSION: u8 = 7;
 const PARTITION_MIN_BYTES: usize = 8 + 8 + 4 + 4 + 4 + 4 + 4 + 4;
 const EPOCH_BYTES: usize = 4 + 8;
 
@@ -339,6 +339,11 @@ impl Shard {
         self.take_tables(tables);
         self.era = body.era;
         Ok(())
+    }
+
+    /// When the last command that is in the state was made.
+    pub(crate) fn stamp(&self) -> Option<weir_raft::Stamp> {
+        self.era.stamp()
     }
 
     /// Forgets all state. What the disk has goes by

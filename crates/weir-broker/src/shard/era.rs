@@ -1,20 +1,21 @@
-//! How long the group's leader has led.
+//! How long the group's leader has led, and when its last command was made.
 
 use weir_log::Millis;
 use weir_model::Term;
-use weir_raft::Applied;
+use weir_raft::{Applied, Stamp};
 
 use crate::{
     encoding::{DecodeError, Reader, Writer},
     producer::{Arrival, SETTLE_MS},
 };
 
-/// The newest term whose commands were applied, since when by the clock of its leader that never
+/// The newest term whose commands were applied, since when by the group's clock, which never
 /// jumps: with the wall clock set forward, a leader of a moment would have led for long. Replicated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Era {
     term: Term,
     since: Millis,
+    last: Stamp,
 }
 
 impl Era {
@@ -23,6 +24,12 @@ impl Era {
         if at.term != self.term {
             (self.term, self.since) = (at.term, at.elapsed);
         }
+        self.last = at.stamp();
+    }
+
+    /// When the last command was made; `None`: there was none.
+    pub(super) fn stamp(self) -> Option<Stamp> {
+        (self.term > Term(0)).then_some(self.last)
     }
 
     /// A batch that arrives in this era.
@@ -37,12 +44,18 @@ impl Era {
     pub(super) fn write(self, writer: &mut Writer) {
         writer.u64(self.term.0);
         writer.i64(self.since.0);
+        writer.i64(self.last.now.0);
+        writer.i64(self.last.elapsed.0);
     }
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(Self {
             term: Term(reader.u64()?),
             since: Millis(reader.i64()?),
+            last: Stamp {
+                now: Millis(reader.i64()?),
+                elapsed: Millis(reader.i64()?),
+            },
         })
     }
 }

@@ -191,7 +191,8 @@ impl Shard {
         });
         let waiting = self.partitions.iter().filter_map(|(id, partition)| {
             let queue = partition.queue.as_ref()?;
-            queue.next_wake().map(|_| *id)
+            let waits = queue.next_wake().or_else(|| queue.next_end_of_wait());
+            waits.map(|_| *id)
         });
         self.pump.times.lost = self.env.seeded.lost_timers(waiting);
         for (id, assigned) in held.collect::<Vec<_>>() {

@@ -17,7 +17,7 @@ use weir_model::{
 };
 use weir_raft::{Context, Moment};
 
-use super::{Shard, ShardCommand, fetched::NotFound, misdated::Misdates};
+use super::{Shard, ShardCommand, fetched::NotFound};
 use crate::{
     outcome::AppliedOutcome,
     queue::{Assignment, Queue, QueueCommand, Removed, unassigned},
@@ -36,18 +36,26 @@ const REPEAT_MS: u64 = 20;
 
 type ShardContext<'a> = Context<'a, AppliedOutcome>;
 
-/// What is due when, by the wall clock, for queues that wait for something.
+/// What is due when for queues that wait for something.
 #[derive(Default)]
 pub(super) struct QueueTimes {
-    at: BTreeMap<PartitionId, Millis>,
-    order: BTreeSet<(Millis, PartitionId)>,
+    by_wall: Dues,
+    by_group: Dues,
+    /// How far the group's clock is ahead of this node's that never jumps, in ms.
+    group_ahead_ms: i64,
     looks: BTreeMap<PartitionId, Look>,
     /// Nothing is done before, by the clock that never jumps.
     not_before: Millis,
     /// The latest time of the wall clock that something was put off by.
     last: Millis,
     pub(super) lost: LostTimers,
-    pub(super) misdates: Misdates,
+}
+
+/// Which queue is due when, by one clock.
+#[derive(Default)]
+struct Dues {
+    at: BTreeMap<PartitionId, Millis>,
+    order: BTreeSet<(Millis, PartitionId)>,
 }
 
 /// When the first ready messages of a queue are to be looked at.
@@ -80,7 +88,7 @@ enum Looked {
     Cold(ColdRead),
 }
 
-impl QueueTimes {
+impl Dues {
     fn set(&mut self, id: PartitionId, at: Option<Millis>) {
         if let Some(before) = self.at.remove(&id) {
             self.order.remove(&(before, id));
@@ -91,20 +99,37 @@ impl QueueTimes {
         }
     }
 
-    /// When something is due next, by the clock that never jumps. At once where the wall clock was set
-    /// back: what was put off by it waits for a time that it may not reach for days.
+    fn next(&self) -> Option<Millis> {
+        self.order.first().map(|(at, _)| *at)
+    }
+
+    fn until(&self, now: Millis) -> impl Iterator<Item = PartitionId> {
+        let due = self.order.range(..=(now, PartitionId(u64::MAX)));
+        due.map(|(_, id)| *id)
+    }
+}
+
+impl QueueTimes {
+    fn set(&mut self, id: PartitionId, by_wall: Option<Millis>, by_group: Option<Millis>) {
+        self.by_wall.set(id, by_wall);
+        self.by_group.set(id, by_group);
+    }
+
+    /// When something is due next, by this node's clock that never jumps. At once where the wall clock was
+    /// set back: what was put off by it waits for a time that it may not reach for days.
     pub(super) fn next_deadline(&self, moment: Moment) -> Option<Millis> {
-        let (at, _) = self.order.first()?;
-        if moment.now < self.last {
-            return Some(moment.elapsed());
-        }
-        let wait_ms = at.since(moment.now);
-        let by_wall = moment.elapsed().plus(wait_ms).max(self.not_before);
-        self.misdates
-            .next_deadline()
-            .into_iter()
-            .chain([by_wall])
-            .min()
+        let by_wall = self.by_wall.next().map(|at| match moment.now < self.last {
+            true => moment.elapsed(),
+            false => {
+                let due = moment.elapsed().plus(at.since(moment.now));
+                due.max(self.not_before)
+            }
+        });
+        let by_group = self.by_group.next().map(|at| {
+            let due = Millis(at.0.saturating_sub(self.group_ahead_ms));
+            due.max(self.not_before)
+        });
+        by_wall.into_iter().chain(by_group).min()
     }
 }
 
@@ -116,13 +141,9 @@ impl Shard {
         let queue = self.partitions.get(&id).and_then(|it| it.queue.as_deref());
         let Some(queue) = queue else {
             times.looks.remove(&id);
-            return times.set(id, None);
+            return times.set(id, None, None);
         };
-        if !times.lost.has(id) {
-            times
-                .misdates
-                .look_at(id, queue, context.now, context.elapsed);
-        }
+        times.group_ahead_ms = context.group_elapsed.0.saturating_sub(context.elapsed.0);
         let mut look_at = None;
         if queue.may_expire() {
             let look = times.looks.entry(id).or_default();
@@ -135,9 +156,11 @@ impl Shard {
         } else {
             times.looks.remove(&id);
         }
-        let wake_at = queue.next_wake().filter(|_| !times.lost.has(id));
-        let at = look_at.into_iter().chain(wake_at).min();
-        times.set(id, at);
+        let is_lost = times.lost.has(id);
+        let wake_at = queue.next_wake().filter(|_| !is_lost);
+        let by_wall = look_at.into_iter().chain(wake_at).min();
+        let by_group = queue.next_end_of_wait().filter(|_| !is_lost);
+        times.set(id, by_wall, by_group);
     }
 
     /// Does what is due.
@@ -146,13 +169,14 @@ impl Shard {
         if context.now < last {
             self.look_anew(context);
         }
-        self.end_misdated(context);
         if self.pump.times.not_before > context.elapsed {
             return;
         }
-        let order = self.pump.times.order.iter();
-        let due = order.take_while(|(at, _)| *at <= context.now);
-        let due: Vec<PartitionId> = due.map(|(_, id)| *id).collect();
+        let times = &self.pump.times;
+        let by_wall = times.by_wall.until(context.now);
+        let due: BTreeSet<PartitionId> = by_wall
+            .chain(times.by_group.until(context.group_elapsed))
+            .collect();
         if due.is_empty() {
             return;
         }
@@ -167,19 +191,22 @@ impl Shard {
     /// The wall clock was set back.
     fn look_anew(&mut self, context: &ShardContext<'_>) {
         let times = &mut self.pump.times;
-        times.misdates.set_back();
         times.looks.values_mut().for_each(|look| {
             look.at = look.at.map(|at| at.min(context.now));
         });
-        let ids = times.looks.keys().chain(times.at.keys()).copied();
+        let ids = times.looks.keys().chain(times.by_wall.at.keys()).copied();
         let ids: BTreeSet<PartitionId> = ids.collect();
         ids.into_iter().for_each(|id| self.look_after(id, context));
     }
 
     fn wake_if_due(&self, id: PartitionId, context: &mut ShardContext<'_>) {
-        let next = self.queue(id).and_then(Queue::next_wake);
-        let next = next.filter(|_| !self.pump.times.lost.has(id));
-        if next.is_some_and(|at| at <= context.now) {
+        let queue = self.queue(id).filter(|_| !self.pump.times.lost.has(id));
+        let is_due = queue.is_some_and(|queue| {
+            let by_wall = queue.next_wake().is_some_and(|at| at <= context.now);
+            let end = queue.next_end_of_wait();
+            by_wall || end.is_some_and(|at| at <= context.group_elapsed)
+        });
+        if is_due {
             context.propose(ShardCommand::queue(id, &QueueCommand::Wake), None);
         }
     }
@@ -325,7 +352,7 @@ mod tests {
     #[test]
     fn a_clock_that_was_set_back_has_everything_looked_at_at_once() {
         let mut times = QueueTimes::default();
-        times.set(PartitionId(1), Some(Millis(86_400_500)));
+        times.set(PartitionId(1), Some(Millis(86_400_500)), None);
         times.last = Millis(86_400_000);
         let moment = |now| Moment {
             now: Millis(now),
@@ -333,5 +360,21 @@ mod tests {
         };
         assert_eq!(times.next_deadline(moment(86_400_100)), Some(Millis(470)));
         assert_eq!(times.next_deadline(moment(1_000)), Some(Millis(70)));
+    }
+
+    #[test]
+    fn what_waits_by_the_groups_clock_is_due_whatever_the_wall_clock_says() {
+        let mut times = QueueTimes::default();
+        times.set(PartitionId(1), None, Some(Millis(500)));
+        times.group_ahead_ms = 100;
+        for now in [0, 86_400_000] {
+            let moment = Moment {
+                now: Millis(now),
+                elapsed_ms: 70,
+            };
+            assert_eq!(times.next_deadline(moment), Some(Millis(400)));
+        }
+        assert_eq!(times.by_group.until(Millis(499)).count(), 0);
+        assert_eq!(times.by_group.until(Millis(500)).count(), 1);
     }
 }

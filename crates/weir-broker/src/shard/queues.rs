@@ -33,8 +33,7 @@ impl Shard {
             | QueueCommand::Hopped(_)
             | QueueCommand::Wake
             | QueueCommand::Close(..)
-            | QueueCommand::Reopen(_)
-            | QueueCommand::Waited(_) => self.partitions.get_mut(&id),
+            | QueueCommand::Reopen(_) => self.partitions.get_mut(&id),
         };
         let Some(partition) = found else {
             return QueueApplied::NotAQueue;
@@ -47,7 +46,7 @@ impl Shard {
             return QueueApplied::NotAQueue;
         };
         let mut assigned = Vec::new();
-        let applied = queue.apply(at.now, command, &mut assigned);
+        let applied = queue.apply(at.stamp(), command, &mut assigned);
         partition.let_go_of_settled(&mut self.bodies);
         self.pass_on(id, assigned);
         applied
@@ -117,7 +116,7 @@ impl Partition {
             base_offset: base_offset.0,
         };
         let may_refuse = taking == Taking::OneByOne;
-        let refused_from = queue.arrived(at.now, &arrived, may_refuse, assigned);
+        let refused_from = queue.arrived(at.stamp(), &arrived, may_refuse, assigned);
         queue.decided(at.now, range, assigned);
         refused_from
     }

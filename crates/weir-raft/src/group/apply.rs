@@ -4,10 +4,14 @@ use raft::eraftpb::{Entry, EntryType};
 use weir_model::Term;
 
 use super::{Group, Waiters, settle_all};
-use crate::{Applied, ApplyError, NotCommitted, StateMachine, bundle::BundleReader};
+use crate::{Applied, ApplyError, Moment, NotCommitted, StateMachine, bundle::BundleReader};
 
 impl<S: StateMachine> Group<S> {
-    pub(super) fn apply_all(&mut self, committed: Vec<Entry>) -> Result<(), ApplyError> {
+    pub(super) fn apply_all(
+        &mut self,
+        at: Moment,
+        committed: Vec<Entry>,
+    ) -> Result<(), ApplyError> {
         let Some(last) = committed.last().map(|entry| entry.index) else {
             self.pass_barriers();
             return Ok(());
@@ -18,13 +22,13 @@ impl<S: StateMachine> Group<S> {
                 self.applied.0 + 1,
                 "entries are applied in order, once"
             );
-            let at = (entry.index, entry.term);
+            let place = (entry.index, entry.term);
             let waiters = self.waiters_of(entry.index, entry.term);
             match entry.entry_type {
-                EntryType::EntryNormal => self.apply_bundle(entry, waiters)?,
+                EntryType::EntryNormal => self.apply_bundle(at, entry, waiters)?,
                 EntryType::EntryConfChangeV2 => {
                     self.apply_members(&entry)?;
-                    self.answer_member_change(at);
+                    self.answer_member_change(place);
                 }
                 EntryType::EntryConfChange => {
                     let reason = "a membership change of the old form".to_owned();
@@ -35,7 +39,7 @@ impl<S: StateMachine> Group<S> {
                     });
                 }
             }
-            self.applied = at;
+            self.applied = place;
         }
         self.raw.advance_apply_to(last);
         self.pass_barriers();
@@ -59,6 +63,7 @@ impl<S: StateMachine> Group<S> {
 
     fn apply_bundle(
         &mut self,
+        moment: Moment,
         entry: Entry,
         waiters: Waiters<S::Outcome>,
     ) -> Result<(), ApplyError> {
@@ -72,12 +77,14 @@ impl<S: StateMachine> Group<S> {
             reason,
         };
         let mut reader = BundleReader::new(entry.data).map_err(damaged)?;
+        let stamp = reader.stamp();
+        self.clock.hear(index, stamp, moment);
         let at = Applied {
             group,
             index,
             term: Term(entry.term),
-            now: reader.now(),
-            elapsed: reader.elapsed(),
+            now: stamp.now,
+            elapsed: stamp.elapsed,
         };
         let mut waiters = waiters.into_iter();
         while let Some(command) = reader.next_command().map_err(damaged)? {

@@ -148,6 +148,7 @@ impl<S: StateMachine> Group<S> {
             reason,
         };
         self.machine.restore(body.clone()).map_err(damaged)?;
+        self.clock.restore(self.machine.stamp());
         let at = (index, offer.term.0);
         let entries = self.raw.store().entries_after(at.0, at.1);
         let raft = &self.raw.raft;
@@ -180,6 +181,7 @@ impl<S: StateMachine> Group<S> {
         self.regains = self.regains.max(raft.raft_log.last_index());
         self.regains_term = self.regains_term.max(raft.raft_log.last_term());
         self.machine.retire();
+        self.clock.restore(None);
         self.catch_up.offered_here = None;
         let members = Members::default();
         let log = GroupLog::new((0, 0), state, members.to_conf_state(), Vec::new());

@@ -10,7 +10,7 @@ use raft::{Config, RawNode, ReadOnlyOption, eraftpb::HardState};
 use weir_log::wal::{RecoveredGroup, WalEntry};
 use weir_model::{GroupId, NodeId, Term};
 
-use super::{Group, catch_up::CatchUp, liveness::Liveness, view::Viewed};
+use super::{Group, catch_up::CatchUp, clock::GroupClock, liveness::Liveness, view::Viewed};
 use crate::{
     FoundError, GroupCheckpoint, GroupStatus, Members, StateMachine, WorkerConfig,
     bundle::BundleBuilder, convert, group_log::GroupLog, seeded::Bugs,
@@ -132,6 +132,7 @@ impl<S: StateMachine> Group<S> {
         let status = Arc::<GroupStatus>::default();
         status.publish_promise(raw.raft.term, raw.raft.vote);
         let promise = (raw.raft.term, raw.raft.vote);
+        let stamp = seed.machine.stamp();
         Ok(Self {
             id: group,
             lifetime: seed.lifetime,
@@ -145,6 +146,7 @@ impl<S: StateMachine> Group<S> {
             proposals: Vec::new(),
             applied: at,
             leads: false,
+            clock: GroupClock::new(last, stamp),
             regains_term: known.term.0,
             regains: if known.commit > last { known.commit } else { 0 },
             after_persist: VecDeque::new(),

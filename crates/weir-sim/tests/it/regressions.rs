@@ -94,6 +94,12 @@ fn a_settlement_that_came_too_late_is_not_answered_as_done() {
 }
 
 #[test]
+fn a_message_waits_as_long_as_it_was_to_where_its_leaders_clock_is_ahead() {
+    replays_clean("cluster-delay-by-a-clock-that-was-ahead");
+    replays_clean("cluster-expired-before-its-delay");
+}
+
+#[test]
 fn a_node_that_is_cut_off_does_not_say_that_a_queue_is_not_there() {
     replays_clean("cluster-queue-unknown-to-a-node-cut-off");
 }

@@ -9,6 +9,7 @@ use weir_model::{
     fields::{BasicProperties, ShortString},
     message::MessageForm,
 };
+use weir_raft::Stamp;
 
 use crate::{
     api::queues::{ConsumerTag, Held, Settlement},
@@ -22,7 +23,10 @@ use crate::{
 /// A queue, what it has assigned, and the time.
 pub(super) struct Bench {
     pub(super) queue: Queue,
+    /// The group's clock.
     pub(super) now: Millis,
+    /// How far the leader's wall clock is ahead of it.
+    pub(super) wall_ahead_ms: i64,
     end: u64,
 }
 
@@ -108,10 +112,22 @@ impl Bench {
                 stable_end: 0,
             }),
             now: Millis(1_000),
+            wall_ahead_ms: 0,
             end: 0,
         };
         bench.configure(settings);
         bench
+    }
+
+    pub(super) fn wall(&self) -> Millis {
+        Millis(self.now.0 + self.wall_ahead_ms)
+    }
+
+    fn stamp(&self) -> Stamp {
+        Stamp {
+            now: self.wall(),
+            elapsed: self.now,
+        }
     }
 
     pub(super) fn configure(&mut self, settings: QueueSettings) -> Vec<Assignment> {
@@ -120,7 +136,7 @@ impl Bench {
 
     pub(super) fn apply(&mut self, command: QueueCommand) -> (QueueApplied, Vec<Assignment>) {
         let mut out = Vec::new();
-        let applied = self.queue.apply(self.now, command, &mut out);
+        let applied = self.queue.apply(self.stamp(), command, &mut out);
         self.check(&out);
         (applied, out)
     }
@@ -139,14 +155,14 @@ impl Bench {
             header: &header,
             base_offset: self.end,
         };
-        let refused = self.queue.arrived(self.now, &arrived, true, &mut out);
+        let refused = self.queue.arrived(self.stamp(), &arrived, true, &mut out);
         self.end += header.offset_count();
         let log = LogRange {
             start: 0,
             end: self.end,
             stable_end: self.end,
         };
-        self.queue.decided(self.now, log, &mut out);
+        self.queue.decided(self.wall(), log, &mut out);
         self.check(&out);
         (refused, out)
     }
@@ -182,7 +198,7 @@ impl Bench {
         self.enqueue(&marker.into());
         let mut out = Vec::new();
         let producer = ProducerId(producer);
-        self.queue.ended(self.now, producer, commit, &mut out);
+        self.queue.ended(self.wall(), producer, commit, &mut out);
         self.check(&out);
         out
     }
@@ -203,7 +219,7 @@ impl Bench {
         let mut out = Vec::new();
         let gone = Gone::Session(session(number));
         self.queue
-            .end_sessions(self.now, &gone, Seeded::default(), &mut out);
+            .end_sessions(self.wall(), &gone, Seeded::default(), &mut out);
         self.check(&out);
         out
     }

@@ -46,7 +46,7 @@ fn a_message_is_ready_at_its_time_and_never_early() {
     };
     assert_eq!(bench.queue.figures(), figures);
     for (at_ms, wanted) in [(499, 3), (500, 0), (3 * year_ms, 2)] {
-        let at = bench.queue.next_wake().unwrap();
+        let at = bench.queue.next_end_of_wait().unwrap();
         assert_eq!(at, Millis(now_ms + at_ms));
         bench.now = Millis(at.0 - 1);
         assert_eq!(told(&bench.apply(QueueCommand::Wake).1), []);
@@ -57,7 +57,10 @@ fn a_message_is_ready_at_its_time_and_never_early() {
             (vec![(1, wanted)], false)
         );
     }
-    assert_eq!((bench.queue.next_wake(), bench.queue.floor()), (None, 0));
+    assert_eq!(
+        (bench.queue.next_end_of_wait(), bench.queue.floor()),
+        (None, 0)
+    );
 }
 
 #[test]
@@ -69,74 +72,60 @@ fn a_purge_leaves_what_waits_for_its_time() {
 }
 
 #[test]
-fn a_message_waits_as_long_as_it_was_to_whatever_the_clock_of_its_node_said() {
-    for off_ms in [-DAY_MS, -1, 60_001, DAY_MS] {
+fn a_message_waits_as_long_as_it_was_to_whatever_wall_clocks_say() {
+    for ahead_ms in [-DAY_MS, -1_001, 1, 60_001, DAY_MS] {
         let mut bench = Bench::new(QueueSettings::default());
-        bench.now = Millis(bench.now.0 + off_ms);
+        bench.attach(attach(1, 0));
+        bench.wall_ahead_ms = ahead_ms;
         bench.enqueue(&due(&[1_500]));
-        assert_eq!(bench.queue.next_wake(), Some(bench.now.plus(500)));
+        assert_eq!(bench.queue.next_end_of_wait(), Some(bench.now.plus(500)));
+        for (passed_ms, wall_ahead_ms, wanted) in
+            [(499, DAY_MS, vec![]), (500, -DAY_MS, vec![(1, 0)])]
+        {
+            bench.now = Millis(1_000 + passed_ms);
+            bench.wall_ahead_ms = wall_ahead_ms;
+            assert_eq!(told(&bench.apply(QueueCommand::Wake).1), wanted);
+        }
     }
 }
 
 #[test]
-fn a_message_that_was_under_way_for_a_while_is_due_as_it_was() {
+fn a_message_that_came_within_a_turn_waits_from_when_it_came() {
     let mut bench = Bench::new(QueueSettings::default());
-    bench.now = bench.now.plus(60_000);
-    bench.enqueue(&due(&[61_001]));
-    assert_eq!(bench.queue.next_wake(), Some(Millis(61_001)));
-}
-
-#[test]
-fn what_came_while_a_clock_was_ahead_has_waited_when_its_leader_says_so() {
-    let mut bench = Bench::new(QueueSettings::default());
-    bench.attach(attach(1, 0));
+    bench.wall_ahead_ms = -7;
     bench.enqueue(&due(&[1_500]));
-    let today = bench.now;
-    bench.now = Millis(today.0 + DAY_MS);
-    bench.enqueue(&due(&[1_300, 1_200]));
-    assert!(!bench.queue.may_be_misdated(bench.now));
-    bench.now = today;
-    assert!(bench.queue.may_be_misdated(today));
-    let wrong: Vec<_> = bench.queue.misdated(today).collect();
-    let told_of = wrong.iter().map(|it| (it.offset, it.wait_ms));
-    assert_eq!(told_of.collect::<Vec<_>>(), [(1, 300), (2, 200)]);
-    let stale = (1, wrong[0].serial + 7);
-    let waited = vec![stale, (2, wrong[1].serial)];
-    assert_eq!(told(&bench.apply(QueueCommand::Waited(waited)).1), [(1, 2)]);
-    assert!(bench.queue.is_waiting(1, wrong[0].serial));
-    assert!(!bench.queue.is_waiting(1, wrong[0].serial + 7));
-    bench.now = today.plus(500);
-    assert_eq!(told(&bench.apply(QueueCommand::Wake).1), [(1, 0)]);
+    assert_eq!(bench.queue.next_end_of_wait(), Some(Millis(1_507)));
 }
 
 #[test]
-fn a_retry_that_waits_is_dated_as_well() {
+fn a_retry_waits_by_the_groups_clock_as_well() {
     let mut bench = Bench::new(QueueSettings {
         retry_delay_ms: Some((100, 100)),
         ..QueueSettings::default()
     });
     bench.attach(attach(1, 0));
-    let held = bench.put(1)[0];
-    let deliveries = vec![(held.offset, held.serial, Settlement::RequeueFailed)];
-    bench.apply(QueueCommand::Settle {
-        session: held.session,
-        deliveries,
-    });
-    let wrong: Vec<_> = bench.queue.misdated(Millis(i64::MIN)).collect();
-    assert_eq!(wrong.len(), 1);
-    assert!(wrong[0].wait_ms >= 100);
+    let held = bench.put(1);
+    bench.settle(&held, Settlement::RequeueFailed);
+    bench.wall_ahead_ms = DAY_MS;
+    assert_eq!(told(&bench.apply(QueueCommand::Wake).1), []);
+    bench.wall_ahead_ms = -DAY_MS;
+    bench.now = bench.queue.next_end_of_wait().unwrap();
+    assert_eq!(told(&bench.apply(QueueCommand::Wake).1), [(1, 0)]);
 }
 
 #[test]
 fn a_time_that_a_publisher_names_is_that_time_whatever_clocks_said() {
-    for off_ms in [-DAY_MS, -500, 0, 61_000, DAY_MS] {
+    for ahead_ms in [-DAY_MS, -500, 0, 61_000, DAY_MS] {
         let mut bench = Bench::new(QueueSettings::default());
-        bench.now = Millis(1_000 + off_ms);
-        let at_ms = bench.now.0 + 2 * DAY_MS;
-        bench.enqueue(&named(at_ms));
-        assert_eq!(bench.queue.next_wake(), Some(Millis(at_ms)), "{off_ms}");
-        bench.now = Millis(bench.now.0 - DAY_MS);
-        assert!(!bench.queue.may_be_misdated(bench.now));
-        assert_eq!(bench.queue.misdated(bench.now).count(), 0);
+        bench.attach(attach(1, 0));
+        bench.wall_ahead_ms = ahead_ms;
+        let at = bench.wall().plus(500);
+        bench.enqueue(&named(at.0));
+        let waits = (bench.queue.next_wake(), bench.queue.next_end_of_wait());
+        assert_eq!(waits, (Some(at), None), "{ahead_ms}");
+        bench.wall_ahead_ms += 499;
+        assert_eq!(told(&bench.apply(QueueCommand::Wake).1), []);
+        bench.wall_ahead_ms += 1;
+        assert_eq!(told(&bench.apply(QueueCommand::Wake).1), [(1, 0)]);
     }
 }

@@ -197,7 +197,7 @@ fn a_failed_message_comes_back_after_a_while_that_doubles_and_never_early() {
     let mut held = bench.put(1);
     for least_ms in [100, 200, 250, 250] {
         assert_eq!(told(&bench.settle(&held, Settlement::RequeueFailed)), []);
-        let at = bench.queue.next_wake().unwrap();
+        let at = bench.queue.next_end_of_wait().unwrap();
         let wait_ms = at.since(bench.now);
         assert!((least_ms..=least_ms + least_ms / 10).contains(&wait_ms));
         bench.now = Millis(at.0 - 1);
@@ -206,5 +206,5 @@ fn a_failed_message_comes_back_after_a_while_that_doubles_and_never_early() {
         held = bench.apply(QueueCommand::Wake).1;
         assert_eq!((told(&held), held[0].is_redelivered), (vec![(1, 0)], true));
     }
-    assert_eq!(bench.queue.next_wake(), None);
+    assert_eq!(bench.queue.next_end_of_wait(), None);
 }

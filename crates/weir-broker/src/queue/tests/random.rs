@@ -206,9 +206,8 @@ fn step(bench: &mut Bench, clients: &mut Clients, chance: &mut Chance) {
             bench.apply(QueueCommand::Hopped(hopped)).1
         }
         13 => {
-            let waiting: Vec<_> = bench.queue.misdated(Millis(i64::MIN)).collect();
-            let waited = waiting.iter().map(|it| (it.offset, it.serial)).take(2);
-            bench.apply(QueueCommand::Waited(waited.collect())).1
+            bench.now = bench.queue.next_end_of_wait().unwrap_or(bench.now);
+            bench.apply(QueueCommand::Wake).1
         }
         _ => bench.apply(QueueCommand::Wake).1,
     };

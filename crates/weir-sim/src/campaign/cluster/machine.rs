@@ -34,6 +34,8 @@ pub(super) struct Machine {
     pub(super) node: Option<NodeId>,
     pub(super) paused_until_ms: u64,
     pub(super) next_wake_ms: u64,
+    /// When the process started the last time.
+    pub(super) started_ms: u64,
     /// When the process starts again.
     pub(super) start_at_ms: Option<u64>,
     /// Others fill the disk, or did since the last start.
@@ -61,6 +63,7 @@ impl Machine {
             node: None,
             paused_until_ms: 0,
             next_wake_ms: 0,
+            started_ms: 0,
             start_at_ms: None,
             is_full: false,
             was_full: false,

@@ -334,6 +334,7 @@ impl<'a> Cluster<'a> {
         machine.pass_time(now_ms);
         machine.start_at_ms = None;
         machine.life += 1;
+        machine.started_ms = now_ms;
         match Process::open(self.plan, self.options, &machine.host) {
             Ok(process) => {
                 machine.process = Some(process);

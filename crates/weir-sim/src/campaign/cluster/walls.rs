@@ -1,11 +1,15 @@
-//! What wall clocks showed. Messages are due, and locks are over, by the clock of whoever leads, and
+//! What clocks showed. Messages expire, and locks are over, by the wall clock of whoever leads, and
 //! that is one of skewed clocks which are set wrong: what is early is told from what only looks so.
+//! What is to wait for a while does so by clocks that never jump, and those are fast at most.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use weir_model::GroupId;
 
 use super::run::Cluster;
+
+/// The fastest clock gains one part of so many.
+const MAX_DRIFT_PART: u64 = 20;
 
 /// The highest time that leaders put into their commands since some moment.
 ///
@@ -34,11 +38,8 @@ pub(super) struct Walls {
     highs: BTreeMap<GroupId, Highs>,
     /// With their signs turned: the lowest is the highest of these.
     lows: BTreeMap<GroupId, Highs>,
-    /// By how much they were ahead of the cluster's time.
-    aheads: BTreeMap<GroupId, Highs>,
     /// Who led what after its last turn: what it proposed in the next one counts as well.
     led: BTreeSet<(usize, GroupId)>,
-    latest: BTreeMap<GroupId, i64>,
 }
 
 impl Walls {
@@ -53,7 +54,6 @@ impl Walls {
         let led = self.led.contains(&(machine, group));
         if leads {
             self.led.insert((machine, group));
-            self.latest.insert(group, wall_ms);
         } else if led {
             self.led.remove(&(machine, group));
         }
@@ -62,9 +62,6 @@ impl Walls {
             highs.note(now_ms, wall_ms);
             let lows = self.lows.entry(group).or_default();
             lows.note(now_ms, wall_ms.saturating_neg());
-            let ahead_ms = wall_ms.saturating_sub_unsigned(now_ms);
-            let aheads = self.aheads.entry(group).or_default();
-            aheads.note(now_ms, ahead_ms);
         }
     }
 
@@ -80,25 +77,6 @@ impl Walls {
         let highs = self.highs.iter().filter(|(known, _)| meant(known));
         let highs = highs.filter_map(|(_, highs)| highs.since(from_ms));
         highs.max().unwrap_or(i64::MIN)
-    }
-
-    /// What the clock of anybody who led the group since then would show now, had it never been set
-    /// back, at most: leaders go on by clocks that never jump where theirs were set back.
-    pub(super) fn high_unless_set_back(&self, group: GroupId, from_ms: u64, now_ms: u64) -> i64 {
-        /// The fastest clock gains one part of so many.
-        const MAX_DRIFT_PART: u64 = 20;
-        let aheads = self.aheads.get(&group);
-        let ahead_ms = aheads.and_then(|aheads| aheads.since(from_ms));
-        let passed_ms = now_ms.saturating_sub(from_ms);
-        let shown_ms = now_ms + passed_ms / MAX_DRIFT_PART;
-        ahead_ms.map_or(i64::MIN, |ahead_ms| {
-            ahead_ms.saturating_add_unsigned(shown_ms)
-        })
-    }
-
-    /// What the slowest leader's clock shows.
-    pub(super) fn lowest_now(&self) -> i64 {
-        self.latest.values().min().copied().unwrap_or(i64::MIN)
     }
 }
 
@@ -124,6 +102,34 @@ impl Span {
 }
 
 impl Cluster<'_> {
+    /// Whether a wait of so long that began then may be over. Clocks that never jump say so, but for a node
+    /// that was started since: it has to believe wall clocks.
+    pub(super) fn may_have_waited(
+        &self,
+        group: Option<GroupId>,
+        since_ms: u64,
+        wait_ms: u64,
+    ) -> bool {
+        let passed_ms = self.now_ms.saturating_sub(since_ms);
+        if passed_ms + passed_ms / MAX_DRIFT_PART >= wait_ms {
+            return true;
+        }
+        let Some(group) = group else { return true };
+        let was_started = self.machines.iter().any(|it| it.started_ms >= since_ms);
+        let low_ms = self.walls.low_since(group, since_ms);
+        let high_ms = self.walls.high_since(Some(group), since_ms);
+        was_started && high_ms >= low_ms.saturating_add_unsigned(wait_ms)
+    }
+
+    /// Whether a wait of so long that began then may not be over. A group's clock loses what a change of its leader
+    /// takes.
+    pub(super) fn may_still_wait(&self, since_ms: u64, wait_ms: u64) -> bool {
+        /// Most that all changes of leaders take away from a group's clock, in ms.
+        const MAX_LOST_MS: u64 = 5_000;
+        let passed_ms = self.now_ms.saturating_sub(since_ms);
+        passed_ms < wait_ms + wait_ms / MAX_DRIFT_PART + MAX_LOST_MS
+    }
+
     /// Writes down what the machine's wall clock shows to the groups that it leads.
     pub(super) fn note_wall(&mut self, machine: usize) {
         if self.queues.is_unused() && self.shares.is_unused() {
@@ -155,17 +161,6 @@ mod tests {
             .collect();
         assert_eq!(told, [-5, -5, 20, i64::MAX]);
         assert_eq!(walls.low_since(GroupId(2), 1), i64::MAX);
-    }
-
-    #[test]
-    fn a_clock_that_was_set_back_is_followed_as_if_it_had_not_been() {
-        let mut walls = Walls::default();
-        for (now_ms, wall_ms) in [(100, 1_100), (200, 250)] {
-            walls.note((now_ms, wall_ms), 0, GroupId(1), true);
-        }
-        let told = |from_ms, now_ms| walls.high_unless_set_back(GroupId(1), from_ms, now_ms);
-        assert_eq!((told(100, 300), told(200, 300)), (1_310, 355));
-        assert_eq!(told(201, 300), i64::MIN);
     }
 
     #[test]

@@ -54,26 +54,21 @@ impl Cluster<'_> {
         ("was not taken", true)
     }
 
-    /// Whether the message may be due later than any clock shows by now: it was published, or failed,
-    /// where a clock was ahead.
+    /// Whether the message may wait still: since it was published, or since it failed.
     fn may_wait(&self, plan: &QueuePlan, message: u64, book: &MessageBook) -> bool {
-        let now_ms = self.walls.lowest_now();
-        let due_ms = book.wall.high_ms.saturating_add_unsigned(book.delay_ms);
-        if book.delay_ms > 0 && due_ms > now_ms {
+        if book.delay_ms > 0 && self.may_still_wait(book.sent_ms, book.delay_ms) {
             return true;
         }
         let Some((_, longest_ms)) = plan.retry_ms else {
             return false;
         };
-        let own = Spot::own(book.queue);
-        let has_failed = self
-            .queues
-            .books
-            .may_be(own, message, Settlement::RequeueFailed);
-        let high_ms = self.walls.high_since(None, book.sent_ms);
+        let copy = self.queues.books.copy(book.queue, Role::Own, message);
+        let all = copy.into_iter().flat_map(|copy| &copy.deliveries);
+        let failed = all.filter(|each| each.state.may_be(Settlement::RequeueFailed));
         // As much longer than the longest wait as the queue scatters.
         let wait_ms = longest_ms + longest_ms / 10;
-        has_failed && high_ms.saturating_add_unsigned(wait_ms) > now_ms
+        let last_ms = failed.map(|each| each.asked_ms).max();
+        last_ms.is_some_and(|last_ms| self.may_still_wait(last_ms, wait_ms))
     }
 
     /// What somebody has settled is not dead as well.

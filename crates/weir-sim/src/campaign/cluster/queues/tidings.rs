@@ -118,30 +118,18 @@ impl Cluster<'_> {
         Ok(())
     }
 
-    /// Not before as much time has passed, or clocks have shown it: that of some leader of its queue may have shown
-    /// its time, or have been set forward by as much.
+    /// Not before it has waited.
     fn check_delay(&self, message: u64, delivered: &Delivered) -> Result<(), Broken> {
         let Some(book) = self.queues.books.message(message) else {
             return Ok(());
         };
         let group = self.group_of_partition(delivered.id.partition);
-        let due_ms = book.wall.low_ms.saturating_add_unsigned(book.delay_ms);
-        let walls = &self.walls;
-        let high_ms = walls.high_since(group, book.sent_ms);
-        let low_ms = group.map_or(i64::MAX, |group| walls.low_since(group, book.sent_ms));
-        let has_passed = self.now_ms.saturating_sub(book.sent_ms) >= book.delay_ms;
-        // Who had the message by a clock that was ahead lets it wait for as long as was left by that, also
-        // once the clock was set back.
-        let goes_on_ms = group.map_or(i64::MIN, |group| {
-            walls.high_unless_set_back(group, book.sent_ms, self.now_ms)
-        });
-        let was_shown = high_ms >= low_ms.saturating_add_unsigned(book.delay_ms);
-        if has_passed || was_shown || high_ms.max(goes_on_ms) >= due_ms {
+        if self.may_have_waited(group, book.sent_ms, book.delay_ms) {
             return Ok(());
         }
         let detail = format!(
-            "message {message} {:?} is due at {due_ms}, leaders' clocks have not passed {high_ms}: {book:?}",
-            delivered.id
+            "message {message} {:?} comes at {} ms: {book:?}",
+            delivered.id, self.now_ms
         );
         Err(broken(oracle_name::EARLY, detail))
     }

@@ -86,18 +86,12 @@ impl Cluster<'_> {
         let doublings = u32::try_from(failed_count).unwrap_or(u32::MAX);
         let wait_ms = shortest_ms.saturating_mul(2_u64.saturating_pow(doublings));
         let wait_ms = wait_ms.min(longest_ms);
-        let walls = &self.walls;
-        let from_ms = walls.low_since(group, last.asked_ms);
-        let (due_ms, high_ms) = (
-            from_ms.saturating_add_unsigned(wait_ms),
-            walls.high_since(Some(group), last.asked_ms),
-        );
-        if high_ms >= due_ms {
+        if self.may_have_waited(Some(group), last.asked_ms, wait_ms) {
             return Ok(());
         }
         let detail = format!(
-            "message {message} {id:?} failed at {} ms and was due after {wait_ms} ms: leaders' clocks showed {from_ms} to {high_ms}: {last:?}",
-            last.asked_ms
+            "message {message} {id:?} failed at {} ms, was due after {wait_ms} ms and comes at {}: {last:?}",
+            last.asked_ms, self.now_ms
         );
         if is_done(last.state) {
             return Err(broken(oracle_name::EARLY, detail));
