@@ -24,6 +24,8 @@ pub(super) struct Flight {
     receipts: Vec<Receipt>,
     /// Its answer is awaited.
     is_under_way: bool,
+    /// When it was sent the last time, all before it was stored.
+    pub(super) was_first: bool,
     /// It was sent, and nobody has said that it is not stored.
     pub(super) may_be_stored: bool,
     /// Bodies that it refers to are gone: it goes with them in it.
@@ -109,6 +111,7 @@ impl Flights {
             batch: batch.clone(),
             receipts,
             is_under_way: true,
+            was_first: self.flights.is_empty(),
             may_be_stored: false,
             wants_bodies: false,
         });
@@ -118,20 +121,16 @@ impl Flights {
     /// The first batch that waits to be sent again; it is under way now. Says as well by how much it
     /// has grown.
     pub(super) fn next_again(&mut self) -> Option<(u64, Bytes, usize)> {
-        let mut flights = self.flights.iter_mut();
-        let flight = flights.find(|flight| !flight.is_under_way)?;
+        let mut flights = self.flights.iter_mut().enumerate();
+        let (at, flight) = flights.find(|(_, flight)| !flight.is_under_way)?;
         flight.is_under_way = true;
+        flight.was_first = at == 0;
         let before_bytes = flight.size_bytes();
         if flight.wants_bodies {
             flight.take_bodies_in();
         }
         let grown_bytes = flight.size_bytes().saturating_sub(before_bytes);
         Some((flight.number, flight.batch.clone(), grown_bytes))
-    }
-
-    pub(super) fn is_first(&self, number: u64) -> bool {
-        let first = self.flights.front();
-        first.is_some_and(|flight| flight.number == number)
     }
 
     /// The batch has its answer.

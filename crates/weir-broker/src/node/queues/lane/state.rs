@@ -132,7 +132,6 @@ impl State {
         fate: Fate,
         (now, now_ms): (Millis, i64),
     ) -> Option<(Flight, Landed)> {
-        let is_first = self.flights.is_first(number);
         let flight = self.flights.landed(number)?;
         match fate {
             Fate::Stored(landed) => {
@@ -143,10 +142,13 @@ impl State {
             Fate::NotSent => {}
             Fate::Unknown => flight.may_be_stored = true,
             Fate::Gap => {
-                flight.may_be_stored = false;
-                // Nothing that is still to come closes the gap.
-                if is_first {
+                // Nothing that is still to come closes the gap. Else what was before it may have: then an
+                // earlier copy of this one, which is on its way still, is stored after all.
+                if flight.was_first {
                     self.numbers.set_stale();
+                }
+                if self.numbers.is_stale() {
+                    flight.may_be_stored = false;
                 }
             }
             Fate::Fenced => {

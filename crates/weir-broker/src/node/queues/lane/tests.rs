@@ -108,6 +108,13 @@ impl Chance {
         self.0 = product.wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % count
     }
+
+    /// One of them, if there is one.
+    fn take<T>(&mut self, all: &mut Vec<T>) -> Option<T> {
+        let count = all.len() as u64;
+        let at = (count > 0).then(|| self.below(count))?;
+        Some(all.remove(usize::try_from(at).unwrap()))
+    }
 }
 
 #[test]
@@ -118,6 +125,8 @@ fn whatever_fails_on_the_way_each_message_is_stored_once_and_in_order() {
         let verdicts = Verdicts::default();
         let (mut next, mut steps_count) = (0, 0);
         let mut in_air: Vec<(u64, Bytes)> = Vec::new();
+        // Copies that arrive again later, and answers that are on their way.
+        let (mut copies, mut answers): (Vec<Bytes>, Vec<(u64, Fate)>) = Default::default();
         while next < 200 || !state.flights.is_empty() || state.open.is_some() {
             steps_count += 1;
             assert!(steps_count < 100_000, "seed {seed} ends");
@@ -128,21 +137,29 @@ fn whatever_fails_on_the_way_each_message_is_stored_once_and_in_order() {
                 }
             }
             in_air.extend(sent(&mut state));
-            if in_air.is_empty() {
-                continue;
+            if chance.below(4) == 0
+                && let Some(copy) = chance.take(&mut copies)
+            {
+                partition.append(&copy);
             }
-            let at = usize::try_from(chance.below(in_air.len() as u64)).unwrap();
-            let (flight, batch) = in_air.remove(at);
-            let fate = match chance.below(10) {
-                0 => Fate::NotSent,
-                1 => Fate::Unknown,
-                2 => {
-                    partition.append(&batch);
-                    Fate::Unknown
-                }
-                _ => partition.append(&batch),
-            };
-            answer(&mut state, flight, fate);
+            if let Some((flight, batch)) = chance.take(&mut in_air) {
+                let fate = match chance.below(10) {
+                    0 => Fate::NotSent,
+                    1 => Fate::Unknown,
+                    2 => {
+                        partition.append(&batch);
+                        Fate::Unknown
+                    }
+                    _ => partition.append(&batch),
+                };
+                copies.extend((chance.below(4) == 0).then_some(batch));
+                answers.push((flight, fate));
+            }
+            if chance.below(2) == 0
+                && let Some((flight, fate)) = chance.take(&mut answers)
+            {
+                answer(&mut state, flight, fate);
+            }
         }
         let stored: Vec<u32> = partition.bodies.iter().map(number_of).collect();
         assert_eq!(stored, (0..200).collect::<Vec<_>>(), "seed {seed}");
