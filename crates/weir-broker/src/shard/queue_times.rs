@@ -64,21 +64,26 @@ struct Look {
     /// The messages that were first at the last look.
     first: Vec<(u8, u64)>,
     at: Option<Millis>,
-    seen: Option<Seen>,
+    seen: Seen,
 }
 
-/// All messages below an offset were there at a moment.
-#[derive(Clone, Copy)]
-struct Seen {
-    below: u64,
-    /// By the clock that never jumps.
-    at: Millis,
-}
+/// When messages were first seen to be ready, by the clock that never jumps: those whose time has not
+/// begun by the wall clock, and what is behind them.
+#[derive(Clone, Default)]
+struct Seen(BTreeMap<u64, Millis>);
 
 impl Seen {
-    /// How much of its time a message has left, in ms, that was there then.
-    fn left_ms(self, ttl_ms: u64, elapsed: Millis) -> u64 {
-        ttl_ms.saturating_sub(elapsed.since(self.at))
+    /// Those are ready, and no others.
+    fn look(&mut self, ready: impl Iterator<Item = u64>, elapsed: Millis) {
+        let known = std::mem::take(&mut self.0);
+        let at = |offset| known.get(&offset).copied().unwrap_or(elapsed);
+        self.0 = ready.map(|offset| (offset, at(offset))).collect();
+    }
+
+    /// How much of its time the message has left, in ms.
+    fn left_ms(&self, offset: u64, ttl_ms: u64, elapsed: Millis) -> u64 {
+        let since = self.0.get(&offset).copied().unwrap_or(elapsed);
+        ttl_ms.saturating_sub(elapsed.since(since))
     }
 }
 
@@ -236,6 +241,10 @@ impl Shard {
     }
 
     fn look_for_expired(&mut self, id: PartitionId, context: &mut ShardContext<'_>) -> Looked {
+        let look = self.pump.times.looks.get_mut(&id);
+        let mut seen = look
+            .map(|look| std::mem::take(&mut look.seen))
+            .unwrap_or_default();
         let Some(queue) = self.queue(id) else {
             return Looked::At(None);
         };
@@ -243,16 +252,11 @@ impl Shard {
             return Looked::At(Some(context.now.plus(RETRY_MS)));
         }
         let ready = queue.ready(MAX_EXPIRED_COUNT);
-        let below = ready.iter().map(|(_, offset)| offset + 1).max();
-        let seen_now = Seen {
-            below: below.unwrap_or(0),
-            at: context.elapsed,
-        };
-        let mut seen = self.pump.times.looks.get(&id).and_then(|look| look.seen);
+        let mut is_misdated = false;
         let (mut expired, mut void) = (Vec::new(), Vec::new());
         let (mut next, mut cold) = (None::<Millis>, None);
         let mut waiting_level = None;
-        for (level, offset) in ready {
+        for (level, offset) in ready.iter().copied() {
             if waiting_level == Some(level) {
                 continue;
             }
@@ -262,9 +266,11 @@ impl Shard {
                     let at = life.map(|(begin, ttl_ms)| match begin > context.now {
                         false => begin.plus(ttl_ms),
                         true => {
-                            let known = seen.filter(|seen| offset < seen.below);
-                            let since = *seen.insert(known.unwrap_or(seen_now));
-                            context.now.plus(since.left_ms(ttl_ms, context.elapsed))
+                            if !std::mem::replace(&mut is_misdated, true) {
+                                seen.look(ready.iter().map(|(_, offset)| *offset), context.elapsed);
+                            }
+                            let left_ms = seen.left_ms(offset, ttl_ms, context.elapsed);
+                            context.now.plus(left_ms)
                         }
                     });
                     match at {
@@ -284,7 +290,7 @@ impl Shard {
             }
         }
         if let Some(look) = self.pump.times.looks.get_mut(&id) {
-            look.seen = seen;
+            look.seen = if is_misdated { seen } else { Seen::default() };
         }
         let found_any = !expired.is_empty() || !void.is_empty();
         for (why, messages) in [(Removed::Expired, expired), (Removed::Void, void)] {
@@ -360,6 +366,18 @@ mod tests {
         };
         assert_eq!(times.next_deadline(moment(86_400_100)), Some(Millis(470)));
         assert_eq!(times.next_deadline(moment(1_000)), Some(Millis(70)));
+    }
+
+    #[test]
+    fn a_message_has_its_time_from_when_it_was_first_seen_to_be_ready() {
+        let mut seen = Seen::default();
+        seen.look([3, 7].into_iter(), Millis(100));
+        seen.look([3, 5, 7].into_iter(), Millis(180));
+        let left = [3, 5, 7].map(|offset| seen.left_ms(offset, 90, Millis(180)));
+        assert_eq!(left, [10, 90, 10]);
+        seen.look([5].into_iter(), Millis(190));
+        seen.look([3, 5].into_iter(), Millis(190));
+        assert_eq!([3, 5].map(|at| seen.left_ms(at, 90, Millis(200))), [80, 70]);
     }
 
     #[test]
