@@ -100,6 +100,21 @@ fn a_message_waits_as_long_as_it_was_to_where_its_leaders_clock_is_ahead() {
 }
 
 #[test]
+fn a_message_whose_batch_met_a_gap_that_was_closed_since_is_queued_once() {
+    replays_clean("cluster-message-published-twice-behind-a-gap");
+}
+
+#[test]
+fn a_message_that_waited_lives_from_when_it_is_ready() {
+    replays_clean("cluster-life-over-before-the-wait");
+}
+
+#[test]
+fn a_session_that_ends_gives_nothing_back_that_came_by_another_nodes() {
+    replays_clean("cluster-share-session-of-an-earlier-leadership");
+}
+
+#[test]
 fn a_node_that_is_cut_off_does_not_say_that_a_queue_is_not_there() {
     replays_clean("cluster-queue-unknown-to-a-node-cut-off");
 }

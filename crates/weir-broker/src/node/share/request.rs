@@ -1,12 +1,9 @@
 //! A member's request: what it says for itself, and where it goes.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use weir_log::Millis;
-use weir_model::{ErrorKind, GroupId, PartitionId};
+use weir_model::{ErrorKind, GroupId, PartitionId, Term};
 
 use super::{
     place::Place,
@@ -40,7 +37,8 @@ const RENEW: i8 = 4;
 pub(super) struct Released {
     pub(super) group: String,
     pub(super) member: String,
-    pub(super) partitions: BTreeSet<PartKey>,
+    /// With the terms in which it came by what it may have.
+    pub(super) partitions: BTreeMap<PartKey, Term>,
 }
 
 impl Node {
@@ -128,11 +126,20 @@ impl Node {
         Place::new((topic, index), route)
     }
 
-    /// Gives back what a session had: nobody has seen it.
+    /// The term of the group that carries the partition.
+    pub(super) fn term_of_part(&self, (topic, index): PartKey) -> Term {
+        let route = self.route(&TopicRef::Id(topic), index);
+        route.map_or(Term(0), |route| self.status(route.group).term())
+    }
+
+    /// Gives back what a session had: nobody has seen it. Not where another node has led since then, whose
+    /// session with the same member may go on: those locks end by themselves.
     pub(super) fn release_share(self: &Arc<Self>, released: Released) {
         let mut by_shard: BTreeMap<GroupId, Vec<PartitionId>> = BTreeMap::new();
-        for (topic, index) in released.partitions {
-            if let Ok(route) = self.route(&TopicRef::Id(topic), index) {
+        for ((topic, index), term) in released.partitions {
+            if let Ok(route) = self.route(&TopicRef::Id(topic), index)
+                && self.status(route.group).term() == term
+            {
                 by_shard
                     .entry(route.group)
                     .or_default()

@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
-use weir_model::TopicId;
+use weir_model::{Term, TopicId};
 
 use super::request::Released;
 use crate::{
@@ -39,8 +39,9 @@ struct ShareSession {
     partitions: Vec<PartKey>,
     /// The same, to be looked up.
     fetched: BTreeSet<PartKey>,
-    /// Those of which it may have records.
-    touched: BTreeSet<PartKey>,
+    /// Those of which it may have records, and the term of their group in which it named them the last time:
+    /// what the member has from another one came by another node's session.
+    touched: BTreeMap<PartKey, Term>,
 }
 
 #[derive(Default)]
@@ -123,7 +124,7 @@ impl ShareSessions {
                     ..Entered::default()
                 })
             }
-            (epoch, _) => self.go_on(&key, epoch, request),
+            (epoch, _) => self.go_on(node, &key, epoch, request),
         }
     }
 
@@ -145,9 +146,9 @@ impl ShareSessions {
             serial,
             partitions: Vec::new(),
             fetched: BTreeSet::new(),
-            touched: BTreeSet::new(),
+            touched: BTreeMap::new(),
         };
-        session.add(request)?;
+        session.add(request, |part| node.term_of_part(part))?;
         let partitions = session.partitions.clone();
         let before = all.by_member.insert(key.clone(), session);
         let ended = before.map(|before| before.released(&key));
@@ -165,6 +166,7 @@ impl ShareSessions {
 
     fn go_on(
         &self,
+        node: &Node,
         key: &MemberKey,
         epoch: i32,
         request: &ShareRequest,
@@ -177,7 +179,7 @@ impl ShareSessions {
         }
         if let Some(fetch) = &request.fetch {
             session.forget(&fetch.forgotten);
-            session.add(request)?;
+            session.add(request, |part| node.term_of_part(part))?;
         }
         session.epoch = epoch.checked_add(1).unwrap_or(1);
         Ok(Entered {
@@ -210,18 +212,23 @@ impl ShareSession {
     }
 
     /// All of the request's partitions, or none.
-    fn add(&mut self, request: &ShareRequest) -> Result<(), ShareRefused> {
+    fn add(
+        &mut self,
+        request: &ShareRequest,
+        term: impl Fn(PartKey) -> Term,
+    ) -> Result<(), ShareRefused> {
         let keys = || {
             request
                 .partitions
                 .iter()
                 .map(|part| (part.topic, part.index))
         };
-        let new: BTreeSet<PartKey> = keys().filter(|key| !self.touched.contains(key)).collect();
+        let is_new = |key: &PartKey| !self.touched.contains_key(key);
+        let new: BTreeSet<PartKey> = keys().filter(is_new).collect();
         if self.touched.len() + new.len() > MAX_SESSION_PARTITIONS {
             return Err(ShareRefused::Invalid("Too many partitions."));
         }
-        self.touched.extend(new);
+        self.touched.extend(keys().map(|key| (key, term(key))));
         self.partitions
             .extend(keys().filter(|key| self.fetched.insert(*key)));
         Ok(())
@@ -242,6 +249,10 @@ mod tests {
     use crate::api::share::SharePart;
 
     const TOPIC: TopicId = TopicId(uuid::Uuid::from_u128(7));
+
+    fn term(_: PartKey) -> Term {
+        Term(1)
+    }
 
     fn names(indexes: std::ops::Range<i32>) -> ShareRequest {
         let part = |index| SharePart {
@@ -265,7 +276,7 @@ mod tests {
             serial: 0,
             partitions: Vec::new(),
             fetched: BTreeSet::new(),
-            touched: BTreeSet::new(),
+            touched: BTreeMap::new(),
         }
     }
 
@@ -274,21 +285,22 @@ mod tests {
         let most = i32::try_from(MAX_SESSION_PARTITIONS).unwrap();
         let mut session = session();
         for _ in 0..3 {
-            assert!(session.add(&names(0..most + 1)).is_err());
+            assert!(session.add(&names(0..most + 1), term).is_err());
             assert!(session.partitions.is_empty() && session.touched.is_empty());
         }
-        assert!(session.add(&names(0..most)).is_ok());
-        assert!(session.add(&names(most..most + 1)).is_err());
-        assert!(session.add(&names(0..most)).is_ok(), "it has them already");
+        assert!(session.add(&names(0..most), term).is_ok());
+        assert!(session.add(&names(most..most + 1), term).is_err());
+        let again = session.add(&names(0..most), term);
+        assert!(again.is_ok(), "it has them already");
         assert_eq!(session.partitions.len(), MAX_SESSION_PARTITIONS);
     }
 
     #[test]
     fn what_is_forgotten_may_come_again_and_comes_last() {
         let mut session = session();
-        session.add(&names(0..3)).unwrap();
+        session.add(&names(0..3), term).unwrap();
         session.forget(&[(TOPIC, 1), (TOPIC, 9)]);
-        session.add(&names(1..3)).unwrap();
+        session.add(&names(1..3), term).unwrap();
         let indexes: Vec<i32> = session.partitions.iter().map(|(_, index)| *index).collect();
         assert_eq!(indexes, [0, 2, 1]);
     }
