@@ -12,9 +12,10 @@ const MOUNTS: &str = "/sys/fs/cgroup";
 /// What a small node may use, files in the page cache counted in.
 pub(crate) const SMALL_BYTES: u64 = 256 << 20;
 /// What a node with so little is told, in bytes.
-const SMALL_SETTINGS: [(&str, u64); 4] = [
+const SMALL_SETTINGS: [(&str, u64); 5] = [
     ("--tail-memory-bytes", 32 << 20),
     ("--request-memory-bytes", 32 << 20),
+    ("--answer-memory-bytes", 32 << 20),
     ("--transient-memory-bytes", 16 << 20),
     ("--wal-max-bytes", 256 << 20),
 ];

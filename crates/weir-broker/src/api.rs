@@ -6,15 +6,20 @@
 
 pub mod access;
 pub mod admin;
+mod answer_room;
 mod data;
 mod groups;
 pub mod queues;
 pub mod share;
 mod transactions;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use weir_model::{ErrorKind, Offset, ProducerId, TopicId, TopicName};
 
+pub use self::answer_room::AnswerRoom;
+pub(crate) use self::answer_room::TakenRoom;
 pub use self::data::{
     EndOfEpoch, EpochEnd, Leader, ListOffset, ListOffsets, ListedOffset, MAX_REFUSED_RECORDS,
     OffsetSpec, ReadFrom, Refusal, RefusedRecord,
@@ -253,6 +258,8 @@ pub struct Fetch {
     pub committed_only: bool,
     /// What to read.
     pub partitions: Vec<FetchPartition>,
+    /// Who says how much of `max_bytes` there is room for; `None`: for all of it.
+    pub room: Option<Arc<dyn AnswerRoom>>,
 }
 
 /// What to read of one partition.

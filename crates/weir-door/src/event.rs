@@ -5,7 +5,7 @@ use std::{
     future::poll_fn,
     io::{self, IoSlice},
     pin::{Pin, pin},
-    task::{Poll, ready},
+    task::{Context, Poll, ready},
 };
 
 use bytes::{Bytes, BytesMut};
@@ -63,38 +63,66 @@ impl Room {
         self.wanted_bytes <= MIN_READ_BYTES
     }
 
+    fn is_lacking(self, within: &BytesMut) -> bool {
+        within.capacity() - within.len() < self.least_bytes
+    }
+
     pub(crate) fn make(self, within: &mut BytesMut) {
-        if within.capacity() - within.len() < self.least_bytes {
+        if self.is_lacking(within) {
             within.reserve(self.wanted_bytes);
         }
     }
 }
 
-/// Reads what fits on the stack, or into room that is made for it and not kept by who has to wait with nothing
+/// Reads into room that is made once there is something to read, and not kept by who has to wait with nothing
 /// in it: most connections wait most of the time, and hold nothing for that.
 pub(crate) async fn receive<R>(reader: &mut R, into: &mut BytesMut, room: Room) -> io::Result<usize>
 where
     R: AsyncRead + Unpin,
 {
     poll_fn(|context| {
-        if into.is_empty() && room.fits_on_the_stack() {
-            *into = BytesMut::new();
-        }
-        if room.fits_on_the_stack() && into.capacity() == into.len() {
-            let mut read = [0; MIN_READ_BYTES];
-            let mut read = ReadBuf::new(&mut read);
-            ready!(Pin::new(&mut *reader).poll_read(context, &mut read))?;
-            into.extend_from_slice(read.filled());
-            return Poll::Ready(Ok(read.filled().len()));
+        let mut probed_bytes = 0;
+        if room.is_lacking(into) && (into.is_empty() || room.fits_on_the_stack()) {
+            probed_bytes = ready!(poll_probe(reader, context, into))?;
+            if probed_bytes < MIN_READ_BYTES || room.fits_on_the_stack() {
+                return Poll::Ready(Ok(probed_bytes));
+            }
         }
         room.make(into);
         let polled = pin!(reader.read_buf(into)).poll(context);
+        if probed_bytes > 0 {
+            // An end or an error is there next time as well.
+            let more_bytes = match polled {
+                Poll::Ready(Ok(count)) => count,
+                Poll::Ready(Err(_)) | Poll::Pending => 0,
+            };
+            return Poll::Ready(Ok(probed_bytes + more_bytes));
+        }
         if polled.is_pending() && into.is_empty() {
             *into = BytesMut::new();
         }
         polled
     })
     .await
+}
+
+/// Reads into the stack first, so that nothing is made where there is nothing to read.
+fn poll_probe<R>(
+    reader: &mut R,
+    context: &mut Context<'_>,
+    into: &mut BytesMut,
+) -> Poll<io::Result<usize>>
+where
+    R: AsyncRead + Unpin,
+{
+    if into.is_empty() {
+        *into = BytesMut::new();
+    }
+    let mut read = [0; MIN_READ_BYTES];
+    let mut read = ReadBuf::new(&mut read);
+    ready!(Pin::new(reader).poll_read(context, &mut read))?;
+    into.extend_from_slice(read.filled());
+    Poll::Ready(Ok(read.filled().len()))
 }
 
 /// Without a lock as long as nothing has changed.

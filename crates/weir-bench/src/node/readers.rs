@@ -47,6 +47,7 @@ impl<'a> Reader<'a> {
             min_bytes: 1,
             max_bytes: self.read_bytes,
             max_wait_ms: 0,
+            room: None,
             from: ReadFrom::Leader,
             partitions: vec![FetchPartition {
                 topic: self.topic.topic.clone(),

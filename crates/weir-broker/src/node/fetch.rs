@@ -17,7 +17,10 @@ use weir_model::{ErrorKind, GroupId, Offset};
 use self::whole::MAX_REFERRING_BYTES;
 use super::{Node, Route, decided::cut_at};
 use crate::{
-    api::{EpochEnd, Fetch, FetchPartition, Fetched, FetchedBatches, Outcome, ReadFrom},
+    api::{
+        AnswerRoom, EpochEnd, Fetch, FetchPartition, Fetched, FetchedBatches, Outcome, ReadFrom,
+        TakenRoom,
+    },
     mailbox::Reply,
     transaction::view::Stable,
 };
@@ -49,6 +52,7 @@ pub(crate) struct FetchTask {
     committed_only: bool,
     min_bytes: usize,
     max_bytes: usize,
+    room: Option<Arc<dyn AnswerRoom>>,
     reply: Mutex<Option<Reply>>,
     /// Bytes that must still arrive before another look is worth it.
     missing_bytes: AtomicI64,
@@ -57,6 +61,8 @@ pub(crate) struct FetchTask {
 /// One pass over the partitions of a fetch; goes on after each cold read.
 struct Pass {
     task: Arc<FetchTask>,
+    /// Held from the look to the answer: a fetch that waits holds none.
+    room: TakenRoom,
     answers: Vec<Fetched>,
     taken_bytes: usize,
     has_error: bool,
@@ -76,6 +82,7 @@ impl Node {
             from,
             committed_only,
             partitions,
+            room,
         } = fetch;
         let places = partitions.into_iter();
         let places = places.map(|each| self.place(&each, &from)).collect();
@@ -85,6 +92,7 @@ impl Node {
             committed_only,
             min_bytes,
             max_bytes: max_bytes.min(MAX_ANSWER_BYTES),
+            room,
             reply: Mutex::new(Some(reply)),
             missing_bytes: AtomicI64::new(0),
         });
@@ -222,8 +230,10 @@ enum Instead {
 impl Pass {
     fn new(task: Arc<FetchTask>, must_answer: bool, deadline: Option<Millis>) -> Self {
         let answers = Vec::with_capacity(task.places.len());
+        let room = TakenRoom::take(task.room.as_ref(), task.max_bytes);
         Self {
             task,
+            room,
             answers,
             taken_bytes: 0,
             has_error: false,
@@ -460,16 +470,19 @@ impl Pass {
     }
 
     fn finish(self) {
-        let is_enough = self.taken_bytes >= self.task.min_bytes || self.has_error;
+        let least_bytes = self.task.min_bytes.min(self.room.bytes());
+        let is_enough = self.taken_bytes >= least_bytes || self.has_error;
         if let Some(deadline) = self.deadline
             && !is_enough
             && !self.must_answer
         {
+            drop(self.room);
             return self.task.park(self.taken_bytes, deadline);
         }
         if (is_enough || self.must_answer)
             && let Some(reply) = self.task.take_reply()
         {
+            self.room.hand_over();
             reply.send(Outcome::Fetch(self.answers));
         }
     }

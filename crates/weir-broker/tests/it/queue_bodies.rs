@@ -191,6 +191,7 @@ fn fetch(cluster: &mut Cluster, node: NodeId, queue: &str, max_bytes: usize) -> 
             min_bytes: 0,
             max_bytes,
             max_wait_ms: 0,
+            room: None,
             from: ReadFrom::Any {
                 rack: format!("rack-{}", node.0),
             },

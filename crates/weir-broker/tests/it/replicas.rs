@@ -128,6 +128,7 @@ impl World {
             min_bytes: 0,
             max_bytes: 1 << 20,
             max_wait_ms: 0,
+            room: None,
             from,
             partitions: vec![FetchPartition {
                 topic: topic(),

@@ -225,6 +225,7 @@ impl Limits {
             min_bytes: self.min_bytes,
             max_bytes: self.max_bytes,
             max_wait_ms: self.max_wait_ms,
+            room: None,
             from: self.from,
             committed_only: self.lists_aborted,
             partitions,

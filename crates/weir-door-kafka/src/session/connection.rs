@@ -22,7 +22,7 @@ use weir_door::{
 };
 
 use super::{
-    answer_budget::{Share, limits_of, wanted_bytes},
+    answer_budget::{Gathering, Share, bound, wanted_bytes},
     fetch_cache::Fetches,
     login::Login,
     queue::Queue,
@@ -65,10 +65,11 @@ pub struct KafkaSession {
     queue: Queue<KafkaClose>,
     /// Mapped and not yet taken by the node.
     asked: VecDeque<(Ticket, Request)>,
-    /// The Fetch that the node works on, and how many bytes it was given. Only one at a time:
+    /// The Fetch that the node works on, and how many bytes this connection counts for it. Only one at a time:
     /// answers of many at once would be held in memory until it is their turn.
     fetching: Option<(Ticket, usize)>,
     share: Share,
+    gathering: Arc<Gathering>,
     throttle: Throttle,
     login: Login,
     allowed: DecisionCache,
@@ -115,6 +116,7 @@ impl KafkaSession {
             asked: VecDeque::new(),
             fetching: None,
             share: Share::new(Arc::clone(&shared.answers)),
+            gathering: Arc::new(Gathering::new(Arc::clone(&shared.answers))),
             throttle: Throttle::new(shared.access.quotas()),
             login,
             allowed: DecisionCache::default(),
@@ -136,8 +138,8 @@ impl KafkaSession {
         self.moved_bytes + self.unsent_bytes + self.queue.answer_bytes()
     }
 
-    /// Tells the node's budget what this connection holds, or will where the node gives all that
-    /// it may.
+    /// Tells the node's budget what this connection holds, or will where a member of a share group is given all
+    /// that it may.
     fn count_answers(&mut self) {
         let granted_bytes = self.fetching.map_or(0, |(_, bytes)| bytes);
         self.share.set(self.answer_bytes() + granted_bytes);
@@ -150,7 +152,8 @@ impl KafkaSession {
         if self.fetching.is_some() || room_bytes == 0 {
             return None;
         }
-        self.share.grant(wanted_bytes.min(room_bytes))
+        let is_given = self.share.is_given_any();
+        is_given.then(|| wanted_bytes.min(room_bytes))
     }
 
     fn has_room(&self) -> bool {
@@ -350,10 +353,10 @@ impl Session for KafkaSession {
         give_back(&mut self.asked);
         let caller = self.client.caller();
         self.throttle.asks(caller, &request, &*self.names.0);
-        if let Some((min_bytes, max_bytes)) = limits_of(&mut request) {
-            *max_bytes = granted_bytes;
-            *min_bytes = (*min_bytes).min(*max_bytes);
-            self.fetching = Some((ticket, *max_bytes));
+        if let Some(counted_bytes) =
+            bound(&mut request, granted_bytes, &self.share, &self.gathering)
+        {
+            self.fetching = Some((ticket, counted_bytes));
             self.count_answers();
         }
         Some((ticket, request))
@@ -371,7 +374,8 @@ impl Session for KafkaSession {
         if self.is_over_tls {
             over_tls::readdress(&mut outcome);
         }
-        if self.fetching.is_some_and(|(fetch, _)| fetch == ticket) {
+        let is_fetched = self.fetching.is_some_and(|(fetch, _)| fetch == ticket);
+        if is_fetched {
             self.fetching = None;
         }
         let caller = self.client.caller();
@@ -379,6 +383,9 @@ impl Session for KafkaSession {
         self.finish(ticket, outcome);
         self.advance();
         self.count_answers();
+        if is_fetched {
+            self.gathering.settle();
+        }
     }
 
     fn poll_work(&mut self) -> Option<Work> {

@@ -327,7 +327,7 @@ fn answers_whose_turn_has_not_come_count_as_held() {
 }
 
 #[test]
-fn what_one_connection_holds_is_not_given_to_another() {
+fn a_fetch_that_waits_holds_nothing_and_what_one_gathers_is_not_given_to_another() {
     let shared = shared(AccessView::open());
     let connect = || {
         let connection = Connection {
@@ -340,17 +340,21 @@ fn what_one_connection_holds_is_not_given_to_another() {
         session.receive(NOW, frame(line(Api::Fetch), 18, 1));
         session
     };
-    let given = |session: &mut KafkaSession| match asked(session).1 {
-        Request::Fetch(fetch) => fetch.max_bytes,
+    let waiting = |session: &mut KafkaSession| match asked(session) {
+        (ticket, Request::Fetch(fetch)) => (ticket, fetch.room.unwrap()),
         other => panic!("{other:?}"),
     };
-    // Each sample asks for 1 MiB.
-    let count = MAX_NODE_ANSWER_BYTES >> 20;
-    let mut all: Vec<_> = (0..count).map(|_| connect()).collect();
-    assert!(all.iter_mut().all(|session| given(session) == 1 << 20));
-    assert_eq!(shared.answers.held_bytes(), MAX_NODE_ANSWER_BYTES);
-    assert_eq!(given(&mut connect()), MIN_GRANT_BYTES);
-    drop(all);
+    let mut all: Vec<_> = (0..2).map(|_| connect()).collect();
+    let rooms: Vec<_> = all.iter_mut().map(waiting).collect();
     assert_eq!(shared.answers.held_bytes(), 0);
-    assert_eq!(given(&mut connect()), 1 << 20);
+    let taken_bytes = rooms[0].1.take(MAX_NODE_ANSWER_BYTES);
+    assert_eq!(taken_bytes, MAX_NODE_ANSWER_BYTES);
+    assert_eq!(rooms[1].1.take(1 << 20), MIN_GRANT_BYTES);
+    rooms[1].1.give_back(MIN_GRANT_BYTES);
+    rooms[0].1.hand_over(taken_bytes);
+    assert_eq!(shared.answers.held_bytes(), MAX_NODE_ANSWER_BYTES);
+    all[0].complete(NOW, rooms[0].0, Outcome::Fetch(vec![Fetched::default()]));
+    assert!(shared.answers.held_bytes() < 1 << 10, "what the answer has");
+    drop((all, rooms));
+    assert_eq!(shared.answers.held_bytes(), 0);
 }

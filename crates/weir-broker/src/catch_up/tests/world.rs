@@ -378,6 +378,7 @@ impl World {
             min_bytes: 1,
             max_bytes: 1 << 20,
             max_wait_ms: 0,
+            room: None,
             from: ReadFrom::Leader,
             partitions: vec![FetchPartition {
                 topic: TopicRef::Name(TopicName::new("t").unwrap()),

@@ -53,7 +53,7 @@ struct Bodies<'a> {
 
 impl Pass {
     pub(super) fn limits(&self, place: &Place) -> Limits {
-        let left = self.task.max_bytes.saturating_sub(self.taken_bytes);
+        let left = self.room.bytes().saturating_sub(self.taken_bytes);
         Limits {
             max_bytes: left.min(place.max_bytes),
             min_one: self.taken_bytes == 0,

@@ -31,6 +31,7 @@ pub(super) fn fetch_request(
         min_bytes: 1,
         max_bytes: READ_BYTES,
         max_wait_ms: wait_ms,
+        room: None,
         from: ReadFrom::Leader,
         partitions: vec![FetchPartition {
             topic: topic_ref(place.0),

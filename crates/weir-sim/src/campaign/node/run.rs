@@ -259,6 +259,7 @@ impl<'a> Run<'a> {
             min_bytes: 1,
             max_bytes: 1,
             max_wait_ms: wait_ms,
+            room: None,
             from: ReadFrom::Leader,
             partitions: Vec::new(),
         };

@@ -33,6 +33,7 @@ impl Run<'_> {
             min_bytes: 1,
             max_bytes,
             max_wait_ms: wait_ms,
+            room: None,
             from: ReadFrom::Leader,
             partitions: vec![FetchPartition {
                 topic: topic_ref(place.0),

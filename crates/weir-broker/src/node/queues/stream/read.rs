@@ -86,6 +86,7 @@ impl Node {
             min_bytes: 1,
             max_bytes,
             max_wait_ms,
+            room: None,
             from: ReadFrom::Any {
                 rack: NO_RACK.to_owned(),
             },
