@@ -46,7 +46,7 @@ pub(crate) use self::hold::{Held, Question};
 pub(crate) use self::{
     body_cache::{BodyCache, OpenBodies},
     checkpoint::{ShardBody, ShardPlan},
-    command::ShardCommand,
+    command::{NO_QUEUE_YET, ShardCommand},
     groups::place,
     shares::Look,
     sweep::Sweep,

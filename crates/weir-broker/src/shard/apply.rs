@@ -7,7 +7,7 @@ use weir_log::partition::TailBatch;
 use weir_model::{ErrorKind, Offset, PartitionId, batch::BatchHeader};
 use weir_raft::{Applied, ApplyError};
 
-use super::{Partition, Shard, ShardCommand, ShardEnv};
+use super::{Partition, Shard, ShardCommand, ShardEnv, command::NO_QUEUE_YET};
 use crate::{
     api::Produced,
     bodies::{Chunks, HeldChunks, group_of_bodies},
@@ -34,9 +34,11 @@ impl Shard {
             ShardCommand::Append { partition, batch } => {
                 AppliedOutcome::Appended(self.append(at, partition, &batch, None, Taking::Whole))
             }
-            ShardCommand::Enqueue { partition, batch } => {
-                AppliedOutcome::Appended(self.append(at, partition, &batch, None, Taking::OneByOne))
-            }
+            ShardCommand::Enqueue {
+                partition,
+                is_declared,
+                batch,
+            } => AppliedOutcome::Appended(self.enqueue(at, partition, is_declared, &batch)),
             ShardCommand::AppendVerified {
                 partition,
                 ended_at,
@@ -104,6 +106,22 @@ impl Shard {
             GroupCommand::ForgetOffsets { group, places } => self.offsets.forget(&group, &places),
         }
         AppliedOutcome::Done
+    }
+
+    fn enqueue(
+        &mut self,
+        at: &Applied,
+        partition: PartitionId,
+        is_declared: bool,
+        batch: &Bytes,
+    ) -> Produced {
+        if is_declared && self.queue(partition).is_none() {
+            return Produced {
+                base_offset: Err(NO_QUEUE_YET),
+                ..Produced::default()
+            };
+        }
+        self.append(at, partition, batch, None, Taking::OneByOne)
     }
 
     fn append(

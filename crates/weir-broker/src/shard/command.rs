@@ -21,7 +21,7 @@
 use std::collections::BTreeSet;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use weir_model::{Offset, PartitionId};
+use weir_model::{ErrorKind, Offset, PartitionId};
 use weir_raft::Command;
 
 use crate::{
@@ -45,6 +45,10 @@ const QUEUE: u8 = 9;
 const END_SESSIONS: u8 = 10;
 const SWEEP_BODIES: u8 = 11;
 const SHARE: u8 = 12;
+const ENQUEUE_DECLARED: u8 = 13;
+
+/// What a queue's partition answers that is no queue yet: it would know nothing of what came before.
+pub(crate) const NO_QUEUE_YET: ErrorKind = ErrorKind::UnknownTopicOrPartition;
 
 /// A change of a shard.
 #[derive(Debug)]
@@ -57,6 +61,8 @@ pub(crate) enum ShardCommand {
     /// The same for a queue, which may take some of the records only.
     Enqueue {
         partition: PartitionId,
+        /// The partition is to be a queue: until it is one, it takes nothing.
+        is_declared: bool,
         batch: Bytes,
     },
     /// Append a batch that begins a transaction, of which the coordinator has said that the
@@ -105,8 +111,15 @@ impl ShardCommand {
 
     /// An append to a queue, of messages that its doors took one by one: a queue that is full
     /// refuses those that are too many ([`crate::api::Produced::refused_from`]).
-    pub(crate) fn enqueue(partition: PartitionId, batch: Bytes) -> Command {
-        of_batch(ENQUEUE, partition, batch)
+    /// A partition that is to be a queue, since one was declared, and is none yet answers
+    /// [`NO_QUEUE_YET`].
+    pub(crate) fn enqueue(partition: PartitionId, is_declared: bool, batch: Bytes) -> Command {
+        let tag = if is_declared {
+            ENQUEUE_DECLARED
+        } else {
+            ENQUEUE
+        };
+        of_batch(tag, partition, batch)
     }
 
     /// An append that leaves the batch where it is.
@@ -197,10 +210,11 @@ impl ShardCommand {
                     batch: bytes,
                 });
             }
-            ENQUEUE => {
+            tag @ (ENQUEUE | ENQUEUE_DECLARED) => {
                 let partition = PartitionId(bytes.try_get_u64_le().map_err(ended)?);
                 return Ok(Self::Enqueue {
                     partition,
+                    is_declared: tag == ENQUEUE_DECLARED,
                     batch: bytes,
                 });
             }

@@ -47,6 +47,7 @@ impl Shard {
         self.share_groups.unload(&mut of_shares);
         self.lead_transactions(context.leads);
         self.lead_queues(context.leads);
+        self.pump.times.lead(context);
         self.lead_shares();
         if context.leads {
             self.coordinator
@@ -67,7 +68,7 @@ impl Shard {
     pub(crate) fn next_deadline(&self, at: Moment) -> Option<Millis> {
         let (sweep, overdue) = (self.next_sweep(), self.next_overdue(at));
         let (queues, bodies) = (self.pump.next_deadline(at), self.next_body_sweep(at));
-        let shares = self.next_lock_end(at);
+        let shares = self.next_lock_end();
         self.coordinator
             .next_deadline()
             .into_iter()

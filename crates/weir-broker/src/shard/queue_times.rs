@@ -120,6 +120,16 @@ impl QueueTimes {
         self.by_group.set(id, by_group);
     }
 
+    /// This node leads: what the group's clock shows is known for as long as it does.
+    pub(super) fn lead(&mut self, context: &ShardContext<'_>) {
+        self.group_ahead_ms = context.group_elapsed.0.saturating_sub(context.elapsed.0);
+    }
+
+    /// When this node's clock that never jumps shows what the group's does then.
+    pub(super) fn by_own_clock(&self, group_elapsed: Millis) -> Millis {
+        Millis(group_elapsed.0.saturating_sub(self.group_ahead_ms))
+    }
+
     /// When something is due next, by this node's clock that never jumps. At once where the wall clock was
     /// set back: what was put off by it waits for a time that it may not reach for days.
     pub(super) fn next_deadline(&self, moment: Moment) -> Option<Millis> {
@@ -130,10 +140,8 @@ impl QueueTimes {
                 due.max(self.not_before)
             }
         });
-        let by_group = self.by_group.next().map(|at| {
-            let due = Millis(at.0.saturating_sub(self.group_ahead_ms));
-            due.max(self.not_before)
-        });
+        let by_group = self.by_group.next();
+        let by_group = by_group.map(|at| self.by_own_clock(at).max(self.not_before));
         by_wall.into_iter().chain(by_group).min()
     }
 }
@@ -148,7 +156,6 @@ impl Shard {
             times.looks.remove(&id);
             return times.set(id, None, None);
         };
-        times.group_ahead_ms = context.group_elapsed.0.saturating_sub(context.elapsed.0);
         let mut look_at = None;
         if queue.may_expire() {
             let look = times.looks.entry(id).or_default();

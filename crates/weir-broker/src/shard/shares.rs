@@ -5,7 +5,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use weir_log::Millis;
 use weir_model::PartitionId;
-use weir_raft::{Applied, Context, Moment};
+use weir_raft::{Applied, Context};
 
 use super::{Shard, ShardCommand};
 use crate::{
@@ -48,7 +48,9 @@ impl Shard {
         };
         let (partitions, mut stirred) = (&self.partitions, Vec::new());
         let log_start = |id| partitions.get(&id).map_or(0, |partition| partition.start.0);
-        let applied = self.shares.apply(at.now, command, log_start, &mut stirred);
+        let applied = self
+            .shares
+            .apply(at.elapsed, command, log_start, &mut stirred);
         for key in stirred {
             self.note_share_letters(&key);
             match takes.contains(&key.0) {
@@ -137,19 +139,19 @@ impl Shard {
         dead.iter().for_each(|key| self.note_share_letters(key));
     }
 
-    pub(super) fn next_lock_end(&self, moment: Moment) -> Option<Millis> {
+    /// By this node's clock that never jumps.
+    pub(super) fn next_lock_end(&self) -> Option<Millis> {
         if !self.leads || self.env.seeded.keeps_share_locks() {
             return None;
         }
-        let wait_ms = self.shares.next_end(moment.now)?.since(moment.now);
-        let at = moment.elapsed().plus(wait_ms);
+        let at = self.pump.times.by_own_clock(self.shares.next_end()?);
         Some(at.max(self.sharing.not_before))
     }
 
     /// Ends locks that are over.
     pub(super) fn end_locks(&mut self, context: &mut Context<'_, AppliedOutcome>) {
-        let next = self.shares.next_end(context.now);
-        let is_due = next.is_some_and(|at| at <= context.now);
+        let next = self.shares.next_end();
+        let is_due = next.is_some_and(|at| at <= context.group_elapsed);
         let ends = context.leads && !self.env.seeded.keeps_share_locks();
         if ends && is_due && self.sharing.not_before <= context.elapsed {
             self.sharing.not_before = context.elapsed.plus(REPEAT_MS);

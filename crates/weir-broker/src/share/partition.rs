@@ -6,7 +6,7 @@ use weir_ledger::{Ledger, Lock, OwnerId, Release};
 use weir_log::Millis;
 
 use super::{Acks, DeadReason, Stretch, Take, Terms};
-use crate::{api::share::AcquiredRange, configs::group::MAX_SHARE_LOCK_MS};
+use crate::api::share::AcquiredRange;
 
 // Kinds of acknowledgements, see [`Acks::kinds`].
 const GAP: u8 = 0;
@@ -274,31 +274,6 @@ impl SharePartition {
             debug_assert!(released.is_ok(), "an owner holds what is listed as its own");
         }
         !offsets.is_empty()
-    }
-
-    /// How far ahead ends may be: what ends later was begun by a clock that was ahead.
-    pub(super) fn furthest_ms(&self, now: Millis) -> i64 {
-        let wait_ms = self.comes_back.retry_ms.max(self.comes_back.retry_max_ms);
-        now.0
-            .saturating_add(i64::from(MAX_SHARE_LOCK_MS).max(wait_ms.into()))
-    }
-
-    /// Locks and waits that a clock made which was ahead end no later than any that begins now.
-    pub(super) fn shorten(&mut self, now: Millis) {
-        let furthest_ms = self.furthest_ms(now);
-        let all = self.ledger.ended(i64::MAX);
-        let far = all.filter(|(_, held)| held.lock.until_ms > Some(furthest_ms));
-        let far: Vec<_> = far
-            .map(|(offset, held)| (offset, held.lock.owner))
-            .collect();
-        for (offset, owner) in far {
-            let lock = Lock {
-                owner,
-                until_ms: Some(furthest_ms),
-            };
-            let renewed = self.ledger.renew(offset, lock);
-            debug_assert!(renewed.is_ok(), "what is locked was seen to be");
-        }
     }
 
     /// Locks and waits that are over at `now` end.

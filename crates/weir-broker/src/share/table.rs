@@ -57,16 +57,9 @@ impl ShareTable {
         self.partitions.get(key)
     }
 
-    /// When the next lock ends, by the wall clock; now where one would end later than any can.
-    pub(crate) fn next_end(&self, now: Millis) -> Option<Millis> {
-        let (first, _) = self.ends.first()?;
-        let is_far = self.ends.last().is_some_and(|end| self.is_far(now, end));
-        Some(if is_far { now } else { Millis(*first) })
-    }
-
-    fn is_far(&self, now: Millis, (at, key): &(i64, ShareKey)) -> bool {
-        let partition = self.partitions.get(key);
-        partition.is_some_and(|partition| *at > partition.furthest_ms(now))
+    /// When the next lock ends, by the group's clock.
+    pub(crate) fn next_end(&self) -> Option<Millis> {
+        self.ends.first().map(|(at, _)| Millis(*at))
     }
 
     /// Serials of the topics that anything is kept of.
@@ -229,12 +222,6 @@ impl ShareTable {
         for key in due.collect::<Vec<_>>() {
             self.with(&key, |partition| partition.expire(now));
             stirred.push(key);
-        }
-        let far = self.ends.iter().rev();
-        let far = far.take_while(|end| self.is_far(now, end));
-        let far = far.take(MAX_EXPIRED_COUNT).map(|(_, key)| key.clone());
-        for key in far.collect::<Vec<_>>() {
-            self.with(&key, |partition| partition.shorten(now));
         }
     }
 

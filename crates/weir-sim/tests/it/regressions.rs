@@ -115,6 +115,11 @@ fn a_session_that_ends_gives_nothing_back_that_came_by_another_nodes() {
 }
 
 #[test]
+fn a_letter_is_parked_once_also_where_nobody_has_used_its_queue_yet() {
+    replays_clean("cluster-letter-doubled-before-its-queue-was-one");
+}
+
+#[test]
 fn a_node_that_is_cut_off_does_not_say_that_a_queue_is_not_there() {
     replays_clean("cluster-queue-unknown-to-a-node-cut-off");
 }

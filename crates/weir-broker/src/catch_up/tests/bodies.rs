@@ -28,7 +28,7 @@ fn enqueue(world: &mut World, to: PartitionId, batch: Bytes) -> Result<Offset, E
     let (tell, told) = mpsc::sync_channel(1);
     world.leader.node().handle_of(SHARD).send(Input::Propose {
         group: SHARD,
-        command: ShardCommand::enqueue(to, batch),
+        command: ShardCommand::enqueue(to, false, batch),
         done: Some(Box::new(move |outcome| tell.send(outcome).unwrap())),
     });
     loop {

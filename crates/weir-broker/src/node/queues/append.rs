@@ -7,7 +7,13 @@ use weir_model::{ErrorKind, GroupId, PartitionId, batch::BatchHeader};
 use weir_raft::NotCommitted;
 
 use super::wire::{self, Appended, Call, Landed};
-use crate::{Node, outcome::AppliedOutcome, shard::ShardCommand};
+use crate::{
+    Node,
+    outcome::AppliedOutcome,
+    queue::QueueCall,
+    routing::record::{QueueId, QueueType},
+    shard::{NO_QUEUE_YET, ShardCommand},
+};
 
 /// Hears once what became of a batch.
 pub(super) type AppendDone = Box<dyn FnOnce(Appended) + Send>;
@@ -104,8 +110,11 @@ impl Node {
     }
 
     /// Appends a batch where this node leads its partition.
+    ///
+    /// One that is to be a queue and is none yet is made one first: a queue that nobody has declared by a door,
+    /// such as those that dead letters are parked in, is otherwise laid over what it should have looked at.
     pub(super) fn append_here(
-        &self,
+        self: &Arc<Self>,
         group: GroupId,
         partition: PartitionId,
         batch: Bytes,
@@ -121,8 +130,33 @@ impl Node {
         if BatchHeader::parse(&batch).is_err() {
             return done(Err(ErrorKind::CorruptBatch));
         }
-        let done = Box::new(move |outcome| done(appended(outcome)));
-        self.propose(group, ShardCommand::enqueue(partition, batch), done);
+        let node = Arc::clone(self);
+        let done = Box::new(move |outcome| match appended(outcome) {
+            Err(NO_QUEUE_YET) => node.lay_queue(group, partition, done),
+            appended => done(appended),
+        });
+        let is_declared = self.is_to_be_queue(partition);
+        self.propose(
+            group,
+            ShardCommand::enqueue(partition, is_declared, batch),
+            done,
+        );
+    }
+
+    /// Whether the partition is, or is to be, a queue and no stream.
+    fn is_to_be_queue(&self, partition: PartitionId) -> bool {
+        let topology = self.topology.load();
+        let queue = topology
+            .routing()
+            .queue_by_id(QueueId(partition.topic_serial()));
+        queue.is_some_and(|queue| queue.kind != QueueType::Stream)
+    }
+
+    /// Makes a queue of the partition; nothing is appended, but may be then.
+    fn lay_queue(self: &Arc<Self>, group: GroupId, partition: PartitionId, done: AppendDone) {
+        let configure = QueueCall::Configure(Box::new(self.settings_of(partition)));
+        let made = move |_| done(Err(ErrorKind::NotLeader));
+        self.lead_queue_call(group, partition, configure, Box::new(made));
     }
 }
 

@@ -8,6 +8,8 @@ use weir_model::GroupId;
 
 use super::run::Cluster;
 
+/// Clocks show whole ones: two looks that are so many ms apart may differ by one more.
+const CLOCK_GRAIN_MS: u64 = 1;
 /// The fastest clock gains one part of so many.
 const MAX_DRIFT_PART: u64 = 20;
 
@@ -101,24 +103,49 @@ impl Span {
     }
 }
 
-impl Cluster<'_> {
+/// What is known of clocks at a moment.
+pub(super) struct Times<'a> {
+    pub(super) walls: &'a Walls,
+    pub(super) now_ms: u64,
+    /// When the last process was started.
+    pub(super) started_ms: u64,
+}
+
+impl Times<'_> {
     /// Whether a wait of so long that began then may be over. Clocks that never jump say so, but for a node
     /// that was started since: it has to believe wall clocks.
+    pub(super) fn may_be_over(&self, group: Option<GroupId>, since_ms: u64, lasts_ms: u64) -> bool {
+        let passed_ms = self.now_ms.saturating_sub(since_ms);
+        if passed_ms + passed_ms / MAX_DRIFT_PART + CLOCK_GRAIN_MS >= lasts_ms {
+            return true;
+        }
+        let Some(group) = group else { return true };
+        let low_ms = self.walls.low_since(group, since_ms);
+        let high_ms = self.walls.high_since(Some(group), since_ms);
+        self.started_ms >= since_ms && high_ms >= low_ms.saturating_add_unsigned(lasts_ms)
+    }
+}
+
+impl Cluster<'_> {
+    /// Whether a wait of so long that began then may be over.
     pub(super) fn may_have_waited(
         &self,
         group: Option<GroupId>,
         since_ms: u64,
         wait_ms: u64,
     ) -> bool {
-        let passed_ms = self.now_ms.saturating_sub(since_ms);
-        if passed_ms + passed_ms / MAX_DRIFT_PART >= wait_ms {
-            return true;
-        }
-        let Some(group) = group else { return true };
-        let was_started = self.machines.iter().any(|it| it.started_ms >= since_ms);
-        let low_ms = self.walls.low_since(group, since_ms);
-        let high_ms = self.walls.high_since(Some(group), since_ms);
-        was_started && high_ms >= low_ms.saturating_add_unsigned(wait_ms)
+        let times = Times {
+            walls: &self.walls,
+            now_ms: self.now_ms,
+            started_ms: self.last_start_ms(),
+        };
+        times.may_be_over(group, since_ms, wait_ms)
+    }
+
+    /// When the last process was started.
+    pub(super) fn last_start_ms(&self) -> u64 {
+        let started = self.machines.iter().map(|it| it.started_ms);
+        started.max().unwrap_or(0)
     }
 
     /// Whether a wait of so long that began then may not be over. A group's clock loses what a change of its leader

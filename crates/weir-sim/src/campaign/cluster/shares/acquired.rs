@@ -3,7 +3,7 @@
 use weir_broker::api::{FetchedBatches, share::AcquiredRange};
 
 use super::{
-    books::{Delivery, Fate, Times},
+    books::{Delivery, Fate},
     state::Records,
 };
 use crate::{
@@ -12,6 +12,7 @@ use crate::{
         books::{Place, Stood},
         read::{ServedBatch, read_batches},
         run::Cluster,
+        walls::Times,
     },
     oracle::{Broken, broken},
     verdict::oracle_name,
@@ -106,12 +107,15 @@ impl Cluster<'_> {
         }
         let open_count = self.open_count(group, place);
         let shard = self.shard_of(place);
-        let walls = &self.walls;
-        let times = Times { walls, shard };
+        let times = Times {
+            walls: &self.walls,
+            now_ms: self.now_ms,
+            started_ms: self.last_start_ms(),
+        };
         let key = (group, place, offset);
         let books = &mut self.shares.books;
         let again = u64::from(!books.story(key).is_empty());
-        let at = books.deliver(key, &plan, delivery, open_count, &times)?;
+        let at = books.deliver(key, &plan, delivery, open_count, &(times, shard))?;
         self.counts.add("share_redelivered", again);
         let held = &mut self.shares.members[records.member].held;
         held.insert((place, offset), at);

@@ -6,7 +6,7 @@ use weir_model::GroupId;
 
 use super::{letters::Letter, plan::ShareGroupPlan, state::MemberId};
 use crate::{
-    campaign::cluster::{books::Place, walls::Walls},
+    campaign::cluster::{books::Place, walls::Times},
     oracle::{Broken, broken},
     verdict::oracle_name,
 };
@@ -100,24 +100,8 @@ impl Delivery {
     }
 }
 
-/// Clocks of those who led a partition.
-pub(super) struct Times<'a> {
-    pub(super) walls: &'a Walls,
-    /// The partition's group, where it is known.
-    pub(super) shard: Option<GroupId>,
-}
-
-impl Times<'_> {
-    /// Whether clocks of leaders may have shown that so much time has passed since then.
-    pub(super) fn may_be_over(&self, since_ms: u64, lasts_ms: u64) -> bool {
-        let Some(shard) = self.shard else {
-            return true;
-        };
-        let low_ms = self.walls.low_since(shard, since_ms);
-        let high_ms = self.walls.high_since(Some(shard), since_ms);
-        high_ms >= low_ms.saturating_add_unsigned(lasts_ms)
-    }
-}
+/// What is known of clocks, and who carries a partition, where that is known.
+pub(super) type Clocks<'a> = (Times<'a>, Option<GroupId>);
 
 /// All deliveries, and what dead letters there are.
 #[derive(Debug, Default)]
@@ -155,12 +139,12 @@ impl Books {
         plan: &ShareGroupPlan,
         delivery: Delivery,
         open_count: u32,
-        times: &Times<'_>,
+        clocks: &Clocks<'_>,
     ) -> Result<usize, Broken> {
         let most = self.unheard_count(key.0, key.1) + open_count;
         let story = self.stories.entry(key).or_default();
         for earlier in story.iter() {
-            check_earlier(key, plan, earlier, &delivery, times)?;
+            check_earlier(key, plan, earlier, &delivery, clocks)?;
         }
         check_count(key, plan, story, &delivery, most)?;
         story.push(delivery);
@@ -174,7 +158,7 @@ fn check_earlier(
     plan: &ShareGroupPlan,
     earlier: &Delivery,
     new: &Delivery,
-    times: &Times<'_>,
+    clocks: &Clocks<'_>,
 ) -> Result<(), Broken> {
     let detail = || format!("{key:?}: {new:?} after {earlier:?}");
     let is_later = new.asked_ms >= earlier.heard_ms;
@@ -184,7 +168,7 @@ fn check_earlier(
             // one's member may have ended, it may have lost the record before the other got it.
             let is_first = !is_later && new.fate == Fate::Loose;
             let since_ms = earlier.locked_ms.min(new.asked_ms);
-            if is_first || times.may_be_over(since_ms, plan.lock_ms) {
+            if is_first || clocks.0.may_be_over(clocks.1, since_ms, plan.lock_ms) {
                 return Ok(());
             }
             Err(broken(oracle_name::HELD_ONCE, detail()))
@@ -199,7 +183,7 @@ fn check_earlier(
         }
         Fate::Done(How::Release) if new.asked_ms >= earlier.settled_ms => {
             let wait_ms = wait_ms(plan, earlier.count);
-            match wait_ms == 0 || times.may_be_over(earlier.settle_ms, wait_ms) {
+            match wait_ms == 0 || clocks.0.may_be_over(clocks.1, earlier.settle_ms, wait_ms) {
                 true => Ok(()),
                 false => Err(broken(oracle_name::EARLY, detail())),
             }
@@ -306,6 +290,7 @@ fn check_settled(key: Key, story: &[Delivery], member: MemberId, count: u32) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::campaign::cluster::walls::Walls;
 
     const KEY: Key = (0, (0, 0), 7);
 
@@ -317,25 +302,15 @@ mod tests {
         }
     }
 
-    /// Clocks that have gone on for so long.
-    fn walls(lasts_ms: i64) -> Walls {
-        let mut walls = Walls::default();
-        for at in 0..=lasts_ms {
-            let now = (at.unsigned_abs(), at);
-            walls.note(now, 0, GroupId(1), true);
-        }
-        walls
-    }
-
     fn deliver(books: &mut Books, member: usize, count: u32, at_ms: u64) -> Result<usize, Broken> {
-        let walls = walls(i64::try_from(at_ms).unwrap());
-        let shard = Some(GroupId(1));
         let times = Times {
-            walls: &walls,
-            shard,
+            walls: &Walls::default(),
+            now_ms: at_ms,
+            started_ms: 0,
         };
+        let clocks = (times, Some(GroupId(1)));
         let delivery = Delivery::new((member, 0), count, (at_ms, at_ms));
-        books.deliver(KEY, &plan(), delivery, 0, &times)
+        books.deliver(KEY, &plan(), delivery, 0, &clocks)
     }
 
     fn rule(result: Result<usize, Broken>) -> &'static str {

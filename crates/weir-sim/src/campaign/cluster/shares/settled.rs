@@ -6,11 +6,13 @@ use weir_broker::api::share::AckRefused;
 use weir_model::GroupId;
 
 use super::{
-    books::{How, Times},
+    books::How,
     state::{Ack, Records},
 };
 use crate::{
-    campaign::cluster::{answers::wrong_answer, books::Place, clients::topic_name, run::Cluster},
+    campaign::cluster::{
+        answers::wrong_answer, books::Place, clients::topic_name, run::Cluster, walls::Times,
+    },
     oracle::{Broken, broken},
     verdict::oracle_name,
 };
@@ -78,12 +80,16 @@ impl Cluster<'_> {
         self.counts.add("share_acks_refused", 1);
         let acks = records.acks.get(&place).map_or(&[][..], Vec::as_slice);
         let shard = self.shard_of(place);
-        let (walls, books) = (&self.walls, &self.shares.books);
-        let times = Times { walls, shard };
+        let books = &self.shares.books;
+        let times = Times {
+            walls: &self.walls,
+            now_ms: self.now_ms,
+            started_ms: self.last_start_ms(),
+        };
         let is_had = |ack: &Ack| {
             let delivery = books.story((group, place, ack.offset)).get(ack.delivery);
             let since_ms = delivery.map_or(0, |it| it.locked_ms);
-            ack.is_sure && !times.may_be_over(since_ms, lock_ms)
+            ack.is_sure && !times.may_be_over(shard, since_ms, lock_ms)
         };
         if !is_doubtful && acks.iter().all(is_had) {
             let detail = format!("{place:?}: refused, but nothing has ended {records:?}");
