@@ -81,23 +81,11 @@ where
     R: AsyncRead + Unpin,
 {
     poll_fn(|context| {
-        let mut probed_bytes = 0;
         if room.is_lacking(into) && (into.is_empty() || room.fits_on_the_stack()) {
-            probed_bytes = ready!(poll_probe(reader, context, into))?;
-            if probed_bytes < MIN_READ_BYTES || room.fits_on_the_stack() {
-                return Poll::Ready(Ok(probed_bytes));
-            }
+            return poll_probe(reader, context, into, room);
         }
         room.make(into);
         let polled = pin!(reader.read_buf(into)).poll(context);
-        if probed_bytes > 0 {
-            // An end or an error is there next time as well.
-            let more_bytes = match polled {
-                Poll::Ready(Ok(count)) => count,
-                Poll::Ready(Err(_)) | Poll::Pending => 0,
-            };
-            return Poll::Ready(Ok(probed_bytes + more_bytes));
-        }
         if polled.is_pending() && into.is_empty() {
             *into = BytesMut::new();
         }
@@ -106,23 +94,35 @@ where
     .await
 }
 
-/// Reads into the stack first, so that nothing is made where there is nothing to read.
+/// Reads into the stack first, so that nothing is made where there is nothing to read, and then the rest into
+/// room of just the size that is wanted: sizes that are alike are cheap to make and to give back.
 fn poll_probe<R>(
     reader: &mut R,
     context: &mut Context<'_>,
     into: &mut BytesMut,
+    room: Room,
 ) -> Poll<io::Result<usize>>
 where
     R: AsyncRead + Unpin,
 {
+    let mut probe = [0; MIN_READ_BYTES];
+    let mut probe = ReadBuf::new(&mut probe);
+    ready!(Pin::new(&mut *reader).poll_read(context, &mut probe))?;
+    let probed = probe.filled();
+    let is_more_wanted = probed.len() == MIN_READ_BYTES && !room.fits_on_the_stack();
     if into.is_empty() {
-        *into = BytesMut::new();
+        *into = match is_more_wanted {
+            true => BytesMut::with_capacity(room.wanted_bytes),
+            false => BytesMut::new(),
+        };
     }
-    let mut read = [0; MIN_READ_BYTES];
-    let mut read = ReadBuf::new(&mut read);
-    ready!(Pin::new(reader).poll_read(context, &mut read))?;
-    into.extend_from_slice(read.filled());
-    Poll::Ready(Ok(read.filled().len()))
+    into.extend_from_slice(probed);
+    let more_bytes = match is_more_wanted.then(|| pin!(reader.read_buf(into)).poll(context)) {
+        Some(Poll::Ready(Ok(count))) => count,
+        // An end or an error is there next time as well.
+        Some(Poll::Ready(Err(_)) | Poll::Pending) | None => 0,
+    };
+    Poll::Ready(Ok(probed.len() + more_bytes))
 }
 
 /// Without a lock as long as nothing has changed.

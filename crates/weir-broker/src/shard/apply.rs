@@ -75,9 +75,10 @@ impl Shard {
                 AppliedOutcome::Queue(QueueApplied::Done)
             }
             ShardCommand::Trim { partition, start } => {
-                if let Some(partition) = self.partitions.get_mut(&partition) {
-                    partition.retain_from(start, &mut self.bodies);
+                if let Some(trimmed) = self.partitions.get_mut(&partition) {
+                    trimmed.retain_from(start, &mut self.bodies);
                 }
+                self.shares.trim(partition, self.start_of(partition));
                 AppliedOutcome::Done
             }
             ShardCommand::SweepBodies => {

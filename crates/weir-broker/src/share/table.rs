@@ -233,6 +233,16 @@ impl ShareTable {
         }
     }
 
+    /// The partition's log begins at `start`: what was before it is nobody's any more.
+    pub(crate) fn trim(&mut self, id: PartitionId, start: u64) {
+        let keys = self.partitions.range((id, String::new())..);
+        let of_this = keys.take_while(|((other, _), _)| *other == id);
+        let keys: Vec<ShareKey> = of_this.map(|(key, _)| key.clone()).collect();
+        for key in keys {
+            self.with(&key, |partition| partition.trim(start));
+        }
+    }
+
     /// These topics are gone.
     pub(crate) fn forget_topics(&mut self, topics: &BTreeSet<u64>) {
         let is_gone = |(id, _): &&ShareKey| topics.contains(&id.topic_serial());

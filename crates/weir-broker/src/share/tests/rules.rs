@@ -339,3 +339,23 @@ fn dead_records_are_locked_as_others_are() {
     world.copied(&[(first.offset, first.serial)]);
     assert_eq!(world.take("a", 2, 3), [(2, 2, 1)]);
 }
+
+#[test]
+fn what_the_log_no_longer_has_is_not_left_to_be_done() {
+    let mut world = World::begun(0);
+    world.take("a", 0, 9);
+    let lag = |world: &World| world.table.get(&(ID, "g".to_owned())).unwrap().lag(12);
+    assert_eq!(lag(&world), 12);
+    world.log_start = 8;
+    world.table.trim(PartitionId(8), 8);
+    assert_eq!(lag(&world), 12, "another partition's log");
+    world.table.trim(ID, 8);
+    assert_eq!(
+        (lag(&world), world.table.next_end()),
+        (4, Some(Millis(100)))
+    );
+    world.log_start = 10;
+    world.table.trim(ID, 10);
+    assert_eq!((lag(&world), world.table.next_end()), (2, None));
+    assert!(world.is_acknowledged("a", 0, 9, &[1]));
+}
