@@ -20,9 +20,10 @@ const PROBES: usize = 3;
 const PROBE_BYTES: u64 = 100;
 /// Those that wait come through the other door: it fills faster.
 const FILL: Stream = Stream::new(16, 1);
-/// Fills what the node keeps of recent messages, whichever they are, before its memory is looked at.
-const RECENT: Stream = Stream::new(1_000, 1);
-const RECENT_COUNT: u64 = 400_000;
+/// Fills what the node keeps of recent messages with such as those that will wait, before its memory is looked
+/// at: small ones take more of it than their bytes.
+const RECENT: Stream = FILL;
+const RECENT_COUNT: u64 = 30_000_000;
 /// What may be left of a rate.
 const RATE_HOLD: Hold = Hold::AtLeast(0.8);
 /// How much more memory the node may have than with an empty queue and as many recent messages, in
