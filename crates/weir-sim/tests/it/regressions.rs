@@ -120,6 +120,11 @@ fn a_letter_is_parked_once_also_where_nobody_has_used_its_queue_yet() {
 }
 
 #[test]
+fn a_share_group_has_nothing_left_of_what_its_log_no_longer_has() {
+    replays_clean("cluster-share-group-behind-the-start-of-its-log");
+}
+
+#[test]
 fn a_node_that_is_cut_off_does_not_say_that_a_queue_is_not_there() {
     replays_clean("cluster-queue-unknown-to-a-node-cut-off");
 }
