@@ -39,7 +39,6 @@ fn the_first_clusters_are_clean_and_the_same_twice() {
         "power_cuts",
         "rebalances",
         "share_accepted",
-        "share_acks_refused",
         "share_letters",
         "share_members_gone",
         "share_redelivered",

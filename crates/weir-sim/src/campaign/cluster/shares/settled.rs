@@ -6,7 +6,7 @@ use weir_broker::api::share::AckRefused;
 use weir_model::GroupId;
 
 use super::{
-    books::How,
+    books::{Delivery, Fate, How},
     state::{Ack, Records},
 };
 use crate::{
@@ -87,9 +87,15 @@ impl Cluster<'_> {
             started_ms: self.last_start_ms(),
         };
         let is_had = |ack: &Ack| {
-            let delivery = books.story((group, place, ack.offset)).get(ack.delivery);
+            let story = books.story((group, place, ack.offset));
+            let delivery = story.get(ack.delivery);
             let since_ms = delivery.map_or(0, |it| it.locked_ms);
-            ack.is_sure && !times.may_be_over(shard, since_ms, lock_ms)
+            // What the member asked for in an earlier session may have come to pass only now.
+            let earlier = &story[..ack.delivery.min(story.len())];
+            let is_same = |it: &Delivery| delivery.is_some_and(|own| own.member == it.member);
+            let was_asked = |it: &Delivery| is_same(it) && matches!(it.fate, Fate::Asked(_));
+            let is_over = times.may_be_over(shard, since_ms, lock_ms);
+            ack.is_sure && !is_over && !earlier.iter().any(was_asked)
         };
         if !is_doubtful && acks.iter().all(is_had) {
             let detail = format!("{place:?}: refused, but nothing has ended {records:?}");
