@@ -22,8 +22,12 @@ const PROBE_BYTES: u64 = 100;
 const FILL: Stream = Stream::new(16, 1);
 /// What may be left of a rate.
 const RATE_HOLD: Hold = Hold::AtLeast(0.8);
-/// How much more memory the node may have than after as many messages to a topic from which nobody takes,
-/// in MB: what a long stream leaves in the allocator counts for neither.
+/// Streams to topics before memory is looked at the first time, and how long: what those leave in the allocator,
+/// each next one less, counts for neither side.
+const WARM_STREAMS: u32 = 4;
+const WARM_COUNT: u64 = 15_000_000;
+/// How much more memory the node may have than with an empty queue and after such streams, in MB, whatever
+/// waits in it.
 const MEMORY_HOLD: Hold = Hold::AtMost(64.0);
 /// How long a start may take, in seconds.
 const START_HOLD: Hold = Hold::AtMost(10.0);
@@ -50,7 +54,10 @@ pub(super) fn measure(
     declare(&node, EMPTY)?;
     for size in sizes {
         stop::check()?;
-        producer.send(&node.address(), &format!("recent-{size}"), *size, FILL)?;
+        for at in 0..WARM_STREAMS {
+            let topic = format!("warm-{size}-{at}");
+            producer.send(&node.address(), &topic, WARM_COUNT, FILL)?;
+        }
         stop::sleep(SETTLE)?;
         let idle_mb = resident_mb(&node)?;
         let queue = format!("holds-{size}");
