@@ -105,16 +105,16 @@ fn poll_probe<R>(
 where
     R: AsyncRead + Unpin,
 {
+    if into.is_empty() {
+        *into = BytesMut::new();
+    }
     let mut probe = [0; MIN_READ_BYTES];
     let mut probe = ReadBuf::new(&mut probe);
     ready!(Pin::new(&mut *reader).poll_read(context, &mut probe))?;
     let probed = probe.filled();
     let is_more_wanted = probed.len() == MIN_READ_BYTES && !room.fits_on_the_stack();
-    if into.is_empty() {
-        *into = match is_more_wanted {
-            true => BytesMut::with_capacity(room.wanted_bytes),
-            false => BytesMut::new(),
-        };
+    if into.is_empty() && is_more_wanted {
+        *into = BytesMut::with_capacity(room.wanted_bytes);
     }
     into.extend_from_slice(probed);
     let more_bytes = match is_more_wanted.then(|| pin!(reader.read_buf(into)).poll(context)) {
