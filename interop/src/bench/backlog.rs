@@ -20,14 +20,13 @@ const PROBES: usize = 3;
 const PROBE_BYTES: u64 = 100;
 /// Those that wait come through the other door: it fills faster.
 const FILL: Stream = Stream::new(16, 1);
+/// Fills what the node keeps of recent messages, whichever they are, before its memory is looked at.
+const RECENT: Stream = Stream::new(1_000, 1);
+const RECENT_COUNT: u64 = 400_000;
 /// What may be left of a rate.
 const RATE_HOLD: Hold = Hold::AtLeast(0.8);
-/// Streams to topics before memory is looked at the first time, and how long: what those leave in the allocator,
-/// each next one less, counts for neither side.
-const WARM_STREAMS: u32 = 4;
-const WARM_COUNT: u64 = 15_000_000;
-/// How much more memory the node may have than with an empty queue and after such streams, in MB, whatever
-/// waits in it.
+/// How much more memory the node may have than with an empty queue and as many recent messages, in
+/// MB, whatever waits in it.
 const MEMORY_HOLD: Hold = Hold::AtMost(64.0);
 /// How long a start may take, in seconds.
 const START_HOLD: Hold = Hold::AtMost(10.0);
@@ -52,14 +51,11 @@ pub(super) fn measure(
     declare(&node, "warm")?;
     probe(&node, "warm")?;
     declare(&node, EMPTY)?;
+    producer.send(&node.address(), "recent", RECENT_COUNT, RECENT)?;
+    stop::sleep(SETTLE)?;
+    let idle_mb = resident_mb(&node)?;
     for size in sizes {
         stop::check()?;
-        for at in 0..WARM_STREAMS {
-            let topic = format!("warm-{size}-{at}");
-            producer.send(&node.address(), &topic, WARM_COUNT, FILL)?;
-        }
-        stop::sleep(SETTLE)?;
-        let idle_mb = resident_mb(&node)?;
         let queue = format!("holds-{size}");
         declare(&node, &queue)?;
         let filled = producer.send(&node.address(), &queue, *size, FILL)?;
