@@ -13,6 +13,13 @@ impl Millis {
         Self(self.0.saturating_add_unsigned(count_ms))
     }
 
+    /// The first time at which `count_ms` have passed for sure since a clock showed this one: clocks show whole
+    /// milliseconds, of which the first may have been almost over.
+    #[must_use]
+    pub fn after(self, count_ms: u64) -> Self {
+        self.plus(count_ms.saturating_add(1))
+    }
+
     /// Milliseconds from `earlier` to this time; 0 where `earlier` is later.
     pub fn since(self, earlier: Self) -> u64 {
         u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0)

@@ -63,7 +63,7 @@ impl Due {
                     false => 0,
                 };
                 let wait_ms = delay_ms.saturating_add(in_turn_ms);
-                (wait_ms > 0).then(|| Until::Group(at.elapsed.plus(wait_ms)))
+                (wait_ms > 0).then(|| Until::Group(at.elapsed.after(wait_ms)))
             }
         }
     }

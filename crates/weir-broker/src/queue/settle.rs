@@ -53,7 +53,7 @@ impl Queue {
         let Some(wait_ms) = self.retry_wait_ms(held) else {
             return self.release(offset, owner, Release::Failed);
         };
-        let until = Until::Group(at.elapsed.plus(wait_ms));
+        let until = Until::Group(at.elapsed.after(wait_ms));
         if self
             .ledger
             .hand_over(offset, owner, Release::Failed, until.lock())

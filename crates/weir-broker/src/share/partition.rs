@@ -162,7 +162,7 @@ impl SharePartition {
                 return Err(NotHeld);
             }
         }
-        let until_ms = now.plus(terms.lock_ms.into()).0;
+        let until_ms = now.after(terms.lock_ms.into()).0;
         for each in acks {
             for offset in each.first.max(log_start)..=each.last {
                 self.settle(now, owner, offset, each.kind_of(offset), until_ms);
@@ -203,7 +203,7 @@ impl SharePartition {
         let done = if wait_ms > 0 {
             let lock = Lock {
                 owner: WAITING,
-                until_ms: Some(now.plus(wait_ms.into()).0),
+                until_ms: Some(now.after(wait_ms.into()).0),
             };
             self.ledger.hand_over(offset, owner, how, lock).map(drop)
         } else {
@@ -229,7 +229,7 @@ impl SharePartition {
         let mut room = u64::from(terms.max_locks).saturating_sub(self.held_count());
         let lock = Lock {
             owner: self.owner(member),
-            until_ms: Some(now.plus(terms.lock_ms.into()).0),
+            until_ms: Some(now.after(terms.lock_ms.into()).0),
         };
         let mut acquired: Vec<AcquiredRange> = Vec::new();
         for Stretch { first, last } in &take.wanted {

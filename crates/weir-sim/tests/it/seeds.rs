@@ -3,7 +3,7 @@ use weir_sim::{Campaign, Options, Plan, run_plan, run_seeds};
 /// Seeds that every test run goes through; the campaign proper has thousands.
 const SEED_COUNT: u64 = 100;
 /// As many of whole clusters, each of which takes a hundred times as long.
-const CLUSTER_SEED_COUNT: u64 = 40;
+const CLUSTER_SEED_COUNT: u64 = 60;
 
 #[test]
 fn the_first_seeds_are_clean_and_the_same_twice() {
@@ -39,6 +39,7 @@ fn the_first_clusters_are_clean_and_the_same_twice() {
         "power_cuts",
         "rebalances",
         "share_accepted",
+        "share_acks_refused",
         "share_letters",
         "share_members_gone",
         "share_redelivered",

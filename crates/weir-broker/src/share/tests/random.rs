@@ -72,7 +72,7 @@ impl Books {
         for offset in first..=last {
             let room = self.held().count() < TERMS.max_locks as usize;
             if let (true, State::Ready(count)) = (room, self.of(offset)) {
-                let until = now + i64::from(TERMS.lock_ms);
+                let until = now + i64::from(TERMS.lock_ms) + 1;
                 let (by, count) = (by.to_owned(), count + 1);
                 self.0.insert(offset, State::Held { by, until, count });
                 taken.push((offset, count));
@@ -94,7 +94,7 @@ impl Books {
             match kind {
                 2 => self.give_back(offset, count),
                 4 => {
-                    let until = now + i64::from(TERMS.lock_ms);
+                    let until = now + i64::from(TERMS.lock_ms) + 1;
                     self.0.insert(offset, State::Held { by, until, count });
                 }
                 _ => {

@@ -153,11 +153,11 @@ fn acknowledgements_hold_for_all_records_or_for_none() {
 fn a_lock_that_is_over_gives_the_record_to_others() {
     let mut world = World::begun(0);
     world.take("a", 0, 1);
-    world.now = Millis(99);
+    world.now = Millis(100);
     world.apply(ShareCommand::Expire);
     assert_eq!(world.take("b", 0, 1), []);
-    assert_eq!(world.table.next_end(), Some(Millis(100)));
-    world.now = Millis(100);
+    assert_eq!(world.table.next_end(), Some(Millis(101)));
+    world.now = Millis(101);
     world.apply(ShareCommand::Expire);
     assert_eq!(world.take("b", 0, 1), [(0, 1, 2)]);
     assert!(!world.is_acknowledged("a", 0, 1, &[1]));
@@ -169,7 +169,7 @@ fn a_renewed_lock_lasts_for_another_while() {
     world.take("a", 0, 1);
     world.now = Millis(60);
     assert!(world.is_acknowledged("a", 0, 0, &[4]));
-    world.now = Millis(100);
+    world.now = Millis(101);
     world.apply(ShareCommand::Expire);
     assert_eq!(world.take("b", 0, 1), [(1, 1, 2)]);
     assert!(world.is_acknowledged("a", 0, 0, &[1]));
@@ -261,7 +261,7 @@ fn a_record_that_comes_back_waits_longer_each_time_and_is_nobodys_meanwhile() {
     for (count, wait_ms) in [(2, 50), (3, 100), (4, 150)] {
         assert!(world.is_acknowledged("a", 0, 0, &[2]));
         assert!(!world.is_acknowledged("a", 0, 0, &[1]), "it waits");
-        world.now = Millis(world.now.0 + wait_ms - 1);
+        world.now = Millis(world.now.0 + wait_ms);
         world.apply(ShareCommand::Expire);
         assert_eq!(world.take("a", 0, 0), []);
         world.now = Millis(world.now.0 + 1);
@@ -278,11 +278,11 @@ fn a_lock_that_is_over_makes_its_record_wait_and_what_waits_takes_nobodys_room()
     world.terms.max_locks = 2;
     world.terms.comes_back.retry_ms = 1_000;
     assert_eq!(world.take("a", 0, 3), [(0, 1, 1)]);
-    world.now = Millis(100);
+    world.now = Millis(101);
     world.apply(ShareCommand::Expire);
     assert_eq!(world.take("b", 0, 3), [(2, 3, 1)], "those wait");
     assert!(world.is_acknowledged("b", 2, 3, &[1]));
-    world.now = Millis(1_100);
+    world.now = Millis(1_102);
     world.apply(ShareCommand::Expire);
     assert_eq!(world.take("b", 0, 3), [(0, 1, 2)]);
 }
@@ -319,7 +319,7 @@ fn a_lock_that_ends_too_often_makes_a_dead_record_and_the_end_of_the_log_takes_i
     world.terms.comes_back.keeps_dead = true;
     world.terms.comes_back.delivery_limit = 1;
     world.take("a", 0, 0);
-    world.now = Millis(100);
+    world.now = Millis(101);
     world.apply(ShareCommand::Expire);
     assert_eq!(world.dead().len(), 1);
     world.log_start = 1;
@@ -352,7 +352,7 @@ fn what_the_log_no_longer_has_is_not_left_to_be_done() {
     world.table.trim(ID, 8);
     assert_eq!(
         (lag(&world), world.table.next_end()),
-        (4, Some(Millis(100)))
+        (4, Some(Millis(101)))
     );
     world.log_start = 10;
     world.table.trim(ID, 10);

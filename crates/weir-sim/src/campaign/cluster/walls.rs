@@ -8,8 +8,6 @@ use weir_model::GroupId;
 
 use super::run::Cluster;
 
-/// Clocks show whole ones: two looks that are so many ms apart may differ by one more.
-const CLOCK_GRAIN_MS: u64 = 1;
 /// The fastest clock gains one part of so many.
 const MAX_DRIFT_PART: u64 = 20;
 
@@ -116,7 +114,7 @@ impl Times<'_> {
     /// that was started since: it has to believe wall clocks.
     pub(super) fn may_be_over(&self, group: Option<GroupId>, since_ms: u64, lasts_ms: u64) -> bool {
         let passed_ms = self.now_ms.saturating_sub(since_ms);
-        if passed_ms + passed_ms / MAX_DRIFT_PART + CLOCK_GRAIN_MS >= lasts_ms {
+        if passed_ms + passed_ms / MAX_DRIFT_PART >= lasts_ms {
             return true;
         }
         let Some(group) = group else { return true };
