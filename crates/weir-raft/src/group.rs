@@ -381,6 +381,9 @@ impl<S: StateMachine> Group<S> {
             self.after_persist.push_back((self.submitted, held));
             self.release_messages(out);
         }
+        if let Some(first) = entries.first() {
+            self.clock.written_from(first.index);
+        }
         self.raw.mut_store().append(entries);
         let own_number = ready.number();
         self.raw.advance_append_async(ready);

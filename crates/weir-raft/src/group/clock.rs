@@ -48,6 +48,11 @@ impl GroupClock {
         (self.last, self.applied_ms) = (last, None);
     }
 
+    /// Entries from `index` on are new, whatever was there when the run began.
+    pub(super) fn written_from(&mut self, index: u64) {
+        self.found = self.found.min(index.saturating_sub(1));
+    }
+
     /// A bundle is applied.
     pub(super) fn hear(&mut self, index: u64, stamp: Stamp, at: Moment) {
         self.last = Some(stamp);
@@ -82,7 +87,9 @@ impl GroupClock {
     }
 
     fn begin(&mut self, term: u64, unapplied: Option<&Unapplied>, at: Moment) {
-        let ahead_ms = self.goes_on_ms(unapplied, at) - at.elapsed().0;
+        let ahead_ms = self
+            .goes_on_ms(unapplied, at)
+            .saturating_sub(at.elapsed().0);
         self.ahead = Some((term, ahead_ms));
     }
 
@@ -162,6 +169,27 @@ mod tests {
         clock.hear(5, stamp(9_000, 74_000), at(4_001, 13));
         clock.restore(Some(stamp(2_000, 71_000)));
         assert_eq!(clock.shows_ms(1, at(2_500, 99)), 71_500);
+    }
+
+    #[test]
+    fn an_entry_that_another_has_taken_the_place_of_is_no_older_than_the_run() {
+        let mut clock = GroupClock::new(4, None);
+        clock.written_from(9);
+        clock.hear(4, stamp(1_000, 70_000), at(9_000, 10));
+        assert_eq!(clock.shows_ms(1, at(9_000, 30)), 78_000);
+        clock.written_from(4);
+        clock.hear(4, stamp(1_000, 70_000), at(9_000, 10));
+        assert_eq!(clock.shows_ms(1, at(9_000, 30)), 70_020);
+    }
+
+    #[test]
+    fn no_stamp_is_too_far_away() {
+        for elapsed in [i64::MIN, i64::MAX] {
+            let mut clock = GroupClock::new(0, None);
+            clock.hear(1, stamp(0, elapsed), at(0, 10));
+            clock.begin(1, None, at(0, 20));
+            assert_eq!(clock.shows_ms(1, at(0, 20)) > 0, elapsed > 0);
+        }
     }
 
     #[test]
