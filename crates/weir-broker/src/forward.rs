@@ -74,7 +74,10 @@ struct Forward {
 impl Node {
     /// Lets group 0's leader decide on a command, whichever node it is. `done` hears the outcome
     /// once this node has applied it too, or why there is none: the command may have been decided
-    /// even so. It may be proposed twice: all commands bear that.
+    /// even so. It may be proposed twice: all commands bear that. Where this node is too far behind
+    /// to apply it, what routes and who may do what is told as [`ErrorKind::TimedOut`]: whoever
+    /// hears of it looks here next, and would find what was before. Anything else is told as it was
+    /// decided.
     pub fn propose_metadata(
         self: &Arc<Self>,
         command: MetadataCommand,
@@ -181,9 +184,24 @@ impl Forward {
     }
 
     fn decided(self, decided: Decided) {
-        let Self { node, done, .. } = self;
+        let Self {
+            node,
+            command,
+            done,
+            ..
+        } = self;
         let Decided { place, outcome } = decided;
-        let waiter = Box::new(move || done(Ok(outcome)));
+        let needs_applied = matches!(
+            command,
+            MetadataCommand::Routing(_) | MetadataCommand::Access(_)
+        );
+        drop(command);
+        let waiter = Box::new(move |is_applied| {
+            done(match is_applied || !needs_applied {
+                true => Ok(outcome),
+                false => Err(ErrorKind::TimedOut),
+            });
+        });
         if let Some(key) = node.topology.when_applied(place, waiter) {
             let give_up = node.elapsed().plus(APPLY_WAIT_MS);
             let waiting = Arc::clone(&node.topology);

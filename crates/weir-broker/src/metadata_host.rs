@@ -23,11 +23,11 @@ use crate::{
     routing::{RoutingOutcome, record::QueueId},
 };
 
-/// Most who wait for a command to be applied here; more do not wait.
+/// Most who wait for a command to be applied here; more are told that it is not.
 const MAX_WAITERS_COUNT: usize = 10_000;
 
-/// Called once, without blocking.
-type Waiter = Box<dyn FnOnce() + Send>;
+/// Called once, without blocking, with whether the command is applied here.
+type Waiter = Box<dyn FnOnce(bool) + Send>;
 
 /// What everybody on this node sees of group 0.
 #[derive(Default)]
@@ -80,13 +80,14 @@ impl MetadataView {
         self.topology.load_full()
     }
 
-    /// Calls `waiter` once the command at `place` is applied here: at once where it is. A key
-    /// where it waits.
+    /// Calls `waiter` once the command at `place` is applied here: at once where it is, or where
+    /// too many wait. A key where it waits.
     pub(crate) fn when_applied(&self, place: Place, waiter: Waiter) -> Option<WaiterKey> {
         let mut progress = self.lock();
-        if progress.last >= place || progress.waiting.len() >= MAX_WAITERS_COUNT {
+        let is_applied = progress.last >= place;
+        if is_applied || progress.waiting.len() >= MAX_WAITERS_COUNT {
             drop(progress);
-            waiter();
+            waiter(is_applied);
             return None;
         }
         let key = (place, progress.next_serial);
@@ -95,11 +96,11 @@ impl MetadataView {
         Some(key)
     }
 
-    /// Calls the one who still waits.
+    /// Tells the one who still waits that it is not applied here yet.
     pub(crate) fn give_up(&self, key: WaiterKey) {
         let waiter = self.lock().waiting.remove(&key);
         if let Some(waiter) = waiter {
-            waiter();
+            waiter(false);
         }
     }
 
@@ -117,7 +118,7 @@ impl MetadataView {
             let later = progress.waiting.split_off(&(place, u64::MAX));
             std::mem::replace(&mut progress.waiting, later)
         };
-        due.into_values().for_each(|waiter| waiter());
+        due.into_values().for_each(|waiter| waiter(true));
     }
 
     fn lock(&self) -> MutexGuard<'_, Progress> {
@@ -256,29 +257,51 @@ mod tests {
 
     use super::*;
 
-    fn count(woken: &Arc<AtomicUsize>) -> Waiter {
-        let woken = Arc::clone(woken);
-        Box::new(move || {
-            woken.fetch_add(1, Ordering::Relaxed);
-        })
+    /// Counts who was told that their command is applied, and who that it is not.
+    #[derive(Default)]
+    struct Woken([AtomicUsize; 2]);
+
+    impl Woken {
+        fn waiter(self: &Arc<Self>) -> Waiter {
+            let woken = Arc::clone(self);
+            Box::new(move |is_applied| {
+                woken.0[usize::from(is_applied)].fetch_add(1, Ordering::Relaxed);
+            })
+        }
+
+        fn counts(&self) -> [usize; 2] {
+            [&self.0[0], &self.0[1]].map(|count| count.load(Ordering::Relaxed))
+        }
     }
 
     #[test]
     fn a_waiter_is_called_once_its_command_is_applied_and_not_by_an_earlier_one_of_its_entry() {
         let view = MetadataView::default();
-        let woken = Arc::new(AtomicUsize::new(0));
+        let woken = Arc::new(Woken::default());
         let first = Place::default().next(7);
         let second = first.next(7);
-        assert!(view.when_applied(second, count(&woken)).is_some());
-        let given_up = view.when_applied(second.next(7), count(&woken)).unwrap();
+        assert!(view.when_applied(second, woken.waiter()).is_some());
         view.wake(view.advance(7));
-        assert_eq!(woken.load(Ordering::Relaxed), 0);
+        assert_eq!(woken.counts(), [0, 0]);
         view.wake(view.advance(7));
-        assert_eq!(woken.load(Ordering::Relaxed), 1);
+        assert_eq!(woken.counts(), [0, 1]);
+        assert!(view.when_applied(first, woken.waiter()).is_none());
+        assert_eq!(woken.counts(), [0, 2]);
+    }
+
+    #[test]
+    fn who_gives_up_or_finds_too_many_waiting_is_told_once_that_it_is_not_applied() {
+        let view = MetadataView::default();
+        let woken = Arc::new(Woken::default());
+        let first = Place::default().next(7);
+        let given_up = view.when_applied(first, woken.waiter()).unwrap();
         view.give_up(given_up);
         view.give_up(given_up);
-        assert_eq!(woken.load(Ordering::Relaxed), 2);
-        assert!(view.when_applied(first, count(&woken)).is_none());
-        assert_eq!(woken.load(Ordering::Relaxed), 3);
+        assert_eq!(woken.counts(), [1, 0]);
+        for _ in 0..MAX_WAITERS_COUNT {
+            assert!(view.when_applied(first, woken.waiter()).is_some());
+        }
+        assert!(view.when_applied(first, woken.waiter()).is_none());
+        assert_eq!(woken.counts(), [2, 0]);
     }
 }

@@ -130,6 +130,11 @@ fn a_node_that_is_cut_off_does_not_say_that_a_queue_is_not_there() {
 }
 
 #[test]
+fn a_queue_that_was_declared_is_not_called_absent_where_that_is_not_applied() {
+    replays_clean("cluster-queue-declared-but-not-applied-here");
+}
+
+#[test]
 fn a_consumer_without_acknowledgements_that_is_refused_takes_no_messages_along() {
     replays_clean("cluster-refused-consumer-takes-messages-along");
 }

@@ -100,15 +100,19 @@ impl Node {
         self.repeat_removal(command, |_| {});
     }
 
-    /// Deletes a session's exclusive queues. What is not deleted when `done` is called is deleted
-    /// when the node is lost, or starts again.
-    pub(super) fn delete_exclusive_queues(self: &Arc<Self>, session: SessionKey, done: Then) {
-        let has_some = {
+    /// Deletes a session's exclusive queues; `may_own_more`: also where none are known here. What is
+    /// not deleted when `done` is called is deleted when the node is lost, or starts again.
+    pub(super) fn delete_exclusive_queues(
+        self: &Arc<Self>,
+        (session, may_own_more): (SessionKey, bool),
+        done: Then,
+    ) {
+        let has_some = || {
             let topology = self.topology.load();
             let mut queues = topology.routing().exclusive_queues(session);
             queues.next().is_some()
         };
-        match has_some {
+        match may_own_more || has_some() {
             false => done(),
             true => {
                 self.repeat_removal(RoutingCommand::EndSession(session), move |_| done());

@@ -207,7 +207,8 @@ impl Node {
                 reply.send(Outcome::Queue(QueueOutcome::Done));
             }
         };
-        self.delete_exclusive_queues(session.key, Box::new(half.clone()));
+        let may_own_more = session.may_own_more.load(Ordering::Acquire);
+        self.delete_exclusive_queues((session.key, may_own_more), Box::new(half.clone()));
         let (node, key) = (Arc::clone(self), session.key);
         let is_known = move || {
             node.sessions.has_ended(key);

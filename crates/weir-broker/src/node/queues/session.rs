@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc, Weak,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
 };
 
@@ -37,6 +37,9 @@ pub struct QueueSession {
     /// `None`: the cluster's own, which counts for nobody.
     seat: Option<Seat>,
     next_request: AtomicU64,
+    /// What became of a declaration of an exclusive queue is not known: it may own one that this
+    /// node has not seen.
+    pub(super) may_own_more: AtomicBool,
 }
 
 impl fmt::Debug for QueueSession {
@@ -81,6 +84,7 @@ impl QueueSession {
             streams: Streams::default(),
             seat,
             next_request: AtomicU64::new(1),
+            may_own_more: AtomicBool::new(false),
         })
     }
 
@@ -105,6 +109,7 @@ impl QueueSession {
             streams: Streams::default(),
             seat: None,
             next_request: AtomicU64::new(1),
+            may_own_more: AtomicBool::new(false),
         })
     }
 

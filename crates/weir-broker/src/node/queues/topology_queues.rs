@@ -21,7 +21,7 @@ use crate::{
     },
     mailbox::Reply,
     metadata::{CreateTopic, Topology, placement, reserved},
-    queue::{QueueAnswer, QueueCall, QueueFigures},
+    queue::{QueueAnswer, QueueCall, QueueFigures, SessionKey},
     routing::{
         RoutingCommand,
         command::DeclareQueueCommand,
@@ -212,21 +212,42 @@ impl Node {
         let node = Arc::clone(self);
         let vhost = command.vhost.clone();
         let (name, session) = (command.name.clone(), command.session);
+        let is_exclusive = command.is_exclusive;
         let command = RoutingCommand::DeclareQueue(Box::new(command));
         self.propose_routing(command, move |outcome| {
             if let Err(refused) = outcome {
+                if is_exclusive && matches!(refused, Refused::Failed(_)) {
+                    return node.forget_exclusive_queue(session, move || done(Err(refused)));
+                }
                 return done(Err(refused));
             }
             match node.find_queue(&vhost, session, &name) {
                 Ok(found) if found.queue.is_exclusive && node.sessions.get(session).is_none() => {
                     // The session has ended meanwhile, and what it owned is gone but for this.
                     let refused = Refused::Failed(ErrorKind::ShuttingDown);
-                    node.delete_exclusive_queues(session, Box::new(move || done(Err(refused))));
+                    let known = (session, false);
+                    node.delete_exclusive_queues(known, Box::new(move || done(Err(refused))));
                 }
                 Ok(found) => node.configure(&found, done),
                 Err(refused) => done(Err(refused)),
             }
         });
+    }
+
+    /// An exclusive queue may have come about that nobody here has heard of: it goes with its session,
+    /// or now, where that has ended.
+    fn forget_exclusive_queue(
+        self: &Arc<Self>,
+        session: SessionKey,
+        done: impl FnOnce() + Send + 'static,
+    ) {
+        if let Some(session) = self.sessions.get(session) {
+            session.may_own_more.store(true, Ordering::Release);
+        }
+        match self.sessions.get(session) {
+            Some(_) => done(),
+            None => self.delete_exclusive_queues((session, true), Box::new(done)),
+        }
     }
 
     /// Makes queues of the topic's partitions.
