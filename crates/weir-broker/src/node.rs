@@ -35,7 +35,7 @@ use std::sync::{Arc, Mutex, atomic::AtomicU32};
 
 use weir_log::{Clock, Disk, Entropy, Millis, partition::PartitionLog};
 use weir_model::{ErrorKind, GroupId, NodeId, PartitionId};
-use weir_raft::{Context, Done, GroupStatus, Handle, Input, NotCommitted};
+use weir_raft::{BufferPool, Context, Done, GroupStatus, Handle, Input, NotCommitted};
 
 use self::{
     identity::Known,
@@ -70,6 +70,7 @@ pub struct Node {
     pub(crate) env: ShardEnv,
     pub(crate) identity: Identity,
     pub(crate) offers: Arc<Offers>,
+    pub(crate) buffers: Arc<BufferPool>,
     pub(crate) peers: Arc<dyn PeerPort>,
     pub(crate) topology: Arc<MetadataView>,
     pub(crate) handles: Vec<Handle<Machine>>,
@@ -113,6 +114,7 @@ pub(crate) struct NodeParts {
     pub(crate) env: ShardEnv,
     pub(crate) identity: Identity,
     pub(crate) offers: Arc<Offers>,
+    pub(crate) buffers: Arc<BufferPool>,
     pub(crate) peers: Arc<dyn PeerPort>,
     pub(crate) topology: Arc<MetadataView>,
     pub(crate) handles: Vec<Handle<Machine>>,
@@ -130,6 +132,7 @@ impl Node {
             env,
             identity,
             offers,
+            buffers,
             peers,
             topology,
             handles,
@@ -151,6 +154,7 @@ impl Node {
             env,
             identity,
             offers,
+            buffers,
             peers,
             topology,
             handles,

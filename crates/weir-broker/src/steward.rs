@@ -42,6 +42,9 @@ use crate::{Node, audit::Requester, call, node::queues::QueueKeeper, peer::Answe
 const TURN_INTERVAL_MS: u64 = 100;
 /// Time between two plans, in ms.
 const STEWARD_INTERVAL_MS: u64 = 500;
+/// Memory of entries waits this long for its next use, or up to twice as long, in ms: longer than
+/// from one flush to the next where memory is worth keeping.
+const BUFFERS_INTERVAL_MS: u64 = 2_000;
 /// How long a group rests after a step, in ms: by then what it changed is known everywhere, and
 /// a step that got lost is taken again.
 const STEP_PAUSE_MS: u64 = 2_000;
@@ -98,6 +101,8 @@ pub(crate) struct Steward {
     wal: Arc<GroupCommit>,
     next_turn_ms: u64,
     next_look_ms: u64,
+    /// When memory of entries that nobody uses is freed.
+    next_round_ms: u64,
     queues: QueueKeeper,
     disk: SlowDisk,
     is_slow: bool,
@@ -113,6 +118,7 @@ impl Steward {
             wal,
             next_turn_ms: 0,
             next_look_ms: 0,
+            next_round_ms: 0,
             queues: QueueKeeper::default(),
             disk: SlowDisk::default(),
             is_slow: false,
@@ -157,6 +163,10 @@ impl Steward {
             return;
         }
         self.next_look_ms = now_ms + STEWARD_INTERVAL_MS;
+        if now_ms >= self.next_round_ms {
+            self.next_round_ms = now_ms + BUFFERS_INTERVAL_MS;
+            self.node.buffers.free_unused();
+        }
         if self.is_slow {
             self.node.hand_over();
         }

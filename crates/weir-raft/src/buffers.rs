@@ -33,8 +33,18 @@ pub struct BufferPool {
 /// The last returned is at the back: it may still be in the processor's cache.
 #[derive(Debug, Default)]
 struct Idle {
-    memories: VecDeque<Vec<u8>>,
+    memories: VecDeque<Memory>,
     bytes: usize,
+    /// Counts calls of [`BufferPool::free_unused`].
+    round: u64,
+}
+
+/// Memory that waits for its next use.
+#[derive(Debug)]
+struct Memory {
+    bytes: Vec<u8>,
+    /// The round in which it came back.
+    since: u64,
 }
 
 /// A buffer to be filled, up to the length it was asked for.
@@ -53,6 +63,19 @@ impl BufferPool {
             memory: found.flatten().unwrap_or_else(new),
             pool: Arc::clone(self),
         }
+    }
+
+    /// Frees what has been of no use since the last call, or longer. To be called every now and
+    /// then: entries of a size that has gone out of use would keep their memory otherwise, and so
+    /// would a node that has nothing to do any more.
+    pub fn free_unused(&self) {
+        let unused = self.lock().next_round();
+        drop(unused);
+    }
+
+    /// Memory that waits for its next use, in bytes.
+    pub fn idle_bytes(&self) -> usize {
+        self.lock().bytes
     }
 
     fn put(&self, memory: Vec<u8>) {
@@ -86,26 +109,44 @@ fn capacity_for(size_bytes: usize) -> usize {
 impl Idle {
     fn take(&mut self, size_bytes: usize) -> Option<Vec<u8>> {
         let fitting = size_bytes..=size_bytes + size_bytes / SURPLUS_PART;
-        let is_fit = |memory: &Vec<u8>| fitting.contains(&memory.capacity());
+        let is_fit = |memory: &Memory| fitting.contains(&memory.bytes.capacity());
         let at = self.memories.iter().rposition(is_fit)?;
-        let memory = self.memories.remove(at)?;
+        let memory = self.memories.remove(at)?.bytes;
         self.bytes -= memory.capacity();
         Some(memory)
     }
 
     /// Gives what has lain longest where there is too much.
-    fn put(&mut self, mut memory: Vec<u8>) -> Vec<Vec<u8>> {
-        memory.clear();
-        self.bytes += memory.capacity();
-        self.memories.push_back(memory);
+    fn put(&mut self, mut bytes: Vec<u8>) -> Vec<Memory> {
+        bytes.clear();
+        self.bytes += bytes.capacity();
+        let since = self.round;
+        self.memories.push_back(Memory { bytes, since });
         let mut surplus = Vec::new();
-        while self.bytes > MAX_IDLE_BYTES
-            && let Some(oldest) = self.memories.pop_front()
-        {
-            self.bytes -= oldest.capacity();
-            surplus.push(oldest);
+        while self.bytes > MAX_IDLE_BYTES {
+            surplus.extend(self.pop_oldest());
         }
         surplus
+    }
+
+    /// Gives what has lain since before the round that ends now.
+    fn next_round(&mut self) -> Vec<Memory> {
+        let mut unused = Vec::new();
+        while self
+            .memories
+            .front()
+            .is_some_and(|memory| memory.since < self.round)
+        {
+            unused.extend(self.pop_oldest());
+        }
+        self.round += 1;
+        unused
+    }
+
+    fn pop_oldest(&mut self) -> Option<Memory> {
+        let oldest = self.memories.pop_front()?;
+        self.bytes -= oldest.bytes.capacity();
+        Some(oldest)
     }
 }
 
@@ -181,6 +222,25 @@ mod tests {
         drop(small);
         let bytes = MAX_IDLE_BYTES - MAX_POOLED_BYTES + MIN_POOLED_BYTES;
         assert_eq!(idle(&pool), (count, bytes));
+    }
+
+    #[test]
+    fn what_nobody_uses_for_a_whole_round_is_freed() {
+        let pool = Arc::<BufferPool>::default();
+        let (unused, used) = (pool.take(MAX_POOLED_BYTES), pool.take(MIN_POOLED_BYTES));
+        drop(unused);
+        drop(used);
+        pool.free_unused();
+        assert_eq!(
+            idle(&pool).0,
+            2,
+            "the round in which they came back does not count"
+        );
+        drop(pool.take(MIN_POOLED_BYTES));
+        pool.free_unused();
+        assert_eq!(idle(&pool), (1, MIN_POOLED_BYTES));
+        pool.free_unused();
+        assert_eq!((idle(&pool), pool.idle_bytes()), ((0, 0), 0));
     }
 
     #[test]

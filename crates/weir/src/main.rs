@@ -1,6 +1,7 @@
 //! WeirMQ: one broker for every client.
 
 mod admin;
+mod allocator;
 mod certificates;
 mod client;
 mod cluster_tls;
@@ -27,9 +28,6 @@ use crate::command::{
     acl, binding, cluster, config, consume, exchange, group, policy, produce, queue, quickstart,
     quota, serve, token, topic, user, vhost,
 };
-
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// A message broker that unmodified Kafka clients connect to.
 #[derive(Debug, Parser)]

@@ -65,6 +65,8 @@ pub struct NodeFigures {
     pub tail_bytes: u64,
     /// Those of them that are not in a segment yet, in bytes.
     pub unflushed_bytes: u64,
+    /// Memory that waits to be used for batches again, in bytes.
+    pub idle_buffer_bytes: u64,
     /// Batches of transient queues held in memory, in bytes.
     pub transient_bytes: u64,
     /// Those of them that are in memory alone, in bytes.
@@ -146,6 +148,7 @@ impl Node {
             is_controller: self.leads(GroupId::METADATA),
             topic_count: topology.topic_count() as u64,
             tail_bytes: self.env.store.tail_bytes(),
+            idle_buffer_bytes: self.buffers.idle_bytes() as u64,
             unflushed_bytes: self.env.store.unflushed_bytes(),
             transient_bytes: self.env.store.transient_bytes(),
             transient_unflushed_bytes: self.env.store.transient_unflushed_bytes(),

@@ -92,6 +92,7 @@ metrics! {
     WAL_LIVE Gauge "weir_wal_live_bytes" "Length of the write-ahead log's files that are needed."
     TAIL Gauge "weir_tail_bytes" "Recent messages in memory, in bytes."
     UNFLUSHED Gauge "weir_unflushed_bytes" "Those of them that are in no segment yet, in bytes."
+    IDLE_BUFFERS Gauge "weir_idle_buffer_bytes" "Memory that waits to be used for messages again, in bytes."
     TRANSIENT Gauge "weir_transient_bytes" "Messages of transient queues in memory, in bytes."
     TRANSIENT_UNFLUSHED Gauge "weir_transient_unflushed_bytes" "Those of them that are in memory alone, in bytes."
     CPU Counter "process_cpu_seconds_total" "User and system time, in seconds."
@@ -215,6 +216,7 @@ fn node(page: &mut Page, figures: &NodeFigures) {
         (&AUDIT_LOST, figures.audit_lost_count),
         (&TAIL, figures.tail_bytes),
         (&UNFLUSHED, figures.unflushed_bytes),
+        (&IDLE_BUFFERS, figures.idle_buffer_bytes),
         (&TRANSIENT, figures.transient_bytes),
         (&TRANSIENT_UNFLUSHED, figures.transient_unflushed_bytes),
     ] {

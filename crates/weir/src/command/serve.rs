@@ -22,6 +22,7 @@ use weir_peer::{PeerConfig, PeerTransport};
 
 use crate::{
     admin::{Site, Watched},
+    allocator,
     command::config::in_force,
     data_dir,
     doors::{Doors, spoken},
@@ -106,6 +107,7 @@ pub(crate) fn run(arguments: &ServeArguments, when_ready: WhenReady) -> anyhow::
         warn!("{unknown}");
     }
     let _lock = data_dir::lock(&config.data_dir)?;
+    allocator::give_back()?;
     let runtime = tokio::runtime::Runtime::new().context("no threads for connections")?;
     runtime.spawn(tell_left_out(flood));
     let settings = in_force(&effective);
