@@ -191,13 +191,10 @@ impl Forward {
             ..
         } = self;
         let Decided { place, outcome } = decided;
-        let needs_applied = matches!(
-            command,
-            MetadataCommand::Routing(_) | MetadataCommand::Access(_)
-        );
+        let is_looked_at_here = is_looked_at_here(&command);
         drop(command);
         let waiter = Box::new(move |is_applied| {
-            done(match is_applied || !needs_applied {
+            done(match is_applied || !is_looked_at_here {
                 true => Ok(outcome),
                 false => Err(ErrorKind::TimedOut),
             });
@@ -209,6 +206,14 @@ impl Forward {
                 .at(give_up, Box::new(move || waiting.give_up(key)));
         }
     }
+}
+
+/// Whether who hears of the outcome goes on by what this node has applied.
+fn is_looked_at_here(command: &MetadataCommand) -> bool {
+    matches!(
+        command,
+        MetadataCommand::Routing(_) | MetadataCommand::Access(_)
+    )
 }
 
 /// Answers calls for the metadata group.

@@ -26,6 +26,7 @@ use std::{
 use bytes::Bytes;
 use weir_log::wal::GroupCommit;
 use weir_model::{GroupId, NodeId};
+use weir_raft::FREE_UNUSED_INTERVAL_MS;
 
 pub(crate) use self::plan::SHARD_REPLICA_COUNT;
 pub use self::{
@@ -42,9 +43,6 @@ use crate::{Node, audit::Requester, call, node::queues::QueueKeeper, peer::Answe
 const TURN_INTERVAL_MS: u64 = 100;
 /// Time between two plans, in ms.
 const STEWARD_INTERVAL_MS: u64 = 500;
-/// Memory of entries waits this long for its next use, or up to twice as long, in ms: longer than
-/// from one flush to the next where memory is worth keeping.
-const BUFFERS_INTERVAL_MS: u64 = 2_000;
 /// How long a group rests after a step, in ms: by then what it changed is known everywhere, and
 /// a step that got lost is taken again.
 const STEP_PAUSE_MS: u64 = 2_000;
@@ -164,7 +162,7 @@ impl Steward {
         }
         self.next_look_ms = now_ms + STEWARD_INTERVAL_MS;
         if now_ms >= self.next_round_ms {
-            self.next_round_ms = now_ms + BUFFERS_INTERVAL_MS;
+            self.next_round_ms = now_ms + FREE_UNUSED_INTERVAL_MS;
             self.node.buffers.free_unused();
         }
         if self.is_slow {

@@ -6,14 +6,15 @@ use std::{
     io,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use bytes::Bytes;
-use tokio::{net::TcpListener, runtime::Handle, sync::watch, task::JoinHandle};
+use tokio::{net::TcpListener, runtime::Handle, sync::watch, task::JoinHandle, time::interval};
 use tracing::{info, warn};
 use weir_broker::peer::{CallDone, CallFailed, PeerPort};
 use weir_model::NodeId;
-use weir_raft::{BufferPool, PeerMessage};
+use weir_raft::{BufferPool, FREE_UNUSED_INTERVAL_MS, PeerMessage};
 use weir_tls::slots::Slots;
 
 use crate::{
@@ -104,6 +105,8 @@ impl PeerTransport {
             let accepting = accept(Arc::clone(shared), Arc::clone(&host), listener);
             state.host = Some(host);
             shared.spawn(&mut state, accepting);
+            let freeing = free_unused(Arc::clone(&shared.buffers));
+            shared.spawn(&mut state, freeing);
             let peers: Vec<_> = state.peers.values().map(Arc::clone).collect();
             for peer in peers {
                 shared.serve(&mut state, &peer);
@@ -127,6 +130,15 @@ impl PeerTransport {
         for peer in self.shared.lock().peers.values() {
             peer.calls.fail(true);
         }
+    }
+}
+
+/// Frees memory of what arrived from peers once nothing arrives any more.
+async fn free_unused(buffers: Arc<BufferPool>) {
+    let mut rounds = interval(Duration::from_millis(FREE_UNUSED_INTERVAL_MS));
+    loop {
+        rounds.tick().await;
+        buffers.free_unused();
     }
 }
 

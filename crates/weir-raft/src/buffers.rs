@@ -18,6 +18,9 @@ pub const MAX_POOLED_BYTES: usize = 8 << 20;
 /// Most memory of a pool that waits for its next use, in bytes: as much as tails let go of at
 /// once when a flush of half their usual budget is done.
 pub(crate) const MAX_IDLE_BYTES: usize = 128 << 20;
+/// From one call of [`BufferPool::free_unused`] to the next, in ms: longer than from one flush to the
+/// next where memory is worth keeping. Memory waits this long for its next use, or up to twice.
+pub const FREE_UNUSED_INTERVAL_MS: u64 = 2_000;
 /// A buffer has at most one such part more room than it is asked for, so that little memory is
 /// held by few bytes.
 const SURPLUS_PART: usize = 4;
@@ -65,8 +68,8 @@ impl BufferPool {
         }
     }
 
-    /// Frees what has been of no use since the last call, or longer. To be called every now and
-    /// then: entries of a size that has gone out of use would keep their memory otherwise, and so
+    /// Frees what has been of no use since the last call, or longer. To be called every
+    /// [`FREE_UNUSED_INTERVAL_MS`]: entries of a size that has gone out of use would keep their memory otherwise, and so
     /// would a node that has nothing to do any more.
     pub fn free_unused(&self) {
         let unused = self.lock().next_round();

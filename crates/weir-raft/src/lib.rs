@@ -28,7 +28,9 @@ pub mod wire;
 mod worker;
 
 pub use applied::Applied;
-pub use buffers::{BufferPool, MAX_POOLED_BYTES, MIN_POOLED_BYTES, PooledBuf};
+pub use buffers::{
+    BufferPool, FREE_UNUSED_INTERVAL_MS, MAX_POOLED_BYTES, MIN_POOLED_BYTES, PooledBuf,
+};
 pub use command::{Command, Done};
 pub use conf::{MAX_MEMBERS_COUNT, MemberChange, Members};
 pub use error::{ApplyError, FoundError, NotCommitted};

@@ -17,7 +17,7 @@ pub enum AccessRefused {
     /// It was decided so.
     #[error(transparent)]
     Refused(#[from] AccessError),
-    /// Nobody has decided, or nobody has heard of it.
+    /// Nobody has decided, nobody has heard of it, or this node has not applied it.
     #[error("failed: {0:?}")]
     Failed(ErrorKind),
 }
