@@ -2,6 +2,7 @@
 
 use crate::stop;
 use anyhow::{Context, Result, bail};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -97,6 +98,7 @@ fn prune(path: &Path) -> std::io::Result<()> {
 
 /// Python with its clients, in an environment of its own.
 pub(crate) fn python() -> Result<PathBuf> {
+    let _alone = installing()?;
     let wanted = root().join("interop/clients/python/requirements.txt");
     let environment = kept().join("venv");
     let python = environment.join("bin/python");
@@ -114,6 +116,15 @@ pub(crate) fn python() -> Result<PathBuf> {
     Ok(python)
 }
 
+/// One campaign installs at a time: others wait until the file is dropped.
+fn installing() -> Result<File> {
+    let path = kept().join("installing.lock");
+    std::fs::create_dir_all(kept()).with_context(|| kept().display().to_string())?;
+    let file = File::create(&path).with_context(|| path.display().to_string())?;
+    file.lock().with_context(|| path.display().to_string())?;
+    Ok(file)
+}
+
 /// Class path of Kafka's console tools.
 pub(crate) fn java_class_path() -> Result<String> {
     jars("interop/java/pom.xml", "java")
@@ -121,6 +132,7 @@ pub(crate) fn java_class_path() -> Result<String> {
 
 /// Class path of what a project file names, kept under a name.
 pub(crate) fn jars(pom: &str, name: &str) -> Result<String> {
+    let _alone = installing()?;
     let pom = root().join(pom);
     let jars = kept().join(name);
     let stamp = jars.join("pom.xml");

@@ -1,10 +1,11 @@
 //! `cargo xtask test`: everything CI runs, in order, each step with a time limit.
 
 use crate::{delegate, lint, process, setup};
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use std::collections::VecDeque;
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// Seeds of the simulation with the campaigns they go through: of one node in under a minute on
@@ -14,43 +15,50 @@ const SIMULATIONS: [(u64, &[&str]); 2] = [
     (100, &["cluster"]),
 ];
 
-/// Campaigns of real processes, with their options and limits in minutes.
-const CAMPAIGNS: [(&str, &[&str], u64); 7] = [
+/// A campaign of real processes: its name, its options, its limit in minutes.
+type Campaign = (&'static str, &'static [&'static str], u64);
+
+/// Campaigns that run side by side, lane by lane: all of them wait more than they work.
+const LANES: [&[Campaign]; 2] = [
     // Transactions go through `grow` here: with them the faults take twice as long.
-    (
-        "crash",
-        &[
-            "--kills",
-            "20",
-            "--cuts",
-            "20",
-            "--quick",
-            "--clients",
-            "plain",
-        ],
-        16,
-    ),
-    (
-        "crash",
-        &[
-            "--kills",
-            "0",
-            "--cuts",
-            "0",
-            "--clients",
-            "shares",
-            "--fault",
-            "kill-leader",
-            "--cycles",
-            "2",
-        ],
-        6,
-    ),
-    ("clients", &["--quick"], 8),
-    ("clients", &["--quick", "--nodes", "3", "--codec", "lz4"], 6),
-    ("suites", &["--quick"], 16),
-    ("failover", &["--cycles", "5"], 5),
-    ("grow", &[], 5),
+    &[
+        (
+            "crash",
+            &[
+                "--kills",
+                "20",
+                "--cuts",
+                "20",
+                "--quick",
+                "--clients",
+                "plain",
+            ],
+            20,
+        ),
+        (
+            "crash",
+            &[
+                "--kills",
+                "0",
+                "--cuts",
+                "0",
+                "--clients",
+                "shares",
+                "--fault",
+                "kill-leader",
+                "--cycles",
+                "2",
+            ],
+            8,
+        ),
+        ("grow", &[], 7),
+    ],
+    &[
+        ("suites", &["--quick"], 20),
+        ("clients", &["--quick"], 10),
+        ("clients", &["--quick", "--nodes", "3", "--codec", "lz4"], 8),
+        ("failover", &["--cycles", "5"], 7),
+    ],
 ];
 
 /// Lines of a step that fell short that are told again.
@@ -91,16 +99,16 @@ impl Tally {
 pub(crate) fn run() -> Result<bool> {
     let started = Instant::now();
     let mut tally = Tally::default();
-    step_begins("setup");
-    if let Err(error) = setup::install() {
+    if let Err(error) = step("setup", setup::install) {
         println!("test: setup: {error:#}");
         note_short("setup", [format!("{error:#}")]);
         tally.failed += 1;
     }
-    step_begins("lint");
-    let linted = lint::run(lint::Options {
-        strict: false,
-        own: false,
+    let linted = step("lint", || {
+        lint::run(lint::Options {
+            strict: false,
+            own: false,
+        })
     })?;
     if !linted.clean {
         note_short("lint", ["see its part above".to_owned()]);
@@ -108,21 +116,17 @@ pub(crate) fn run() -> Result<bool> {
     tally.add(campaign_tally(linted.clean, linted.skipped as u64));
     tally.add(unit_tests()?);
     tally.add(seeded_bugs()?);
-    tally.add(campaign(
-        "build",
-        &mut delegate::build_node(delegate::CAMPAIGN),
-        minutes(15),
-    )?);
+    for mut build in delegate::builds(delegate::CAMPAIGN) {
+        tally.add(campaign("build", "", &mut build, minutes(15))?);
+    }
     for (seed_count, campaigns) in SIMULATIONS {
         let words = campaigns.iter().flat_map(|name| ["--campaign", name]);
         let words: Vec<String> = words.map(str::to_owned).collect();
         let mut sim = delegate::sim_command(seed_count, 1, &words);
-        tally.add(campaign("sim", &mut sim, minutes(15))?);
+        tally.add(campaign("sim", "", &mut sim, minutes(15))?);
     }
-    for (name, words, limit) in CAMPAIGNS {
-        let words: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();
-        let mut command = delegate::interop_command(name, &words);
-        tally.add(campaign(name, &mut command, minutes(limit))?);
+    for done in side_by_side(&LANES) {
+        tally.add(done?);
     }
     for line in fallen_short() {
         println!("{line}");
@@ -154,21 +158,23 @@ fn seeded_bugs() -> Result<Tally> {
 }
 
 fn cargo_test(arguments: &[&str]) -> Result<Tally> {
-    step_begins(&format!("cargo test {}", arguments.join(" ")));
+    let name = format!("cargo test {}", arguments.join(" "));
     let mut command = process::cargo();
     command.arg("test").args(arguments);
     let mut tally = Tally::default();
     let mut failed = Vec::new();
-    let watched = process::watch(&mut command, minutes(25), |line| {
-        if let Some(counted) = Tally::of_test_line(line) {
-            tally.add(counted);
-        }
-        if !line.ends_with("... ok") && !line.is_empty() {
-            println!("{line}");
-        }
-        if line.ends_with("... FAILED") {
-            failed.push(line.to_owned());
-        }
+    let watched = step(&name, || {
+        process::watch(&mut command, minutes(25), |line| {
+            if let Some(counted) = Tally::of_test_line(line) {
+                tally.add(counted);
+            }
+            if !line.ends_with("... ok") && !line.is_empty() {
+                println!("{line}");
+            }
+            if line.ends_with("... FAILED") {
+                failed.push(line.to_owned());
+            }
+        })
     })?;
     if !watched.passed {
         note_short("cargo test", failed);
@@ -183,19 +189,45 @@ fn cargo_test(arguments: &[&str]) -> Result<Tally> {
     Ok(tally)
 }
 
-fn campaign(name: &str, command: &mut Command, limit: Duration) -> Result<Tally> {
-    step_begins(name);
+/// Runs the lanes at the same time, and what is in each in turn. Every line tells whose it is.
+fn side_by_side(lanes: &[&'static [Campaign]]) -> Vec<Result<Tally>> {
+    let lane = |campaigns: &[Campaign]| {
+        let mut tally = Tally::default();
+        for (name, words, limit) in campaigns {
+            let words: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();
+            let mut command = delegate::interop_command(name, &words);
+            let mark = format!("{name}: ");
+            tally.add(campaign(name, &mark, &mut command, minutes(*limit))?);
+        }
+        Ok(tally)
+    };
+    thread::scope(|scope| {
+        let running: Vec<_> = lanes
+            .iter()
+            .map(|campaigns| scope.spawn(move || lane(campaigns)))
+            .collect();
+        let ended = running.into_iter().map(thread::ScopedJoinHandle::join);
+        ended
+            .map(|ended| ended.unwrap_or_else(|_| Err(anyhow!("a lane panicked"))))
+            .collect()
+    })
+}
+
+/// Runs one campaign, whose lines are told with `mark` before each.
+fn campaign(name: &str, mark: &str, command: &mut Command, limit: Duration) -> Result<Tally> {
     let mut skipped = 0;
     let mut last = VecDeque::new();
-    let watched = process::watch(command, limit, |line| {
-        if line.starts_with("skipped:") {
-            skipped += 1;
-        }
-        println!("{line}");
-        last.push_back(line.to_owned());
-        if last.len() > LAST_LINES_COUNT {
-            last.pop_front();
-        }
+    let watched = step(name, || {
+        process::watch(command, limit, |line| {
+            if line.starts_with("skipped:") {
+                skipped += 1;
+            }
+            println!("{mark}{line}");
+            last.push_back(line.to_owned());
+            if last.len() > LAST_LINES_COUNT {
+                last.pop_front();
+            }
+        })
     })?;
     if !watched.passed {
         note_short(name, last);
@@ -230,22 +262,23 @@ fn campaign_tally(passed: bool, skipped: u64) -> Tally {
     }
 }
 
-/// The steps so far and when each began, for the answer to what takes long.
-static STEPS: Mutex<Vec<(String, Instant)>> = Mutex::new(Vec::new());
+/// The steps that have ended and how long each took, for the answer to what takes long.
+static STEPS: Mutex<Vec<(String, Duration)>> = Mutex::new(Vec::new());
 
-fn step_begins(name: &str) {
+fn step<T>(name: &str, work: impl FnOnce() -> T) -> T {
     println!("== {name}");
+    let began = Instant::now();
+    let done = work();
     let mut steps = STEPS.lock().unwrap_or_else(PoisonError::into_inner);
-    steps.push((name.to_owned(), Instant::now()));
+    steps.push((name.to_owned(), began.elapsed()));
+    done
 }
 
 fn times_of_steps() -> String {
     let steps = std::mem::take(&mut *STEPS.lock().unwrap_or_else(PoisonError::into_inner));
-    let ends = steps.iter().skip(1).map(|(_, began)| *began);
     let lasts: Vec<_> = steps
         .iter()
-        .zip(ends.chain([Instant::now()]))
-        .map(|((name, began), end)| format!("{name} {} s", (end - *began).as_secs()))
+        .map(|(name, took)| format!("{name} {} s", took.as_secs()))
         .collect();
     lasts.join(", ")
 }

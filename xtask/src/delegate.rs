@@ -84,11 +84,21 @@ pub(crate) fn interop_command(campaign: &str, rest: &[String]) -> Command {
     command
 }
 
+/// Builds all that the campaigns need, one package each as they are run: built together they
+/// would share features, and be built again to be run.
+pub(crate) fn builds(profile: &str) -> [Command; 3] {
+    ["weir", "weir-sim", "weir-interop"].map(|package| build(profile, package))
+}
+
 /// Builds the node that the campaigns start.
 pub(crate) fn build_node(profile: &str) -> Command {
+    build(profile, "weir")
+}
+
+fn build(profile: &str, package: &str) -> Command {
     let mut command = process::cargo();
     command.args(["build", "--quiet", "--profile", profile]);
-    command.args(["--package", "weir"]);
+    command.args(["--package", package]);
     command
 }
 

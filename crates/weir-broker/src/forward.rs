@@ -282,7 +282,17 @@ pub(crate) fn reread_answer(answer: &[u8]) -> Option<Bytes> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::encoding::trial;
+    use crate::{encoding::trial, routing::RoutingCommand};
+
+    #[test]
+    fn what_routes_is_looked_at_where_it_was_declared_and_a_range_of_ids_is_not() {
+        let declared = MetadataCommand::Routing(RoutingCommand::Nothing);
+        let ids = MetadataCommand::AllocateProducerIds {
+            node: NodeId(2),
+            count: 10,
+        };
+        assert_eq!([&declared, &ids].map(is_looked_at_here), [true, false]);
+    }
 
     #[test]
     fn answers_come_back_and_damage_is_an_error() {

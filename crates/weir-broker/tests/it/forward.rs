@@ -2,8 +2,11 @@
 
 use std::sync::{Arc, Mutex, atomic::Ordering};
 
+use weir_access::{Seed, User};
 use weir_broker::{
-    Identity, Node, join,
+    Identity, Node,
+    access::AccessCommand,
+    join,
     metadata::{MetadataCommand, MetadataOutcome},
 };
 use weir_model::{ErrorKind, GroupId, NodeId};
@@ -70,6 +73,23 @@ fn a_follower_hears_of_its_command_once_it_has_waited_to_apply_it() {
         outcome,
         Some(Ok(MetadataOutcome::ProducerIds { count: 10, .. }))
     ));
+}
+
+#[test]
+fn a_follower_is_not_told_of_a_user_that_it_cannot_find_yet() {
+    let mut cluster = Cluster::founded().with_joined();
+    let command = MetadataCommand::Access(AccessCommand::CreateUser {
+        user: User::new("anna"),
+        seed: Seed([1; 32]),
+    });
+    let decided = propose(&cluster.members[0].node, command.clone());
+    cluster.settle();
+    assert!(matches!(*decided.lock().unwrap(), Some(Ok(_))));
+    let heard = propose(&cluster.members[1].node, command);
+    cluster.settle();
+    assert!(heard.lock().unwrap().is_none());
+    cluster.pass(APPLY_WAIT_MS);
+    assert_eq!(*heard.lock().unwrap(), Some(Err(ErrorKind::TimedOut)));
 }
 
 #[test]
