@@ -19,6 +19,8 @@ const ACKS_PER_CYCLE: u64 = 10;
 const MAX_JITTER_MS: u64 = 200;
 /// Up to this long after the first fault of a pair the second comes.
 const MAX_PAIR_GAP_MS: u64 = 600;
+/// A full disk is felt within so long: files made in advance have to be used up first.
+const FELT_LIMIT: Duration = Duration::from_secs(60);
 const CYCLES_PER_PROGRESS_LINE: u32 = 20;
 /// Takes any time of a record, however far ahead of the broker's clock it lies.
 const ANY_TIME: &str = "message.timestamp.after.max.ms=9223372036854775807";
@@ -229,9 +231,6 @@ impl Trial<'_> {
         }
         let in_doubt = work.finish()?;
         ensure!(in_doubt == 0, "{in_doubt} messages were given up");
-        if self.faults.0 == [Fault::DiskFull] {
-            ensure!(work.blocks() != Some(0), "no publisher was told to wait");
-        }
         // What was acknowledged last has to be on the disks as well.
         let mut wounds = Wounds::default();
         Fault::CutAll.strike(cluster, 0, moments, &mut wounds)?;
@@ -260,6 +259,7 @@ impl Trial<'_> {
 
     fn strike(&self, cluster: &mut Cluster, work: &mut Work, moments: &mut Moments) -> Result<()> {
         work.wait_for_acks(ACKS_PER_CYCLE)?;
+        let told_before = work.blocks();
         let leader = work.leader(cluster, moments)?;
         stop::sleep(moments.next(MAX_JITTER_MS))?;
         let mut wounds = Wounds::default();
@@ -277,6 +277,11 @@ impl Trial<'_> {
             work.kill_a_client(cluster, moments)?;
         }
         stop::sleep(lasts)?;
+        if self.faults.0 == [Fault::DiskFull] {
+            stop::wait_for("a publisher to be told to wait", FELT_LIMIT, || {
+                Ok((work.blocks().is_none() || work.blocks() > told_before).then_some(()))
+            })?;
+        }
         if let [fault] = self.faults.0[..]
             && fault.spares_a_majority()
             && self.nodes > 2
