@@ -81,6 +81,8 @@ pub(crate) fn install() -> Result<()> {
             "install",
             "--quiet",
             "--locked",
+            // It runs for seconds, and takes minutes longer to build optimized.
+            "--debug",
             "cargo-deny",
         ]))? {
             bail!("cargo-deny did not install");
