@@ -53,13 +53,11 @@ const LANES: [&[Campaign]; 2] = [
             8,
         ),
         ("grow", &[], 7),
-    ],
-    &[
-        ("suites", &["--quick"], 20),
         ("clients", &["--quick"], 10),
         ("clients", &["--quick", "--nodes", "3", "--codec", "lz4"], 8),
         ("failover", &["--cycles", "5"], 7),
     ],
+    &[("suites", &["--quick"], 20)],
 ];
 
 /// Lines of a step that fell short that are told again.
