@@ -34,7 +34,7 @@ const LANES: [&[Campaign]; 2] = [
                 "--clients",
                 "plain",
             ],
-            20,
+            25,
         ),
         (
             "crash",
@@ -57,7 +57,7 @@ const LANES: [&[Campaign]; 2] = [
         ("clients", &["--quick", "--nodes", "3", "--codec", "lz4"], 8),
         ("failover", &["--cycles", "5"], 7),
     ],
-    &[("suites", &["--quick"], 20)],
+    &[("suites", &["--quick"], 25)],
 ];
 
 /// Lines of a step that fell short that are told again.
