@@ -58,8 +58,8 @@ def amqp_transactions():
 
 
 def replay():
-    """What AMQP has acknowledged, Kafka reads again, as often as it likes."""
-    with channel() as ch, queue(ch) as name:
+    """What AMQP has acknowledged, Kafka reads again, as often as it likes, where the queue keeps it."""
+    with channel() as ch, queue(ch, {"x-weir-replay-ms": 600_000}) as name:
         put(ch, name, *NUMBERS)
         received = Received(ch, name).until(10)
         ch.basic_ack(received[-1][0].delivery_tag, multiple=True)
